@@ -1,0 +1,170 @@
+//! Names and small identifiers, parsed once at the edge.
+
+use std::{fmt, net::Ipv4Addr, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Why a name was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// There is nothing in it.
+    #[error("a name must not be empty")]
+    Empty,
+    /// Longer than the system underneath takes.
+    #[error("`{name}` has {len} characters, at most {max} are allowed")]
+    TooLong {
+        /// The name as given.
+        name: String,
+        /// Its length in bytes.
+        len: usize,
+        /// The longest allowed length in bytes.
+        max: usize,
+    },
+    /// A character that host names, file names or domains do not take.
+    #[error("`{name}` contains {found:?}; letters, digits, `-`, `_` and `.` are allowed, beginning with a letter or digit")]
+    BadCharacter {
+        /// The name as given.
+        name: String,
+        /// The first offending character.
+        found: char,
+    },
+}
+
+fn check_name(name: &str, max: usize) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if name.len() > max {
+        return Err(NameError::TooLong { name: name.to_owned(), len: name.len(), max });
+    }
+    let bad = name
+        .char_indices()
+        .find(|&(i, c)| !(c.is_ascii_alphanumeric() || (i > 0 && matches!(c, '-' | '_' | '.'))));
+    match bad {
+        Some((_, found)) => Err(NameError::BadCharacter { name: name.to_owned(), found }),
+        None => Ok(()),
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $max:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl FromStr for $type {
+            type Err = NameError;
+            fn from_str(s: &str) -> Result<Self, NameError> {
+                check_name(s, $max).map(|()| Self(s.to_owned()))
+            }
+        }
+        impl TryFrom<String> for $type {
+            type Error = NameError;
+            fn try_from(s: String) -> Result<Self, NameError> {
+                s.parse()
+            }
+        }
+        impl From<$type> for String {
+            fn from(name: $type) -> Self {
+                name.0
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name! {
+    /// A machine's name: key in the init file, libvirt domain and host name (hence at most 63 characters).
+    MachineName, 63
+}
+name! {
+    /// A network's name: key in the init file and libvirt network.
+    NetName, 63
+}
+
+/// An Ethernet address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// The address a NIC gets from its IPv4 address: `54:52:` and the four octets, as Lago does it.
+    #[must_use]
+    pub fn from_ip(ip: Ipv4Addr) -> Self {
+        let [a, b, c, d] = ip.octets();
+        Self([0x54, 0x52, a, b, c, d])
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl Serialize for Mac {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl FromStr for Mac {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let mut bytes = [0; 6];
+        let mut parts = s.split(':');
+        for byte in &mut bytes {
+            let part = parts.next().unwrap_or_default();
+            *byte = u8::from_str_radix(part, 16).map_err(|_| format!("`{s}` is not an Ethernet address"))?;
+        }
+        if parts.next().is_some() {
+            return Err(format!("`{s}` is not an Ethernet address"));
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Mac {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("", NameError::Empty)]
+    #[case("a/b", NameError::BadCharacter { name: "a/b".into(), found: '/' })]
+    #[case("-a", NameError::BadCharacter { name: "-a".into(), found: '-' })]
+    fn bad_names_are_refused(#[case] name: &str, #[case] error: NameError) {
+        assert_eq!(name.parse::<MachineName>(), Err(error));
+    }
+
+    #[test]
+    fn a_long_name_says_how_long() {
+        let error = "x".repeat(64).parse::<NetName>().unwrap_err();
+        assert!(error.to_string().contains("has 64 characters, at most 63"), "{error}");
+    }
+
+    #[test]
+    fn mac_comes_from_the_address_and_reads_back() {
+        let mac = Mac::from_ip(Ipv4Addr::new(192, 168, 201, 2));
+        assert_eq!(mac.to_string(), "54:52:c0:a8:c9:02");
+        assert_eq!(mac.to_string().parse::<Mac>(), Ok(mac));
+        assert!("54:52:c0".parse::<Mac>().is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! Labs: a boundary, a libvirt connection, and a way to reach guest addresses.

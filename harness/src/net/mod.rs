@@ -1,0 +1,1 @@
+//! Addresses, names and links of an environment, decided as a pure function.

@@ -1,0 +1,2 @@
+//! What a suite imports: `use polder::prelude::*;`.
+pub use crate::Result;

@@ -1,0 +1,1 @@
+//! Makes machines and networks; knows no labs, init files or guests' insides.

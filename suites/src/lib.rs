@@ -1,0 +1,1 @@
+//! Steps shared by two suites or more.
