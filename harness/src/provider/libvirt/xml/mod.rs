@@ -1,0 +1,1 @@
+//! From finished values to libvirt's XML. Pure.
