@@ -1,2 +1,1 @@
-//! The `polder` command.
-fn main() {}
+fn main(){}
