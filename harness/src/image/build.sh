@@ -9,6 +9,7 @@
 # Every step announces itself with a `==> ` line; the last one in the log names what failed.
 set -eu
 umask 022
+cd /
 in=$1 out=$2
 sources=$in/debian.sources # of this host; none: the suite's own default
 [ -s "$sources" ] || sources=
@@ -43,7 +44,7 @@ debstrap() {
     apt-config dump | grep '^Acquire::' | grep -v '^Acquire::IndexTargets' >/tmp/apt.conf
     # shellcheck disable=SC2016 # expanded by the hook's own shell
     mmdebstrap --mode=root --variant="$variant" --include="$(paste -sd, "$in/packages")" --aptopt=/tmp/apt.conf \
-        "$@" --customize-hook='cd '"$parts"' && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" &&
+        "$@" --extract-hook='cd '"$parts"' && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" &&
             kernel=$(apt-cache depends linux-image-cloud-amd64 | awk "/Depends: linux-image-/ { print \$2; exit }") &&
             apt-get --quiet=2 --option APT::Sandbox::User=root download "$kernel" busybox-static' \
         bookworm "$root" $sources
@@ -74,15 +75,12 @@ keep() {
     tar -C /tmp/all -c "$1" | tar -C /tmp/root -x --keep-directory-symlink --no-overwrite-dir
 }
 
-# The dynamic loader's own word on what a program needs; it names paths below /lib, which is /usr/lib.
+# The dynamic loader's own word on what a program needs.
 libraries() {
     loader=/lib64/ld-linux-x86-64.so.2
     for lib in $loader $(chroot /tmp/all $loader --list "$1" | awk '$3 ~ /^\// { print $3 }'); do
-        real=$(chroot /tmp/all /usr/bin/readlink -f "$lib")
-        keep "${real#/}"
-        link=/tmp/root/usr/${lib#/}
-        link=$(echo "$link" | sed 's,/usr/usr/,/usr/,')
-        [ -e "$link" ] || ln -s "$real" "$link"
+        mkdir -p "$root${lib%/*}"
+        [ -e "$root$lib" ] || cp --dereference --preserve=mode "/tmp/all$lib" "$root$lib"
     done
 }
 
