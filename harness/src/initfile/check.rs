@@ -38,17 +38,11 @@ pub(crate) fn check(
     let domains = entries(&fields, "domains", problems);
     let nets = entries(&fields, "nets", problems);
     let mut nets: Vec<NetDraft<'_>> = nets.iter().map(|(k, v)| NetDraft::read(k, v, problems)).collect();
-    let domains: Vec<DomainDraft<'_>> = domains
-        .iter()
-        .map(|(k, v)| DomainDraft::read(k, v, surroundings, problems))
-        .collect();
+    let domains: Vec<DomainDraft<'_>> =
+        domains.iter().map(|(k, v)| DomainDraft::read(k, v, surroundings, problems)).collect();
 
     same_names(&nets.iter().map(|n| n.key).collect::<Vec<_>>(), "nets", problems);
-    same_names(
-        &domains.iter().map(|d| d.key).collect::<Vec<_>>(),
-        "machines",
-        problems,
-    );
+    same_names(&domains.iter().map(|d| d.key).collect::<Vec<_>>(), "machines", problems);
     choose_management(&mut nets);
     dns_only_on_management(&nets, problems);
     distinct_subnets(&nets, problems);
@@ -81,11 +75,7 @@ fn same_names(keys: &[&Node], what: &str, problems: &mut Problems) {
     for (i, key) in keys.iter().enumerate() {
         let same = |other: &&&Node| other.text().eq_ignore_ascii_case(key.text());
         if let Some(first) = keys.get(..i).unwrap_or_default().iter().find(same) {
-            let message = format!(
-                "the {what} `{}` and `{}` differ in case alone",
-                first.text(),
-                key.text()
-            );
+            let message = format!("the {what} `{}` and `{}` differ in case alone", first.text(), key.text());
             problems.add(
                 "init::same-name",
                 &key.span,
@@ -126,11 +116,7 @@ fn distinct_subnets(nets: &[NetDraft<'_>], problems: &mut Problems) {
         };
         match seen.get(&subnet(gateway)) {
             Some(first) => {
-                let message = format!(
-                    "`{}` has the same /24 as the net `{}`",
-                    node.text(),
-                    first.key.text()
-                );
+                let message = format!("`{}` has the same /24 as the net `{}`", node.text(), first.key.text());
                 problems.add("init::subnet-clash", &node.span, message, None);
             }
             None => drop(seen.insert(subnet(gateway), net)),
@@ -166,16 +152,9 @@ fn one_management_nic(domain: &DomainDraft<'_>, nets: &[NetDraft<'_>], problems:
     if complete && !domain.nics.is_empty() && management != 1 {
         let message = match management {
             0 => format!("machine `{}` has no NIC on a management net", domain.key.text()),
-            n => format!(
-                "machine `{}` has {n} NICs on management nets, one is allowed",
-                domain.key.text()
-            ),
+            n => format!("machine `{}` has {n} NICs on management nets, one is allowed", domain.key.text()),
         };
-        let names: Vec<&str> = nets
-            .iter()
-            .filter(|n| n.management)
-            .map(|n| n.key.text())
-            .collect();
+        let names: Vec<&str> = nets.iter().filter(|n| n.management).map(|n| n.key.text()).collect();
         let help = Some(format!("management nets: {}", listed(&names)));
         problems.add("init::management", &domain.key.span, message, help);
     }
@@ -184,10 +163,7 @@ fn one_management_nic(domain: &DomainDraft<'_>, nets: &[NetDraft<'_>], problems:
 /// No two NICs of a net ask for one address, none for the gateway's or one outside the net.
 fn addresses(domains: &[DomainDraft<'_>], nets: &[NetDraft<'_>], problems: &mut Problems) {
     let mut seen: BTreeMap<(&str, u8), (&str, usize)> = BTreeMap::new();
-    for (domain, nic) in domains
-        .iter()
-        .flat_map(|d| d.nics.iter().map(move |nic| (d, nic)))
-    {
+    for (domain, nic) in domains.iter().flat_map(|d| d.nics.iter().map(move |nic| (d, nic))) {
         let (Some(net), Some((node, ip))) = (nic.net, nic.ip) else {
             continue;
         };
@@ -224,22 +200,13 @@ fn subnet(ip: Ipv4Addr) -> [u8; 3] {
 }
 
 fn machine(draft: DomainDraft<'_>, problems: &Problems) -> Option<MachineSpec> {
-    let nic = |net: &Node, ip: Option<Ipv4Addr>| {
-        Some(NicSpec {
-            net: net.text().parse().ok()?,
-            ip,
-        })
-    };
+    let nic = |net: &Node, ip: Option<Ipv4Addr>| Some(NicSpec { net: net.text().parse().ok()?, ip });
     Some(MachineSpec {
         name: draft.name?,
         at: problems.place(&draft.key.span),
         memory_mib: draft.memory_mib,
         vcpus: draft.vcpus,
-        nics: draft
-            .nics
-            .iter()
-            .filter_map(|n| nic(n.net?, n.ip.map(|(_, ip)| ip)))
-            .collect(),
+        nics: draft.nics.iter().filter_map(|n| nic(n.net?, n.ip.map(|(_, ip)| ip))).collect(),
         disks: draft.disks,
         artifacts: draft.artifacts,
         groups: draft.groups,

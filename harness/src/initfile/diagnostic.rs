@@ -49,17 +49,13 @@ impl miette::Diagnostic for Diagnostic {
         Some(Box::new(self.code))
     }
     fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
-        self.help
-            .as_ref()
-            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
     fn source_code(&self) -> Option<&dyn SourceCode> {
         Some(&*self.source)
     }
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        Some(Box::new(std::iter::once(LabeledSpan::underline(
-            self.span.clone(),
-        ))))
+        Some(Box::new(std::iter::once(LabeledSpan::underline(self.span.clone()))))
     }
 }
 
@@ -83,18 +79,8 @@ pub enum InitFileError {
 /// `file:line:column: message; help`, one line for each.
 fn lines(diagnostics: &[Diagnostic]) -> String {
     let line = |d: &Diagnostic| {
-        let help = d
-            .help
-            .as_ref()
-            .map(|help| format!("; {help}"))
-            .unwrap_or_default();
-        format!(
-            "{}:{}:{}: {}{help}",
-            d.file.display(),
-            d.line,
-            d.column,
-            d.message
-        )
+        let help = d.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        format!("{}:{}:{}: {}{help}", d.file.display(), d.line, d.column, d.message)
     };
     diagnostics.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -106,11 +92,7 @@ impl InitFileError {
         let Self::Invalid(diagnostics) = self else {
             return self.to_string();
         };
-        let theme = if colour {
-            GraphicalTheme::unicode()
-        } else {
-            GraphicalTheme::unicode_nocolor()
-        };
+        let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let handler = GraphicalReportHandler::new_themed(theme).with_links(false);
         let mut out = String::new();
         for diagnostic in diagnostics {
@@ -131,10 +113,7 @@ pub(crate) struct Problems {
 impl Problems {
     pub(crate) fn new(origin: &Path, text: &str) -> Self {
         let source = NamedSource::new(origin.to_string_lossy(), text.to_owned()).with_language("yaml");
-        Self {
-            source: Arc::new(source),
-            found: Vec::new(),
-        }
+        Self { source: Arc::new(source), found: Vec::new() }
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -168,10 +147,7 @@ impl Problems {
         let before = self.text().get(..span.start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |i| i + 1);
         let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        Place {
-            line: before.matches('\n').count() + 1,
-            column,
-        }
+        Place { line: before.matches('\n').count() + 1, column }
     }
 
     /// What was made of the file, if there was nothing to note.
@@ -187,12 +163,8 @@ impl Problems {
 /// What of a span is shown: its first line, without the blanks after it.
 fn first_line(text: &str, span: &Span) -> Span {
     let start = span.start.min(text.len());
-    let rest = text
-        .get(start..span.end.clamp(start, text.len()))
-        .unwrap_or_default();
+    let rest = text.get(start..span.end.clamp(start, text.len())).unwrap_or_default();
     let line = rest.lines().next().unwrap_or_default();
-    let shown = Some(line.trim_end().len())
-        .filter(|len| *len > 0)
-        .unwrap_or(line.len());
+    let shown = Some(line.trim_end().len()).filter(|len| *len > 0).unwrap_or(line.len());
     start..start + shown
 }

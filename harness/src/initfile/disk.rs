@@ -24,20 +24,12 @@ pub(crate) fn read_all(
             continue;
         };
         let spot = |key: &str| match item.value() {
-            Value::Map(entries) => entries
-                .iter()
-                .find(|(k, _)| k.text() == key)
-                .map_or(item, |(_, v)| v),
+            Value::Map(entries) => entries.iter().find(|(k, _)| k.text() == key).map_or(item, |(_, v)| v),
             Value::List(_) | Value::Scalar { .. } => item,
         };
         if disks.iter().any(|d| d.dev == disk.dev) {
             let message = format!("this machine has two disks at `{}`", disk.dev);
-            problems.add(
-                "init::duplicate-dev",
-                &spot("dev").span,
-                message,
-                free_dev(&disk.dev, &disks),
-            );
+            problems.add("init::duplicate-dev", &spot("dev").span, message, free_dev(&disk.dev, &disks));
         }
         if disks.iter().any(|d| d.name == disk.name) {
             let message = format!("this machine has two disks named `{}`", disk.name);
@@ -50,9 +42,7 @@ pub(crate) fn read_all(
 
 fn free_dev(dev: &str, disks: &[DiskSpec]) -> Option<String> {
     let bus = dev.get(..2)?;
-    let free = ('a'..='z')
-        .map(|c| format!("{bus}{c}"))
-        .find(|dev| disks.iter().all(|d| d.dev != *dev))?;
+    let free = ('a'..='z').map(|c| format!("{bus}{c}")).find(|dev| disks.iter().all(|d| d.dev != *dev))?;
     Some(format!("`{free}` is free"))
 }
 
@@ -66,24 +56,14 @@ enum DiskType {
 
 fn disk(node: &Node, surroundings: &Surroundings<'_>, problems: &mut Problems) -> Option<DiskSpec> {
     let fields = Fields::read(node, &node.span, &keys::DISK, problems)?;
-    let types = [
-        ("template", DiskType::Template),
-        ("empty", DiskType::Empty),
-        ("file", DiskType::File),
-    ];
-    let formats = [
-        ("qcow2", DiskFormat::Qcow2),
-        ("raw", DiskFormat::Raw),
-        ("iso", DiskFormat::Iso),
-    ];
+    let types = [("template", DiskType::Template), ("empty", DiskType::Empty), ("file", DiskType::File)];
+    let formats = [("qcow2", DiskFormat::Qcow2), ("raw", DiskFormat::Raw), ("iso", DiskFormat::Iso)];
     let name: Option<DiskName> = fields
         .require("name", problems)
         .and_then(|n| reader::parsed(n, "the disk's name", "init::bad-name", problems));
     let format_node = fields.require("format", problems);
     let format = format_node.and_then(|n| reader::choice(n, "`format`", &formats, &[], problems));
-    let dev = fields
-        .require("dev", problems)
-        .and_then(|n| dev(n, format, problems));
+    let dev = fields.require("dev", problems).and_then(|n| dev(n, format, problems));
     let kind = fields
         .require("type", problems)
         .and_then(|n| reader::choice(n, "`type` of a disk", &types, &[], problems))?;
@@ -107,11 +87,7 @@ fn disk(node: &Node, surroundings: &Surroundings<'_>, problems: &mut Problems) -
     if let (Some(format), Some(node)) = (format, format_node)
         && !allowed.contains(&format)
     {
-        let words: Vec<&str> = formats
-            .iter()
-            .filter(|(_, f)| allowed.contains(f))
-            .map(|(w, _)| *w)
-            .collect();
+        let words: Vec<&str> = formats.iter().filter(|(_, f)| allowed.contains(f)).map(|(w, _)| *w).collect();
         let message = format!("this type of disk cannot have the format `{}`", node.text());
         problems.add(
             "init::bad-format",
@@ -129,24 +105,14 @@ fn disk(node: &Node, surroundings: &Surroundings<'_>, problems: &mut Problems) -
             }
             let template = fields.require("template_name", problems)?;
             at = problems.place(&template.span);
-            DiskSource::Template {
-                name: reader::text(template, "`template_name`", problems)?.to_owned(),
-            }
+            DiskSource::Template { name: reader::text(template, "`template_name`", problems)?.to_owned() }
         }
-        DiskType::Empty => DiskSource::Empty {
-            size: size(fields.require("size", problems)?, problems)?,
-        },
-        DiskType::File => DiskSource::File {
-            path: file(fields.require("path", problems)?, surroundings, problems)?,
-        },
+        DiskType::Empty => DiskSource::Empty { size: size(fields.require("size", problems)?, problems)? },
+        DiskType::File => {
+            DiskSource::File { path: file(fields.require("path", problems)?, surroundings, problems)? }
+        }
     };
-    Some(DiskSpec {
-        name: name?,
-        at,
-        dev: dev?,
-        format: format?,
-        source,
-    })
+    Some(DiskSpec { name: name?, at, dev: dev?, format: format?, source })
 }
 
 /// A guest device: `vd` for virtio, `sd` for virtio-scsi, `hd` for a CD-ROM.
@@ -173,17 +139,9 @@ fn dev(node: &Node, format: Option<DiskFormat>, problems: &mut Problems) -> Opti
         ("vd", Some(DiskFormat::Iso)) => "use `hd` or `sd` and a letter",
         _ => return Some(text.to_owned()),
     };
-    let what = if bus == "hd" {
-        "is for CD-ROMs (format `iso`) alone"
-    } else {
-        "cannot be a CD-ROM (format `iso`)"
-    };
-    problems.add(
-        "init::bad-dev",
-        &node.span,
-        format!("`{text}` {what}"),
-        Some(help.to_owned()),
-    );
+    let what =
+        if bus == "hd" { "is for CD-ROMs (format `iso`) alone" } else { "cannot be a CD-ROM (format `iso`)" };
+    problems.add("init::bad-dev", &node.span, format!("`{text}` {what}"), Some(help.to_owned()));
     None
 }
 
@@ -192,12 +150,7 @@ fn size(node: &Node, problems: &mut Problems) -> Option<u64> {
     match expand::size(text) {
         Ok(bytes) => Some(bytes),
         Err(why) => {
-            problems.add(
-                "init::bad-size",
-                &node.span,
-                format!("`{text}` is not a disk's size: {why}"),
-                None,
-            );
+            problems.add("init::bad-size", &node.span, format!("`{text}` is not a disk's size: {why}"), None);
             None
         }
     }
@@ -213,9 +166,7 @@ fn file(node: &Node, surroundings: &Surroundings<'_>, problems: &mut Problems) -
         Ok(expanded) => expanded,
         Err(errors) => {
             let span = &node.span;
-            errors
-                .into_iter()
-                .for_each(|why| problems.add("init::unset-variable", span, why, None));
+            errors.into_iter().for_each(|why| problems.add("init::unset-variable", span, why, None));
             return None;
         }
     };
@@ -223,9 +174,7 @@ fn file(node: &Node, surroundings: &Surroundings<'_>, problems: &mut Problems) -
     if let Err(error) = (surroundings.check_file)(&path) {
         let message = format!("cannot use the file {}: {error}", path.display());
         let folder = surroundings.folder.display();
-        let help = Path::new(&expanded)
-            .is_relative()
-            .then(|| format!("a relative path starts at {folder}"));
+        let help = Path::new(&expanded).is_relative().then(|| format!("a relative path starts at {folder}"));
         problems.add("init::bad-file", &node.span, message, help);
         return None;
     }

@@ -67,37 +67,22 @@ impl<'n> DomainDraft<'n> {
         if let Some(node) = fields.get("vcpu") {
             draft.vcpus = reader::number(node, "`vcpu`", &(1..=255), problems).unwrap_or_default();
         }
-        if let Some(items) = fields
-            .get("nics")
-            .and_then(|node| reader::list(node, "`nics`", problems))
-        {
+        if let Some(items) = fields.get("nics").and_then(|node| reader::list(node, "`nics`", problems)) {
             draft.nics = items.iter().map(|item| NicDraft::read(item, problems)).collect();
         }
-        if let Some(items) = fields
-            .get("disks")
-            .and_then(|node| reader::list(node, "`disks`", problems))
-        {
+        if let Some(items) = fields.get("disks").and_then(|node| reader::list(node, "`disks`", problems)) {
             draft.disks = disk::read_all(items, surroundings, problems);
         }
-        if let Some(items) = fields
-            .get("artifacts")
-            .and_then(|node| reader::list(node, "`artifacts`", problems))
+        if let Some(items) =
+            fields.get("artifacts").and_then(|node| reader::list(node, "`artifacts`", problems))
         {
-            draft.artifacts = items
-                .iter()
-                .filter_map(|item| guest_path(item, problems))
-                .collect();
+            draft.artifacts = items.iter().filter_map(|item| guest_path(item, problems)).collect();
         }
-        if let Some(items) = fields
-            .get("groups")
-            .and_then(|node| reader::list(node, "`groups`", problems))
-        {
+        if let Some(items) = fields.get("groups").and_then(|node| reader::list(node, "`groups`", problems)) {
             let group = |item| reader::text(item, "a group", problems).map(ToOwned::to_owned);
             draft.groups = items.iter().filter_map(group).collect();
         }
-        if let Some(entries) = fields
-            .get("metadata")
-            .and_then(|n| reader::mapping(n, "`metadata`", problems))
+        if let Some(entries) = fields.get("metadata").and_then(|n| reader::mapping(n, "`metadata`", problems))
         {
             draft.metadata = metadata(entries, problems);
         }
@@ -110,12 +95,8 @@ impl<'n> NicDraft<'n> {
         let Some(fields) = Fields::read(node, &node.span, &keys::NIC, problems) else {
             return Self { net: None, ip: None };
         };
-        let net = fields
-            .require("net", problems)
-            .filter(|n| reader::text(n, "`net`", problems).is_some());
-        let ip = fields
-            .get("ip")
-            .and_then(|n| Some((n, reader::address(n, "`ip`", problems)?)));
+        let net = fields.require("net", problems).filter(|n| reader::text(n, "`net`", problems).is_some());
+        let ip = fields.get("ip").and_then(|n| Some((n, reader::address(n, "`ip`", problems)?)));
         Self { net, ip }
     }
 }
@@ -132,21 +113,10 @@ fn guest_path(node: &Node, problems: &mut Problems) -> Option<String> {
 }
 
 fn metadata(entries: &[(Node, Node)], problems: &mut Problems) -> Map<String, Json> {
-    for (key, _) in entries
-        .iter()
-        .filter(|(k, _)| keys::METADATA_LATER.contains(&k.text()))
-    {
-        reader::not_yet(
-            key,
-            &format!("the metadata `{}`", key.text()),
-            reader::UNUSED_KEY,
-            problems,
-        );
+    for (key, _) in entries.iter().filter(|(k, _)| keys::METADATA_LATER.contains(&k.text())) {
+        reader::not_yet(key, &format!("the metadata `{}`", key.text()), reader::UNUSED_KEY, problems);
     }
-    entries
-        .iter()
-        .map(|(k, v)| (k.text().to_owned(), json(v)))
-        .collect()
+    entries.iter().map(|(k, v)| (k.text().to_owned(), json(v))).collect()
 }
 
 /// Free-form values, plain scalars read as YAML reads them.
@@ -154,10 +124,7 @@ fn json(node: &Node) -> Json {
     match node.value() {
         _ if node.is_null() => Json::Null,
         Value::List(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => entries
-            .iter()
-            .map(|(k, v)| (k.text().to_owned(), json(v)))
-            .collect(),
+        Value::Map(entries) => entries.iter().map(|(k, v)| (k.text().to_owned(), json(v))).collect(),
         Value::Scalar { text, quoted: true } => Json::String(text.clone()),
         Value::Scalar { text, quoted: false } => {
             let typed = serde_json::from_str(&text.to_ascii_lowercase()).ok();

@@ -14,9 +14,7 @@ pub(crate) fn size(text: &str) -> Result<u64, &'static str> {
         Some("T") => 40,
         _ => return Err("its unit must be one of K, M, G and T, as in `20G`"),
     };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| "it must be a whole number with a unit, as in `20G`")?;
+    let number: u64 = digits.parse().map_err(|_| "it must be a whole number with a unit, as in `20G`")?;
     match number.checked_mul(1 << shift) {
         Some(0..512) => Err("a disk has at least 512 bytes"),
         Some(bytes) if i64::try_from(bytes).is_ok() => Ok(bytes),
@@ -41,9 +39,7 @@ pub(crate) fn variables(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> 
                 Some(value) => out.push_str(&value),
                 None => errors.push(format!("the environment variable `{name}` is not set")),
             },
-            None => errors.push(format!(
-                "`${after}` is not a variable; write `$NAME` or `${{NAME}}`"
-            )),
+            None => errors.push(format!("`${after}` is not a variable; write `$NAME` or `${{NAME}}`")),
         }
         rest = tail;
     }
@@ -53,10 +49,7 @@ pub(crate) fn variables(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> 
 
 /// Splits what follows a `$` into a variable's name and the rest; `None` for broken braces.
 fn name(after: &str) -> (Option<&str>, &str) {
-    let end = |s: &str| {
-        s.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(s.len())
-    };
+    let end = |s: &str| s.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(s.len());
     match after.strip_prefix('{') {
         None => {
             let (name, tail) = after.split_at(end(after));

@@ -11,24 +11,13 @@ pub(crate) struct Keys {
 }
 
 /// The whole file.
-pub(crate) const FILE: Keys = Keys {
-    of: "the init file",
-    known: &["domains", "nets"],
-    later: &["prototypes"],
-};
+pub(crate) const FILE: Keys =
+    Keys { of: "the init file", known: &["domains", "nets"], later: &["prototypes"] };
 
 /// An entry of `domains`.
 pub(crate) const DOMAIN: Keys = Keys {
     of: "a domain",
-    known: &[
-        "memory",
-        "vcpu",
-        "nics",
-        "disks",
-        "metadata",
-        "artifacts",
-        "groups",
-    ],
+    known: &["memory", "vcpu", "nics", "disks", "metadata", "artifacts", "groups"],
     later: &[
         "vm-type",
         "vm-provider",
@@ -55,33 +44,13 @@ pub(crate) const DOMAIN: Keys = Keys {
 };
 
 /// An entry of a domain's `nics`.
-pub(crate) const NIC: Keys = Keys {
-    of: "a NIC",
-    known: &["net", "ip"],
-    later: &["mtu"],
-};
+pub(crate) const NIC: Keys = Keys { of: "a NIC", known: &["net", "ip"], later: &["mtu"] };
 
 /// An entry of a domain's `disks`; which of them fit depends on its `type`.
 pub(crate) const DISK: Keys = Keys {
     of: "a disk",
-    known: &[
-        "name",
-        "type",
-        "format",
-        "dev",
-        "size",
-        "template_type",
-        "template_name",
-        "path",
-    ],
-    later: &[
-        "template_version",
-        "url",
-        "make_a_copy",
-        "metadata",
-        "build",
-        "skip-export",
-    ],
+    known: &["name", "type", "format", "dev", "size", "template_type", "template_name", "path"],
+    later: &["template_version", "url", "make_a_copy", "metadata", "build", "skip-export"],
 };
 
 /// A domain's `metadata` is free; these keys of Lago's act, and must not be taken for free text.
@@ -90,21 +59,9 @@ pub(crate) const METADATA_LATER: &[&str] = &["deploy-scripts", "ovirt-scripts"];
 /// An entry of `nets`.
 pub(crate) const NET: Keys = Keys {
     of: "a net",
-    known: &[
-        "type",
-        "dhcp",
-        "management",
-        "gw",
-        "dns_domain_name",
-        "dns_records",
-        "mtu",
-    ],
+    known: &["type", "dhcp", "management", "gw", "dns_domain_name", "dns_records", "mtu"],
     later: &["main_dns", "dns_forward", "mapping", "name"],
 };
 
 /// A net's `dhcp`.
-pub(crate) const DHCP: Keys = Keys {
-    of: "`dhcp`",
-    known: &["start", "end"],
-    later: &[],
-};
+pub(crate) const DHCP: Keys = Keys { of: "`dhcp`", known: &["start", "end"], later: &[] };

@@ -18,22 +18,11 @@ use super::{
 /// # Errors
 /// When the file cannot be read, or with everything that is wrong with it.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<EnvSpec, InitFileError> {
-    let unreadable = |source| InitFileError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| InitFileError::Unreadable { path: path.to_owned(), source };
     let text = fs::read_to_string(path).map_err(unreadable)?;
     let absolute = path::absolute(path).map_err(unreadable)?;
     let folder = absolute.parent().unwrap_or(&absolute);
-    parse(
-        path,
-        &text,
-        &Surroundings {
-            folder,
-            env,
-            check_file: &check_file,
-        },
-    )
+    parse(path, &text, &Surroundings { folder, env, check_file: &check_file })
 }
 
 /// Checks the text of an init file; `origin` is how messages name it.

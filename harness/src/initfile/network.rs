@@ -49,18 +49,14 @@ impl<'n> NetDraft<'n> {
             draft.management = reader::boolean(node, "`management`", problems).unwrap_or_default();
         }
         draft.dhcp = fields.get("dhcp").and_then(|node| dhcp(node, problems));
-        draft.gateway = fields
-            .get("gw")
-            .and_then(|node| Some((node, reader::address(node, "`gw`", problems)?)));
+        draft.gateway =
+            fields.get("gw").and_then(|node| Some((node, reader::address(node, "`gw`", problems)?)));
         draft.dns_domain = fields
             .get("dns_domain_name")
             .and_then(|node| Some((node, host_name(node, "`dns_domain_name`", problems)?)));
-        draft.dns_records = fields
-            .get("dns_records")
-            .and_then(|node| Some((node, dns_records(node, problems)?)));
-        draft.mtu = fields
-            .get("mtu")
-            .and_then(|node| reader::number(node, "`mtu`", &(68..=65535), problems));
+        draft.dns_records =
+            fields.get("dns_records").and_then(|node| Some((node, dns_records(node, problems)?)));
+        draft.mtu = fields.get("mtu").and_then(|node| reader::number(node, "`mtu`", &(68..=65535), problems));
         draft
     }
 }
@@ -98,9 +94,7 @@ fn host_name(node: &Node, what: &str, problems: &mut Problems) -> Option<String>
     let text = reader::text(node, what, problems)?;
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
             && !label.starts_with('-')
             && !label.ends_with('-')
     };

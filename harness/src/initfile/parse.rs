@@ -41,11 +41,7 @@ impl Node {
             Value::List(items) => items.iter().map(|n| n.size).sum(),
             Value::Map(entries) => entries.iter().map(|(k, v)| k.size + v.size).sum(),
         };
-        Self {
-            span,
-            value: Rc::new(value),
-            size: children + 1,
-        }
+        Self { span, value: Rc::new(value), size: children + 1 }
     }
 
     pub(crate) fn value(&self) -> &Value {
@@ -81,14 +77,8 @@ pub(crate) fn tree(problems: &mut Problems) -> Option<Node> {
     let text = problems.text().to_owned();
     let mut offsets: Vec<usize> = text.char_indices().map(|(i, _)| i).collect();
     offsets.push(text.len());
-    let mut loader = Loader {
-        problems,
-        offsets,
-        anchors: HashMap::new(),
-        open: Vec::new(),
-        root: None,
-        aliased: 0,
-    };
+    let mut loader =
+        Loader { problems, offsets, anchors: HashMap::new(), open: Vec::new(), root: None, aliased: 0 };
     let mut parser = Parser::new_from_str(&text);
     loop {
         match parser.next_event() {
@@ -102,9 +92,7 @@ pub(crate) fn tree(problems: &mut Problems) -> Option<Node> {
     }
     if loader.root.is_none() {
         let help = Some("an init file has at least the keys `domains` and `nets`".to_owned());
-        loader
-            .problems
-            .add("yaml::empty", &(0..0), "the file is empty".to_owned(), help);
+        loader.problems.add("yaml::empty", &(0..0), "the file is empty".to_owned(), help);
     }
     loader.root
 }
@@ -128,10 +116,7 @@ struct Open {
 
 enum Items {
     List(Vec<Node>),
-    Map {
-        entries: Vec<(Node, Node)>,
-        key: Option<Node>,
-    },
+    Map { entries: Vec<(Node, Node)>, key: Option<Node> },
 }
 
 impl Loader<'_> {
@@ -151,30 +136,15 @@ impl Loader<'_> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let quoted = style != ScalarStyle::Plain || self.is_string(tag.as_deref(), &span);
-                self.close(
-                    Node::new(
-                        span,
-                        Value::Scalar {
-                            text: text.into_owned(),
-                            quoted,
-                        },
-                    ),
-                    anchor,
-                )
+                self.close(Node::new(span, Value::Scalar { text: text.into_owned(), quoted }), anchor)
             }
             Event::Alias(anchor) => self.alias(anchor, span),
             Event::SequenceStart(anchor, tag) => {
                 self.begin(span, anchor, tag.as_deref(), Items::List(Vec::new()))
             }
-            Event::MappingStart(anchor, tag) => self.begin(
-                span,
-                anchor,
-                tag.as_deref(),
-                Items::Map {
-                    entries: Vec::new(),
-                    key: None,
-                },
-            ),
+            Event::MappingStart(anchor, tag) => {
+                self.begin(span, anchor, tag.as_deref(), Items::Map { entries: Vec::new(), key: None })
+            }
             Event::SequenceEnd | Event::MappingEnd => {
                 let open = self.open.pop()?;
                 let value = match open.items {
@@ -198,11 +168,7 @@ impl Loader<'_> {
             self.problems.add("yaml::too-deep", &span, message, None);
             return None;
         }
-        self.open.push(Open {
-            start: span.start,
-            anchor,
-            items,
-        });
+        self.open.push(Open { start: span.start, anchor, items });
         Some(())
     }
 
@@ -228,10 +194,7 @@ impl Loader<'_> {
             self.problems.add("yaml::recursive-alias", &span, message, None);
             return None;
         };
-        let node = Node {
-            span: span.clone(),
-            ..target.clone()
-        };
+        let node = Node { span: span.clone(), ..target.clone() };
         self.aliased = self.aliased.saturating_add(node.size);
         if self.aliased > MOST_ALIASED {
             let message = format!("the aliases up to here stand for more than {MOST_ALIASED} values");
@@ -252,9 +215,8 @@ impl Loader<'_> {
                     Some((first, _)) => {
                         let line = self.problems.place(&first.span).line;
                         let message = format!("the key `{text}` comes twice");
-                        let help = Some(format!(
-                            "it is on line {line} already; remove or rename one of them"
-                        ));
+                        let help =
+                            Some(format!("it is on line {line} already; remove or rename one of them"));
                         self.problems.add("yaml::duplicate-key", &key.span, message, help);
                     }
                     None => own.push((key, value)),
@@ -281,10 +243,7 @@ impl Loader<'_> {
                 items.iter().for_each(|item| self.merge(item, merged));
             }
             Value::List(_) | Value::Scalar { .. } => {
-                let message = format!(
-                    "`<<` takes a mapping or a list of mappings, this is {}",
-                    value.kind()
-                );
+                let message = format!("`<<` takes a mapping or a list of mappings, this is {}", value.kind());
                 self.problems.add("yaml::bad-merge", &value.span, message, None);
             }
         }
@@ -293,15 +252,11 @@ impl Loader<'_> {
     /// Whether a tag makes a plain scalar text; refuses tags of which nobody knows what they do.
     fn is_string(&mut self, tag: Option<&Tag>, span: &Span) -> bool {
         let Some(tag) = tag else { return false };
-        let known = matches!(
-            tag.suffix.as_str(),
-            "str" | "int" | "bool" | "float" | "null" | "map" | "seq"
-        );
+        let known = matches!(tag.suffix.as_str(), "str" | "int" | "bool" | "float" | "null" | "map" | "seq");
         if !(tag.is_yaml_core_schema() && known) {
             let tag = tag.to_string();
             let span = span.start..span.end.min(span.start + tag.len());
-            self.problems
-                .add("yaml::unknown-tag", &span, format!("unknown tag `{tag}`"), None);
+            self.problems.add("yaml::unknown-tag", &span, format!("unknown tag `{tag}`"), None);
         }
         tag.suffix == "str"
     }
@@ -311,37 +266,22 @@ impl Loader<'_> {
         let before = text.get(..at).unwrap_or_default();
         let line = before.rfind('\n').map_or(0, |i| i + 1);
         let rest = text.get(line..).unwrap_or_default();
-        let indent: &str = rest
-            .get(..rest.len() - rest.trim_start_matches([' ', '\t']).len())
-            .unwrap_or_default();
+        let indent: &str =
+            rest.get(..rest.len() - rest.trim_start_matches([' ', '\t']).len()).unwrap_or_default();
         if let Some(tab) = indent.find('\t') {
             let at = line + tab;
             let help = Some("indent with spaces".to_owned());
-            self.problems.add(
-                "yaml::tab",
-                &(at..at + 1),
-                "a tab cannot indent YAML".to_owned(),
-                help,
-            );
+            self.problems.add("yaml::tab", &(at..at + 1), "a tab cannot indent YAML".to_owned(), help);
         } else {
-            let end = text
-                .get(at..)
-                .and_then(|t| t.chars().next())
-                .map_or(at, |c| at + c.len_utf8());
-            let help = before
-                .ends_with('$')
-                .then(|| "put quotes around a text with `${...}` in it".to_owned());
-            self.problems
-                .add("yaml::syntax", &(at..end), format!("bad YAML: {info}"), help);
+            let end = text.get(at..).and_then(|t| t.chars().next()).map_or(at, |c| at + c.len_utf8());
+            let help =
+                before.ends_with('$').then(|| "put quotes around a text with `${...}` in it".to_owned());
+            self.problems.add("yaml::syntax", &(at..end), format!("bad YAML: {info}"), help);
         }
         None
     }
 
     fn offset(&self, marker: Marker) -> usize {
-        self.offsets
-            .get(marker.index())
-            .or(self.offsets.last())
-            .copied()
-            .unwrap_or_default()
+        self.offsets.get(marker.index()).or(self.offsets.last()).copied().unwrap_or_default()
     }
 }

@@ -25,11 +25,7 @@ impl<'n> Fields<'n> {
         for (key, _) in entries {
             check_key(key, keys, problems);
         }
-        Some(Self {
-            at: at.clone(),
-            of: keys.of,
-            entries,
-        })
+        Some(Self { at: at.clone(), of: keys.of, entries })
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&'n Node> {
@@ -39,12 +35,7 @@ impl<'n> Fields<'n> {
     pub(crate) fn require(&self, key: &str, problems: &mut Problems) -> Option<&'n Node> {
         let found = self.get(key);
         if found.is_none() {
-            problems.add(
-                "init::missing-key",
-                &self.at,
-                format!("{} needs the key `{key}`", self.of),
-                None,
-            );
+            problems.add("init::missing-key", &self.at, format!("{} needs the key `{key}`", self.of), None);
         }
         found
     }
@@ -56,27 +47,14 @@ fn check_key(key: &Node, keys: &Keys, problems: &mut Problems) {
         return;
     }
     if keys.later.contains(&text) {
-        return not_yet(
-            key,
-            &format!("the key `{text}` of {}", keys.of),
-            UNUSED_KEY,
-            problems,
-        );
+        return not_yet(key, &format!("the key `{text}` of {}", keys.of), UNUSED_KEY, problems);
     }
     let all = || keys.known.iter().chain(keys.later).copied();
     let help = match did_you_mean(text, all()) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!(
-            "known keys: {}; `x-` before it makes it yours",
-            listed(keys.known)
-        ),
+        None => format!("known keys: {}; `x-` before it makes it yours", listed(keys.known)),
     };
-    problems.add(
-        "init::unknown-key",
-        &key.span,
-        format!("{} has no key `{text}`", keys.of),
-        Some(help),
-    );
+    problems.add("init::unknown-key", &key.span, format!("{} has no key `{text}`", keys.of), Some(help));
 }
 
 /// What to do about a key that means nothing here.
@@ -85,12 +63,7 @@ pub(crate) const UNUSED_KEY: &str = "remove it, or put `x-` before it to have it
 /// Notes something that Lago has and Polder does not have yet.
 pub(crate) fn not_yet(node: &Node, what: &str, help: &str, problems: &mut Problems) {
     let message = format!("{what} is Lago's and not supported yet");
-    problems.add(
-        "init::not-supported-yet",
-        &node.span,
-        message,
-        Some(help.to_owned()),
-    );
+    problems.add("init::not-supported-yet", &node.span, message, Some(help.to_owned()));
 }
 
 /// The entries of a mapping.
@@ -108,20 +81,12 @@ pub(crate) fn list<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> O
         Value::Scalar { text, .. } if !node.is_null() => {
             wrong_kind(node, what, "a list", Some(format!("write `[{text}]`")), problems)
         }
-        Value::Map(_) => wrong_kind(
-            node,
-            what,
-            "a list",
-            Some("begin each item with `- `".to_owned()),
-            problems,
-        ),
-        Value::Scalar { .. } => wrong_kind(
-            node,
-            what,
-            "a list",
-            Some("write `[]` for none".to_owned()),
-            problems,
-        ),
+        Value::Map(_) => {
+            wrong_kind(node, what, "a list", Some("begin each item with `- `".to_owned()), problems)
+        }
+        Value::Scalar { .. } => {
+            wrong_kind(node, what, "a list", Some("write `[]` for none".to_owned()), problems)
+        }
     }
 }
 
@@ -174,11 +139,7 @@ where
     }
     let number = text.parse().ok().filter(|n| range.contains(n));
     if number.is_none() {
-        let message = format!(
-            "{what} must be from {} to {}, this is {text}",
-            range.start(),
-            range.end()
-        );
+        let message = format!("{what} must be from {} to {}, this is {text}", range.start(), range.end());
         problems.add("init::out-of-range", &node.span, message, None);
     }
     number
@@ -218,12 +179,7 @@ pub(crate) fn choice<T: Copy>(
     }
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
     if later.contains(&text) {
-        not_yet(
-            node,
-            &format!("the {what} `{text}`"),
-            &format!("use {}", listed(&known)),
-            problems,
-        );
+        not_yet(node, &format!("the {what} `{text}`"), &format!("use {}", listed(&known)), problems);
         return None;
     }
     let help = did_you_mean(text, known.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
@@ -270,9 +226,5 @@ pub(crate) fn address(node: &Node, what: &str, problems: &mut Problems) -> Optio
 
 /// `` `a`, `b`, `c` ``, for messages.
 pub(crate) fn listed(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|w| format!("`{w}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
 }

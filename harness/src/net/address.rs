@@ -39,17 +39,9 @@ pub(crate) fn subnets<'a>(nets: &'a [NetAsk], errors: &mut Vec<NetError>) -> BTr
         match free.next() {
             Some(octet) => {
                 let gateway = Ipv4Addr::new(192, 168, octet, 1);
-                subnets.insert(
-                    &net.name,
-                    Subnet {
-                        gateway,
-                        asked: false,
-                    },
-                );
+                subnets.insert(&net.name, Subnet { gateway, asked: false });
             }
-            None => errors.push(NetError::NoSubnetLeft {
-                net: net.name.clone(),
-            }),
+            None => errors.push(NetError::NoSubnetLeft { net: net.name.clone() }),
         }
     }
     subnets
@@ -81,28 +73,14 @@ impl<'a> Addresses<'a> {
                 continue;
             };
             let Some(asked) = nic.ip else { continue };
-            let ip = if subnet.asked {
-                asked
-            } else {
-                within(subnet.gateway, last(asked))
-            };
+            let ip = if subnet.asked { asked } else { within(subnet.gateway, last(asked)) };
             let gateway = subnet.gateway;
             if network(ip) != network(gateway) || ip == gateway || matches!(last(ip), 0 | 255) {
                 let (machine, net) = name();
-                errors.push(NetError::BadAddress {
-                    machine,
-                    net,
-                    ip,
-                    gateway,
-                });
+                errors.push(NetError::BadAddress { machine, net, ip, gateway });
             } else if let Some(other) = self.owner.get(&ip) {
                 let (other, (machine, net)) = ((*other).clone(), name());
-                errors.push(NetError::AddressClash {
-                    machine,
-                    other,
-                    net,
-                    ip,
-                });
+                errors.push(NetError::AddressClash { machine, other, net, ip });
             } else {
                 self.give(machine, index, ip);
             }
@@ -121,9 +99,7 @@ impl<'a> Addresses<'a> {
                 continue;
             };
             let all = DYNAMIC.map(|octet| within(subnet.gateway, octet));
-            let free = all
-                .filter(|ip| *ip != subnet.gateway)
-                .find(|ip| !self.owner.contains_key(ip));
+            let free = all.filter(|ip| *ip != subnet.gateway).find(|ip| !self.owner.contains_key(ip));
             match free {
                 Some(ip) => self.give(machine, index, ip),
                 None => {
@@ -141,12 +117,7 @@ impl<'a> Addresses<'a> {
 }
 
 pub(crate) fn nics(machines: &[MachineAsk]) -> impl Iterator<Item = (&MachineName, usize, &NicAsk)> {
-    machines.iter().flat_map(|m| {
-        m.nics
-            .iter()
-            .enumerate()
-            .map(|(index, nic)| (&m.name, index, nic))
-    })
+    machines.iter().flat_map(|m| m.nics.iter().enumerate().map(|(index, nic)| (&m.name, index, nic)))
 }
 
 pub(crate) fn network(ip: Ipv4Addr) -> [u8; 3] {

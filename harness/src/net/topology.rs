@@ -27,18 +27,13 @@ pub fn plan(nets: &[NetAsk], machines: &[MachineAsk]) -> Result<NetPlan, Vec<Net
     let mut addresses = Addresses::default();
     addresses.fixed(nets, &subnets, machines, &mut errors);
     addresses.dynamic(&subnets, machines, &mut errors);
-    let nics: BTreeMap<_, _> = machines
-        .iter()
-        .map(|m| (m.name.clone(), planned_nics(m, nets, &addresses.of)))
-        .collect();
+    let nics: BTreeMap<_, _> =
+        machines.iter().map(|m| (m.name.clone(), planned_nics(m, nets, &addresses.of))).collect();
     distinct_names(machines, &nics, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
-    let nets = nets
-        .iter()
-        .filter_map(|net| Some(planned_net(net, subnets.get(&net.name)?, &nics)))
-        .collect();
+    let nets = nets.iter().filter_map(|net| Some(planned_net(net, subnets.get(&net.name)?, &nics))).collect();
     Ok(NetPlan { nets, nics })
 }
 
@@ -51,12 +46,7 @@ fn planned_nics(
     let planned = |(index, nic): (usize, &NicAsk)| {
         let ip = *addresses.get(&(name, index))?;
         let net = &nic.net;
-        let nth = machine
-            .nics
-            .iter()
-            .take(index)
-            .filter(|earlier| earlier.net == *net)
-            .count();
+        let nth = machine.nics.iter().take(index).filter(|earlier| earlier.net == *net).count();
         let mut names = BTreeSet::from([format!("{name}-eth{index}"), format!("{name}-{net}-{nth}")]);
         if nth == 0 {
             names.insert(format!("{name}-{net}"));
@@ -65,13 +55,7 @@ fn planned_nics(
             }
         }
         let names = names.into_iter().collect();
-        Some(PlannedNic {
-            index,
-            net: net.clone(),
-            ip,
-            mac: Mac::from_ip(ip),
-            names,
-        })
+        Some(PlannedNic { index, net: net.clone(), ip, mac: Mac::from_ip(ip), names })
     };
     machine.nics.iter().enumerate().filter_map(planned).collect()
 }
@@ -87,11 +71,7 @@ fn distinct_names(
         for name in nics.get(machine).into_iter().flatten().flat_map(|nic| &nic.names) {
             if let Some(other) = seen.insert(name.to_ascii_lowercase(), machine) {
                 let (machine, other) = (machine.clone(), other.clone());
-                errors.push(NetError::NameClash {
-                    name: name.clone(),
-                    machine,
-                    other,
-                });
+                errors.push(NetError::NameClash { name: name.clone(), machine, other });
             }
         }
     }
@@ -112,10 +92,10 @@ fn planned_net(net: &NetAsk, subnet: &Subnet, nics: &BTreeMap<MachineName, Vec<P
             end: within(gateway, *range.end()),
             hosts: hosts(&net.name, nics),
         }),
-        dns: net.dns_domain.as_ref().map(|domain| DnsPlan {
-            domain: domain.clone(),
-            records: records(&net.dns_records, nics),
-        }),
+        dns: net
+            .dns_domain
+            .as_ref()
+            .map(|domain| DnsPlan { domain: domain.clone(), records: records(&net.dns_records, nics) }),
         mtu: net.mtu.filter(|mtu| *mtu != 1500),
     }
 }
@@ -124,16 +104,8 @@ fn hosts(net: &NetName, nics: &BTreeMap<MachineName, Vec<PlannedNic>>) -> Vec<Pl
     let mut hosts = Vec::new();
     for (machine, nics) in nics {
         for (nth, nic) in nics.iter().filter(|nic| nic.net == *net).enumerate() {
-            let name = if nth == 0 {
-                machine.to_string()
-            } else {
-                format!("{machine}-{net}-{nth}")
-            };
-            hosts.push(PlannedHost {
-                mac: nic.mac,
-                ip: nic.ip,
-                name,
-            });
+            let name = if nth == 0 { machine.to_string() } else { format!("{machine}-{net}-{nth}") };
+            hosts.push(PlannedHost { mac: nic.mac, ip: nic.ip, name });
         }
     }
     hosts
@@ -148,15 +120,9 @@ fn records(
     let mut own = BTreeSet::new();
     for nic in nics.values().flatten() {
         own.extend(nic.names.iter().map(|name| name.to_ascii_lowercase()));
-        by_ip
-            .entry(nic.ip)
-            .or_default()
-            .extend(nic.names.iter().map(String::as_str));
+        by_ip.entry(nic.ip).or_default().extend(nic.names.iter().map(String::as_str));
     }
-    for (name, ip) in asked
-        .iter()
-        .filter(|(name, _)| !own.contains(&name.to_ascii_lowercase()))
-    {
+    for (name, ip) in asked.iter().filter(|(name, _)| !own.contains(&name.to_ascii_lowercase())) {
         by_ip.entry(*ip).or_default().insert(name);
     }
     let record = |(ip, names): (_, BTreeSet<&str>)| DnsRecord {
@@ -200,18 +166,11 @@ mod tests {
     fn machine(text: &str) -> MachineAsk {
         let (name, nics) = text.split_once(':').unwrap();
         let nic = |text: &str| {
-            let (net, ip) = text
-                .split_once('=')
-                .map_or((text, None), |(n, ip)| (n, Some(ip.parse().unwrap())));
-            NicAsk {
-                net: net.parse().unwrap(),
-                ip,
-            }
+            let (net, ip) =
+                text.split_once('=').map_or((text, None), |(n, ip)| (n, Some(ip.parse().unwrap())));
+            NicAsk { net: net.parse().unwrap(), ip }
         };
-        MachineAsk {
-            name: name.parse().unwrap(),
-            nics: nics.split_whitespace().map(nic).collect(),
-        }
+        MachineAsk { name: name.parse().unwrap(), nics: nics.split_whitespace().map(nic).collect() }
     }
 
     fn show(plan: &NetPlan) -> String {
@@ -235,10 +194,7 @@ mod tests {
             .map(|(name, ip)| (name.to_owned(), ip.parse().unwrap()))
             .into();
         let nets = [mgmt, net("own", Some("192.168.201.254")), net("third", None)];
-        let machines = [
-            machine("b: mgmt own"),
-            machine("a: mgmt=10.9.8.2 own own third=1.1.1.77"),
-        ];
+        let machines = [machine("b: mgmt own"), machine("a: mgmt=10.9.8.2 own own third=1.1.1.77")];
         insta::assert_snapshot!(show(&plan(&nets, &machines).unwrap()), @r"
         mgmt 192.168.200.1/24 54:52:c0:a8:c8:01
           dhcp 54:52:c0:a8:c8:02 192.168.200.2 a
@@ -270,10 +226,7 @@ mod tests {
         let nets = [net("m", None), net("own", Some("10.0.0.254"))];
         let machines: Vec<_> = machines.iter().map(|text| machine(text)).collect();
         let errors = plan(&nets, &machines).unwrap_err();
-        assert_eq!(
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            [expected]
-        );
+        assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
     }
 
     #[test]
@@ -288,27 +241,17 @@ mod tests {
         let nets = [net("m", Some("10.0.0.254"))];
         let machines: Vec<_> = (0..253).map(|i| machine(&format!("v{i}: m"))).collect();
         assert!(plan(&nets, &machines[..252]).is_ok());
-        let expected = NetError::NoAddressLeft {
-            net: nets[0].name.clone(),
-            machine: machines[252].name.clone(),
-        };
+        let expected =
+            NetError::NoAddressLeft { net: nets[0].name.clone(), machine: machines[252].name.clone() };
         assert_eq!(plan(&nets, &machines), Err(vec![expected]));
     }
 
     #[test]
     fn the_pool_of_subnets_ends() {
         let mut nets: Vec<_> = (0..55).map(|i| net(&format!("n{i}"), None)).collect();
-        assert_eq!(
-            plan(&nets, &[]).unwrap().nets[54].gateway.to_string(),
-            "192.168.254.1"
-        );
+        assert_eq!(plan(&nets, &[]).unwrap().nets[54].gateway.to_string(), "192.168.254.1");
         nets.push(net("own", Some("192.168.203.7")));
-        assert_eq!(
-            plan(&nets, &[]),
-            Err(vec![NetError::NoSubnetLeft {
-                net: "n54".parse().unwrap()
-            }])
-        );
+        assert_eq!(plan(&nets, &[]), Err(vec![NetError::NoSubnetLeft { net: "n54".parse().unwrap() }]));
     }
 
     prop_compose! {

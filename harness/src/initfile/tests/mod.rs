@@ -14,11 +14,7 @@ fn read(text: &str) -> Result<EnvSpec, InitFileError> {
         p if p.contains("secret") => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
         _ => Ok(()),
     };
-    let surroundings = Surroundings {
-        folder: Path::new("/lab"),
-        env: &env,
-        check_file: &check_file,
-    };
+    let surroundings = Surroundings { folder: Path::new("/lab"), env: &env, check_file: &check_file };
     parse(Path::new("lab.yaml"), text, &surroundings)
 }
 
@@ -30,10 +26,7 @@ fn problems(text: &str) -> String {
         Err(InitFileError::Invalid(all)) => {
             let line = |d: super::Diagnostic| {
                 let help = d.help.map(|h| format!("; {h}")).unwrap_or_default();
-                format!(
-                    "{}:{} {} >{}< {}{help}\n",
-                    d.line, d.column, d.code, d.text, d.message
-                )
+                format!("{}:{} {} >{}< {}{help}\n", d.line, d.column, d.code, d.text, d.message)
             };
             all.into_iter().map(line).collect()
         }
@@ -75,24 +68,13 @@ nets:
 ",
     )
     .unwrap();
-    let [machine] = spec.machines.as_slice() else {
-        panic!("{spec:?}")
-    };
+    let [machine] = spec.machines.as_slice() else { panic!("{spec:?}") };
     assert_eq!((machine.memory_mib, machine.vcpus), (512, 1));
     assert_eq!((machine.at.line, machine.at.column), (2, 3));
-    let [disk] = machine.disks.as_slice() else {
-        panic!("{machine:?}")
-    };
-    assert_eq!(
-        disk.source,
-        DiskSource::Template {
-            name: "tiny".to_owned()
-        }
-    );
+    let [disk] = machine.disks.as_slice() else { panic!("{machine:?}") };
+    assert_eq!(disk.source, DiskSource::Template { name: "tiny".to_owned() });
     assert_eq!((disk.at.line, disk.at.column), (6, 53));
-    let [net] = spec.nets.as_slice() else {
-        panic!("{spec:?}")
-    };
+    let [net] = spec.nets.as_slice() else { panic!("{spec:?}") };
     assert_eq!(net.kind, NetKind::Nat);
     assert_eq!(net.dhcp, Some(DhcpRange { start: 100, end: 254 }));
     assert_eq!(net.dns_domain.as_deref(), Some("lago.local"));
@@ -127,11 +109,7 @@ nets:
     )
     .unwrap();
     let r1 = &spec.machines[0];
-    assert_eq!(
-        (r1.memory_mib, r1.vcpus),
-        (1024, 2),
-        "the first merged mapping wins"
-    );
+    assert_eq!((r1.memory_mib, r1.vcpus), (1024, 2), "the first merged mapping wins");
     assert_eq!(r1.groups, ["routers", "7"]);
     assert_eq!(r1.artifacts, ["/var/log"]);
     assert_eq!(
@@ -150,20 +128,10 @@ nets:
     assert_eq!(r1.disks[1].source, DiskSource::Empty { size: 20 << 30 });
     assert_eq!(r1.disks[2].format, DiskFormat::Iso);
     assert_eq!(r1.nics.len(), 3);
-    assert_eq!(
-        (spec.machines[1].memory_mib, spec.machines[1].nics.len()),
-        (512, 0),
-        "defaults"
-    );
+    assert_eq!((spec.machines[1].memory_mib, spec.machines[1].nics.len()), (512, 0), "defaults");
     let (back, front) = (&spec.nets[0], &spec.nets[1]);
-    assert_eq!(
-        (back.kind, back.management, back.mtu),
-        (NetKind::Isolated, false, Some(9000))
-    );
-    assert_eq!(
-        (back.dns_domain.as_deref(), front.dns_domain.as_deref()),
-        (None, Some("suite.test"))
-    );
+    assert_eq!((back.kind, back.management, back.mtu), (NetKind::Isolated, false, Some(9000)));
+    assert_eq!((back.dns_domain.as_deref(), front.dns_domain.as_deref()), (None, Some("suite.test")));
     assert_eq!(front.dns_records["mirror"].to_string(), "192.168.200.1");
 }
 
@@ -217,12 +185,7 @@ fn files_are_looked_at_for_real() {
     let no_env = |_: &str| None;
     fs::write(&file, text("disk.raw")).unwrap();
     let spec = load(&file, &no_env).unwrap();
-    assert_eq!(
-        spec.machines[0].disks[0].source,
-        DiskSource::File {
-            path: folder.path().join("disk.raw")
-        }
-    );
+    assert_eq!(spec.machines[0].disks[0].source, DiskSource::File { path: folder.path().join("disk.raw") });
 
     for (path, expected) in [("nope.raw", "No such file"), (".", "directory")] {
         fs::write(&file, text(path)).unwrap();
@@ -232,10 +195,7 @@ fn files_are_looked_at_for_real() {
     let error = load(&folder.path().join("none.yaml"), &no_env).unwrap_err();
     assert!(matches!(error, InitFileError::Unreadable { .. }), "{error}");
     fs::write(&file, [0xff, 0xfe]).unwrap();
-    assert!(matches!(
-        load(&file, &no_env),
-        Err(InitFileError::Unreadable { .. })
-    ));
+    assert!(matches!(load(&file, &no_env), Err(InitFileError::Unreadable { .. })));
 }
 
 mod hostile {
@@ -260,12 +220,7 @@ mod hostile {
             let alias = format!("*a{}", i - 1);
             laughs += &format!("a{i}: &a{i} [{}]\n", vec![alias; 10].join(", "));
         }
-        assert!(
-            read(&laughs)
-                .unwrap_err()
-                .to_string()
-                .contains("stand for more than")
-        );
+        assert!(read(&laughs).unwrap_err().to_string().contains("stand for more than"));
         let deep = "[".repeat(100);
         assert!(read(&deep).unwrap_err().to_string().contains("nest deeper"));
         for hostile in ["[".repeat(100_000), "- ".repeat(100_000), "{a: ".repeat(100_000)] {
