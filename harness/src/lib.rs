@@ -17,13 +17,11 @@ pub mod artifact;
 pub mod guest;
 pub mod provider;
 // -- assembly
-#[cfg(any())]
 pub mod env;
 // -- running
 pub mod report;
 pub mod suite;
 // -- wiring: the only place that knows everybody
-#[cfg(any())]
 pub mod cli;
 pub mod front;
 

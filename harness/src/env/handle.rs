@@ -25,7 +25,8 @@ use crate::{
     image::Ability,
     initfile::EnvSpec,
     lab::{Hermetic, LabState, paths::LabPaths},
-    provider::{libvirt::Connection, spec::NetworkSpec},
+    net::PlannedNet,
+    provider::libvirt::{Connection, DomainState},
 };
 
 /// A running environment; clones are the same one.
@@ -71,7 +72,7 @@ impl Env {
     pub async fn join(folder: &Path) -> Result<Self, EnvError> {
         let lab = Hermetic::join(folder)?;
         let state = EnvState::load(lab.paths())?;
-        let connection = Connection::open(&lab.libvirt_uri(), limits::CONNECT.mul_f64(state.factor)).await?;
+        let connection = Connection::open(&lab.libvirt_uri(), limits::CONNECT).await?;
         Self::assemble(lab, connection, state)
     }
 
@@ -115,6 +116,14 @@ impl Env {
     #[must_use]
     pub fn time_factor(&self) -> f64 {
         self.0.factor
+    }
+
+    /// How a machine is, as libvirt sees it.
+    ///
+    /// # Errors
+    /// libvirt does not answer.
+    pub async fn state_of(&self, vm: &Vm) -> Result<DomainState, EnvError> {
+        Ok(self.0.connection.domain_state(vm.name().as_str(), limits::COMMAND).await?)
     }
 
     /// Comes back only when the environment has broken: its daemon or its boundary ended.
@@ -242,7 +251,7 @@ impl Deref for Vm {
 /// A network of an environment.
 #[derive(Clone, Debug)]
 pub struct Net {
-    spec: Arc<NetworkSpec>,
+    spec: Arc<PlannedNet>,
 }
 
 impl Net {
