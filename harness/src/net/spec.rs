@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::Ipv4Addr, ops::RangeInclusive};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::id::{Mac, MachineName, NetName};
 
@@ -10,7 +10,7 @@ use crate::base::id::{Mac, MachineName, NetName};
 pub const PREFIX: u8 = 24;
 
 /// How a network is connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetKind {
     /// Routed to the other nat nets through the lab.
@@ -68,7 +68,7 @@ pub struct NicAsk {
 }
 
 /// Everything decided.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NetPlan {
     /// The nets, in the order asked.
     pub nets: Vec<PlannedNet>,
@@ -77,7 +77,7 @@ pub struct NetPlan {
 }
 
 /// A net with everything decided.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedNet {
     /// Its name.
     pub name: NetName,
@@ -93,7 +93,9 @@ pub struct PlannedNet {
     pub gateway: Ipv4Addr,
     /// Length of its prefix.
     pub prefix: u8,
-    /// DHCP, if served.
+    /// The NICs on it.
+    pub hosts: Vec<PlannedHost>,
+    /// The dynamic range, if DHCP is served; every host has a reservation then.
     pub dhcp: Option<DhcpPlan>,
     /// DNS, if served.
     pub dns: Option<DnsPlan>,
@@ -109,30 +111,28 @@ impl PlannedNet {
     }
 }
 
-/// DHCP of a net.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Dynamic range of a net, both ends included.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DhcpPlan {
-    /// First dynamic address.
+    /// First address.
     pub start: Ipv4Addr,
-    /// Last dynamic address.
+    /// Last address.
     pub end: Ipv4Addr,
-    /// A reservation for each NIC of the environment on this net.
-    pub hosts: Vec<PlannedHost>,
 }
 
-/// A DHCP reservation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A NIC as its net sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedHost {
-    /// Whose.
+    /// Its Ethernet address.
     pub mac: Mac,
-    /// What it gets.
+    /// Its address.
     pub ip: Ipv4Addr,
-    /// The host name it is told: the machine's, which is unique in a net but for further NICs of the same machine.
+    /// The host name DHCP tells it: the machine's, which is unique in a net but for further NICs of the same machine.
     pub name: String,
 }
 
 /// DNS of a net.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DnsPlan {
     /// The domain.
     pub domain: String,
@@ -141,7 +141,7 @@ pub struct DnsPlan {
 }
 
 /// The names of an address.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DnsRecord {
     /// The address.
     pub ip: Ipv4Addr,
@@ -150,7 +150,7 @@ pub struct DnsRecord {
 }
 
 /// A NIC with everything decided.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedNic {
     /// Its number in its machine: `eth<index>`.
     pub index: usize,

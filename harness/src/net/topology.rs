@@ -87,10 +87,10 @@ fn planned_net(net: &NetAsk, subnet: &Subnet, nics: &BTreeMap<MachineName, Vec<P
         bridge_mac: Mac::from_ip(gateway),
         gateway,
         prefix: PREFIX,
+        hosts: hosts(&net.name, nics),
         dhcp: net.dhcp.as_ref().map(|range| DhcpPlan {
             start: within(gateway, *range.start()),
             end: within(gateway, *range.end()),
-            hosts: hosts(&net.name, nics),
         }),
         dns: net
             .dns_domain
@@ -177,8 +177,8 @@ mod tests {
         let mut out = String::new();
         for net in &plan.nets {
             out += &format!("{} {}/{} {}\n", net.name, net.gateway, net.prefix, net.bridge_mac);
-            for host in net.dhcp.iter().flat_map(|dhcp| &dhcp.hosts) {
-                out += &format!("  dhcp {} {} {}\n", host.mac, host.ip, host.name);
+            for host in &net.hosts {
+                out += &format!("  host {} {} {}\n", host.mac, host.ip, host.name);
             }
             for record in net.dns.iter().flat_map(|dns| &dns.records) {
                 out += &format!("  dns {} {}\n", record.ip, record.names.join(" "));
@@ -197,8 +197,8 @@ mod tests {
         let machines = [machine("b: mgmt own"), machine("a: mgmt=10.9.8.2 own own third=1.1.1.77")];
         insta::assert_snapshot!(show(&plan(&nets, &machines).unwrap()), @r"
         mgmt 192.168.200.1/24 54:52:c0:a8:c8:01
-          dhcp 54:52:c0:a8:c8:02 192.168.200.2 a
-          dhcp 54:52:c0:a8:c8:03 192.168.200.3 b
+          host 54:52:c0:a8:c8:02 192.168.200.2 a
+          host 54:52:c0:a8:c8:03 192.168.200.3 b
           dns 192.168.200.1 mirror
           dns 192.168.200.2 a a-eth0 a-mgmt a-mgmt-0
           dns 192.168.200.3 b b-eth0 b-mgmt b-mgmt-0
@@ -207,11 +207,11 @@ mod tests {
           dns 192.168.201.4 a-eth2 a-own-1
           dns 192.168.202.77 a-eth3 a-third a-third-0
         own 192.168.201.254/24 54:52:c0:a8:c9:fe
-          dhcp 54:52:c0:a8:c9:03 192.168.201.3 a
-          dhcp 54:52:c0:a8:c9:04 192.168.201.4 a-own-1
-          dhcp 54:52:c0:a8:c9:02 192.168.201.2 b
+          host 54:52:c0:a8:c9:03 192.168.201.3 a
+          host 54:52:c0:a8:c9:04 192.168.201.4 a-own-1
+          host 54:52:c0:a8:c9:02 192.168.201.2 b
         third 192.168.202.1/24 54:52:c0:a8:ca:01
-          dhcp 54:52:c0:a8:ca:4d 192.168.202.77 a
+          host 54:52:c0:a8:ca:4d 192.168.202.77 a
         ");
     }
 
@@ -221,7 +221,7 @@ mod tests {
     #[case::gateway(&["a: m=1.1.1.1"], "192.168.200.1 of machine `a` is not an address for a machine in the net `m` (192.168.200.1/24)")]
     #[case::outside(&["a: own=10.0.1.5"], "10.0.1.5 of machine `a` is not an address for a machine in the net `own` (10.0.0.254/24)")]
     #[case::broadcast(&["a: own=10.0.0.255"], "10.0.0.255 of machine `a` is not an address for a machine in the net `own` (10.0.0.254/24)")]
-    #[case::names(&["a: m m", "a-eth0: m"], "`a-eth0` would be a DNS name of machine `a-eth0` and of `a`, or of two of its NICs")]
+    #[case::names(&["a: m m", "a-eth0: m"], "two NICs would have the DNS name `a-eth0`, one of machine `a-eth0` and one of `a`")]
     fn what_cannot_be_is_said(#[case] machines: &[&str], #[case] expected: &str) {
         let nets = [net("m", None), net("own", Some("10.0.0.254"))];
         let machines: Vec<_> = machines.iter().map(|text| machine(text)).collect();

@@ -1,22 +1,20 @@
 //! One domain or network, finished: everything decided, nothing left to look up.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    base::id::{Mac, MachineName, NetName},
-    net::PlannedNet,
-};
+use crate::base::id::{MachineName, Mac, NetName};
+
+/// A network to be made: what was decided about it is all there is to know.
+pub use crate::net::PlannedNet as NetworkSpec;
 
 /// A machine to be made, its paths as the emulator sees them.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DomainSpec {
     /// Its name.
     pub name: MachineName,
-    /// Its UUID; see [`uuid`].
-    pub uuid: String,
     /// Whether the host's processor runs it; translated otherwise.
     pub kvm: bool,
     /// Memory in MiB.
@@ -40,7 +38,7 @@ pub struct DomainSpec {
 }
 
 /// A disk of a domain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainDisk {
     /// Device name, such as `vda`.
     pub dev: String,
@@ -55,7 +53,7 @@ pub struct DomainDisk {
 }
 
 /// What a disk is attached to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Bus {
     /// virtio-blk.
@@ -67,7 +65,7 @@ pub enum Bus {
 }
 
 /// Format of a disk image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageFormat {
     /// QEMU's copy-on-write format.
@@ -76,19 +74,18 @@ pub enum ImageFormat {
     Raw,
 }
 
-impl ImageFormat {
-    /// As libvirt and `qemu-img` name it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
+/// As libvirt and `qemu-img` name it.
+impl fmt::Display for ImageFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Qcow2 => "qcow2",
             Self::Raw => "raw",
-        }
+        })
     }
 }
 
 /// A NIC of a domain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DomainNic {
     /// Its Ethernet address.
     pub mac: Mac,
@@ -98,19 +95,8 @@ pub struct DomainNic {
     pub mtu: Option<u32>,
 }
 
-/// A network to be made.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct NetworkSpec {
-    /// Its UUID; see [`uuid`].
-    pub uuid: String,
-    /// Everything else.
-    #[serde(flatten)]
-    pub net: PlannedNet,
-}
-
 /// The UUID of a thing: a function of what it is and its name alone, so that a saved machine fits into every lab.
-#[must_use]
-pub fn uuid(kind: &str, name: &str) -> String {
+pub(crate) fn uuid(kind: &str, name: &str) -> String {
     let digest = Sha256::digest(format!("polder {kind} {name}"));
     let mut bytes = digest.iter().copied();
     let mut group = |len: usize| bytes.by_ref().take(len).map(|b| format!("{b:02x}")).collect::<String>();

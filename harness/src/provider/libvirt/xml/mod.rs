@@ -4,5 +4,5 @@ mod domain;
 mod network;
 mod write;
 
-pub use domain::domain;
-pub use network::network;
+pub use domain::domain_xml;
+pub use network::network_xml;

@@ -4,21 +4,18 @@ use std::io;
 
 use super::write::{Xml, empty, parent, text, write};
 use crate::{
-    net::{DhcpPlan, DnsPlan, NetKind, PlannedNet},
-    provider::spec::NetworkSpec,
+    net::{DhcpPlan, DnsPlan, NetKind, PlannedHost},
+    provider::spec::{NetworkSpec, uuid},
 };
 
 const DNSMASQ: &str = "http://libvirt.org/schemas/network/dnsmasq/1.0";
 
-/// The XML from which libvirt starts `spec`.
-///
-/// # Errors
-/// Only what writing to memory can give.
-pub fn network(spec: &NetworkSpec) -> io::Result<String> {
-    let net = &spec.net;
+/// The XML from which libvirt starts `net`.
+#[must_use]
+pub fn network_xml(net: &NetworkSpec) -> String {
     write("network", &[("xmlns:dnsmasq", DNSMASQ)], |w| {
         text(w, "name", &[], net.name.as_str())?;
-        text(w, "uuid", &[], &spec.uuid)?;
+        text(w, "uuid", &[], &uuid("network", net.name.as_str()))?;
         if net.kind == NetKind::Nat {
             empty(w, "forward", &[("mode", "nat")])?;
         }
@@ -34,7 +31,7 @@ pub fn network(spec: &NetworkSpec) -> io::Result<String> {
         }
         let (gateway, prefix) = (net.gateway.to_string(), net.prefix.to_string());
         parent(w, "ip", &[("address", &gateway), ("prefix", &prefix)], |w| {
-            net.dhcp.as_ref().map_or(Ok(()), |plan| dhcp(w, plan))
+            net.dhcp.as_ref().map_or(Ok(()), |range| dhcp(w, range, &net.hosts))
         })?;
         options(w, net)
     })
@@ -51,10 +48,10 @@ fn dns(w: &mut Xml, plan: &DnsPlan) -> io::Result<()> {
     })
 }
 
-fn dhcp(w: &mut Xml, plan: &DhcpPlan) -> io::Result<()> {
+fn dhcp(w: &mut Xml, range: &DhcpPlan, hosts: &[PlannedHost]) -> io::Result<()> {
     parent(w, "dhcp", &[], |w| {
-        empty(w, "range", &[("start", &plan.start.to_string()), ("end", &plan.end.to_string())])?;
-        plan.hosts.iter().try_for_each(|host| {
+        empty(w, "range", &[("start", &range.start.to_string()), ("end", &range.end.to_string())])?;
+        hosts.iter().try_for_each(|host| {
             let (mac, ip) = (host.mac.to_string(), host.ip.to_string());
             empty(w, "host", &[("mac", &mac), ("name", &host.name), ("ip", &ip)])
         })
@@ -62,7 +59,7 @@ fn dhcp(w: &mut Xml, plan: &DhcpPlan) -> io::Result<()> {
 }
 
 /// What libvirt has no words for. It sets both by itself on networks without `forward`.
-fn options(w: &mut Xml, net: &PlannedNet) -> io::Result<()> {
+fn options(w: &mut Xml, net: &NetworkSpec) -> io::Result<()> {
     if net.kind == NetKind::Isolated {
         return Ok(());
     }
@@ -82,10 +79,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{
-        net::{self, MachineAsk, NetAsk, NicAsk},
-        provider::spec::uuid,
-    };
+    use crate::net::{self, MachineAsk, NetAsk, NicAsk};
 
     fn networks() -> Vec<String> {
         let ask = |name: &str, kind, management: bool| NetAsk {
@@ -104,8 +98,7 @@ mod tests {
         let nic = |net: &NetAsk| NicAsk { net: net.name.clone(), ip: None };
         let machines = [MachineAsk { name: "r1".parse().unwrap(), nics: nets.iter().map(nic).collect() }];
         let plan = net::plan(&nets, &machines).unwrap();
-        let spec = |net: PlannedNet| NetworkSpec { uuid: uuid("network", net.name.as_str()), net };
-        plan.nets.into_iter().map(|net| network(&spec(net)).unwrap()).collect()
+        plan.nets.iter().map(network_xml).collect()
     }
 
     #[test]

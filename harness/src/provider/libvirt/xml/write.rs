@@ -12,10 +12,11 @@ pub(crate) fn write(
     name: &str,
     attributes: &[(&str, &str)],
     content: impl FnOnce(&mut Xml) -> io::Result<()>,
-) -> io::Result<String> {
+) -> String {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-    parent(&mut writer, name, attributes, content)?;
-    String::from_utf8(writer.into_inner()).map_err(io::Error::other)
+    // Memory takes everything: an error cannot come from below, and none of our own is made.
+    let _ = parent(&mut writer, name, attributes, content);
+    String::from_utf8_lossy(&writer.into_inner()).into_owned()
 }
 
 /// An element with elements in it.
