@@ -67,7 +67,7 @@ pub enum NetError {
         machine: MachineName,
     },
     /// Two NICs would have one name in DNS.
-    #[error("`{name}` would be a DNS name of machine `{machine}` and of `{other}`, or of two of its NICs")]
+    #[error("two NICs would have the DNS name `{name}`, one of machine `{machine}` and one of `{other}`")]
     NameClash {
         /// The name.
         name: String,

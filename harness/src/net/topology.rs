@@ -221,7 +221,7 @@ mod tests {
     #[case::gateway(&["a: m=1.1.1.1"], "192.168.200.1 of machine `a` is not an address for a machine in the net `m` (192.168.200.1/24)")]
     #[case::outside(&["a: own=10.0.1.5"], "10.0.1.5 of machine `a` is not an address for a machine in the net `own` (10.0.0.254/24)")]
     #[case::broadcast(&["a: own=10.0.0.255"], "10.0.0.255 of machine `a` is not an address for a machine in the net `own` (10.0.0.254/24)")]
-    #[case::names(&["a: m m", "a-eth0: m"], "`a-eth0` would be a DNS name of machine `a-eth0` and of `a`, or of two of its NICs")]
+    #[case::names(&["a: m m", "a-eth0: m"], "two NICs would have the DNS name `a-eth0`, one of machine `a-eth0` and one of `a`")]
     fn what_cannot_be_is_said(#[case] machines: &[&str], #[case] expected: &str) {
         let nets = [net("m", None), net("own", Some("10.0.0.254"))];
         let machines: Vec<_> = machines.iter().map(|text| machine(text)).collect();

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{base::id::MachineName, image::Unsupported, initfile::spec::Place, net::NetError};
+use crate::{base::id::MachineName, image::info::Unsupported, initfile::spec::Place, net::NetError};
 
 /// Every reason at once; never empty.
 #[derive(Debug, thiserror::Error)]

@@ -55,9 +55,16 @@ fn disk_source(disk: &DomainDisk, overlay: Option<&OverlayPlan>) -> String {
     let path = disk.path.display();
     match overlay.map(|overlay| (&overlay.backing, overlay.size)) {
         Some((Some(backing), _)) => format!("{path}, over {} ({})", backing.path.display(), backing.format),
-        Some((None, size)) => format!("{path}, {} empty bytes ({})", size.unwrap_or_default(), disk.format),
+        Some((None, size)) => format!("{path}, {}, empty ({})", bytes(size.unwrap_or_default()), disk.format),
         None => format!("{path}, read-only"),
     }
+}
+
+/// In the largest unit that needs no fraction.
+fn bytes(size: u64) -> String {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = units.iter().find(|(_, shift)| size.is_multiple_of(1 << shift) && size > 0);
+    unit.map_or_else(|| format!("{size} bytes"), |(name, shift)| format!("{} {name}", size >> shift))
 }
 
 fn show_net(f: &mut fmt::Formatter<'_>, net: &PlannedNet) -> fmt::Result {
