@@ -9,6 +9,7 @@
 # Every step announces itself with a `==> ` line; the last one in the log names what failed.
 set -eu
 umask 022
+cd /
 in=$1 out=$2
 sources=$in/debian.sources # of this host; none: the suite's own default
 [ -s "$sources" ] || sources=
@@ -43,7 +44,7 @@ debstrap() {
     apt-config dump | grep '^Acquire::' | grep -v '^Acquire::IndexTargets' >/tmp/apt.conf
     # shellcheck disable=SC2016 # expanded by the hook's own shell
     mmdebstrap --mode=root --variant="$variant" --include="$(paste -sd, "$in/packages")" --aptopt=/tmp/apt.conf \
-        "$@" --customize-hook='cd '"$parts"' && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" &&
+        "$@" --extract-hook='cd '"$parts"' && export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" &&
             kernel=$(apt-cache depends linux-image-cloud-amd64 | awk "/Depends: linux-image-/ { print \$2; exit }") &&
             apt-get --quiet=2 --option APT::Sandbox::User=root download "$kernel" busybox-static' \
         bookworm "$root" $sources
@@ -74,15 +75,12 @@ keep() {
     tar -C /tmp/all -c "$1" | tar -C /tmp/root -x --keep-directory-symlink --no-overwrite-dir
 }
 
-# The dynamic loader's own word on what a program needs; it names paths below /lib, which is /usr/lib.
+# The dynamic loader's own word on what a program needs.
 libraries() {
     loader=/lib64/ld-linux-x86-64.so.2
     for lib in $loader $(chroot /tmp/all $loader --list "$1" | awk '$3 ~ /^\// { print $3 }'); do
-        real=$(chroot /tmp/all /usr/bin/readlink -f "$lib")
-        keep "${real#/}"
-        link=/tmp/root/usr/${lib#/}
-        link=$(echo "$link" | sed 's,/usr/usr/,/usr/,')
-        [ -e "$link" ] || ln -s "$real" "$link"
+        mkdir -p "$root${lib%/*}"
+        [ -e "$root$lib" ] || cp --dereference --preserve=mode "/tmp/all$lib" "$root$lib"
     done
 }
 
@@ -143,29 +141,31 @@ clean() {
 make_initrd() {
     step "make the initrd"
     tree=/tmp/initrd
-    dep=usr/lib/modules/$version/modules.dep
-    mkdir -p $tree/bin $tree/dev $tree/proc $tree/sys $tree/root "$tree/lib/modules/$version"
+    to=$tree/lib/modules/$version
+    mkdir -p $tree/bin $tree/dev $tree/proc $tree/sys $tree/root "$to"
     cp "$parts/busybox" $tree/bin/busybox
     ln -s busybox $tree/bin/sh
     install -m 755 "$in/init" $tree/init
+    cd "$parts/lib/modules/$version"
+    "$parts/busybox" depmod -b "$parts" "$version"
     cat "$in/initrd-loaded" "$in/initrd-scsi" >/tmp/wanted
     awk -F: 'NR == FNR { wanted[$1]; next }
         { name = $1; gsub(/.*\/|\.ko$/, "", name); gsub(/-/, "_", name); if (name in wanted) print $1 $2 }' \
-        /tmp/wanted "$root/$dep" | tr ' ' '\n' | sort -u >/tmp/initrd-files
-    (cd "$root/usr/lib/modules/$version" && tar --files-from=/tmp/initrd-files -c) |
-        tar -C "$tree/lib/modules/$version" -x
+        /tmp/wanted modules.dep | tr ' ' '\n' | sort -u | tar --files-from=- -c | tar -C "$to" -x
     "$parts/busybox" depmod -b $tree "$version"
     paste -sd' ' "$in/initrd-loaded" >$tree/modules
     paste -sd' ' "$in/initrd-scsi" >$tree/scsi-modules
     find $tree -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-    (cd $tree && find . | LC_ALL=C sort | "$parts/busybox" cpio --quiet -o -H newc) >"$out/initrd"
+    cd $tree
+    find . | LC_ALL=C sort | "$parts/busybox" cpio --quiet -o -H newc >"$out/initrd"
+    cd /
 }
 
 make_disk() {
     step "make the disk"
     # Fixed identifiers and times: two builds from the same packages differ as little as can be.
     uuid=706f6c64-6572-4000-8000-000000000000
-    E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mke2fs -q -t ext4 -L root -U $uuid -m 0 \
+    E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mke2fs -q -t ext4 -b 4096 -L root -U $uuid -m 0 \
         -E hash_seed=$uuid,assume_storage_prezeroed=1 -d $root /tmp/disk.raw "$((DISK_SIZE / 1024))k"
     qemu-img convert -q -f raw -O qcow2 /tmp/disk.raw "$out/disk"
     chmod 444 "$out"/*

@@ -158,7 +158,18 @@ mod tests {
 
     #[test]
     fn strings_carry_everything_in_order() {
-        insta::assert_snapshot!(identity().oem_strings().join("\n"), @"");
+        insta::assert_snapshot!(identity().oem_strings().join("\n"), @r"
+        polder.identity=1
+        polder.host=web
+        polder.key=ssh-ed25519 AAAAC3 polder
+        polder.hostkey=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABBBBBBBBBB
+        polder.hostkey=BBBBBBBBBB
+        polder.nic=54:52:0a:00:00:02,static,10.0.0.2/24,10.0.0.1,9000
+        polder.nic=02:00:00:00:00:ab,dhcp,,,
+        polder.nic=02:00:00:00:00:01,none,,,
+        polder.dns=10.0.0.1
+        polder.search=lab.test
+        ");
     }
 
     #[test]

@@ -75,7 +75,8 @@ impl Entry {
         let mut text = format!("Types: deb\nURIs: {}\nSuites: {}\nComponents: main\n", self.uris, suites.join(" "));
         for (key, value) in [("Signed-By", &self.signed_by), ("Trusted", &self.trusted)] {
             if let Some(value) = value {
-                text.push_str(&format!("{key}: {value}\n"));
+                let space = if value.starts_with('\n') { "" } else { " " };
+                text.push_str(&format!("{key}:{space}{value}\n"));
             }
         }
         Some(text)
@@ -157,7 +158,18 @@ mod tests {
             deb http://m/debian trixie main\n\
             deb http://m/debian bookworm contrib\n\
             deb cdrom:[Debian] bookworm main\n";
-        insta::assert_snapshot!(check(Style::OneLine, text), @"");
+        insta::assert_snapshot!(check(Style::OneLine, text), @r"
+        Types: deb
+        URIs: http://m/debian
+        Suites: bookworm
+        Components: main
+        Signed-By: /k/debian-archive-keyring.gpg
+
+        Types: deb
+        URIs: http://m/debian-security
+        Suites: bookworm-security
+        Components: main
+        ");
     }
 
     #[test]
@@ -166,7 +178,21 @@ mod tests {
             Components: main contrib\nSigned-By:\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n xyz\n\n\
             Enabled: no\nTypes: deb\nURIs: http://m/off\nSuites: bookworm\nComponents: main\n\n\
             types: deb\nuris: http://m/debian-security\nsuites: bookworm-security\ncomponents: main\nX-Other: 1\n more\n";
-        insta::assert_snapshot!(check(Style::Stanzas, text), @"");
+        insta::assert_snapshot!(check(Style::Stanzas, text), @r"
+        Types: deb
+        URIs: http://m/debian
+        Suites: bookworm bookworm-updates
+        Components: main
+        Signed-By:
+         -----BEGIN PGP PUBLIC KEY BLOCK-----
+         .
+         xyz
+
+        Types: deb
+        URIs: http://m/debian-security
+        Suites: bookworm-security
+        Components: main
+        ");
     }
 
     #[rstest::rstest]

@@ -8,6 +8,11 @@ use crate::base::{
     sandbox::{BoxedCommand, Sandbox},
 };
 
+/// Gives `/tmp` a fresh tmpfs in which the writable folder `$1` is still there, and runs the rest.
+const FRESH_TMP: &str = r#"
+    mount -t tmpfs tmp /mnt && mkdir -p "/mnt/$1" && mount --bind "$1" "/mnt/$1" && mount --move /mnt /tmp &&
+    mkdir -p "$1" && mount --bind "/tmp/$1" "$1" && shift && exec "$@""#;
+
 /// `unshare(1)` with the promises of [`Sandbox`] that a build needs.
 #[derive(Debug)]
 struct Unshare;
@@ -22,7 +27,8 @@ impl Sandbox for Unshare {
             }
             unshare
                 .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "/bin/sh", "-c"])
-                .args(["mount -t tmpfs tmp /tmp && exec \"$@\"", "sh"])
+                .args([FRESH_TMP, "sh"])
+                .args(command.writable)
                 .args(command.argv)
                 .env_clear()
                 .envs([("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")])
