@@ -18,7 +18,6 @@ mod run;
 mod spec;
 mod ssh;
 mod tarball;
-mod terminal;
 mod waiting;
 
 #[cfg(test)]
