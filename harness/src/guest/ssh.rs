@@ -224,7 +224,7 @@ impl Ssh {
     }
 
     /// A session for one command, on the connection there is or on a new one.
-    async fn open(
+    pub(super) async fn open(
         self: &Arc<Self>,
         stage: &mut Stage,
     ) -> Result<(ChannelReadHalf, ChannelWriteHalf<client::Msg>), Arc<SshError>> {
@@ -325,7 +325,7 @@ impl Ssh {
         }
     }
 
-    fn broken(&self, source: Option<russh::Error>) -> Arc<SshError> {
+    pub(super) fn broken(&self, source: Option<russh::Error>) -> Arc<SshError> {
         Arc::new(SshError::Broken { addr: self.spec.addr, source })
     }
 }
