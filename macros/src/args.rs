@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use proc_macro2::TokenStream;
-use syn::{
-    Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Token, parse::Parser, punctuated::Punctuated,
-};
+use syn::{Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Token, parse::Parser, punctuated::Punctuated};
 
 use crate::errors::{Errors, suggestion};
 
@@ -26,10 +24,15 @@ pub(crate) struct StepArgs {
 /// Reads the arguments of `#[suite(..)]`.
 pub(crate) fn suite(tokens: TokenStream, errors: &mut Errors) -> SuiteArgs {
     let mut args = SuiteArgs::default();
-    each(tokens, &["env", "timeout"], errors, |word, meta, errors| match word {
-        "env" => args.env = text(meta, "env = \"demo.yaml\"", errors),
-        _ => args.timeout = timeout(meta, errors),
-    });
+    each(
+        tokens,
+        &["env", "timeout"],
+        errors,
+        |word, meta, errors| match word {
+            "env" => args.env = text(meta, "env = \"demo.yaml\"", errors),
+            _ => args.timeout = timeout(meta, errors),
+        },
+    );
     args
 }
 
@@ -71,11 +74,22 @@ fn each(
     };
     let mut seen = Vec::new();
     for meta in &metas {
-        let word = meta.path().get_ident().map(ToString::to_string).unwrap_or_default();
+        let word = meta
+            .path()
+            .get_ident()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         if !known.contains(&word.as_str()) {
-            let known_words = known.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" and ");
+            let known_words = known
+                .iter()
+                .map(|w| format!("`{w}`"))
+                .collect::<Vec<_>>()
+                .join(" and ");
             let hint = suggestion(&word, known.iter().copied());
-            errors.at(meta.path(), format!("unknown argument{hint} (known: {known_words})"));
+            errors.at(
+                meta.path(),
+                format!("unknown argument{hint} (known: {known_words})"),
+            );
         } else if seen.contains(&word) {
             errors.at(meta.path(), format!("`{word}` is given twice"));
         } else {
@@ -87,7 +101,9 @@ fn each(
 
 fn text(meta: &Meta, form: &str, errors: &mut Errors) -> Option<LitStr> {
     if let Meta::NameValue(pair) = meta
-        && let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &pair.value
+        && let Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) = &pair.value
     {
         return Some(text.clone());
     }
@@ -96,9 +112,9 @@ fn text(meta: &Meta, form: &str, errors: &mut Errors) -> Option<LitStr> {
 }
 
 fn names(meta: &Meta, errors: &mut Errors) -> Vec<Ident> {
-    let list = meta.require_list().and_then(|list| {
-        list.parse_args_with(Punctuated::<Ident, Token![,]>::parse_terminated)
-    });
+    let list = meta
+        .require_list()
+        .and_then(|list| list.parse_args_with(Punctuated::<Ident, Token![,]>::parse_terminated));
     match list {
         Ok(names) if !names.is_empty() => return names.into_iter().collect(),
         Ok(_) => errors.at(meta, "write after(earlier_scenario)"),
@@ -110,7 +126,10 @@ fn names(meta: &Meta, errors: &mut Errors) -> Vec<Ident> {
 /// A better message for `after("name")`.
 fn quoted(meta: &Meta) -> Option<syn::Error> {
     let literal: LitStr = meta.require_list().ok()?.parse_args().ok()?;
-    Some(syn::Error::new(literal.span(), "name the scenario without quotes"))
+    Some(syn::Error::new(
+        literal.span(),
+        "name the scenario without quotes",
+    ))
 }
 
 fn timeout(meta: &Meta, errors: &mut Errors) -> Option<Duration> {
@@ -139,7 +158,9 @@ fn duration(text: &str) -> Option<Duration> {
     };
     let number: u64 = number.parse().ok()?;
     // More than a century is a mistake, and would overflow the clock's arithmetic later.
-    let total = number.checked_mul(milliseconds).filter(|&ms| ms > 0 && ms < 100 * 366 * 24 * 3_600_000)?;
+    let total = number
+        .checked_mul(milliseconds)
+        .filter(|&ms| ms > 0 && ms < 100 * 366 * 24 * 3_600_000)?;
     Some(Duration::from_millis(total))
 }
 

@@ -20,9 +20,15 @@ pub(crate) fn unchanged(item: &TokenStream, errors: Errors) -> TokenStream {
 /// The module with its steps registered; with mistakes, the plain module and the mistakes.
 pub(crate) fn suite(mut suite: Suite, errors: Errors) -> TokenStream {
     let added = if errors.is_empty() {
-        vec![Item::Verbatim(stubs(&suite)), Item::Verbatim(registration(&suite))]
+        vec![
+            Item::Verbatim(stubs(&suite)),
+            Item::Verbatim(registration(&suite)),
+        ]
     } else {
-        suite.steps().map(|step| Item::Fn(step.function.clone())).collect()
+        suite
+            .steps()
+            .map(|step| Item::Fn(step.function.clone()))
+            .collect()
     };
     if let Some((_, items)) = &mut suite.module.content {
         items.extend(added);
@@ -100,7 +106,13 @@ fn references(Scenario { step, after, .. }: &Scenario) -> TokenStream {
     quote!(#(#cfgs)* const _: fn() = || { #(let _ = #after;)* };)
 }
 
-fn scenario(Scenario { step: inner, after, ignore }: &Scenario) -> TokenStream {
+fn scenario(
+    Scenario {
+        step: inner,
+        after,
+        ignore,
+    }: &Scenario,
+) -> TokenStream {
     let cfgs = inner.cfgs();
     let step = step_fields(inner);
     let after = after.iter().map(ToString::to_string);
@@ -130,12 +142,18 @@ fn step_fields(step: &Step) -> TokenStream {
             ::polder::__private::Param { name: #name, need: <#ty as ::polder::__private::FromSuite>::NEED }
         }
     });
-    let values: Vec<Ident> =
-        (0..step.params.len()).map(|i| format_ident!("value{i}", span = Span::mixed_site())).collect();
-    let extractions = step.params.iter().zip(&values).enumerate().map(|(index, (param, value))| {
-        let ty = &param.ty;
-        quote_spanned!(span(ty)=> let #value = ::polder::__private::extract::<#ty>(&cx, #index).await?;)
-    });
+    let values: Vec<Ident> = (0..step.params.len())
+        .map(|i| format_ident!("value{i}", span = Span::mixed_site()))
+        .collect();
+    let extractions = step
+        .params
+        .iter()
+        .zip(&values)
+        .enumerate()
+        .map(|(index, (param, value))| {
+            let ty = &param.ty;
+            quote_spanned!(span(ty)=> let #value = ::polder::__private::extract::<#ty>(&cx, #index).await?;)
+        });
     // The verdict's span is the return type: that is what has to change when it does not fit.
     let result = match &step.function.sig.output {
         syn::ReturnType::Default => function.span(),
