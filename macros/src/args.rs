@@ -12,6 +12,7 @@ use crate::errors::{Errors, suggestion};
 pub(crate) struct SuiteArgs {
     pub(crate) env: Option<LitStr>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) if_var: Option<LitStr>,
 }
 
 /// Arguments of `#[test]`, `#[setup]` and `#[teardown]`; the last two take no `after`.
@@ -26,10 +27,11 @@ pub(crate) fn suite(tokens: TokenStream, errors: &mut Errors) -> SuiteArgs {
     let mut args = SuiteArgs::default();
     each(
         tokens,
-        &["env", "timeout"],
+        &["env", "timeout", "if_var"],
         errors,
         |word, meta, errors| match word {
             "env" => args.env = text(meta, "env = \"demo.yaml\"", errors),
+            "if_var" => args.if_var = text(meta, "if_var = \"RUN_SLOW\"", errors),
             _ => args.timeout = timeout(meta, errors),
         },
     );

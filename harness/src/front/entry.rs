@@ -70,7 +70,8 @@ fn start(line: &CommandLine) -> Result<Exit, FrontError> {
         Some(threads) => NonZero::new(threads).ok_or(FrontError::NoThreads)?,
         None => thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
     };
-    let suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
+    let mut suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
+    suites.retain(|suite| suite.def.if_var.is_none_or(|name| env::var_os(name).is_some()));
     let suites = if line.benchmarks_only() {
         Vec::new()
     } else {
