@@ -117,6 +117,7 @@ fn debian12_files() -> Vec<GuestFile> {
         GuestFile::text("etc/ssh/sshd_config.d/polder.conf", guest!("debian12/sshd.conf")),
         GuestFile::text("etc/systemd/system/serial-getty@ttyS0.service", guest!("debian12/console.service")),
         GuestFile::text("etc/systemd/journald.conf.d/polder.conf", guest!("debian12/journald.conf")),
+        GuestFile::text("etc/systemd/system.conf.d/polder.conf", guest!("debian12/system.conf")),
         GuestFile::text(
             "etc/systemd/system/systemd-udev-trigger.service.d/polder.conf",
             guest!("debian12/udev-trigger.conf"),
@@ -152,7 +153,7 @@ const MASKED_UNITS: &str = "apt-daily.timer apt-daily-upgrade.timer dpkg-db-back
     systemd-ask-password-wall.path systemd-boot-system-token.service systemd-firstboot.service \
     systemd-fsck-root.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
     systemd-machine-id-commit.service systemd-network-generator.service systemd-networkd-wait-online.service \
-    systemd-pstore.service systemd-remount-fs.service systemd-repart.service systemd-sysusers.service \
+    systemd-pstore.service systemd-random-seed.service systemd-remount-fs.service systemd-repart.service systemd-sysusers.service \
     systemd-update-done.service systemd-update-utmp.service systemd-update-utmp-runlevel.service ldconfig.service";
 
 /// Generators of units that such a machine does not have; each is a process to start at boot.
