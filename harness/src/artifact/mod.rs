@@ -6,6 +6,7 @@ mod item;
 
 pub use collect::collect;
 pub use item::Entry;
+pub use item::Fetch;
 pub use item::Fetched;
 pub use item::Item;
 pub use item::Manifest;

@@ -1,1 +1,5 @@
-fn main(){}
+//! The `polder` command.
+
+fn main() -> std::process::ExitCode {
+    polder::cli::main()
+}

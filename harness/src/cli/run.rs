@@ -1,7 +1,7 @@
 //! Parses, calls the verb, prints the error chain, chooses the exit code.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
 
@@ -65,7 +65,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
 /// The error and its causes; an init file's problems with the lines they are on.
 fn print(error: &anyhow::Error) -> String {
     match error.downcast_ref::<EnvError>() {
-        Some(EnvError::InitFile(problems)) => problems.render(),
+        Some(EnvError::InitFile(problems)) => problems.render(std::io::stderr().is_terminal()),
         _ => format!("{error:#}"),
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -59,7 +59,7 @@ pub(super) async fn prepare(host: &Host, spec: &EnvSpec, progress: &Progress) ->
         accel: choice.accel,
         lab_env_dir: Path::new(INSIDE_ENV),
         lab_store_dir: Path::new(INSIDE_STORE),
-        store_root: host.images.root(),
+        store_root: &host.images.folder(),
         authorized_key: &keys.authorized()?,
         host_keys: &keys.hosts,
     };
@@ -107,17 +107,18 @@ pub(super) async fn up(host: &Host, prepared: Prepared, progress: &Progress) -> 
     let Prepared { plan, keys, choice } = prepared;
     let kvm = choice.accel == Accel::Kvm;
     let capability_cache = host.capability_cache(kvm);
-    for dir in [&capability_cache, &host.images.root().to_owned()] {
+    let store = host.images.folder();
+    for dir in [&capability_cache, &store] {
         std::fs::create_dir_all(dir).map_err(file("make", dir))?;
     }
-    let mut binds = vec![Bind { from: host.images.root().to_owned(), to: INSIDE_STORE.into(), writable: false }];
+    let mut binds = vec![Bind { from: store, to: INSIDE_STORE.into(), writable: false }];
     binds.extend(plan.binds.iter().cloned());
     let spec = LabSpec { payload: Payload::Libvirtd { kvm, capability_cache }, binds };
-    let lab = Hermetic::start(&host.lab, spec, scaled(limits::LAB, choice.factor)).await?;
+    let lab = Hermetic::start(&host.lab, spec, limits::LAB).await?;
     progress.say("the lab is up");
     let state = EnvState::new(plan, keys, choice.factor);
     state.save(lab.paths())?;
-    let connection = Connection::open(&lab.libvirt_uri(), scaled(limits::CONNECT, choice.factor)).await;
+    let connection = Connection::open(&lab.libvirt_uri(), limits::CONNECT).await;
     let connection = connection.map_err(|error| explain(&lab, error))?;
     let env = Env::assemble(lab, connection, state)?;
     // From here on there is something to look at when it fails.
@@ -137,10 +138,6 @@ async fn bring_up(host: &Host, env: &Env, progress: &Progress) -> Result<(), Env
         result = work => result,
         error = env.broken() => Err(error),
     }
-}
-
-fn scaled(limit: Duration, factor: f64) -> Duration {
-    limit.mul_f64(factor)
 }
 
 /// A provider's failure, with the end of its daemon when that is the cause.
@@ -169,7 +166,7 @@ fn overlay_command(overlay: &OverlayPlan) -> Vec<String> {
 }
 
 async fn networks(env: &Env) -> Result<(), EnvError> {
-    let limit = env.scaled(limits::NETWORK);
+    let limit = limits::NETWORK;
     let mut neighbours = String::new();
     for net in &env.plan().nets {
         let name = net.name.as_str();
@@ -193,7 +190,7 @@ pub(super) async fn run(env: &Env, argv: &[&str]) -> Result<String, EnvError> {
     let out = tempfile::tempfile_in(env.lab().paths().log()).map_err(file("write below", &env.lab().paths().log()))?;
     let cloned = |f: &std::fs::File| f.try_clone().map(OwnedFd::from).map_err(file("open", path));
     let streams = [null, cloned(&out)?, cloned(&out)?];
-    let status = env.lab().exec(argv, streams, vec![], env.scaled(limits::COMMAND)).await?;
+    let status = env.lab().exec(argv, streams, vec![], limits::COMMAND).await?;
     let output = std::io::read_to_string(std::io::Seek::rewind(&mut &out).map(|()| &out).map_err(file("read", path))?)
         .unwrap_or_default();
     if status == 0 { Ok(output) } else { Err(EnvError::Command { command: argv.join(" "), status, output: output.trim().to_owned() }) }
@@ -223,20 +220,22 @@ async fn machines(host: &Host, env: &Env, progress: &Progress) -> Result<(), Env
 async fn machine(env: &Env, vm: &Vm, progress: &Progress) -> Result<(), EnvError> {
     let start = std::time::Instant::now();
     let name = vm.name().as_str();
-    let connection = env.connection().another(env.scaled(limits::CONNECT)).await?;
+    let connection = env.connection().another(limits::CONNECT).await?;
     let xml = xml::domain_xml(&vm.plan().domain);
-    connection.create_domain(name, xml, env.scaled(limits::DOMAIN)).await.map_err(|e| explain(env.lab(), e))?;
+    connection.create_domain(name, xml, limits::DOMAIN).await.map_err(|e| explain(env.lab(), e))?;
     let ready = async {
         // The guest stretches its deadlines itself.
-        let answer = vm.wait_for_ready(limits::READY).await;
+        let answer = match vm.plan().abilities.has(Ability::Ssh) && vm.ip().is_some() {
+            true => vm.wait_for_ssh(limits::READY).await,
+            false => vm.wait_for_agent(limits::READY).await,
+        };
         answer.map_err(|source| EnvError::NotReady { machine: vm.name().clone(), source: Box::new(source) })
     };
     tokio::select! {
         result = ready => result?,
         error = ended(&connection, vm) => return Err(error),
     }
-    let channel = if vm.plan().abilities.has(Ability::Ssh) { "ssh" } else { "the guest agent" };
-    progress.say(&format!("{name} answers over {channel} after {:.1} s", start.elapsed().as_secs_f64()));
+    progress.say(&format!("{name} answers after {:.1} s", start.elapsed().as_secs_f64()));
     Ok(())
 }
 
@@ -251,7 +250,7 @@ async fn ended(connection: &Connection, vm: &Vm) -> EnvError {
             Ok(_) => continue,
             Err(error) => return error.into(),
         };
-        let console = vm.console_tail(5);
+            let console = vm.console_tail(5).await.join("\n");
         let what = if console.is_empty() { what.to_owned() } else { format!("{what}; its console ends with:\n{console}") };
         return EnvError::MachineEnded { machine: vm.name().clone(), what };
     }

@@ -25,8 +25,44 @@ use crate::{
     image::Ability,
     initfile::EnvSpec,
     lab::{Hermetic, LabState, paths::LabPaths},
-    provider::{libvirt::Connection, spec::NetworkSpec},
+    net::PlannedNet,
+    provider::libvirt::{Connection, DomainState},
 };
+
+/// Names of the machines and nets of an init file, in its order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// The machines.
+    pub machines: Vec<String>,
+    /// The nets.
+    pub nets: Vec<String>,
+}
+
+impl Names {
+    /// The names in `spec`.
+    #[must_use]
+    pub fn of(spec: &EnvSpec) -> Self {
+        let machines = spec.machines.iter().map(|m| m.name.to_string()).collect();
+        Self { machines, nets: spec.nets.iter().map(|n| n.name.to_string()).collect() }
+    }
+
+    /// The machine a Rust identifier means: `-` and `.` of a name are `_` in it.
+    #[must_use]
+    pub fn machine(&self, ident: &str) -> Option<&str> {
+        find(&self.machines, ident)
+    }
+
+    /// The net a Rust identifier means.
+    #[must_use]
+    pub fn net(&self, ident: &str) -> Option<&str> {
+        find(&self.nets, ident)
+    }
+}
+
+fn find<'a>(names: &'a [String], ident: &str) -> Option<&'a str> {
+    let meant = |name: &&String| *name == ident || name.replace(['-', '.'], "_") == ident;
+    names.iter().find(meant).map(String::as_str)
+}
 
 /// A running environment; clones are the same one.
 #[derive(Clone)]
@@ -71,7 +107,7 @@ impl Env {
     pub async fn join(folder: &Path) -> Result<Self, EnvError> {
         let lab = Hermetic::join(folder)?;
         let state = EnvState::load(lab.paths())?;
-        let connection = Connection::open(&lab.libvirt_uri(), limits::CONNECT.mul_f64(state.factor)).await?;
+        let connection = Connection::open(&lab.libvirt_uri(), limits::CONNECT).await?;
         Self::assemble(lab, connection, state)
     }
 
@@ -105,6 +141,13 @@ impl Env {
         Some(Net { spec: Arc::new(spec.clone()) })
     }
 
+    /// Names of its machines and nets.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        let machines = self.0.plan.machines.iter().map(|m| m.name.to_string()).collect();
+        Names { machines, nets: self.0.plan.nets.iter().map(|n| n.name.to_string()).collect() }
+    }
+
     /// What was decided.
     #[must_use]
     pub fn plan(&self) -> &EnvPlan {
@@ -115,6 +158,14 @@ impl Env {
     #[must_use]
     pub fn time_factor(&self) -> f64 {
         self.0.factor
+    }
+
+    /// How a machine is, as libvirt sees it.
+    ///
+    /// # Errors
+    /// libvirt does not answer.
+    pub async fn state_of(&self, vm: &Vm) -> Result<DomainState, EnvError> {
+        Ok(self.0.connection.domain_state(vm.name().as_str(), limits::COMMAND).await?)
     }
 
     /// Comes back only when the environment has broken: its daemon or its boundary ended.
@@ -242,7 +293,7 @@ impl Deref for Vm {
 /// A network of an environment.
 #[derive(Clone, Debug)]
 pub struct Net {
-    spec: Arc<NetworkSpec>,
+    spec: Arc<PlannedNet>,
 }
 
 impl Net {

@@ -28,7 +28,7 @@ impl Host {
     /// This executable's own path cannot be had.
     pub fn from_env(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, EnvError> {
         let lab = LabHost::from_env(env)?;
-        let images = ImageStore::new(lab.cache.join("images"));
+        let images = ImageStore::new(lab.cache.clone());
         let accel = env("POLDER_ACCEL").filter(|a| !a.is_empty()).unwrap_or_else(|| "auto".into());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Ok(Self { lab, images, accel, boot_slots: Arc::new(Semaphore::new(cores)) })
@@ -62,21 +62,21 @@ impl fmt::Debug for Progress {
     }
 }
 
-/// Deadlines of coming up, for a host whose time factor is 1.
+/// Deadlines of coming up. Those for what runs on the host are not stretched by the time factor: it is about guests.
 pub(super) mod limits {
     use super::Duration;
 
     /// From nothing to a daemon that listens.
-    pub(crate) const LAB: Duration = Duration::from_secs(20);
+    pub(crate) const LAB: Duration = Duration::from_secs(30);
     /// One connection to the daemon.
     pub(crate) const CONNECT: Duration = Duration::from_secs(10);
     /// Making one network.
-    pub(crate) const NETWORK: Duration = Duration::from_secs(15);
+    pub(crate) const NETWORK: Duration = Duration::from_secs(10);
     /// Starting one domain.
-    pub(crate) const DOMAIN: Duration = Duration::from_secs(20);
+    pub(crate) const DOMAIN: Duration = Duration::from_secs(30);
     /// A short command inside the lab.
-    pub(crate) const COMMAND: Duration = Duration::from_secs(15);
-    /// From a domain's start to its first answer.
+    pub(crate) const COMMAND: Duration = Duration::from_secs(10);
+    /// From a domain's start to its first answer (stretched by the time factor).
     pub(crate) const READY: Duration = Duration::from_secs(60);
     /// Ending a lab.
     pub(crate) const DOWN: Duration = Duration::from_secs(5);

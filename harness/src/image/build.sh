@@ -141,29 +141,31 @@ clean() {
 make_initrd() {
     step "make the initrd"
     tree=/tmp/initrd
-    dep=usr/lib/modules/$version/modules.dep
-    mkdir -p $tree/bin $tree/dev $tree/proc $tree/sys $tree/root "$tree/lib/modules/$version"
+    to=$tree/lib/modules/$version
+    mkdir -p $tree/bin $tree/dev $tree/proc $tree/sys $tree/root "$to"
     cp "$parts/busybox" $tree/bin/busybox
     ln -s busybox $tree/bin/sh
     install -m 755 "$in/init" $tree/init
+    cd "$parts/lib/modules/$version"
+    "$parts/busybox" depmod -b "$parts" "$version"
     cat "$in/initrd-loaded" "$in/initrd-scsi" >/tmp/wanted
     awk -F: 'NR == FNR { wanted[$1]; next }
         { name = $1; gsub(/.*\/|\.ko$/, "", name); gsub(/-/, "_", name); if (name in wanted) print $1 $2 }' \
-        /tmp/wanted "$root/$dep" | tr ' ' '\n' | sort -u >/tmp/initrd-files
-    (cd "$root/usr/lib/modules/$version" && tar --files-from=/tmp/initrd-files -c) |
-        tar -C "$tree/lib/modules/$version" -x
+        /tmp/wanted modules.dep | tr ' ' '\n' | sort -u | tar --files-from=- -c | tar -C "$to" -x
     "$parts/busybox" depmod -b $tree "$version"
     paste -sd' ' "$in/initrd-loaded" >$tree/modules
     paste -sd' ' "$in/initrd-scsi" >$tree/scsi-modules
     find $tree -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-    (cd $tree && find . | LC_ALL=C sort | "$parts/busybox" cpio --quiet -o -H newc) >"$out/initrd"
+    cd $tree
+    find . | LC_ALL=C sort | "$parts/busybox" cpio --quiet -o -H newc >"$out/initrd"
+    cd /
 }
 
 make_disk() {
     step "make the disk"
     # Fixed identifiers and times: two builds from the same packages differ as little as can be.
     uuid=706f6c64-6572-4000-8000-000000000000
-    E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mke2fs -q -t ext4 -L root -U $uuid -m 0 \
+    E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mke2fs -q -t ext4 -b 4096 -L root -U $uuid -m 0 \
         -E hash_seed=$uuid,assume_storage_prezeroed=1 -d $root /tmp/disk.raw "$((DISK_SIZE / 1024))k"
     qemu-img convert -q -f raw -O qcow2 /tmp/disk.raw "$out/disk"
     chmod 444 "$out"/*

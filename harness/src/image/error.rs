@@ -18,6 +18,12 @@ pub enum ImageError {
         /// All names.
         known: Vec<String>,
     },
+    /// It has not been built yet.
+    #[error("image `{image}` is not built yet; `polder images build {image}` builds it")]
+    NotBuilt {
+        /// The image.
+        image: String,
+    },
     /// The recipe makes no sense.
     #[error("recipe of image `{image}` is wrong: {problem}")]
     Recipe {

@@ -17,7 +17,7 @@ mod tests;
 pub use build::Progress;
 pub use error::ImageError;
 pub use identity::{Identity, NicAddress, NicIdentity};
-pub use info::{Abilities, Ability, ImageInfo};
+pub use info::{Abilities, Ability, ImageInfo, Unsupported};
 pub use recipe::{Content, GuestFile, Recipe, Userland};
 pub use recipes::{recipe, recipes};
 pub use store::{ImageStore, Listed, Pruned, State};

@@ -149,7 +149,7 @@ impl ImageStore {
             if folder.starts_with('.') || recipes.iter().any(|recipe| recipe.folder() == folder) {
                 continue;
             }
-            let path = self.images().join(&folder);
+            let path = self.folder().join(&folder);
             let (name, digest) = folder.rsplit_once('-').unwrap_or((&folder, ""));
             let (name, digest) = (name.to_owned(), digest.to_owned());
             listed.push(Listed { name, digest, size: size(&path), path, state: State::Stale });
@@ -165,7 +165,7 @@ impl ImageStore {
     pub fn prune(&self, recipes: &[Recipe]) -> Result<Pruned, ImageError> {
         let mut pruned = Pruned::default();
         for name in self.folders()? {
-            let path = self.images().join(&name);
+            let path = self.folder().join(&name);
             let (folder, gone) = if let Some(folder) = name.strip_prefix(PARTIAL) {
                 (folder, true)
             } else if let Some(folder) = name.strip_prefix(LOCK) {
@@ -202,7 +202,7 @@ impl ImageStore {
         if let Some(problem) = recipe.problem() {
             return Err(ImageError::Recipe { image: recipe.name.clone(), problem });
         }
-        let work = self.images().join(format!("{PARTIAL}{}", recipe.folder()));
+        let work = self.folder().join(format!("{PARTIAL}{}", recipe.folder()));
         remove(&work)?;
         fs::create_dir(&work).or_cannot("create", &work)?;
         progress(&format!("building image {}", recipe.name));
@@ -215,7 +215,7 @@ impl ImageStore {
     }
 
     async fn lock(&self, recipe: &Recipe, progress: Progress<'_>) -> Result<BuildLock, ImageError> {
-        let images = self.images();
+        let images = self.folder();
         fs::create_dir_all(&images).or_cannot("create", images)?;
         let mut told = None;
         let mut fatal = None;
@@ -247,7 +247,7 @@ impl ImageStore {
 
     /// The lock on an image's folder, or who holds it.
     fn try_lock(&self, folder: &str) -> Result<Result<BuildLock, String>, ImageError> {
-        let path = self.images().join(format!("{LOCK}{folder}"));
+        let path = self.folder().join(format!("{LOCK}{folder}"));
         let mut file =
             File::options().create(true).truncate(false).read(true).write(true).open(&path).or_cannot("open", &path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -272,7 +272,7 @@ impl ImageStore {
 
     /// Names below `images`, sorted.
     fn folders(&self) -> Result<Vec<String>, ImageError> {
-        let images = self.images();
+        let images = self.folder();
         let entries = match fs::read_dir(&images) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
@@ -287,12 +287,14 @@ impl ImageStore {
         Ok(names)
     }
 
-    fn images(&self) -> PathBuf {
+    /// The folder that holds the images.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
         self.root.join("images")
     }
 
     fn place(&self, recipe: &Recipe) -> PathBuf {
-        self.images().join(recipe.folder())
+        self.folder().join(recipe.folder())
     }
 }
 

@@ -1,12 +1,10 @@
 //! `polder status`.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::{cli::pointer::Pointer, env::Env, event::Usage, provider::libvirt::DomainState};
-
-const LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Serialize)]
 struct Status {
@@ -30,9 +28,9 @@ pub(in crate::cli) async fn run(file: &Path, json: bool) -> anyhow::Result<Strin
     for vm in env.vms() {
         machines.push(Machine {
             name: vm.name().to_string(),
-            state: env.state_of(&vm, LIMIT).await?,
+            state: env.state_of(&vm).await?,
             ip: vm.ip(),
-            console: vm.console_file().to_owned(),
+            console: vm.spec().console.clone(),
         });
     }
     let status = Status { lab: pointer.lab, usage: env.usage().await.ok(), machines };
