@@ -21,8 +21,6 @@ mod tarball;
 mod waiting;
 
 #[cfg(test)]
-mod rig;
-#[cfg(test)]
 mod tests;
 
 pub use agent::Agent;

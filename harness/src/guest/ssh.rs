@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use super::{
     limits,
     output::Status,
-    run::{RunError, Source, Stage, Streams, kill_script},
+    run::{RunError, Running, Source, Stage, Streams, kill_script},
     spec::SshSpec,
 };
 use crate::base::wait::{Deadline, Look, wait_for};
@@ -127,7 +127,14 @@ impl fmt::Debug for Link {
 impl Ssh {
     pub(super) fn new(spec: SshSpec, time_factor: f64) -> Self {
         let config = Arc::new(config(&spec, time_factor));
-        Self { spec, config, time_factor, link: Mutex::new(None), attempts: Attempts::default(), turn: Mutex::new(()) }
+        Self {
+            spec,
+            config,
+            time_factor,
+            link: Mutex::new(None),
+            attempts: Attempts::default(),
+            turn: Mutex::new(()),
+        }
     }
 
     pub(super) fn spec(&self) -> &SshSpec {
@@ -149,17 +156,17 @@ impl Ssh {
         deadline: Deadline,
     ) -> Result<Status, RunError> {
         let mut stage = Stage::Connecting;
-        let mut session = None;
-        let work = self.work(line, mark, streams, &mut stage, &mut session);
+        let mut running = None;
+        let work = self.work(line, mark, streams, &mut stage, &mut running);
         match tokio::time::timeout(deadline.left(), work).await {
             Ok(Ok(status)) => {
-                session.into_iter().for_each(Session::is_over);
+                running.into_iter().for_each(Running::is_over);
                 Ok(status)
             }
             Ok(Err(error)) => Err(error),
             Err(_) => {
-                let killed = match session {
-                    Some(session) => session.kill().await,
+                let killed = match running {
+                    Some(running) => running.kill().await,
                     None => {
                         // A server that accepts no session in time may be dead without our knowing.
                         if stage != Stage::Queueing {
@@ -179,22 +186,35 @@ impl Ssh {
         mark: &str,
         streams: &mut Streams,
         stage: &mut Stage,
-        session: &mut Option<Session>,
+        running: &mut Option<Running>,
     ) -> Result<Status, RunError> {
         let before = |error: Arc<SshError>| RunError::Before(error.into());
         let (mut reader, writer) = self.open(stage).await.map_err(before)?;
         let writer = Arc::new(writer);
-        *session = Some(Session { writer: Some(Arc::clone(&writer)), ssh: Arc::clone(self), mark: mark.to_owned() });
-        writer.exec(true, line).await.map_err(|source| before(self.broken(Some(source))))?;
+        *running = Some(Running::new(kill(
+            Arc::clone(self),
+            mark.to_owned(),
+            Arc::clone(&writer),
+        )));
+        writer
+            .exec(true, line)
+            .await
+            .map_err(|source| before(self.broken(Some(source))))?;
 
-        let Streams { stdin, stdout, stderr } = streams;
+        let Streams {
+            stdin,
+            stdout,
+            stderr,
+        } = streams;
         let feed = feed(stdin, &writer);
         let read = async {
             let mut status = None;
             loop {
                 match reader.wait().await {
                     Some(ChannelMsg::Data { data }) => stdout.write(&data).await.map_err(RunError::Local)?,
-                    Some(ChannelMsg::ExtendedData { data, .. }) => stderr.write(&data).await.map_err(RunError::Local)?,
+                    Some(ChannelMsg::ExtendedData { data, .. }) => {
+                        stderr.write(&data).await.map_err(RunError::Local)?
+                    }
                     Some(ChannelMsg::ExitStatus { exit_status }) => {
                         let code = Status::Code(i32::try_from(exit_status).unwrap_or(i32::MAX));
                         *stage = Stage::Draining(code.clone());
@@ -260,11 +280,16 @@ impl Ssh {
         let _turn = self.turn.lock().await;
         // Ends with the deadline of the command, which drops this future.
         let forever = Duration::from_secs(u64::from(u32::MAX));
-        wait_for("room for a session", forever, limits::SHORT_PAUSE, async || match link.open().await {
-            Ok(channel) => Look::Ready(Ok(channel.split())),
-            Err(russh::Error::ChannelOpenFailure(reason)) => Look::NotYet(format!("{reason:?}")),
-            Err(source) => Look::Ready(Err(self.broken(Some(source)))),
-        })
+        wait_for(
+            "room for a session",
+            forever,
+            limits::SHORT_PAUSE,
+            async || match link.open().await {
+                Ok(channel) => Look::Ready(Ok(channel.split())),
+                Err(russh::Error::ChannelOpenFailure(reason)) => Look::NotYet(format!("{reason:?}")),
+                Err(source) => Look::Ready(Err(self.broken(Some(source)))),
+            },
+        )
         .await
         .unwrap_or_else(|_| Err(Arc::new(SshError::Refused { addr: self.spec.addr })))
     }
@@ -281,7 +306,11 @@ impl Ssh {
             }
             _ => {}
         }
-        let new = self.connect().await.map(Arc::new).map_err(|error| self.attempts.note(error))?;
+        let new = self
+            .connect()
+            .await
+            .map(Arc::new)
+            .map_err(|error| self.attempts.note(error))?;
         *link = Some(Arc::clone(&new));
         Ok(new)
     }
@@ -294,13 +323,25 @@ impl Ssh {
     }
 
     async fn connect(&self) -> Result<Link, SshError> {
-        let SshSpec { dial, addr, user, key, host_key } = &self.spec;
+        let SshSpec {
+            dial,
+            addr,
+            user,
+            key,
+            host_key,
+        } = &self.spec;
         let addr = *addr;
         let limit = limits::DIAL.mul_f64(self.time_factor);
-        let stream = dial.dial(addr, limit).await.map_err(|source| SshError::Dial { addr, source })?;
+        let stream = dial
+            .dial(addr, limit)
+            .await
+            .map_err(|source| SshError::Dial { addr, source })?;
         let _ = stream.set_nodelay(true);
 
-        let check = HostKeyCheck { addr, pinned: host_key.clone() };
+        let check = HostKeyCheck {
+            addr,
+            pinned: host_key.clone(),
+        };
         let limit = limits::HANDSHAKE.mul_f64(self.time_factor);
         let slow = |step| move |_| SshError::Slow { addr, step, limit };
         let connecting = client::connect_stream(Arc::clone(&self.config), stream, check);
@@ -321,12 +362,19 @@ impl Ssh {
             Ok(Link { handle })
         } else {
             let key = fingerprint(key.public_key());
-            Err(SshError::Auth { addr, user: user.clone(), key })
+            Err(SshError::Auth {
+                addr,
+                user: user.clone(),
+                key,
+            })
         }
     }
 
     fn broken(&self, source: Option<russh::Error>) -> Arc<SshError> {
-        Arc::new(SshError::Broken { addr: self.spec.addr, source })
+        Arc::new(SshError::Broken {
+            addr: self.spec.addr,
+            source,
+        })
     }
 }
 
@@ -336,12 +384,18 @@ impl Attempts {
     }
 
     fn last(&self) -> Option<Arc<SshError>> {
-        self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.last
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     fn note(&self, error: SshError) -> Arc<SshError> {
         let error = Arc::new(error);
-        *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::clone(&error));
+        *self
+            .last
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::clone(&error));
         self.failed.fetch_add(1, Ordering::Release);
         error
     }
@@ -361,50 +415,29 @@ impl Link {
         }
         let link = Arc::clone(self);
         let opening = tokio::spawn(async move {
-            link.handle.channel_open_session().await.map(|channel| CloseOnDrop(Some(channel)))
+            link.handle
+                .channel_open_session()
+                .await
+                .map(|channel| CloseOnDrop(Some(channel)))
         });
-        opening.await.map_err(std::io::Error::other)??.0.take().ok_or(russh::Error::Disconnect)
-    }
-}
-
-/// A command under way; what it started in the guest is killed when this goes before it is over.
-struct Session {
-    writer: Option<Arc<ChannelWriteHalf<client::Msg>>>,
-    ssh: Arc<Ssh>,
-    mark: String,
-}
-
-impl Session {
-    fn is_over(mut self) {
-        self.writer = None;
-    }
-
-    async fn kill(mut self) -> bool {
-        match self.writer.take() {
-            Some(writer) => kill(&self.ssh, &self.mark, &writer).await,
-            None => true,
-        }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        if let (Some(writer), Ok(runtime)) = (self.writer.take(), tokio::runtime::Handle::try_current()) {
-            let (ssh, mark) = (Arc::clone(&self.ssh), std::mem::take(&mut self.mark));
-            runtime.spawn(async move { kill(&ssh, &mark, &writer).await });
-        }
+        opening
+            .await
+            .map_err(std::io::Error::other)??
+            .0
+            .take()
+            .ok_or(russh::Error::Disconnect)
     }
 }
 
 /// Closes the channel and kills what runs under `mark`; false when that is not certain.
 ///
 /// Closing alone leaves the processes, and OpenSSH ignores signals for sessions of root.
-async fn kill(ssh: &Arc<Ssh>, mark: &str, writer: &ChannelWriteHalf<client::Msg>) -> bool {
+async fn kill(ssh: Arc<Ssh>, mark: String, writer: Arc<ChannelWriteHalf<client::Msg>>) -> bool {
     let kill = async {
         writer.close().await.ok()?;
         let link = ssh.link.lock().await.clone()?;
         let mut channel = link.open().await.ok()?;
-        channel.exec(false, kill_script(mark)).await.ok()?;
+        channel.exec(false, kill_script(&mark)).await.ok()?;
         loop {
             match channel.wait().await? {
                 ChannelMsg::ExitStatus { exit_status } => return Some(exit_status == 0),
@@ -470,7 +503,9 @@ impl client::Handler for HostKeyCheck {
     type Error = LinkError;
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, LinkError> {
-        let Some(pinned) = &self.pinned else { return Ok(true) };
+        let Some(pinned) = &self.pinned else {
+            return Ok(true);
+        };
         match shown {
             PublicKeyOrCertificate::PublicKey { key, .. } if key.key_data() == pinned.key_data() => Ok(true),
             shown => {
@@ -479,7 +514,11 @@ impl client::Handler for HostKeyCheck {
                     PublicKeyOrCertificate::Certificate(_) => "a certificate".to_owned(),
                 };
                 let pinned = fingerprint(pinned);
-                Err(LinkError::HostKey(Box::new(SshError::HostKey { addr: self.addr, shown, pinned })))
+                Err(LinkError::HostKey(Box::new(SshError::HostKey {
+                    addr: self.addr,
+                    shown,
+                    pinned,
+                })))
             }
         }
     }
