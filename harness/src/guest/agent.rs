@@ -197,7 +197,7 @@ impl Agent {
             });
         };
         let ended = ended.map_err(during)?;
-        running.is_over();
+        running.disarm();
         let ExecStatus {
             out_data,
             err_data,

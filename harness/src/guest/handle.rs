@@ -205,18 +205,16 @@ impl Guest {
         };
         let start = Instant::now();
         let deadline = Deadline::within(limit);
-        let running = async {
+        // On the heap: the transports' futures are large, and every verb nests this one several deep.
+        let running = Box::pin(async {
             match (over, &self.0.ssh, &self.0.agent) {
                 (Channel::Agent, _, Some(agent)) => agent.run(&line, &mark, &mut streams, deadline).await,
                 (_, Some(ssh), _) => ssh.run(&line, &mark, &mut streams, deadline).await,
                 // `channels` names only what is there.
                 (_, None, _) => Err(RunError::Local(std::io::ErrorKind::NotConnected.into())),
             }
-        };
-        // On the heap: what lies below is large, and futures of callers hold this one several times.
-        let result = self
-            .unless_panicked(&format!("run `{command}`"), Box::pin(running))
-            .await?;
+        });
+        let result = self.unless_panicked(&format!("run `{command}`"), running).await?;
 
         let status = result.as_ref().ok().cloned().unwrap_or(Status::Unknown);
         let output = self.output(streams, status, start.elapsed()).await?;
@@ -316,7 +314,7 @@ impl Guest {
         })
     }
 
-    async fn run_error(&self, error: RunError, ran: Ran, limit: Duration) -> GuestError {
+    pub(super) async fn run_error(&self, error: RunError, ran: Ran, limit: Duration) -> GuestError {
         let ran = self.with_console(ran).await;
         match error {
             RunError::Before(source) => GuestError::Unreachable {

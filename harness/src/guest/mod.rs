@@ -18,6 +18,7 @@ mod run;
 mod spec;
 mod ssh;
 mod tarball;
+mod terminal;
 mod waiting;
 
 #[cfg(test)]

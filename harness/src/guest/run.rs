@@ -135,7 +135,7 @@ impl Running {
     }
 
     /// It has ended by itself.
-    pub(super) fn is_over(mut self) {
+    pub(super) fn disarm(mut self) {
         self.0 = None;
     }
 

@@ -160,7 +160,7 @@ impl Ssh {
         let work = self.work(line, mark, streams, &mut stage, &mut running);
         match tokio::time::timeout(deadline.left(), work).await {
             Ok(Ok(status)) => {
-                running.into_iter().for_each(Running::is_over);
+                running.into_iter().for_each(Running::disarm);
                 Ok(status)
             }
             Ok(Err(error)) => Err(error),
@@ -244,7 +244,7 @@ impl Ssh {
     }
 
     /// A session for one command, on the connection there is or on a new one.
-    async fn open(
+    pub(super) async fn open(
         self: &Arc<Self>,
         stage: &mut Stage,
     ) -> Result<(ChannelReadHalf, ChannelWriteHalf<client::Msg>), Arc<SshError>> {
@@ -370,7 +370,7 @@ impl Ssh {
         }
     }
 
-    fn broken(&self, source: Option<russh::Error>) -> Arc<SshError> {
+    pub(super) fn broken(&self, source: Option<russh::Error>) -> Arc<SshError> {
         Arc::new(SshError::Broken {
             addr: self.spec.addr,
             source,
