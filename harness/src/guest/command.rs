@@ -19,6 +19,8 @@ const MAX_LINE: usize = 128 * 1024 - 1;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Command {
     what: What,
+    /// What people are shown instead, for scripts of our own.
+    shown: Option<&'static str>,
     env: Vec<(String, String)>,
     cwd: Option<String>,
     pub(super) stdin: Vec<u8>,
@@ -114,9 +116,16 @@ impl Command {
         self
     }
 
+    /// People are shown `text` instead of the command itself.
+    pub(super) fn shown_as(mut self, text: &'static str) -> Self {
+        self.shown = Some(text);
+        self
+    }
+
     fn of(what: What) -> Self {
         Self {
             what,
+            shown: None,
             env: Vec::new(),
             cwd: None,
             stdin: Vec::new(),
@@ -188,9 +197,10 @@ impl From<&Self> for Command {
 /// As a person would type it.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.what {
-            What::Script(text) => f.write_str(text.trim()),
-            What::Argv(argv) => {
+        match (self.shown, &self.what) {
+            (Some(text), _) => f.write_str(text),
+            (None, What::Script(text)) => f.write_str(text.trim()),
+            (None, What::Argv(argv)) => {
                 for (i, word) in argv.iter().enumerate() {
                     let word = quote(word, String::new).unwrap_or(Cow::Borrowed(word));
                     write!(f, "{}{word}", if i == 0 { "" } else { " " })?;

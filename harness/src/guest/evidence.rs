@@ -76,6 +76,12 @@ impl Guest {
             .run_over(over, command, Source::Bytes(Vec::new()), sink, limit)
             .await?;
         match ran.output.status {
+            // An empty log is a log.
+            Status::Code(0) if ran.output.stdout.total == 0 => {
+                let made = tokio::fs::write(dest, b"").await;
+                made.map(|()| over)
+                    .map_err(|source| self.local("keep a log", source))
+            }
             Status::Code(0) => Ok(over),
             _ => Err(GuestError::Failed(Box::new(self.with_console(ran).await))),
         }

@@ -37,7 +37,7 @@ if [ "$kind" = folder ] && [ -e "$d" ] && [ ! -d "$d" ]; then echo "$d is not a 
 trap 'rm -rf -- "$t"' EXIT
 mkdir -- "$t" && tar -x -o -p -f - -C "$t" || exit 74
 [ -e "$t/$5" ] || { echo "not all of it arrived" >&2; exit 74; }
-if [ -d "$d" ]; then cp -R -P -p -- "$t/$4/." "$d/" || exit 75; else mv -f -- "$t/$4" "$d" || exit 74; fi
+if [ -d "$d" ]; then cp -R -P -p -f -- "$t/$4/." "$d/" || exit 75; else mv -f -- "$t/$4" "$d" || exit 74; fi
 "#;
 
 /// Gives `$1` as an archive: of `./name`, or of `./` and what lies in it.
@@ -80,7 +80,9 @@ impl Guest {
 
                 let temporary = format!("{}/.polder-{}", parent(&remote), call_mark());
                 let kind = if meta.is_dir() { "folder" } else { "file" };
-                let command = Command::script(TAKE).args([&remote, &temporary, kind, DATA, WHOLE]);
+                let command = Command::script(TAKE)
+                    .args([&remote, &temporary, kind, DATA, WHOLE])
+                    .shown_as("unpack the copy");
                 let (to, chunks) = mpsc::channel(CHUNKS);
                 let path = local.to_owned();
                 let packing = spawn_blocking(move || tarball::pack(&path, to));
@@ -195,7 +197,10 @@ impl Guest {
         timed(
             verb!(self, "write_file", remote = remote, bytes = bytes.len()),
             async {
-                let command = Command::script(WRITE).args([remote, parent(remote)]).stdin(bytes);
+                let command = Command::script(WRITE)
+                    .args([remote, parent(remote)])
+                    .shown_as("write the file")
+                    .stdin(bytes);
                 let ran = self.run(&command, self.scaled(limits::COPY)).await?;
                 if ran.output.status.success() {
                     Ok(())
@@ -214,7 +219,7 @@ impl Guest {
     pub async fn read_file(&self, remote: &str) -> Result<Vec<u8>, GuestError> {
         const READ: &str = r#"[ -e "$1" ] || exit 66; exec cat < "$1""#;
         timed(verb!(self, "read_file", remote = remote), async {
-            let command = Command::script(READ).arg(remote);
+            let command = Command::script(READ).arg(remote).shown_as("read the file");
             let ran = self.run(&command, self.scaled(limits::COPY)).await?;
             let stdout = &ran.output.stdout;
             match (&ran.output.status, &stdout.whole) {
@@ -244,7 +249,9 @@ impl Guest {
                 .await
                 .map_err(ReceiveError::Unpack)?;
         }
-        let command = Command::script(GIVE).arg(without_slash(remote));
+        let command = Command::script(GIVE)
+            .arg(without_slash(remote))
+            .shown_as("pack it");
         let (chunks, from) = mpsc::channel(CHUNKS);
         let dest = dest.to_owned();
         let unpacking = spawn_blocking(move || tarball::unpack(from, &dest));

@@ -15,6 +15,9 @@ async fn evidence_comes_over_ssh_and_over_the_agent_when_there_is_no_ssh() {
     let out = |name: &str| rig.dir.path().join(name);
     assert_eq!(guest.journal(&out("j")).await.unwrap(), Channel::Ssh);
     assert_eq!(fs::read(out("j")).unwrap(), b"journal entry\n");
+    rig.fake("journalctl", "true");
+    guest.journal(&out("empty")).await.unwrap();
+    assert_eq!(fs::read(out("empty")).unwrap(), b"");
     let error = guest.dmesg(&out("d")).await.unwrap_err();
     assert!(matches!(error, GuestError::Failed(_)) && fs::read(out("d")).unwrap() == b"kernel entry\n");
 

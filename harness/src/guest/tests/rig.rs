@@ -136,6 +136,7 @@ impl Rig {
 impl Server {
     /// Kills the servers of all connections; the commands they run go on.
     pub(super) fn kill(&self) {
+        self.signal("KILL");
         for mut child in self.running.lock().unwrap().drain(..) {
             let _ = child.kill();
             let _ = child.wait();
