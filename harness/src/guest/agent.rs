@@ -259,7 +259,9 @@ impl Agent {
         let Ok(pid) = self.start(&kill_script(&mark), &[]).await else {
             return false;
         };
-        let ended = self.ended(pid, limits::KILL.mul_f64(self.time_factor)).await;
+        let ended = self
+            .ended(pid, limits::scaled(limits::KILL, self.time_factor))
+            .await;
         matches!(
             ended,
             Ok(Ok(ExecStatus {
@@ -274,7 +276,7 @@ impl Agent {
         request: &'static str,
         arguments: Value,
     ) -> Result<T, AgentError> {
-        let limit: Duration = limits::AGENT_CALL.mul_f64(self.time_factor);
+        let limit: Duration = limits::scaled(limits::AGENT_CALL, self.time_factor);
         let text = json!({ "execute": request, "arguments": arguments }).to_string();
         let reply = self
             .port

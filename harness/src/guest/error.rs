@@ -3,7 +3,7 @@
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use super::{
-    agent::AgentError, command::CommandError, output::Output, run::Stage, spec::Channel, ssh::SshError,
+    agent::AgentError, command::CommandError, link::SshError, output::Output, run::Stage, spec::Channel,
 };
 use crate::{
     base::{id::MachineName, wait::WaitError},

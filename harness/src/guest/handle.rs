@@ -145,7 +145,7 @@ impl Guest {
 
     /// The real deadline for one that was meant for a fast machine.
     pub(super) fn scaled(&self, limit: Duration) -> Duration {
-        limit.mul_f64(self.0.spec.time_factor)
+        limits::scaled(limit, self.0.spec.time_factor)
     }
 
     /// Refuses what the image cannot do.

@@ -69,7 +69,7 @@ impl Guest {
             return Ok(255);
         };
         let mut stage = Stage::Connecting;
-        let before = |e: Arc<super::ssh::SshError>| RunError::Before(e.into());
+        let before = |e: Arc<super::link::SshError>| RunError::Before(e.into());
         let (mut reader, writer) = ssh.open(&mut stage).await.map_err(before)?;
         let sent = |r: Result<(), russh::Error>| r.map_err(|e| before(ssh.broken(Some(e))));
         let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();

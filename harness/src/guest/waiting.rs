@@ -371,7 +371,7 @@ fn unit_state(shown: &str) -> Look<()> {
 
 /// Whether another attempt cannot end otherwise.
 fn is_final(error: &GuestError) -> bool {
-    use super::{error::TransportError, ssh::SshError};
+    use super::{error::TransportError, link::SshError};
     match error {
         GuestError::Unsupported { .. } | GuestError::Command { .. } | GuestError::Local { .. } => true,
         GuestError::Unreachable {

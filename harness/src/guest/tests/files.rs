@@ -191,10 +191,23 @@ async fn a_copy_that_fails_says_what_is_there() {
 async fn our_scripts_need_no_more_than_busybox() {
     let rig = rig!();
     let bin = rig.dir.path().join("bin");
-    let installed = std::process::Command::new("busybox").arg("--install").arg("-s").arg(&bin).status();
-    assert!(installed.is_ok_and(|status| status.success()), "install busybox-static to test against it");
+    let installed = std::process::Command::new("busybox")
+        .arg("--install")
+        .arg("-s")
+        .arg(&bin)
+        .status();
+    assert!(
+        installed.is_ok_and(|status| status.success()),
+        "install busybox-static to test against it"
+    );
     let guest = rig.guest();
-    assert!(guest.succeed("tar --help 2>&1; ls --help 2>&1").await.unwrap().contains("BusyBox"));
+    assert!(
+        guest
+            .succeed("tar --help 2>&1; ls --help 2>&1")
+            .await
+            .unwrap()
+            .contains("BusyBox")
+    );
     let base = rig.dir.path();
     let source = base.join("source");
     fs::create_dir_all(source.join("sub")).unwrap();
@@ -207,11 +220,25 @@ async fn our_scripts_need_no_more_than_busybox() {
         guest.copy_to(&source, there.to_str().unwrap()).await.unwrap();
         assert_eq!(tree(&there), tree(&source));
     }
-    guest.copy_from(there.to_str().unwrap(), base.join("back")).await.unwrap();
+    guest
+        .copy_from(there.to_str().unwrap(), base.join("back"))
+        .await
+        .unwrap();
     assert_eq!(tree(&base.join("back")), tree(&source));
-    guest.copy_to(source.join("-x"), &format!("{}/", base.display())).await.unwrap();
-    assert_eq!(guest.read_file(base.join("-x").to_str().unwrap()).await.unwrap(), b"-x");
-    let error = guest.execute(Command::from("(setsid sleep 4717.1 &); sleep 4717.2").timeout(2 * SECOND)).await;
-    assert!(matches!(error, Err(GuestError::Deadline { killed: true, .. })), "{error:?}");
+    guest
+        .copy_to(source.join("-x"), &format!("{}/", base.display()))
+        .await
+        .unwrap();
+    assert_eq!(
+        guest.read_file(base.join("-x").to_str().unwrap()).await.unwrap(),
+        b"-x"
+    );
+    let error = guest
+        .execute(Command::from("(setsid sleep 4717.1 &); sleep 4717.2").timeout(2 * SECOND))
+        .await;
+    assert!(
+        matches!(error, Err(GuestError::Deadline { killed: true, .. })),
+        "{error:?}"
+    );
     assert!(!runs("sleep 4717"));
 }
