@@ -29,6 +29,41 @@ use crate::{
     provider::libvirt::{Connection, DomainState},
 };
 
+/// Names of the machines and nets of an init file, in its order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// The machines.
+    pub machines: Vec<String>,
+    /// The nets.
+    pub nets: Vec<String>,
+}
+
+impl Names {
+    /// The names in `spec`.
+    #[must_use]
+    pub fn of(spec: &EnvSpec) -> Self {
+        let machines = spec.machines.iter().map(|m| m.name.to_string()).collect();
+        Self { machines, nets: spec.nets.iter().map(|n| n.name.to_string()).collect() }
+    }
+
+    /// The machine a Rust identifier means: `-` and `.` of a name are `_` in it.
+    #[must_use]
+    pub fn machine(&self, ident: &str) -> Option<&str> {
+        find(&self.machines, ident)
+    }
+
+    /// The net a Rust identifier means.
+    #[must_use]
+    pub fn net(&self, ident: &str) -> Option<&str> {
+        find(&self.nets, ident)
+    }
+}
+
+fn find<'a>(names: &'a [String], ident: &str) -> Option<&'a str> {
+    let meant = |name: &&String| *name == ident || name.replace(['-', '.'], "_") == ident;
+    names.iter().find(meant).map(String::as_str)
+}
+
 /// A running environment; clones are the same one.
 #[derive(Clone)]
 pub struct Env(Arc<Inner>);
@@ -104,6 +139,13 @@ impl Env {
     pub fn net(&self, name: &str) -> Option<Net> {
         let spec = self.0.plan.nets.iter().find(|net| net.name.as_str() == name)?;
         Some(Net { spec: Arc::new(spec.clone()) })
+    }
+
+    /// Names of its machines and nets.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        let machines = self.0.plan.machines.iter().map(|m| m.name.to_string()).collect();
+        Names { machines, nets: self.0.plan.nets.iter().map(|n| n.name.to_string()).collect() }
     }
 
     /// What was decided.

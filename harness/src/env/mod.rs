@@ -16,6 +16,7 @@ mod state;
 pub use error::EnvError;
 pub use exec::UpFailure;
 pub use handle::Env;
+pub use handle::Names;
 pub use handle::Net;
 pub use handle::Vm;
 pub use host::Host;

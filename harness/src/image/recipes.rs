@@ -91,7 +91,7 @@ fn debian12() -> Recipe {
         ),
         userland: Userland::Debian,
         modules: words("kernel"),
-        files: vec![],
+        files: debian12_files(),
         cmdline: CMDLINE.into(),
         min_memory_mib: 256,
         disk_size: 2 << 30,
@@ -110,6 +110,55 @@ fn debian12() -> Recipe {
         ),
     }
 }
+
+fn debian12_files() -> Vec<GuestFile> {
+    let mut files = vec![
+        GuestFile::text("etc/systemd/system/ssh.service", guest!("debian12/ssh.service")),
+        GuestFile::text("etc/ssh/sshd_config.d/polder.conf", guest!("debian12/sshd.conf")),
+        GuestFile::text("etc/systemd/system/serial-getty@ttyS0.service", guest!("debian12/console.service")),
+        GuestFile::text("etc/systemd/journald.conf.d/polder.conf", guest!("debian12/journald.conf")),
+        GuestFile::text(
+            "etc/systemd/system/systemd-udev-trigger.service.d/polder.conf",
+            guest!("debian12/udev-trigger.conf"),
+        ),
+        GuestFile::text("etc/systemd/system/polder-dns.path", guest!("debian12/polder-dns.path")),
+        GuestFile::text("etc/systemd/system/polder-dns.service", guest!("debian12/polder-dns.service")),
+        GuestFile::program("usr/lib/polder/dns", guest!("debian12/dns")),
+    ];
+    let wants = |target: &str, unit: &str, at: &str| {
+        GuestFile::link(&format!("etc/systemd/system/{target}.wants/{unit}"), &format!("{at}/{unit}"))
+    };
+    files.extend([
+        wants("sysinit.target", "ssh.service", "/etc/systemd/system"),
+        wants("getty.target", "serial-getty@ttyS0.service", "/etc/systemd/system"),
+        wants("multi-user.target", "polder-dns.path", "/etc/systemd/system"),
+        wants("multi-user.target", "systemd-networkd.service", "/usr/lib/systemd/system"),
+        GuestFile::link(
+            "etc/systemd/system/dbus-org.freedesktop.network1.service",
+            "/usr/lib/systemd/system/systemd-networkd.service",
+        ),
+    ]);
+    let mask = |path: String| GuestFile::link(&path, "/dev/null");
+    files.extend(words(MASKED_UNITS).iter().map(|unit| mask(format!("etc/systemd/system/{unit}"))));
+    files.extend(words(MASKED_GENERATORS).iter().map(|name| mask(format!("etc/systemd/system-generators/{name}"))));
+    files
+}
+
+/// Units of Debian that do nothing for a virtual machine of a test, but take time when it starts.
+const MASKED_UNITS: &str = "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
+    e2scrub_reap.service fstrim.timer getty@tty1.service getty-static.service proc-sys-fs-binfmt_misc.automount \
+    systemd-binfmt.service dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount \
+    sys-kernel-config.mount sys-fs-fuse-connections.mount modprobe@.service systemd-ask-password-console.path \
+    systemd-ask-password-wall.path systemd-boot-system-token.service systemd-firstboot.service \
+    systemd-fsck-root.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
+    systemd-machine-id-commit.service systemd-network-generator.service systemd-networkd-wait-online.service \
+    systemd-pstore.service systemd-remount-fs.service systemd-repart.service systemd-sysusers.service \
+    systemd-update-done.service systemd-update-utmp.service systemd-update-utmp-runlevel.service ldconfig.service";
+
+/// Generators of units that such a machine does not have; each is a process to start at boot.
+const MASKED_GENERATORS: &str = "systemd-bless-boot-generator systemd-cryptsetup-generator systemd-getty-generator \
+    systemd-gpt-auto-generator systemd-hibernate-resume-generator systemd-integritysetup-generator \
+    systemd-rc-local-generator systemd-run-generator systemd-system-update-generator systemd-veritysetup-generator";
 
 #[cfg(test)]
 mod tests {

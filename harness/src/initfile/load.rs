@@ -19,10 +19,17 @@ use super::{
 /// When the file cannot be read, or with everything that is wrong with it.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<EnvSpec, InitFileError> {
     let unreadable = |source| InitFileError::Unreadable { path: path.to_owned(), source };
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    let absolute = path::absolute(path).map_err(unreadable)?;
+    load_text(path, &fs::read_to_string(path).map_err(unreadable)?, env)
+}
+
+/// Checks the text of the init file that lies, or lay when it was read, at `path`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<EnvSpec, InitFileError> {
+    let absolute = path::absolute(path).map_err(|source| InitFileError::Unreadable { path: path.to_owned(), source })?;
     let folder = absolute.parent().unwrap_or(&absolute);
-    parse(path, &text, &Surroundings { folder, env, check_file: &check_file })
+    parse(path, text, &Surroundings { folder, env, check_file: &check_file })
 }
 
 /// Checks the text of an init file; `origin` is how messages name it.

@@ -17,5 +17,5 @@ mod tests;
 
 pub use check::Surroundings;
 pub use diagnostic::{Diagnostic, InitFileError};
-pub use load::{load, parse};
+pub use load::{load, load_text, parse};
 pub use spec::EnvSpec;
