@@ -44,22 +44,19 @@ fn of_machine(env: &Env, vm: &Vm, dir: &Path) -> Vec<Item> {
 
     let (path, to) = place("journal.txt");
     let guest = vm.clone();
-    items.push(item(path, "journalctl in the machine, over ssh or else the guest agent", async move {
-        guest.journal(&to).await?;
-        in_place(&to)
+    items.push(item(path, "journalctl in the machine", async move {
+        Ok(Fetched::InPlace { how: guest.journal(&to).await?.to_string() })
     }));
     let (path, to) = place("dmesg.txt");
     let guest = vm.clone();
-    items.push(item(path, "dmesg in the machine, over ssh or else the guest agent", async move {
-        guest.dmesg(&to).await?;
-        in_place(&to)
+    items.push(item(path, "dmesg in the machine", async move {
+        Ok(Fetched::InPlace { how: guest.dmesg(&to).await?.to_string() })
     }));
     for remote in &vm.plan().artifacts {
         let (path, to) = place(&format!("files/{}", remote.trim_start_matches('/')));
         let (guest, remote) = (vm.clone(), remote.clone());
         items.push(item(path, &format!("{remote} in the machine (`artifacts` of the init file)"), async move {
-            guest.fetch(&remote, &to).await?;
-            in_place(&to)
+            Ok(Fetched::InPlace { how: guest.fetch(&remote, &to).await?.to_string() })
         }));
     }
     let (connection, domain) = (env.connection().clone(), name.to_string());
@@ -102,16 +99,4 @@ fn item(
     fetch: impl Future<Output = Result<Fetched, Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 ) -> Item {
     Item { path: path.into(), source: source.to_owned(), fetch: Box::pin(fetch) }
-}
-
-/// The size of what a fetcher wrote by itself, folders with everything below them.
-fn in_place(path: &Path) -> Result<Fetched, Box<dyn std::error::Error + Send + Sync>> {
-    fn size(path: &Path) -> std::io::Result<u64> {
-        let is = std::fs::symlink_metadata(path)?;
-        if !is.is_dir() {
-            return Ok(is.len());
-        }
-        std::fs::read_dir(path)?.map(|entry| size(&entry?.path())).sum()
-    }
-    Ok(Fetched::InPlace(size(path)?))
 }

@@ -19,6 +19,8 @@ const MAX_LINE: usize = 128 * 1024 - 1;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Command {
     what: What,
+    /// What people are shown instead, for scripts of our own.
+    shown: Option<&'static str>,
     env: Vec<(String, String)>,
     cwd: Option<String>,
     pub(super) stdin: Vec<u8>,
@@ -114,8 +116,21 @@ impl Command {
         self
     }
 
+    /// People are shown `text` instead of the command itself.
+    pub(super) fn shown_as(mut self, text: &'static str) -> Self {
+        self.shown = Some(text);
+        self
+    }
+
     fn of(what: What) -> Self {
-        Self { what, env: Vec::new(), cwd: None, stdin: Vec::new(), limit: None }
+        Self {
+            what,
+            shown: None,
+            env: Vec::new(),
+            cwd: None,
+            stdin: Vec::new(),
+            limit: None,
+        }
     }
 
     /// The line for the guest's login shell. `call` marks everything the command starts.
@@ -128,7 +143,10 @@ impl Command {
             line += &format!(" {name}={}", quote(value, || format!("the variable `{name}`"))?);
         }
         if let Some(dir) = &self.cwd {
-            line += &format!("; cd -- {} || exit 126", quote(dir, || "the working directory".to_owned())?);
+            line += &format!(
+                "; cd -- {} || exit 126",
+                quote(dir, || "the working directory".to_owned())?
+            );
         }
         line += "; exec";
         match &self.what {
@@ -140,11 +158,21 @@ impl Command {
                 }
                 for (i, word) in argv.iter().enumerate() {
                     line.push(' ');
-                    line += &quote(word, || if i == 0 { "the program".into() } else { format!("argument {i}") })?;
+                    line += &quote(word, || {
+                        if i == 0 {
+                            "the program".into()
+                        } else {
+                            format!("argument {i}")
+                        }
+                    })?;
                 }
             }
         }
-        if line.len() > MAX_LINE { Err(CommandError::TooLong { len: line.len() }) } else { Ok(line) }
+        if line.len() > MAX_LINE {
+            Err(CommandError::TooLong { len: line.len() })
+        } else {
+            Ok(line)
+        }
     }
 }
 
@@ -169,9 +197,10 @@ impl From<&Self> for Command {
 /// As a person would type it.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.what {
-            What::Script(text) => f.write_str(text.trim()),
-            What::Argv(argv) => {
+        match (self.shown, &self.what) {
+            (Some(text), _) => f.write_str(text),
+            (None, What::Script(text)) => f.write_str(text.trim()),
+            (None, What::Argv(argv)) => {
                 for (i, word) in argv.iter().enumerate() {
                     let word = quote(word, String::new).unwrap_or(Cow::Borrowed(word));
                     write!(f, "{}{word}", if i == 0 { "" } else { " " })?;
@@ -208,7 +237,11 @@ mod tests {
     /// What `sh`, given the line of `command`, writes to standard output.
     fn sh(command: &Command) -> Vec<u8> {
         let line = command.line("test").unwrap();
-        let output = std::process::Command::new("sh").arg("-c").arg(&line).output().unwrap();
+        let output = std::process::Command::new("sh")
+            .arg("-c")
+            .arg(&line)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{line}: {output:?}");
         output.stdout
     }
@@ -221,7 +254,10 @@ mod tests {
     #[case(&["a\nb"], "'a\nb'")]
     fn reads_as_typed(#[case] argv: &[&str], #[case] expected: &str) {
         let (program, args) = argv.split_first().unwrap();
-        assert_eq!(Command::new(*program).args(args.iter().copied()).to_string(), expected);
+        assert_eq!(
+            Command::new(*program).args(args.iter().copied()).to_string(),
+            expected
+        );
     }
 
     #[rstest::rstest]
@@ -232,7 +268,10 @@ mod tests {
     #[case("grüße 漢字 🦆 \u{7f}\u{1}")]
     #[case("")]
     fn arguments_reach_the_program_exactly(#[case] arg: &str) {
-        assert_eq!(sh(&Command::new("printf").arg("%s|").arg(arg)), format!("{arg}|").into_bytes());
+        assert_eq!(
+            sh(&Command::new("printf").arg("%s|").arg(arg)),
+            format!("{arg}|").into_bytes()
+        );
     }
 
     proptest! {
@@ -248,14 +287,21 @@ mod tests {
 
     #[test]
     fn scripts_take_arguments_environment_and_directory() {
-        let script = Command::script("echo \"$1 $0 $V\"; pwd").arg("a  b").env("V", "x'y").cwd("/usr/bin");
+        let script = Command::script("echo \"$1 $0 $V\"; pwd")
+            .arg("a  b")
+            .env("V", "x'y")
+            .cwd("/usr/bin");
         assert_eq!(sh(&script), b"a  b sh x'y\n/usr/bin\n");
     }
 
     #[test]
     fn a_missing_directory_is_status_126() {
         let line = Command::from("true").cwd("/does/not/exist").line("x").unwrap();
-        let status = std::process::Command::new("sh").args(["-c", &line]).output().unwrap().status;
+        let status = std::process::Command::new("sh")
+            .args(["-c", &line])
+            .output()
+            .unwrap()
+            .status;
         assert_eq!(status.code(), Some(126));
     }
 
@@ -267,7 +313,7 @@ mod tests {
     #[case(Command::from("true").env("A;id", ""), "`A;id` is not a name for an environment variable")]
     #[case(Command::from(" \n"), "the command is empty")]
     #[case(Command::new(""), "the command is empty")]
-    #[case(Command::new("x").arg("y".repeat(200_000)), "the command has 200030 bytes, at most 131071 are possible; write it to a file or to stdin")]
+    #[case(Command::new("x").arg("y".repeat(200_000)), "the command has 200032 bytes, at most 131071 are possible; write it to a file or to stdin")]
     fn what_no_guest_takes_is_refused(#[case] command: Command, #[case] message: &str) {
         assert_eq!(command.line("call").unwrap_err().to_string(), message);
     }

@@ -37,3 +37,22 @@ pub(super) const AGENT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Bytes of a command's standard output, and of its standard error, that are kept in memory.
 pub const IN_MEMORY: usize = 16 * 1024 * 1024;
+
+/// `limit` for a machine that is `factor` times slower; what no clock can hold is cut to a century.
+pub(super) fn scaled(limit: Duration, factor: f64) -> Duration {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    Duration::try_from_secs_f64(limit.as_secs_f64() * factor).map_or(CENTURY, |scaled| scaled.min(CENTURY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case(Duration::from_secs(2), 1.5, Duration::from_secs(3))]
+    #[case(Duration::MAX, 1.0, Duration::from_secs(3_153_600_000))]
+    #[case(Duration::from_secs(2), f64::NAN, Duration::from_secs(3_153_600_000))]
+    fn no_deadline_overflows(#[case] limit: Duration, #[case] factor: f64, #[case] expected: Duration) {
+        assert_eq!(scaled(limit, factor), expected);
+    }
+}

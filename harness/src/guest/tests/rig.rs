@@ -22,9 +22,9 @@ use russh::keys::{
 };
 use serde_json::{Value, json};
 
-use super::{AgentPort, AgentPortError, Guest, GuestSpec, SshSpec};
 use crate::{
     base::dial::{BoxFuture, Dial},
+    guest::{AgentPort, AgentPortError, Guest, GuestSpec, SshSpec},
     image::{Abilities, Ability},
 };
 
@@ -66,9 +66,10 @@ impl Rig {
         fs::write(path("host_key"), key(1).to_openssh(LineEnding::LF).unwrap()).unwrap();
         fs::set_permissions(path("host_key"), fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(path("authorized_keys"), key(2).public_key().to_openssh().unwrap()).unwrap();
+        // A `bash` that is nested this deep leaves the user's own configuration alone.
         let config = format!(
             "HostKey {host}\nAuthorizedKeysFile {keys}\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n\
-             PrintMotd no\nSetEnv PATH={bin}:/usr/bin:/bin:/usr/sbin:/sbin\n{extra}\n",
+             PrintMotd no\nSetEnv PATH={bin}:/usr/bin:/bin:/usr/sbin:/sbin SHLVL=9\n{extra}\n",
             host = path("host_key").display(),
             keys = path("authorized_keys").display(),
             bin = path("bin").display(),
@@ -80,11 +81,18 @@ impl Rig {
             dials: AtomicUsize::new(0),
             refuses: AtomicBool::new(false),
         };
-        Some(Self { dir, server: Arc::new(server) })
+        Some(Self {
+            dir,
+            server: Arc::new(server),
+        })
     }
 
     pub(super) fn spec(&self) -> GuestSpec {
-        let user = std::process::Command::new("id").arg("-un").output().unwrap().stdout;
+        let user = std::process::Command::new("id")
+            .arg("-un")
+            .output()
+            .unwrap()
+            .stdout;
         GuestSpec {
             name: "web".parse().unwrap(),
             image: "debian12".into(),
@@ -111,14 +119,24 @@ impl Rig {
     pub(super) fn fake(&self, program: &str, script: &str) {
         let path = self.dir.path().join("bin").join(program);
         // Written by a child, so that no other test's child holds it open for writing when it is run.
-        let write = format!("cat > '{0}' <<'END'\n#!/bin/sh\n{script}\nEND\nchmod 755 '{0}'", path.display());
-        assert!(std::process::Command::new("sh").args(["-c", &write]).status().unwrap().success());
+        let write = format!(
+            "cat > '{0}' <<'END'\n#!/bin/sh\n{script}\nEND\nchmod 755 '{0}'",
+            path.display()
+        );
+        assert!(
+            std::process::Command::new("sh")
+                .args(["-c", &write])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 }
 
 impl Server {
     /// Kills the servers of all connections; the commands they run go on.
     pub(super) fn kill(&self) {
+        self.signal("KILL");
         for mut child in self.running.lock().unwrap().drain(..) {
             let _ = child.kill();
             let _ = child.wait();
@@ -130,8 +148,12 @@ impl Server {
         for child in self.running.lock().unwrap().iter() {
             let pid = child.id().to_string();
             // As root the connection is served by the process itself or by a child; stop both.
-            let _ = std::process::Command::new("pkill").args([&format!("-{name}"), "-P", &pid, "sshd"]).status();
-            let _ = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status();
+            let _ = std::process::Command::new("pkill")
+                .args([&format!("-{name}"), "-P", &pid, "sshd"])
+                .status();
+            let _ = std::process::Command::new("kill")
+                .args([&format!("-{name}"), &pid])
+                .status();
         }
     }
 
@@ -216,7 +238,9 @@ impl FakeAgent {
             "guest-file-read" => {
                 let mut files = self.files.lock().unwrap();
                 let bytes = files.get_mut(&arguments["handle"].as_u64().unwrap()).unwrap();
-                let count = bytes.len().min(usize::try_from(arguments["count"].as_u64().unwrap()).unwrap());
+                let count = bytes
+                    .len()
+                    .min(usize::try_from(arguments["count"].as_u64().unwrap()).unwrap());
                 let part: Vec<u8> = bytes.drain(..count).collect();
                 json!({ "return": { "count": count, "buf-b64": BASE64.encode(part), "eof": bytes.is_empty() } })
             }
