@@ -4,6 +4,7 @@ use std::{
     fmt,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
+    time::Instant,
 };
 
 use anyhow::{Context, Result, bail};
@@ -44,6 +45,25 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     if !status.success() {
         bail!("`{}` ended with {status}", shown(command));
     }
+    Ok(())
+}
+
+/// Prints the command and how long it took; what it wrote is shown only when it fails.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
+    println!("$ {}", shown(command));
+    let started = Instant::now();
+    let output = command
+        .output()
+        .with_context(|| format!("could not start `{}`", shown(command)))?;
+    if !output.status.success() {
+        print!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        bail!("`{}` ended with {}", shown(command), output.status);
+    }
+    println!("  done in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
 }
 

@@ -79,12 +79,26 @@ pub(crate) fn install() -> Result<Vec<Skip>> {
         format!("sudo apt-get install --no-install-recommends {}", names.join(" ")),
     ];
     let root = Root::get(&by_hand)?;
-    command::run(&mut apt_get(root, &["update", "-q"]))?;
+    command::run_quietly(&mut apt_get(root, &["update"]))?;
     let known = policies()?;
     {
         let _quiet = NoServices::new(root, &missing)?;
         for call in calls(&needed, &known) {
             ask(root, &call)?;
+        }
+        let still: Vec<_> = packages::missing()
+            .into_iter()
+            .filter(|package| package.split_off)
+            .collect();
+        if !still.is_empty() {
+            let packages = still.iter().map(|package| package.name.to_owned()).collect();
+            ask(
+                root,
+                &Call {
+                    packages,
+                    ..Call::default()
+                },
+            )?;
         }
     }
     let mut skips = vec![];
@@ -111,7 +125,7 @@ pub(crate) fn install() -> Result<Vec<Skip>> {
         .collect();
     if !left.is_empty() {
         bail!(
-            "apt had nothing to offer for, or could not install: {}",
+            "apt installed its packages and these are still not there: {}",
             left.join(", ")
         );
     }
@@ -163,14 +177,14 @@ fn ask(root: Root, call: &Call) -> Result<()> {
     if let Some(note) = &call.note {
         println!("{note}");
     }
-    let mut command = apt_get(root, &["install", "-q", "-y", "--no-install-recommends"]);
+    let mut command = apt_get(root, &["install", "-y", "--no-install-recommends"]);
     if call.downgrades {
         command.arg("--allow-downgrades");
     }
     if let Some(release) = &call.release {
         command.args(["-t", release]);
     }
-    command::run(command.args(&call.packages))
+    command::run_quietly(command.args(&call.packages))
 }
 
 fn apt_get(root: Root, arguments: &[&str]) -> Command {
@@ -313,8 +327,8 @@ const FAMILY: &[&str] = &[
 fn calls(missing: &[&Package], known: &BTreeMap<String, Known>) -> Vec<Call> {
     let mut plain: Vec<String> = missing
         .iter()
-        // A name this release does not have belongs to another package here; the probe says afterwards.
-        .filter(|package| candidate(known, package.name).is_some())
+        // Where this release does not split it off, a newer one in the sources may, and would drag itself in.
+        .filter(|package| !package.split_off)
         .map(|package| package.name.to_owned())
         .collect();
     let mut calls = vec![];
@@ -444,9 +458,15 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_candidate_is_not_asked_for() {
+    fn what_may_be_inside_another_package_is_not_asked_for_with_it() {
         let policies = [
             policy("libvirt-daemon", "(none)", "9.0", &[("9.0", "bookworm")]),
+            policy(
+                "libvirt-daemon-driver-network",
+                "(none)",
+                "11.3",
+                &[("11.3", "bookworm-backports")],
+            ),
             policy("qemu-system-x86", "(none)", STABLE, &[(STABLE, "bookworm")]),
             policy("qemu-utils", "(none)", STABLE, &[(STABLE, "bookworm")]),
         ];

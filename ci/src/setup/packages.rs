@@ -15,6 +15,8 @@ pub(crate) struct Package {
     pub(crate) probe: Probe,
     /// Without it something is skipped, loudly, and the rest goes on.
     pub(crate) optional: bool,
+    /// Older releases have it inside another package: it is asked for only when still missing after the others.
+    pub(crate) split_off: bool,
     /// The service it would start and enable, which we do not want.
     pub(crate) service: Option<&'static str>,
 }
@@ -33,6 +35,7 @@ const fn needed(name: &'static str, why: &'static str, probe: Probe) -> Package 
         why,
         probe,
         optional: false,
+        split_off: false,
         service: None,
     }
 }
@@ -43,6 +46,7 @@ const fn wished(name: &'static str, why: &'static str, probe: Probe) -> Package 
         why,
         probe,
         optional: true,
+        split_off: false,
         service: None,
     }
 }
@@ -73,12 +77,14 @@ pub(crate) const PACKAGES: &[Package] = &[
         "machines in a lab",
         File(&["/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so"]),
     ),
-    // Part of libvirt-daemon where there is no package of this name.
-    needed(
-        "libvirt-daemon-driver-network",
-        "networks in a lab",
-        File(&["/usr/lib/*/libvirt/connection-driver/libvirt_driver_network.so"]),
-    ),
+    Package {
+        split_off: true,
+        ..needed(
+            "libvirt-daemon-driver-network",
+            "networks in a lab",
+            File(&["/usr/lib/*/libvirt/connection-driver/libvirt_driver_network.so"]),
+        )
+    },
     needed(
         "libvirt-clients",
         "virsh, the plain tool of the benchmarks",
