@@ -25,11 +25,38 @@ pub mod suite;
 pub mod cli;
 pub mod front;
 
-pub mod prelude;
 #[doc(hidden)]
-pub mod private;
+#[path = "private.rs"]
+pub mod __private;
+pub mod prelude;
 
 pub use polder_macros::suite;
+pub use suite::FromSuite;
+pub use suite::Need;
+pub use suite::Param;
+pub use suite::SuiteCx;
+pub use suite::block_on;
 
 /// What a scenario returns; any error fits through `?`.
-pub type Result<T = ()> = anyhow::Result<T>;
+pub type Result<T = (), E = anyhow::Error> = std::result::Result<T, E>;
+
+/// Makes `main` of a test target whose `[[test]]` says `harness = false`: runs the suites of the binary.
+#[macro_export]
+macro_rules! main {
+    () => {
+        fn main() -> ::std::process::ExitCode {
+            $crate::__private::main()
+        }
+    };
+}
+
+/// Writes a line to the log of the running scenario; takes what `println!` takes.
+///
+/// It is shown when the scenario fails, or at once with `--nocapture`, and is kept in `events.jsonl`. In a task that
+/// the scenario spawned without `tracing`'s current span, it goes to the standard error.
+#[macro_export]
+macro_rules! log {
+    ($($text:tt)+) => {
+        $crate::__private::log(::core::format_args!($($text)+))
+    };
+}

@@ -1,9 +1,13 @@
 //! The vocabulary of a run: everything that can happen, as it is written to `events.jsonl`.
 //! Does not know who reads it.
 
+mod folder;
+
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+
+pub use folder::scenario_folder;
 
 /// One event with its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,8 +24,15 @@ impl Stamped {
     /// Stamps an event that happened `since_start` after the run's begin.
     #[must_use]
     pub fn new(since_start: Duration, event: RunEvent) -> Self {
-        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        Self { time, since_start: since_start.as_secs_f64(), event }
+        let time = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs_f64();
+        Self {
+            time,
+            since_start: since_start.as_secs_f64(),
+            event,
+        }
     }
 }
 

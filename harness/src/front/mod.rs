@@ -1,1 +1,10 @@
-//! The `front` module.
+//! The `main` of suite binaries: libtest's command line, selection, the runner, and the reports of its events.
+
+mod args;
+mod entry;
+mod reporter;
+mod run;
+mod select;
+mod watch;
+
+pub use entry::main;

@@ -265,6 +265,20 @@ impl Hermetic {
         self.0.state.clone()
     }
 
+    /// Why it cannot be used any more, if that is so, with the last words of its daemon.
+    #[must_use]
+    pub fn failure(&self) -> Option<LabError> {
+        let state = self.0.state.borrow().clone();
+        match &state {
+            LabState::Starting | LabState::Running => None,
+            LabState::PayloadEnded(status) => {
+                let last = crate::base::sandbox::tail(&self.0.paths.libvirtd_log(), 1);
+                Some(LabError::Ended { why: format!("its daemon ended with status {status}; its log ends with: {last}") })
+            }
+            other => Some(other.as_error()),
+        }
+    }
+
     /// Where its libvirt daemon is reached.
     #[must_use]
     pub fn libvirt_uri(&self) -> String {

@@ -2,5 +2,6 @@
 
 mod error;
 pub mod libvirt;
+pub mod spec;
 
 pub use error::ProviderError;

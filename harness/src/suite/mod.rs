@@ -1,1 +1,21 @@
-//! The `suite` module.
+//! Suites: what the macro registers, which scenarios are run in which order, and running them.
+//! Emits events; does not format or print them.
+
+pub(crate) mod check;
+pub(crate) mod context;
+pub(crate) mod extract;
+pub(crate) mod failure;
+pub(crate) mod order;
+pub(crate) mod registry;
+pub(crate) mod runner;
+pub(crate) mod stop;
+pub(crate) mod task;
+
+pub use context::Artifacts;
+pub use context::ArtifactsError;
+pub use context::SuiteCx;
+pub use extract::FromSuite;
+pub use extract::Need;
+pub use extract::Verdict;
+pub use registry::Param;
+pub use task::block_on;

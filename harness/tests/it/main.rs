@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod arena;
+mod images;
 mod kills;
 mod lab;

@@ -1,0 +1,9 @@
+//! Where the files of a scenario lie: those who write them there do not know each other. Pure.
+
+use std::path::{Path, PathBuf};
+
+/// The folder of a scenario in a run's folder; module paths are written with `.` for their colons.
+#[must_use]
+pub fn scenario_folder(run: &Path, suite: &str, scenario: &str) -> PathBuf {
+    run.join(suite.replace("::", ".")).join(scenario)
+}

@@ -1,0 +1,141 @@
+//! libtest's command line, as libtest-mimic knows it, and what is missing there.
+
+use clap::Parser;
+use libtest_mimic::{Arguments, ColorSetting, FormatSetting};
+
+use crate::{
+    report::term::Style,
+    suite::order::{Filter, Ignored},
+};
+
+/// The command line of a suite binary.
+#[derive(Debug, Parser)]
+#[command(
+    disable_version_flag = true,
+    after_help = "Suites run side by side, at most as many as --test-threads says (default: one per core); the \
+                  scenarios of a suite run one after another, in source order. Selecting a scenario also runs what it \
+                  needs. Output of scenarios is not captured; lines written with `polder::log!` are shown when the \
+                  scenario fails, or as they come with --nocapture."
+)]
+pub(super) struct CommandLine {
+    #[command(flatten)]
+    known: Arguments,
+    /// More filters; a scenario matching any of them is selected.
+    #[arg(value_name = "FILTERS")]
+    more: Vec<String>,
+    /// Another spelling of --nocapture.
+    #[arg(long = "no-capture")]
+    no_capture: bool,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    Pretty,
+    Terse,
+    Json,
+}
+
+impl CommandLine {
+    /// What is selected.
+    pub(super) fn filter(&self) -> Filter {
+        let Arguments {
+            skip,
+            exact,
+            include_ignored,
+            ignored,
+            ..
+        } = &self.known;
+        let ignored = match (include_ignored, ignored) {
+            (true, _) => Ignored::Include,
+            (false, true) => Ignored::Only,
+            (false, false) => Ignored::Skip,
+        };
+        let only = self.known.filter.iter().chain(&self.more).cloned().collect();
+        Filter {
+            only,
+            skip: skip.clone(),
+            exact: *exact,
+            ignored,
+        }
+    }
+
+    /// Whether there is nothing to run or list: suites are tests, and benchmarks are asked for.
+    pub(super) fn benchmarks_only(&self) -> bool {
+        self.known.bench
+    }
+
+    /// Whether to list only.
+    pub(super) fn list(&self) -> bool {
+        self.known.list
+    }
+
+    /// The format of results.
+    pub(super) fn format(&self) -> Format {
+        match (self.known.quiet, self.known.format) {
+            (true, _) | (_, Some(FormatSetting::Terse)) => Format::Terse,
+            (false, Some(FormatSetting::Json)) => Format::Json,
+            (false, None | Some(FormatSetting::Pretty)) => Format::Pretty,
+        }
+    }
+
+    /// How lines look where `terminal` says whether they go to one.
+    pub(super) fn style(&self, terminal: bool) -> Style {
+        let colour = match self.known.color.unwrap_or_default() {
+            ColorSetting::Auto => terminal,
+            ColorSetting::Always => true,
+            ColorSetting::Never => false,
+        };
+        let live_log = self.known.nocapture || self.no_capture || self.known.show_output;
+        Style {
+            colour,
+            terse: self.format() == Format::Terse,
+            live_log,
+        }
+    }
+
+    /// How many suites may run side by side, if it says.
+    pub(super) fn threads(&self) -> Option<usize> {
+        self.known.test_threads
+    }
+
+    /// The file that receives the results instead of the standard output.
+    pub(super) fn logfile(&self) -> Option<&str> {
+        self.known.logfile.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> CommandLine {
+        CommandLine::try_parse_from(std::iter::once("suite").chain(line.split_whitespace())).unwrap()
+    }
+
+    #[test]
+    fn is_a_valid_command() {
+        <CommandLine as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[rstest::rstest]
+    #[case("", &[], Ignored::Skip)]
+    #[case("a --exact --nocapture", &["a"], Ignored::Skip)]
+    #[case("a b c --include-ignored", &["a", "b", "c"], Ignored::Include)]
+    #[case("--ignored a --no-capture", &["a"], Ignored::Only)]
+    fn filters_are_all_taken(#[case] line: &str, #[case] only: &[&str], #[case] ignored: Ignored) {
+        let filter = parse(line).filter();
+        assert_eq!(filter.only, only);
+        assert_eq!(filter.ignored, ignored);
+    }
+
+    #[test]
+    fn formats() {
+        assert_eq!(parse("-q").format(), Format::Terse);
+        assert_eq!(parse("--format terse").format(), Format::Terse);
+        assert_eq!(parse("-Z unstable-options --format=json").format(), Format::Json);
+        assert!(parse("--color always").style(false).colour && !parse("--color never").style(true).colour);
+        assert!(CommandLine::try_parse_from(["suite", "--frobnicate"]).is_err());
+        assert!(CommandLine::try_parse_from(["suite", "--test-threads", "many"]).is_err());
+    }
+}

@@ -1,0 +1,168 @@
+//! From the command line to an exit code: what is wrong before anything starts is said here.
+
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+    num::NonZero,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+    time::SystemTime,
+};
+
+use clap::Parser;
+
+use crate::{
+    base::exit::Exit,
+    env::{EnvError, Host, Names},
+    initfile,
+    report::sink::{Sink, SinkError},
+    suite::{
+        check,
+        registry::{self, SUITES},
+    },
+};
+
+use super::{
+    args::{CommandLine, Format},
+    reporter, run,
+    select::{self, Picked, Unit},
+};
+
+/// What kept a run from beginning.
+#[derive(Debug, thiserror::Error)]
+enum FrontError {
+    /// Compiled so that a panic ends the process.
+    #[error("suites cannot be run with `panic = \"abort\"`: a scenario that fails would end all of them")]
+    PanicAborts,
+    #[error("--test-threads must be above 0")]
+    NoThreads,
+    /// Mistakes in suites and init files.
+    #[error("{}", .0.join("\n"))]
+    Suites(Vec<String>),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// This host cannot have environments.
+    #[error(transparent)]
+    Host(#[from] EnvError),
+    #[error("cannot run")]
+    Run(#[source] io::Error),
+}
+
+/// The whole `main` of a suite binary.
+#[must_use]
+pub fn main() -> ExitCode {
+    match start(&CommandLine::parse()) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            let exit = error.exit();
+            eprintln!("error: {:#}", anyhow::Error::from(error));
+            exit.into()
+        }
+    }
+}
+
+fn start(line: &CommandLine) -> Result<Exit, FrontError> {
+    if cfg!(panic = "abort") {
+        return Err(FrontError::PanicAborts);
+    }
+    let threads = match line.threads() {
+        Some(threads) => NonZero::new(threads).ok_or(FrontError::NoThreads)?,
+        None => thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
+    };
+    let mut suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
+    suites.retain(|suite| suite.def.if_var.is_none_or(|name| env::var_os(name).is_some()));
+    let suites = if line.benchmarks_only() {
+        Vec::new()
+    } else {
+        suites
+    };
+    let unit = if env::var_os("NEXTEST").is_some_and(|value| value == "1") {
+        Unit::Suite
+    } else {
+        Unit::Scenario
+    };
+    if line.list() {
+        print_list(&select::list(&suites, &line.filter(), unit), line.format()).map_err(FrontError::Run)?;
+        return Ok(Exit::Done);
+    }
+    let (picked, filtered_out) = select::pick(suites, &line.filter(), unit);
+    check_names(&picked)?;
+    if picked.is_empty() {
+        reporter::empty(line, filtered_out).map_err(FrontError::Run)?;
+        return Ok(Exit::Done);
+    }
+    let sink = Sink::create(&output_root(), SystemTime::now())?;
+    let host = Host::from_env(&variable)?;
+    run::run(line, picked, filtered_out, threads.get(), sink, host).map_err(FrontError::Run)
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+/// libtest's form, which is that of nextest's protocol when terse.
+fn print_list(names: &[String], format: Format) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for name in names {
+        writeln!(out, "{name}: test")?;
+    }
+    if format == Format::Pretty {
+        let plural = if names.len() == 1 { "" } else { "s" };
+        writeln!(out, "\n{} test{plural}, 0 benchmarks", names.len())?;
+    }
+    Ok(())
+}
+
+/// Whether the init files of what will run can be read and have what is named; all problems of all suites.
+fn check_names(picked: &[Picked]) -> Result<(), FrontError> {
+    let mut problems = Vec::new();
+    for Picked { suite, selection } in picked {
+        if selection.run.is_empty() {
+            continue;
+        }
+        let names = suite
+            .def
+            .env
+            .map(|file| initfile::load_text(Path::new(file.path), file.text, &variable))
+            .transpose();
+        match names {
+            Ok(spec) => problems.extend(
+                check::check(suite, spec.as_ref().map(Names::of).as_ref())
+                    .iter()
+                    .map(ToString::to_string),
+            ),
+            Err(error) => problems.push(error.render(io::stderr().is_terminal())),
+        }
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(FrontError::Suites(problems))
+    }
+}
+
+/// Where runs lie: `polder` in cargo's target folder, which is above the binary.
+fn output_root() -> PathBuf {
+    if let Some(root) = env::var_os("POLDER_OUTPUT_DIR") {
+        return PathBuf::from(root);
+    }
+    let binary = env::current_exe().unwrap_or_default();
+    let target = binary
+        .ancestors()
+        .find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    target.unwrap_or(Path::new("target")).join("polder")
+}
+
+fn texts(errors: &[impl ToString]) -> FrontError {
+    FrontError::Suites(errors.iter().map(ToString::to_string).collect())
+}
+
+impl FrontError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::PanicAborts | Self::NoThreads | Self::Suites(_) => Exit::Usage,
+            Self::Sink(_) | Self::Host(_) | Self::Run(_) => Exit::Environment,
+        }
+    }
+}

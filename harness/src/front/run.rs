@@ -1,0 +1,112 @@
+//! Runs the picked suites side by side and folds their events until all have ended.
+//!
+//! Two runtimes: scenarios run on `work`, whose threads they may block; suites, limits, signals and reports run on
+//! this thread, which they cannot.
+
+use std::{io, sync::Arc};
+
+use tokio::{
+    runtime,
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
+
+use crate::{
+    base::exit::Exit,
+    env::Host,
+    event::RunEvent,
+    report::sink::Sink,
+    suite::{runner::Runner, stop, task},
+    trace::Recorder,
+};
+
+use super::{args::CommandLine, reporter::Reporter, select::Picked, watch::Watch};
+
+/// Runs `picked`, at most `threads` at a time, reporting into `sink`.
+///
+/// # Errors
+/// When the runtimes or the signals cannot be had, or the file the command line names cannot be made.
+pub(super) fn run(
+    line: &CommandLine,
+    picked: Vec<Picked>,
+    filtered_out: usize,
+    threads: usize,
+    sink: Sink,
+    host: Host,
+) -> io::Result<Exit> {
+    let work = runtime::Builder::new_multi_thread()
+        .thread_name("scenario")
+        .enable_all()
+        .build()?;
+    let control = runtime::Builder::new_current_thread().enable_all().build()?;
+    task::install_panic_hook();
+    let (events, received) = mpsc::unbounded_channel();
+    let recorder = Recorder::install(events.clone());
+    let (stopper, stop) = stop::pair();
+    let folder = sink.folder().to_owned();
+    let mut reporter = Reporter::new(line, sink, recorder.clone())?;
+    let runner = Runner {
+        work: work.handle().clone(),
+        events,
+        recorder,
+        stop: stop.clone(),
+        folder,
+        host,
+    };
+    control.block_on(async {
+        tokio::spawn(Watch::new()?.run(stopper));
+        begin(&mut reporter, &picked);
+        fold(&mut reporter, received, suites(runner, picked, threads)).await;
+        io::Result::Ok(())
+    })?;
+    // What could not be stopped must not keep the process.
+    work.shutdown_background();
+    let (summary, complete) = reporter.end(filtered_out);
+    Ok(match () {
+        () if stop.is_requested() => Exit::Stopped,
+        () if summary.failed > 0 => Exit::TestsFailed,
+        () if !complete => Exit::Environment,
+        () => Exit::Done,
+    })
+}
+
+fn begin(reporter: &mut Reporter, picked: &[Picked]) {
+    let scenarios = picked.iter().map(|picked| picked.selection.run.len()).sum();
+    let ignored: usize = picked.iter().map(|picked| picked.selection.ignored.len()).sum();
+    let suites = picked.iter().map(|picked| picked.suite.name.clone()).collect();
+    reporter.begin(scenarios + ignored, suites, scenarios);
+}
+
+async fn suites(runner: Runner, picked: Vec<Picked>, threads: usize) {
+    let runner = Arc::new(runner);
+    let seats = Arc::new(Semaphore::new(threads));
+    let mut running = JoinSet::new();
+    for Picked { suite, selection } in picked {
+        let (runner, seats) = (Arc::clone(&runner), Arc::clone(&seats));
+        running.spawn(async move {
+            // The semaphore is fair: suites begin in source order.
+            let _seat = seats.acquire().await;
+            runner.run(&suite, &selection).await;
+        });
+    }
+    while running.join_next().await.is_some() {}
+}
+
+/// Takes events until `suites` has ended and all it said is taken.
+async fn fold(
+    reporter: &mut Reporter,
+    mut events: mpsc::UnboundedReceiver<RunEvent>,
+    suites: impl Future<Output = ()>,
+) {
+    let mut suites = std::pin::pin!(suites);
+    loop {
+        tokio::select! {
+            biased;
+            Some(event) = events.recv() => reporter.take(&event),
+            () = &mut suites => break,
+        }
+    }
+    while let Ok(event) = events.try_recv() {
+        reporter.take(&event);
+    }
+}

@@ -1,0 +1,85 @@
+//! Where the wish to stop comes from: signals, and the death of whoever started us.
+
+use std::{io, thread};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fd::OwnedFd,
+    process::{PidfdFlags, getppid, pidfd_open},
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
+
+use crate::{base::exit::Exit, suite::stop::Stopper};
+
+/// Sources of the wish, registered.
+#[derive(Debug)]
+pub(super) struct Watch {
+    signals: [Signal; 3],
+    parent: Option<oneshot::Receiver<()>>,
+}
+
+impl Watch {
+    /// Registers for signals and opens the parent; from now on signals do not end the process.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(super) fn new() -> io::Result<Self> {
+        let signals = [
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ];
+        // A parent in another pid namespace has no number here, and cannot be watched.
+        let parent = getppid().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        Ok(Self {
+            signals,
+            parent: parent.map(death),
+        })
+    }
+
+    /// Stops the run at the first signal or the parent's death; leaves the process at the second signal.
+    pub(super) async fn run(mut self, stopper: Stopper) {
+        loop {
+            let [interrupt, terminate, hangup] = &mut self.signals;
+            let signalled = tokio::select! {
+                _ = interrupt.recv() => true,
+                _ = terminate.recv() => true,
+                _ = hangup.recv() => true,
+                () = ended(self.parent.as_mut()) => false,
+            };
+            if !signalled {
+                self.parent = None;
+            }
+            match (stopper.stop(), signalled) {
+                (true, true) => eprintln!(
+                    "stopping: what is under way ends, teardown follows; once more to leave at once"
+                ),
+                (true, false) => eprintln!("stopping: the process that started this one is gone"),
+                (false, true) => std::process::exit(Exit::Stopped as i32),
+                (false, false) => {}
+            }
+        }
+    }
+}
+
+/// Told when a process has ended. The thread that waits for it stays until then, or until we end.
+fn death(process: OwnedFd) -> oneshot::Receiver<()> {
+    let (sender, receiver) = oneshot::channel();
+    thread::spawn(move || {
+        while let Err(rustix::io::Errno::INTR) = poll(&mut [PollFd::new(&process, PollFlags::IN)], None) {}
+        let _ = sender.send(());
+    });
+    receiver
+}
+
+async fn ended(death: Option<&mut oneshot::Receiver<()>>) {
+    if let Some(death) = death
+        && death.await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,100 @@
+//! Lines for programs, in libtest's (unstable) JSON form, as editors read it. Pure.
+
+use serde_json::{Value, json};
+
+use crate::event::{Outcome, RunEvent};
+
+use super::model::{Summary, is_scenario};
+
+/// The line that begins a run of `count` scenarios.
+pub(crate) fn begin(count: usize) -> Value {
+    json!({ "type": "suite", "event": "started", "test_count": count })
+}
+
+/// The line of an event, if libtest has one for it.
+pub(crate) fn line(event: &RunEvent, log: &str) -> Option<Value> {
+    match event {
+        RunEvent::ScenarioStarted { suite, scenario, .. } if is_scenario(scenario) => {
+            Some(json!({ "type": "test", "event": "started", "name": format!("{suite}::{scenario}") }))
+        }
+        RunEvent::ScenarioFinished {
+            suite,
+            scenario,
+            outcome,
+            seconds,
+        } => {
+            let failed = matches!(outcome, Outcome::Failed { .. });
+            (failed || is_scenario(scenario))
+                .then(|| finished(&format!("{suite}::{scenario}"), outcome, *seconds, log))
+        }
+        _ => None,
+    }
+}
+
+/// The line that ends a run.
+pub(crate) fn end(summary: &Summary, filtered_out: usize, seconds: f64) -> Value {
+    let Summary {
+        passed,
+        failed,
+        not_run,
+        ignored,
+        ..
+    } = summary;
+    let event = if *failed == 0 { "ok" } else { "failed" };
+    json!({
+        "type": "suite", "event": event, "passed": passed, "failed": failed, "ignored": ignored + not_run,
+        "measured": 0, "filtered_out": filtered_out, "exec_time": seconds,
+    })
+}
+
+fn finished(name: &str, outcome: &Outcome, seconds: f64, log: &str) -> Value {
+    match outcome {
+        Outcome::Passed => json!({ "type": "test", "name": name, "event": "ok", "exec_time": seconds }),
+        Outcome::Failed { error, .. } => json!({
+            "type": "test", "name": name, "event": "failed", "exec_time": seconds, "stdout": format!("{error}\n{log}"),
+        }),
+        // libtest has no third way not to run.
+        Outcome::NotRun { reason } => {
+            json!({ "type": "test", "name": name, "event": "ignored", "message": format!("not run: {reason}") })
+        }
+        Outcome::Ignored { reason: Some(reason) } => {
+            json!({ "type": "test", "name": name, "event": "ignored", "message": reason })
+        }
+        Outcome::Ignored { reason: None } => json!({ "type": "test", "name": name, "event": "ignored" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_libtests_names() {
+        let finished = |scenario: &str, outcome| RunEvent::ScenarioFinished {
+            suite: "demo".into(),
+            scenario: scenario.into(),
+            outcome,
+            seconds: 0.5,
+        };
+        let line = |event| line(&event, "").map(|line| line.to_string()).unwrap_or_default();
+        assert_eq!(
+            line(finished("a", Outcome::Passed)),
+            r#"{"type":"test","name":"demo::a","event":"ok","exec_time":0.5}"#
+        );
+        assert_eq!(
+            line(finished("a", Outcome::NotRun { reason: "x".into() })),
+            r#"{"type":"test","name":"demo::a","event":"ignored","message":"not run: x"}"#
+        );
+        assert_eq!(line(finished("setup", Outcome::Passed)), "");
+        let summary = Summary {
+            passed: 1,
+            ignored: 1,
+            not_run: 1,
+            ..Summary::default()
+        };
+        assert_eq!(
+            end(&summary, 3, 1.5).to_string(),
+            r#"{"type":"suite","event":"ok","passed":1,"failed":0,"ignored":2,"measured":0,"filtered_out":3,"exec_time":1.5}"#
+        );
+    }
+}

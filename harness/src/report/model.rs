@@ -1,0 +1,151 @@
+//! A run as counts and failures: a pure fold over its events.
+
+use crate::event::{Outcome, RunEvent};
+
+/// What happened so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Summary {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) not_run: usize,
+    pub(crate) ignored: usize,
+    /// In the order they happened.
+    pub(crate) failures: Vec<Failure>,
+}
+
+/// A failed scenario, set-up, teardown or environment.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Failure {
+    pub(crate) suite: String,
+    pub(crate) scenario: String,
+    pub(crate) error: String,
+    /// Its log as text, when there is any.
+    pub(crate) log: String,
+    /// What was collected: items, and items that could not be had.
+    pub(crate) collected: Option<(usize, usize)>,
+}
+
+impl Failure {
+    /// Its full name, as tests are called.
+    pub(crate) fn name(&self) -> String {
+        format!("{}::{}", self.suite, self.scenario)
+    }
+}
+
+/// Whether an entry of a suite is one of its scenarios; the others count only when they fail.
+pub(crate) fn is_scenario(name: &str) -> bool {
+    !matches!(name, "environment" | "setup" | "teardown")
+}
+
+impl Summary {
+    /// Takes an event; `log` is that of the scenario it ends.
+    pub(crate) fn take(&mut self, event: &RunEvent, log: &str) {
+        match event {
+            RunEvent::ScenarioFinished {
+                suite,
+                scenario,
+                outcome,
+                ..
+            } => {
+                self.count(scenario, outcome);
+                if let Outcome::Failed { error, .. } = outcome {
+                    self.failures.push(Failure {
+                        suite: suite.clone(),
+                        scenario: scenario.clone(),
+                        error: error.clone(),
+                        log: log.to_owned(),
+                        collected: None,
+                    });
+                }
+            }
+            RunEvent::Collected {
+                suite,
+                scenario,
+                items,
+                missing,
+                ..
+            } => {
+                let failure = self
+                    .failures
+                    .iter_mut()
+                    .rev()
+                    .find(|f| f.suite == *suite && f.scenario == *scenario);
+                if let Some(failure) = failure {
+                    failure.collected = Some((*items, *missing));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn count(&mut self, scenario: &str, outcome: &Outcome) {
+        match outcome {
+            Outcome::Failed { .. } => self.failed += 1,
+            _ if !is_scenario(scenario) => {}
+            Outcome::Passed => self.passed += 1,
+            Outcome::NotRun { .. } => self.not_run += 1,
+            Outcome::Ignored { .. } => self.ignored += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Fault;
+
+    #[test]
+    fn counts_scenarios_and_what_else_failed() {
+        let finished = |scenario: &str, outcome: Outcome| RunEvent::ScenarioFinished {
+            suite: "demo".into(),
+            scenario: scenario.into(),
+            outcome,
+            seconds: 1.0,
+        };
+        let failed = || Outcome::Failed {
+            fault: Fault::Product,
+            error: "1 != 2".into(),
+        };
+        let mut summary = Summary::default();
+        for event in [
+            finished("environment", Outcome::Passed),
+            finished("setup", Outcome::Passed),
+            finished("a", Outcome::Passed),
+            finished("b", failed()),
+            finished(
+                "c",
+                Outcome::NotRun {
+                    reason: "needs `b`, which failed".into(),
+                },
+            ),
+            finished("d", Outcome::Ignored { reason: None }),
+            finished("teardown", failed()),
+        ] {
+            summary.take(&event, "log");
+        }
+        let collected = RunEvent::Collected {
+            suite: "demo".into(),
+            scenario: "b".into(),
+            folder: "x".into(),
+            items: 3,
+            missing: 1,
+        };
+        summary.take(&collected, "");
+        let Summary {
+            passed,
+            failed,
+            not_run,
+            ignored,
+            failures,
+        } = summary;
+        assert_eq!((passed, failed, not_run, ignored), (1, 2, 1, 1));
+        assert_eq!(
+            failures.iter().map(Failure::name).collect::<Vec<_>>(),
+            ["demo::b", "demo::teardown"]
+        );
+        assert_eq!(
+            (failures[0].collected, failures[0].log.as_str()),
+            (Some((3, 1)), "log")
+        );
+    }
+}

@@ -1,0 +1,200 @@
+//! The run's folder: `events.jsonl` as it happens, what failures leave, old runs removed. The only writer of reports.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::event::{Outcome, RunEvent, Stamped, scenario_folder};
+
+use super::retention::{self, Found};
+
+const EVENTS: &str = "events.jsonl";
+const LATEST: &str = "latest";
+
+/// A run's folder, open for writing.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    run: String,
+    folder: PathBuf,
+    /// Locked as long as this process lives: that tells a run under way from one that has ended, however it did.
+    events: File,
+}
+
+/// A folder or file of a report that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the report: {}", path.display())]
+pub(crate) struct SinkError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl Sink {
+    /// Makes the folder of a new run below `root`, points `latest` at it and removes old ones.
+    pub(crate) fn create(root: &Path, now: SystemTime) -> Result<Self, SinkError> {
+        let run = retention::run_id(now, std::process::id());
+        let folder = root.join(&run);
+        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        let path = folder.join(EVENTS);
+        let events = File::create(&path).map_err(at(&path))?;
+        flock(&events, FlockOperation::LockExclusive).map_err(|e| at(&path)(e.into()))?;
+        point(root, &run).map_err(at(&root.join(LATEST)))?;
+        // Two binaries may remove the same one; what cannot be removed now will be met again.
+        for name in retention::to_remove(found(root), now) {
+            let _ = fs::remove_dir_all(root.join(name));
+        }
+        Ok(Self { run, folder, events })
+    }
+
+    /// The run's name.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// The run's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes an event; for a failed scenario also its error and `log`.
+    pub(crate) fn write(
+        &mut self,
+        since_start: Duration,
+        event: &RunEvent,
+        log: &str,
+    ) -> Result<(), SinkError> {
+        let path = self.folder.join(EVENTS);
+        let mut line =
+            serde_json::to_vec(&Stamped::new(since_start, event.clone())).map_err(|e| at(&path)(e.into()))?;
+        line.push(b'\n');
+        self.events.write_all(&line).map_err(at(&path))?;
+        if let RunEvent::ScenarioFinished {
+            suite,
+            scenario,
+            outcome: Outcome::Failed { error, .. },
+            ..
+        } = event
+        {
+            let folder = scenario_folder(&self.folder, suite, scenario);
+            fs::create_dir_all(&folder).map_err(at(&folder))?;
+            for (name, text) in [("error.txt", format!("{error}\n")), ("log.txt", log.to_owned())] {
+                let path = folder.join(name);
+                fs::write(&path, text).map_err(at(&path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Replaces the link `latest`; a reader finds the old or the new one.
+fn point(root: &Path, run: &str) -> io::Result<()> {
+    let fresh = root.join(format!(".{LATEST}-{run}"));
+    std::os::unix::fs::symlink(run, &fresh)?;
+    fs::rename(&fresh, root.join(LATEST))
+}
+
+fn found(root: &Path) -> Vec<Found> {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let found = |entry: fs::DirEntry| {
+        let name = entry
+            .file_name()
+            .into_string()
+            .ok()
+            .filter(|name| retention::is_run_id(name))?;
+        let begun = entry.metadata().and_then(|data| data.modified()).ok()?;
+        Some(Found {
+            ended: ended(&entry.path()),
+            name,
+            begun,
+        })
+    };
+    entries.filter_map(found).collect()
+}
+
+/// Whether nobody holds the lock of a run; a folder without the file was left by one that did not get far.
+fn ended(folder: &Path) -> bool {
+    match File::open(folder.join(EVENTS)) {
+        Ok(file) => flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> SinkError + use<> {
+    let path = path.to_owned();
+    move |source| SinkError {
+        path: path.clone(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Fault;
+
+    #[test]
+    fn a_failure_leaves_its_error_and_log() {
+        let root = tempfile::tempdir().unwrap();
+        let mut sink = Sink::create(root.path(), SystemTime::now()).unwrap();
+        let event = RunEvent::ScenarioFinished {
+            suite: "net::demo".into(),
+            scenario: "boots".into(),
+            outcome: Outcome::Failed {
+                fault: Fault::Product,
+                error: "no boat".into(),
+            },
+            seconds: 1.5,
+        };
+        sink.write(Duration::from_millis(1_500), &event, "a log\n")
+            .unwrap();
+        let latest = root.path().join(LATEST);
+        assert_eq!(
+            fs::read_to_string(latest.join("net.demo/boots/error.txt")).unwrap(),
+            "no boat\n"
+        );
+        assert_eq!(
+            fs::read_to_string(latest.join("net.demo/boots/log.txt")).unwrap(),
+            "a log\n"
+        );
+        let lines = fs::read_to_string(latest.join(EVENTS)).unwrap();
+        let read: Stamped = serde_json::from_str(lines.trim_end()).unwrap();
+        assert_eq!((read.since_start, read.event), (1.5, event));
+    }
+
+    #[test]
+    fn a_run_under_way_is_known_by_its_lock() {
+        let root = tempfile::tempdir().unwrap();
+        let sink = Sink::create(root.path(), SystemTime::now()).unwrap();
+        fs::create_dir(root.path().join("20000101T000000Z-1")).unwrap();
+        fs::create_dir(root.path().join("unrelated")).unwrap();
+        let ended = |root: &Path| {
+            let mut found: Vec<(String, bool)> = found(root).into_iter().map(|f| (f.name, f.ended)).collect();
+            found.sort();
+            found
+        };
+        let run = sink.run().to_owned();
+        assert_eq!(
+            ended(root.path()),
+            [("20000101T000000Z-1".into(), true), (run.clone(), false)]
+        );
+        drop(sink);
+        assert_eq!(
+            ended(root.path()),
+            [("20000101T000000Z-1".into(), true), (run, true)]
+        );
+    }
+
+    #[test]
+    fn a_root_that_cannot_be_written_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = Sink::create(&file, SystemTime::now()).unwrap_err();
+        assert!(error.to_string().contains("/file/"), "{error}");
+    }
+}

@@ -1,0 +1,326 @@
+//! Lines for people, in the words libtest taught them and their tools: folds events, writes to one stream.
+
+use std::{
+    collections::HashSet,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use crate::event::{Outcome, RunEvent, scenario_folder};
+
+use super::model::{Failure, Summary, is_scenario};
+
+/// Lines of a log shown with a failure; the file has all of them.
+const LOG_LINES: usize = 30;
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Style {
+    /// Whether to colour them.
+    pub(crate) colour: bool,
+    /// One character per scenario.
+    pub(crate) terse: bool,
+    /// Whether lines of scenarios are shown as they come.
+    pub(crate) live_log: bool,
+}
+
+/// Writes a run to a stream.
+pub(crate) struct Term<W> {
+    out: W,
+    /// For what is no result: progress, notes.
+    notes: W,
+    style: Style,
+    folder: PathBuf,
+    prerequisites: HashSet<(String, String)>,
+}
+
+impl<W: Write> Term<W> {
+    /// A writer of results to `out` and progress to `notes`; `folder` is the run's.
+    pub(crate) fn new(out: W, notes: W, style: Style, folder: &Path) -> Self {
+        Self {
+            out,
+            notes,
+            style,
+            folder: folder.to_owned(),
+            prerequisites: HashSet::new(),
+        }
+    }
+
+    /// Says how many scenarios there are.
+    pub(crate) fn begin(&mut self, count: usize) -> io::Result<()> {
+        writeln!(
+            self.out,
+            "\nrunning {count} test{}",
+            if count == 1 { "" } else { "s" }
+        )
+    }
+
+    /// Shows an event, if people care for it.
+    pub(crate) fn show(&mut self, event: &RunEvent) -> io::Result<()> {
+        match event {
+            RunEvent::SuiteProgress { suite, text } if !self.style.terse => {
+                writeln!(self.notes, "{suite}: {text}")
+            }
+            RunEvent::ScenarioStarted {
+                suite,
+                scenario,
+                prerequisite: true,
+            } => {
+                self.prerequisites.insert((suite.clone(), scenario.clone()));
+                Ok(())
+            }
+            RunEvent::Log {
+                suite,
+                scenario,
+                text,
+            } if self.style.live_log => {
+                writeln!(self.out, "{suite}::{scenario}: {text}")
+            }
+            RunEvent::ScenarioFinished {
+                suite,
+                scenario,
+                outcome,
+                seconds,
+            } => self.finished(suite, scenario, outcome, *seconds),
+            _ => Ok(()),
+        }
+    }
+
+    /// Shows failures and the result of a run that took `seconds`.
+    pub(crate) fn end(&mut self, summary: &Summary, filtered_out: usize, seconds: f64) -> io::Result<()> {
+        if self.style.terse {
+            writeln!(self.out)?;
+        }
+        if !summary.failures.is_empty() {
+            writeln!(self.out, "\nfailures:")?;
+            for failure in &summary.failures {
+                self.failure(failure)?;
+            }
+            writeln!(self.out, "\nfailures:")?;
+            for failure in &summary.failures {
+                writeln!(self.out, "    {}", failure.name())?;
+            }
+        }
+        let Summary {
+            passed,
+            failed,
+            not_run,
+            ignored,
+            ..
+        } = summary;
+        if *not_run > 0 {
+            writeln!(self.out, "\n{not_run} not run")?;
+        }
+        let verdict = if *failed == 0 {
+            self.paint(GREEN, "ok")
+        } else {
+            self.paint(RED, "FAILED")
+        };
+        writeln!(
+            self.out,
+            "\ntest result: {verdict}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; \
+             {filtered_out} filtered out; finished in {seconds:.2}s\n"
+        )
+    }
+
+    fn finished(&mut self, suite: &str, scenario: &str, outcome: &Outcome, seconds: f64) -> io::Result<()> {
+        let failed = matches!(outcome, Outcome::Failed { .. });
+        if !is_scenario(scenario) && !failed {
+            if *outcome == Outcome::Passed && !self.style.terse {
+                writeln!(self.notes, "{suite}: {scenario} done ({seconds:.1} s)")?;
+            }
+            return Ok(());
+        }
+        if self.style.terse {
+            let (colour, letter) = match outcome {
+                Outcome::Passed => (GREEN, "."),
+                Outcome::Failed { .. } => (RED, "F"),
+                Outcome::NotRun { .. } => (YELLOW, "n"),
+                Outcome::Ignored { .. } => (YELLOW, "i"),
+            };
+            write!(self.out, "{}", self.paint(colour, letter))?;
+            return self.out.flush();
+        }
+        let key = (suite.to_owned(), scenario.to_owned());
+        let role = if self.prerequisites.contains(&key) {
+            ", prerequisite"
+        } else {
+            ""
+        };
+        let words = match outcome {
+            Outcome::Passed => format!("{} ({seconds:.1} s{role})", self.paint(GREEN, "ok")),
+            Outcome::Failed { .. } => format!("{} ({seconds:.1} s{role})", self.paint(RED, "FAILED")),
+            Outcome::NotRun { reason } => format!("{}: {reason}", self.paint(YELLOW, "not run")),
+            Outcome::Ignored { reason: Some(reason) } => {
+                format!("{}, {reason}", self.paint(YELLOW, "ignored"))
+            }
+            Outcome::Ignored { reason: None } => self.paint(YELLOW, "ignored"),
+        };
+        writeln!(self.out, "test {suite}::{scenario} ... {words}")
+    }
+
+    fn failure(&mut self, failure: &Failure) -> io::Result<()> {
+        writeln!(self.out, "\n---- {} ----\n{}", failure.name(), failure.error)?;
+        let lines: Vec<&str> = failure.log.lines().collect();
+        if !lines.is_empty() {
+            let hidden = lines.len().saturating_sub(LOG_LINES);
+            let note = if hidden > 0 {
+                format!(" (its last {LOG_LINES} lines)")
+            } else {
+                String::new()
+            };
+            writeln!(self.out, "log{note}:")?;
+            for line in lines.iter().skip(hidden) {
+                writeln!(self.out, "{line}")?;
+            }
+        }
+        let folder = scenario_folder(&self.folder, &failure.suite, &failure.scenario);
+        let collected = match failure.collected {
+            Some((items, 0)) => format!(", {items} items collected"),
+            Some((items, missing)) => format!(", {items} items collected, {missing} could not be had"),
+            None => String::new(),
+        };
+        writeln!(
+            self.out,
+            "left in {}: error.txt, log.txt{collected}",
+            folder.display()
+        )
+    }
+
+    fn paint(&self, colour: &str, text: &str) -> String {
+        if self.style.colour {
+            format!("\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+const GREEN: &str = "32";
+const RED: &str = "31";
+const YELLOW: &str = "33";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Fault;
+
+    fn finished(scenario: &str, outcome: Outcome) -> RunEvent {
+        RunEvent::ScenarioFinished {
+            suite: "demo".into(),
+            scenario: scenario.into(),
+            outcome,
+            seconds: 1.25,
+        }
+    }
+
+    fn shown(style: Style) -> (String, String) {
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        let mut term = Term::new(&mut out, &mut notes, style, Path::new("/t/polder/run"));
+        let mut summary = Summary::default();
+        term.begin(5).unwrap();
+        let log = |text: &str| RunEvent::Log {
+            suite: "demo".into(),
+            scenario: "b".into(),
+            text: text.into(),
+        };
+        for event in [
+            RunEvent::SuiteProgress {
+                suite: "demo".into(),
+                text: "web: answers over ssh".into(),
+            },
+            finished("environment", Outcome::Passed),
+            RunEvent::ScenarioStarted {
+                suite: "demo".into(),
+                scenario: "a".into(),
+                prerequisite: true,
+            },
+            finished("a", Outcome::Passed),
+            log("pinging"),
+            finished(
+                "b",
+                Outcome::Failed {
+                    fault: Fault::Product,
+                    error: "no answer\ncaused by: EIO".into(),
+                },
+            ),
+            finished(
+                "c",
+                Outcome::NotRun {
+                    reason: "needs `b`, which failed".into(),
+                },
+            ),
+            finished(
+                "d",
+                Outcome::Ignored {
+                    reason: Some("slow".into()),
+                },
+            ),
+            finished("teardown", Outcome::Passed),
+        ] {
+            let log = if event == finished("c", Outcome::Passed) {
+                ""
+            } else {
+                "    0.001 pinging\n"
+            };
+            summary.take(&event, log);
+            term.show(&event).unwrap();
+        }
+        term.end(&summary, 2, 12.345).unwrap();
+        (String::from_utf8(out).unwrap(), String::from_utf8(notes).unwrap())
+    }
+
+    #[test]
+    fn pretty_lines_are_libtests() {
+        let (out, notes) = shown(Style::default());
+        insta::assert_snapshot!(out, @r"
+
+        running 5 tests
+        test demo::a ... ok (1.2 s, prerequisite)
+        test demo::b ... FAILED (1.2 s)
+        test demo::c ... not run: needs `b`, which failed
+        test demo::d ... ignored, slow
+
+        failures:
+
+        ---- demo::b ----
+        no answer
+        caused by: EIO
+        log:
+            0.001 pinging
+        left in /t/polder/run/demo/b: error.txt, log.txt
+
+        failures:
+            demo::b
+
+        1 not run
+
+        test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 2 filtered out; finished in 12.35s
+        ");
+        assert_eq!(
+            notes,
+            "demo: web: answers over ssh\ndemo: environment done (1.2 s)\ndemo: teardown done (1.2 s)\n"
+        );
+    }
+
+    #[test]
+    fn terse_is_a_letter_each_and_live_logs_are_wanted_only() {
+        let (out, notes) = shown(Style {
+            terse: true,
+            colour: true,
+            live_log: false,
+        });
+        assert!(
+            out.starts_with(
+                "\nrunning 5 tests\n\x1b[32m.\x1b[0m\x1b[31mF\x1b[0m\x1b[33mn\x1b[0m\x1b[33mi\x1b[0m\n"
+            ),
+            "{out}"
+        );
+        assert_eq!(notes, "");
+        let (out, _) = shown(Style {
+            live_log: true,
+            ..Style::default()
+        });
+        assert!(out.contains("\ndemo::b: pinging\n"), "{out}");
+    }
+}

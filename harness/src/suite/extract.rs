@@ -1,0 +1,126 @@
+//! From a parameter's type to its value, and from what a step returned to its verdict.
+
+use std::future::Future;
+
+use crate::{
+    Result,
+    env::{Env, Net, Vm},
+};
+
+use super::{
+    context::{Artifacts, SuiteCx},
+    registry::Param,
+};
+
+/// What a parameter's type asks of the environment, known before anything starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing.
+    Nothing,
+    /// That there is one.
+    Environment,
+    /// A machine with the parameter's name.
+    Machine,
+    /// A net with the parameter's name.
+    Net,
+}
+
+/// A type that steps of a suite can have as parameters, written `name: &Type`.
+///
+/// Implement it for what your suites share, such as a client of the product:
+///
+/// ```
+/// use polder::{FromSuite, Need, Param, Result, SuiteCx};
+///
+/// #[derive(Clone)]
+/// struct Client { base: String }
+///
+/// impl FromSuite for Client {
+///     const NEED: Need = Need::Nothing;
+///     async fn from_suite(cx: &SuiteCx, param: &Param) -> Result<Self> {
+///         Ok(Self { base: format!("{}/{}", cx.suite(), param.name) })
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a parameter of a scenario",
+    label = "not something a suite provides",
+    note = "`Env`, `Vm`, `Net` and `Artifacts` are; implement `polder::FromSuite` for a type of your own"
+)]
+pub trait FromSuite: Sized + Send + Sync + 'static {
+    /// What it asks of the environment.
+    const NEED: Need;
+
+    /// Makes the value for one step.
+    ///
+    /// # Errors
+    /// Whatever kept it from being made; the step then fails with it.
+    fn from_suite(cx: &SuiteCx, param: &Param) -> impl Future<Output = Result<Self>> + Send;
+}
+
+impl FromSuite for Env {
+    const NEED: Need = Need::Environment;
+    async fn from_suite(cx: &SuiteCx, _: &Param) -> Result<Self> {
+        Ok(cx.env()?.clone())
+    }
+}
+
+impl FromSuite for Vm {
+    const NEED: Need = Need::Machine;
+    async fn from_suite(cx: &SuiteCx, param: &Param) -> Result<Self> {
+        let env = cx.env()?;
+        let vm = env.names().machine(param.name).and_then(|name| env.vm(name));
+        vm.ok_or_else(|| anyhow::anyhow!("no machine `{}` in the environment", param.name))
+    }
+}
+
+impl FromSuite for Net {
+    const NEED: Need = Need::Net;
+    async fn from_suite(cx: &SuiteCx, param: &Param) -> Result<Self> {
+        let env = cx.env()?;
+        let net = env.names().net(param.name).and_then(|name| env.net(name));
+        net.ok_or_else(|| anyhow::anyhow!("no net `{}` in the environment", param.name))
+    }
+}
+
+impl FromSuite for Artifacts {
+    const NEED: Need = Need::Nothing;
+    async fn from_suite(cx: &SuiteCx, _: &Param) -> Result<Self> {
+        Ok(cx.artifacts())
+    }
+}
+
+/// Extracts the parameter at `index` of the step.
+///
+/// # Errors
+/// Those of [`FromSuite::from_suite`].
+pub async fn extract<T: FromSuite>(cx: &SuiteCx, index: usize) -> Result<T> {
+    let param = cx.param(index)?;
+    T::from_suite(cx, param).await
+}
+
+/// What a step may return: nothing, or a `Result` of nothing with any error that fits [`crate::Result`].
+#[diagnostic::on_unimplemented(
+    message = "a scenario cannot return `{Self}`",
+    label = "should be nothing or a `Result` of nothing",
+    note = "write `-> Result`"
+)]
+pub trait Verdict {
+    /// The one form the runner knows.
+    ///
+    /// # Errors
+    /// The step's own.
+    fn into_result(self) -> Result;
+}
+
+impl Verdict for () {
+    fn into_result(self) -> Result {
+        Ok(())
+    }
+}
+
+impl<E: Into<anyhow::Error>> Verdict for std::result::Result<(), E> {
+    fn into_result(self) -> Result {
+        self.map_err(Into::into)
+    }
+}

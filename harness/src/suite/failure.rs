@@ -1,0 +1,115 @@
+//! How a step's end becomes an outcome: whose fault, and the words. Pure.
+
+use std::time::Duration;
+
+use crate::{
+    env::EnvError,
+    event::{Fault, Outcome},
+    guest::GuestError,
+};
+
+use super::task::Ended;
+
+/// The outcome of a step that had `limit`; `file` is its source file.
+pub(crate) fn outcome(ended: &Ended<()>, limit: Duration, file: &str) -> Outcome {
+    let seconds = limit.as_secs_f64();
+    match ended {
+        Ended::Returned(Ok(())) => Outcome::Passed,
+        Ended::Returned(Err(error)) => Outcome::Failed {
+            fault: fault(error),
+            error: describe(error, file),
+        },
+        Ended::Panicked(text) => Outcome::Failed {
+            fault: Fault::Product,
+            error: text.clone(),
+        },
+        Ended::TimedOut { stuck: false } => {
+            let error = format!("did not end within {seconds} s");
+            Outcome::Failed {
+                fault: Fault::Product,
+                error,
+            }
+        }
+        Ended::TimedOut { stuck: true } => {
+            let error =
+                format!("did not end within {seconds} s, and cannot be stopped: it blocks its thread");
+            Outcome::Failed {
+                fault: Fault::Product,
+                error,
+            }
+        }
+        Ended::Stopped { .. } => Outcome::NotRun {
+            reason: "stopped by the operator before its end".to_owned(),
+        },
+    }
+}
+
+/// An error and its causes, one a line; where in `file` it came up, when backtraces are on.
+pub(crate) fn describe(error: &anyhow::Error, file: &str) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        text.push_str("\ncaused by: ");
+        text.push_str(&cause.to_string());
+    }
+    if let Some(place) = place(&error.backtrace().to_string(), file) {
+        text.push_str("\nat ");
+        text.push_str(place);
+    }
+    text
+}
+
+/// Whose fault an error is: what comes from the environment says so by its type.
+pub(crate) fn fault(error: &anyhow::Error) -> Fault {
+    let environment = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<EnvError>()
+            || cause.downcast_ref::<GuestError>().is_some_and(|error| error.fault() == Fault::Environment)
+    };
+    if error.chain().any(environment) {
+        Fault::Environment
+    } else {
+        Fault::Product
+    }
+}
+
+/// The innermost frame of a backtrace that lies in `file`.
+fn place<'a>(backtrace: &'a str, file: &str) -> Option<&'a str> {
+    let frames = backtrace
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("at "));
+    frames
+        .map(|frame| frame.trim_start_matches("./"))
+        .find(|frame| frame.contains(&format!("{file}:")))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn causes_stand_on_lines_of_their_own() {
+        let error = Err::<(), _>(anyhow::anyhow!("connection refused"))
+            .context("cannot reach web")
+            .unwrap_err();
+        assert_eq!(
+            describe(&error, "nowhere.rs"),
+            "cannot reach web\ncaused by: connection refused"
+        );
+    }
+
+    #[test]
+    fn the_place_is_the_innermost_frame_in_the_file() {
+        let backtrace = "   0: anyhow::error\n             at /deps/anyhow/src/lib.rs:1:2\n   \
+                         1: demo::x\n             at ./tests/demo.rs:42:9\n   2: y\n             at ./tests/demo.rs:7:1\n";
+        assert_eq!(place(backtrace, "tests/demo.rs"), Some("tests/demo.rs:42:9"));
+        assert_eq!(place("disabled backtrace", "tests/demo.rs"), None);
+    }
+
+    #[test]
+    fn the_environment_is_told_from_the_product() {
+        let error = anyhow::Error::from(EnvError::Key { what: "x", error: "y".into() }).context("cannot go on");
+        assert_eq!(fault(&error), Fault::Environment);
+        assert_eq!(fault(&anyhow::anyhow!("1 != 2")), Fault::Product);
+    }
+}

@@ -1,0 +1,184 @@
+//! What the macro leaves in a binary: constant descriptors, gathered by the linker and put in order.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{Result, base::dial::BoxFuture};
+
+use super::{context::SuiteCx, extract::Need};
+
+/// Every suite of the binary, in the linker's order, which means nothing.
+#[linkme::distributed_slice]
+pub static SUITES: [SuiteDef];
+
+/// One `#[suite]`.
+#[derive(Debug)]
+pub struct SuiteDef {
+    /// Path of its module, the crate's name first.
+    pub module: &'static str,
+    /// Source file.
+    pub file: &'static str,
+    /// Line of the module's name.
+    pub line: u32,
+    /// Its init file; without one it has no machines.
+    pub env: Option<EnvFile>,
+    /// Limit for environment, set-up and scenarios together.
+    pub timeout: Option<Duration>,
+    /// The environment variable without which it is as if it were not there.
+    pub if_var: Option<&'static str>,
+    /// `#[setup]`: one or none.
+    pub setup: &'static [StepDef],
+    /// `#[teardown]`: one or none.
+    pub teardown: &'static [StepDef],
+    /// In source order.
+    pub scenarios: &'static [ScenarioDef],
+}
+
+/// An init file as it was when the suite was compiled.
+#[derive(Debug, Clone, Copy)]
+pub struct EnvFile {
+    /// Where it lay.
+    pub path: &'static str,
+    /// What was in it.
+    pub text: &'static str,
+}
+
+/// A function the runner calls.
+#[derive(Debug)]
+pub struct StepDef {
+    /// Its name.
+    pub name: &'static str,
+    /// Line of its name.
+    pub line: u32,
+    /// Its parameters.
+    pub params: &'static [Param],
+    /// Its own limit.
+    pub timeout: Option<Duration>,
+    /// Whether it is no async function, hence cannot be stopped.
+    pub plain: bool,
+    /// Extracts the parameters and calls it.
+    pub run: fn(SuiteCx) -> BoxFuture<'static, Result>,
+}
+
+/// One `#[test]` of a suite.
+#[derive(Debug)]
+pub struct ScenarioDef {
+    /// What is called.
+    pub step: StepDef,
+    /// Scenarios, earlier in the suite, that must have passed.
+    pub after: &'static [&'static str],
+    /// `#[ignore]`.
+    pub ignore: Ignore,
+}
+
+/// A parameter of a step.
+#[derive(Debug)]
+pub struct Param {
+    /// Its name: what machine or net is asked for, when the type is one.
+    pub name: &'static str,
+    /// What its type asks for.
+    pub need: Need,
+}
+
+/// Whether a scenario is ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ignore {
+    /// It is not.
+    No,
+    /// It is.
+    Yes,
+    /// It is, for this reason.
+    Because(&'static str),
+}
+
+/// A registered suite and the name people know it by.
+#[derive(Debug, Clone)]
+pub(crate) struct Suite {
+    /// The module's path without the crate, as libtest writes it.
+    pub(crate) name: String,
+    pub(crate) def: &'static SuiteDef,
+}
+
+/// Two suites of one name, and where they are.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("two suites are called `{name}`: {first} and {second}")]
+pub(crate) struct DuplicateSuite {
+    name: String,
+    first: String,
+    second: String,
+}
+
+/// The suites in source order, or all pairs with the same name.
+pub(crate) fn arrange(defs: &'static [SuiteDef]) -> Result<Vec<Suite>, Vec<DuplicateSuite>> {
+    let mut suites: Vec<Suite> = defs.iter().map(|def| Suite { name: name(def), def }).collect();
+    suites.sort_by_key(|suite| (suite.def.file, suite.def.line));
+    let mut seen: BTreeMap<&str, &SuiteDef> = BTreeMap::new();
+    let mut duplicates = Vec::new();
+    for suite in &suites {
+        match seen.get(suite.name.as_str()) {
+            Some(first) => duplicates.push(DuplicateSuite {
+                name: suite.name.clone(),
+                first: place(first),
+                second: place(suite.def),
+            }),
+            None => drop(seen.insert(&suite.name, suite.def)),
+        }
+    }
+    if duplicates.is_empty() {
+        Ok(suites)
+    } else {
+        Err(duplicates)
+    }
+}
+
+fn name(def: &SuiteDef) -> String {
+    let path = def.module.split_once("::").map_or(def.module, |(_, path)| path);
+    path.replace("r#", "")
+}
+
+fn place(def: &SuiteDef) -> String {
+    format!("{}:{}", def.file, def.line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn def(module: &'static str, file: &'static str, line: u32) -> SuiteDef {
+        SuiteDef {
+            module,
+            file,
+            line,
+            env: None,
+            timeout: None,
+            if_var: None,
+            setup: &[],
+            teardown: &[],
+            scenarios: &[],
+        }
+    }
+
+    #[test]
+    fn source_order_and_libtest_names() {
+        static DEFS: [SuiteDef; 3] = [
+            def("t::b", "t.rs", 20),
+            def("t::inner::r#a", "t.rs", 3),
+            def("other::x", "a.rs", 9),
+        ];
+        let names: Vec<String> = arrange(&DEFS)
+            .unwrap()
+            .into_iter()
+            .map(|suite| suite.name)
+            .collect();
+        assert_eq!(names, ["x", "inner::a", "b"]);
+    }
+
+    #[test]
+    fn one_name_for_two_suites_is_an_error() {
+        static DEFS: [SuiteDef; 2] = [def("t::a", "t.rs", 2), def("lib::a", "lib.rs", 1)];
+        let errors = arrange(&DEFS).unwrap_err();
+        assert_eq!(
+            errors[0].to_string(),
+            "two suites are called `a`: lib.rs:1 and t.rs:2"
+        );
+    }
+}

@@ -1,0 +1,387 @@
+//! Running one suite: environment, set-up, scenarios in order, teardown; every step reported as an event.
+//! Does not print, and does not choose what is run.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{runtime::Handle, sync::mpsc::UnboundedSender};
+use tracing::Span;
+
+use crate::{
+    base::wait::Deadline,
+    artifact::Manifest,
+    env::{Env, EnvError, Host, Progress, UpFailure},
+    event::{Fault, Outcome, RunEvent, Usage, scenario_folder},
+    initfile,
+    trace::Recorder,
+};
+
+use super::{
+    context::SuiteCx,
+    failure,
+    order::{Planned, Selection},
+    registry::{EnvFile, Ignore, StepDef, Suite},
+    stop::Stop,
+    task::{self, Bounds, Ended},
+};
+
+/// Limit of a step that names none.
+const STEP_LIMIT: Duration = Duration::from_secs(300);
+
+/// Names of what is reported beside the scenarios.
+const ENVIRONMENT: &str = "environment";
+const SETUP: &str = "setup";
+const TEARDOWN: &str = "teardown";
+
+/// What all suites of a run share.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    /// Where steps run; its threads may be blocked by them, ours may not.
+    pub(crate) work: Handle,
+    /// Told everything that happens.
+    pub(crate) events: UnboundedSender<RunEvent>,
+    /// Records what steps log.
+    pub(crate) recorder: Recorder,
+    /// The operator's wish.
+    pub(crate) stop: Stop,
+    /// The run's folder.
+    pub(crate) folder: PathBuf,
+    /// Where environments come up.
+    pub(crate) host: Host,
+}
+
+impl Runner {
+    /// Runs what is selected of `suite` to its end, teardown included.
+    pub(crate) async fn run(&self, suite: &Suite, selection: &Selection) {
+        let start = Instant::now();
+        self.emit(RunEvent::SuiteStarted {
+            suite: suite.name.clone(),
+        });
+        for &index in &selection.ignored {
+            self.report_ignored(suite, index);
+        }
+        let session = match (self.stop.is_requested(), suite.def.env) {
+            (true, _) => Err(STOPPED.to_owned()),
+            (false, None) => Ok(Session::new(self, suite, None, start)),
+            (false, Some(file)) => self
+                .up(suite, file)
+                .await
+                .map(|env| Session::new(self, suite, Some(env), start)),
+        };
+        let usage = match session {
+            Ok(session) => session.run(&selection.run).await,
+            Err(reason) => {
+                for planned in &selection.run {
+                    self.report_not_run(suite, planned.index, &reason);
+                }
+                None
+            }
+        };
+        self.emit(RunEvent::SuiteFinished {
+            suite: suite.name.clone(),
+            usage,
+            seconds: start.elapsed().as_secs_f64(),
+        });
+    }
+
+    /// Starts the environment; otherwise says why nothing can run.
+    async fn up(&self, suite: &Suite, file: EnvFile) -> Result<Env, String> {
+        let start = Instant::now();
+        self.report_started(suite, ENVIRONMENT, false);
+        let (events, name) = (self.events.clone(), suite.name.clone());
+        let progress = Progress::new(move |text| {
+            let _ = events.send(RunEvent::SuiteProgress { suite: name.clone(), text: text.to_owned() });
+        });
+        let host = self.host.clone();
+        let rise = async move {
+            let spec = initfile::load_text(Path::new(file.path), file.text, &|name| std::env::var(name).ok());
+            // What did come up of a failed environment goes on, for its evidence.
+            Ok(match spec {
+                Ok(spec) => Env::up(&host, &spec, &progress).await,
+                Err(error) => Err(UpFailure::from(EnvError::from(error))),
+            })
+        };
+        let span = self.recorder.scenario(&suite.name, ENVIRONMENT);
+        let bounds = Bounds {
+            limit: None,
+            stop: Some(&self.stop),
+            plain: false,
+        };
+        let ended = task::run(&self.work, span, bounds, rise).await;
+        let mut wreck = None;
+        let (env, outcome) = match ended {
+            Ended::Returned(Ok(Ok(env))) => (Ok(env), Outcome::Passed),
+            Ended::Returned(Ok(Err(UpFailure { error, env }))) => {
+                wreck = env;
+                let error = failure::describe(&error.into(), suite.def.file);
+                (Err(NO_ENVIRONMENT.to_owned()), Outcome::Failed { fault: Fault::Environment, error })
+            }
+            Ended::Returned(Err(error)) => {
+                let error = failure::describe(&error, suite.def.file);
+                (Err(NO_ENVIRONMENT.to_owned()), Outcome::Failed { fault: Fault::Environment, error })
+            }
+            Ended::Panicked(error) => (
+                Err(NO_ENVIRONMENT.to_owned()),
+                Outcome::Failed {
+                    fault: Fault::Harness,
+                    error,
+                },
+            ),
+            Ended::Stopped { .. } | Ended::TimedOut { .. } => (
+                Err(STOPPED.to_owned()),
+                Outcome::NotRun {
+                    reason: STOPPED.to_owned(),
+                },
+            ),
+        };
+        self.report_finished(suite, ENVIRONMENT, outcome, start.elapsed());
+        if let Some(wreck) = wreck {
+            self.collect(suite, &wreck, ENVIRONMENT).await;
+            self.down(suite, wreck).await;
+        }
+        env
+    }
+
+    async fn collect(&self, suite: &Suite, env: &Env, scenario: &str) {
+        let folder = scenario_folder(&self.folder, &suite.name, scenario);
+        let (env, path) = (env.clone(), folder.clone());
+        // It keeps its own limits.
+        let bounds = Bounds { limit: None, stop: None, plain: false };
+        let ended = task::run(&self.work, Span::none(), bounds, async move { Ok(env.collect(&path).await) }).await;
+        let manifest = if let Ended::Returned(Ok(manifest)) = ended { manifest } else { Manifest::default() };
+        self.emit(RunEvent::Collected {
+            suite: suite.name.clone(),
+            scenario: scenario.to_owned(),
+            folder: folder.display().to_string(),
+            items: manifest.had(),
+            missing: manifest.missing(),
+        });
+    }
+
+    /// Ends an environment and returns what it used; what could not be removed is reported.
+    async fn down(&self, suite: &Suite, env: Env) -> Option<Usage> {
+        let start = Instant::now();
+        let span = self.recorder.scenario(&suite.name, ENVIRONMENT);
+        let bounds = Bounds { limit: None, stop: None, plain: false };
+        let work = async move {
+            let usage = env.usage().await.ok();
+            Ok((usage, env.down().await))
+        };
+        let (usage, failure) = match task::run(&self.work, span, bounds, work).await {
+            Ended::Returned(Ok((usage, Ok(())))) => (usage, None),
+            Ended::Returned(Ok((usage, Err(error)))) => {
+                (usage, Some((Fault::Environment, failure::describe(&error.into(), suite.def.file))))
+            }
+            Ended::Panicked(error) => (None, Some((Fault::Harness, error))),
+            Ended::Returned(Err(_)) | Ended::TimedOut { .. } | Ended::Stopped { .. } => (None, None),
+        };
+        if let Some((fault, error)) = failure {
+            self.report_finished(suite, ENVIRONMENT, Outcome::Failed { fault, error }, start.elapsed());
+        }
+        usage
+    }
+
+    fn report_ignored(&self, suite: &Suite, index: usize) {
+        let Some(scenario) = suite.def.scenarios.get(index) else {
+            return;
+        };
+        let reason = match scenario.ignore {
+            Ignore::Because(why) => Some(why.to_owned()),
+            Ignore::Yes => None,
+            Ignore::No => Some("needs one that is ignored".to_owned()),
+        };
+        self.report_finished(
+            suite,
+            scenario.step.name,
+            Outcome::Ignored { reason },
+            Duration::ZERO,
+        );
+    }
+
+    fn report_not_run(&self, suite: &Suite, index: usize, reason: &str) {
+        let Some(scenario) = suite.def.scenarios.get(index) else {
+            return;
+        };
+        let outcome = Outcome::NotRun {
+            reason: reason.to_owned(),
+        };
+        self.report_finished(suite, scenario.step.name, outcome, Duration::ZERO);
+    }
+
+    fn report_started(&self, suite: &Suite, scenario: &str, prerequisite: bool) {
+        let (suite, scenario) = (suite.name.clone(), scenario.to_owned());
+        self.emit(RunEvent::ScenarioStarted {
+            suite,
+            scenario,
+            prerequisite,
+        });
+    }
+
+    fn report_finished(&self, suite: &Suite, scenario: &str, outcome: Outcome, took: Duration) {
+        self.emit(RunEvent::ScenarioFinished {
+            suite: suite.name.clone(),
+            scenario: scenario.to_owned(),
+            outcome,
+            seconds: took.as_secs_f64(),
+        });
+    }
+
+    fn emit(&self, event: RunEvent) {
+        // The receiver outlives every suite; when it is gone, so is whoever could read this.
+        let _ = self.events.send(event);
+    }
+}
+
+const NO_ENVIRONMENT: &str = "the environment did not come up";
+const STOPPED: &str = "stopped by the operator";
+
+/// A suite whose environment is there.
+struct Session<'a> {
+    runner: &'a Runner,
+    suite: &'a Suite,
+    env: Option<Env>,
+    /// By how much limits are stretched.
+    factor: f64,
+    /// When the suite's own limit is reached.
+    deadline: Option<Deadline>,
+}
+
+/// How a step went, for those after it.
+struct Went {
+    passed: bool,
+    stuck: bool,
+}
+
+impl<'a> Session<'a> {
+    fn new(runner: &'a Runner, suite: &'a Suite, env: Option<Env>, start: Instant) -> Self {
+        let factor = env.as_ref().map_or(1.0, Env::time_factor);
+        let limit = suite.def.timeout.map(|limit| limit.mul_f64(factor));
+        let deadline = limit.map(|limit| Deadline::within(limit.saturating_sub(start.elapsed())));
+        Self {
+            runner,
+            suite,
+            env,
+            factor,
+            deadline,
+        }
+    }
+
+    /// Set-up, scenarios, teardown, environment down; returns what the environment used.
+    async fn run(self, planned: &[Planned]) -> Option<Usage> {
+        // Why nothing more can be run, once that is so.
+        let mut halted = None;
+        for step in self.suite.def.setup {
+            let went = self.step(SETUP, step, false, Some(&self.runner.stop)).await;
+            if !went.passed {
+                halted = Some(format!("`{SETUP}` failed"));
+            }
+        }
+        let mut unmet: HashMap<&str, &str> = HashMap::new();
+        for planned in planned {
+            let Some(scenario) = self.suite.def.scenarios.get(planned.index) else {
+                continue;
+            };
+            let name = scenario.step.name;
+            let needs = scenario
+                .after
+                .iter()
+                .find_map(|need| Some((need, unmet.get(need)?)));
+            let needs = needs.map(|(need, what)| format!("needs `{need}`, which {what}"));
+            if let Some(reason) = self.obstacle().or_else(|| halted.clone()).or(needs) {
+                self.runner.report_not_run(self.suite, planned.index, &reason);
+                unmet.insert(name, "was not run");
+                continue;
+            }
+            let went = self
+                .step(
+                    name,
+                    &scenario.step,
+                    planned.prerequisite,
+                    Some(&self.runner.stop),
+                )
+                .await;
+            if !went.passed {
+                unmet.insert(name, "failed");
+            }
+            if went.stuck {
+                halted = Some(format!("`{name}` still runs: it could not be stopped"));
+            }
+        }
+        for step in self.suite.def.teardown {
+            self.step(TEARDOWN, step, false, None).await;
+        }
+        let env = self.env?;
+        // Kept of every suite: little, and what people ask for first.
+        env.keep_consoles(&scenario_folder(&self.runner.folder, &self.suite.name, "consoles")).await;
+        self.runner.down(self.suite, env).await
+    }
+
+    /// What, outside of the scenarios, keeps the next one from being run.
+    fn obstacle(&self) -> Option<String> {
+        if self.runner.stop.is_requested() {
+            return Some(STOPPED.to_owned());
+        }
+        let limit = self.suite.def.timeout?.mul_f64(self.factor);
+        let over = self.deadline.is_some_and(Deadline::passed);
+        over.then(|| format!("the suite's {} s are over", limit.as_secs_f64()))
+    }
+
+    async fn step(
+        &self,
+        name: &str,
+        step: &'static StepDef,
+        prerequisite: bool,
+        stop: Option<&Stop>,
+    ) -> Went {
+        let Self { runner, suite, .. } = self;
+        let start = Instant::now();
+        runner.report_started(suite, name, prerequisite);
+        let own = step.timeout.unwrap_or(STEP_LIMIT).mul_f64(self.factor);
+        // Teardown is owed its time even when the suite's is over.
+        let limit = if stop.is_some() {
+            self.deadline.map_or(own, |deadline| own.min(deadline.left()))
+        } else {
+            own
+        };
+        let folder = scenario_folder(&runner.folder, &suite.name, name);
+        let cx = SuiteCx {
+            suite: Arc::from(suite.name.as_str()),
+            step,
+            env: self.env.clone(),
+            folder: folder.clone(),
+        };
+        let bounds = Bounds {
+            limit: Some(limit),
+            stop,
+            plain: step.plain,
+        };
+        let span = runner.recorder.scenario(&suite.name, name);
+        let env = self.env.clone();
+        let work = async move {
+            let Some(env) = env else { return (step.run)(cx).await };
+            tokio::select! {
+                result = (step.run)(cx) => result,
+                error = env.broken() => Err(error.into()),
+            }
+        };
+        let ended = task::run(&runner.work, span, bounds, work).await;
+        let stuck = matches!(
+            ended,
+            Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true }
+        );
+        let outcome = failure::outcome(&ended, limit, suite.def.file);
+        let (passed, failed) = (
+            outcome == Outcome::Passed,
+            matches!(outcome, Outcome::Failed { .. }),
+        );
+        runner.report_finished(suite, name, outcome, start.elapsed());
+        if let (true, Some(env)) = (failed, &self.env) {
+            runner.collect(suite, env, name).await;
+        }
+        Went { passed, stuck }
+    }
+}

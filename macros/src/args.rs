@@ -1,0 +1,214 @@
+//! What stands in the attributes: arguments as values. Does not look across items.
+
+use std::time::Duration;
+
+use proc_macro2::TokenStream;
+use syn::{Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Token, parse::Parser, punctuated::Punctuated};
+
+use crate::errors::{Errors, suggestion};
+
+/// Arguments of `#[suite]`.
+#[derive(Default)]
+pub(crate) struct SuiteArgs {
+    pub(crate) env: Option<LitStr>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) if_var: Option<LitStr>,
+}
+
+/// Arguments of `#[test]`, `#[setup]` and `#[teardown]`; the last two take no `after`.
+#[derive(Default)]
+pub(crate) struct StepArgs {
+    pub(crate) after: Vec<Ident>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Reads the arguments of `#[suite(..)]`.
+pub(crate) fn suite(tokens: TokenStream, errors: &mut Errors) -> SuiteArgs {
+    let mut args = SuiteArgs::default();
+    each(
+        tokens,
+        &["env", "timeout", "if_var"],
+        errors,
+        |word, meta, errors| match word {
+            "env" => args.env = text(meta, "env = \"demo.yaml\"", errors),
+            "if_var" => args.if_var = text(meta, "if_var = \"RUN_SLOW\"", errors),
+            _ => args.timeout = timeout(meta, errors),
+        },
+    );
+    args
+}
+
+/// Reads the arguments of a function's attribute; `known` are those it takes.
+pub(crate) fn step(attr: &Attribute, known: &[&str], errors: &mut Errors) -> StepArgs {
+    let mut args = StepArgs::default();
+    let tokens = match &attr.meta {
+        Meta::Path(_) => return args,
+        Meta::List(list) => list.tokens.clone(),
+        Meta::NameValue(pair) => {
+            errors.at(pair, "arguments go in parentheses");
+            return args;
+        }
+    };
+    each(tokens, known, errors, |word, meta, errors| match word {
+        "after" => args.after = names(meta, errors),
+        _ => args.timeout = timeout(meta, errors),
+    });
+    args
+}
+
+/// Reads `#[ignore]` or `#[ignore = "why"]`; the outer option says whether it is there.
+pub(crate) fn ignore(attr: &Attribute, errors: &mut Errors) -> Option<LitStr> {
+    match &attr.meta {
+        Meta::Path(_) => None,
+        meta => text(meta, "#[ignore] or #[ignore = \"why\"]", errors),
+    }
+}
+
+fn each(
+    tokens: TokenStream,
+    known: &[&str],
+    errors: &mut Errors,
+    mut take: impl FnMut(&str, &Meta, &mut Errors),
+) {
+    let metas = match Punctuated::<Meta, Token![,]>::parse_terminated.parse2(tokens) {
+        Ok(metas) => metas,
+        Err(error) => return errors.push(error),
+    };
+    let mut seen = Vec::new();
+    for meta in &metas {
+        let word = meta
+            .path()
+            .get_ident()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        if !known.contains(&word.as_str()) {
+            let known_words = known
+                .iter()
+                .map(|w| format!("`{w}`"))
+                .collect::<Vec<_>>()
+                .join(" and ");
+            let hint = suggestion(&word, known.iter().copied());
+            errors.at(
+                meta.path(),
+                format!("unknown argument{hint} (known: {known_words})"),
+            );
+        } else if seen.contains(&word) {
+            errors.at(meta.path(), format!("`{word}` is given twice"));
+        } else {
+            take(&word, meta, errors);
+            seen.push(word);
+        }
+    }
+}
+
+fn text(meta: &Meta, form: &str, errors: &mut Errors) -> Option<LitStr> {
+    if let Meta::NameValue(pair) = meta
+        && let Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) = &pair.value
+    {
+        return Some(text.clone());
+    }
+    errors.at(meta, format!("write {form}"));
+    None
+}
+
+fn names(meta: &Meta, errors: &mut Errors) -> Vec<Ident> {
+    let list = meta
+        .require_list()
+        .and_then(|list| list.parse_args_with(Punctuated::<Ident, Token![,]>::parse_terminated));
+    match list {
+        Ok(names) if !names.is_empty() => return names.into_iter().collect(),
+        Ok(_) => errors.at(meta, "write after(earlier_scenario)"),
+        Err(error) => errors.push(quoted(meta).unwrap_or(error)),
+    }
+    Vec::new()
+}
+
+/// A better message for `after("name")`.
+fn quoted(meta: &Meta) -> Option<syn::Error> {
+    let literal: LitStr = meta.require_list().ok()?.parse_args().ok()?;
+    Some(syn::Error::new(
+        literal.span(),
+        "name the scenario without quotes",
+    ))
+}
+
+fn timeout(meta: &Meta, errors: &mut Errors) -> Option<Duration> {
+    let text = text(meta, "timeout = \"30s\"", errors)?;
+    match duration(&text.value()) {
+        Some(duration) => Some(duration),
+        None => {
+            errors.push(syn::Error::new(
+                text.span(),
+                "not a time; write a whole number above 0 and one of `ms`, `s`, `m`, `h`, such as \"90s\"",
+            ));
+            None
+        }
+    }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let milliseconds: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    let number: u64 = number.parse().ok()?;
+    // More than a century is a mistake, and would overflow the clock's arithmetic later.
+    let total = number
+        .checked_mul(milliseconds)
+        .filter(|&ms| ms > 0 && ms < 100 * 366 * 24 * 3_600_000)?;
+    Some(Duration::from_millis(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_a_number_and_a_unit() {
+        for (text, expected) in [
+            ("500ms", Some(500)),
+            ("30s", Some(30_000)),
+            ("10m", Some(600_000)),
+            ("2h", Some(7_200_000)),
+            ("0s", None),
+            ("s", None),
+            ("", None),
+            ("10", None),
+            ("1.5s", None),
+            ("-1s", None),
+            ("1 s", None),
+            ("10S", None),
+            ("99999999999999999999h", None),
+            ("999999999999h", None),
+        ] {
+            assert_eq!(duration(text), expected.map(Duration::from_millis), "{text:?}");
+        }
+    }
+
+    fn messages(tokens: &str) -> Vec<String> {
+        let mut errors = Errors::default();
+        suite(tokens.parse().unwrap(), &mut errors);
+        errors.messages()
+    }
+
+    #[test]
+    fn every_wrong_argument_is_reported() {
+        assert_eq!(
+            messages("evn = \"x\", timeout = 5, timeout = \"1s\", whatever"),
+            [
+                "unknown argument; did you mean `env`? (known: `env` and `timeout`)",
+                "write timeout = \"30s\"",
+                "`timeout` is given twice",
+                "unknown argument (known: `env` and `timeout`)",
+            ]
+        );
+        assert_eq!(messages("env = \"demo.yaml\", timeout = \"10m\","), [""; 0]);
+    }
+}

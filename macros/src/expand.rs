@@ -1,0 +1,208 @@
+//! From the model to tokens: a constant descriptor with function pointers, registered; no decisions.
+
+use std::time::Duration;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::Item;
+
+use crate::{
+    errors::Errors,
+    model::{Scenario, Step, Suite},
+};
+
+/// The item as it was, and the mistakes.
+pub(crate) fn unchanged(item: &TokenStream, errors: Errors) -> TokenStream {
+    let errors = errors.into_tokens();
+    quote!(#item #errors)
+}
+
+/// The module with its steps registered; with mistakes, the plain module and the mistakes.
+pub(crate) fn suite(mut suite: Suite, errors: Errors) -> TokenStream {
+    let added = if errors.is_empty() {
+        vec![
+            Item::Verbatim(stubs(&suite)),
+            Item::Verbatim(registration(&suite)),
+        ]
+    } else {
+        suite
+            .steps()
+            .map(|step| Item::Fn(step.function.clone()))
+            .collect()
+    };
+    if let Some((_, items)) = &mut suite.module.content {
+        items.extend(added);
+    }
+    let module = suite.module;
+    let errors = errors.into_tokens();
+    quote!(#module #errors)
+}
+
+/// A libtest function of each scenario's path: editors offer it, and a target that runs it has forgotten
+/// `harness = false`. Every token lies on the scenario's name, for the editor to show the offer there.
+fn stubs(suite: &Suite) -> TokenStream {
+    let stubs = suite.scenarios.iter().map(|Scenario { step, ignore, .. }| {
+        let (name, cfgs) = (&step.function.sig.ident, step.cfgs());
+        let ignore = ignore.as_ref().map(|_| quote_spanned!(name.span()=> #[ignore]));
+        quote_spanned! {name.span()=>
+            #(#cfgs)*
+            #[::core::prelude::v1::test]
+            #ignore
+            fn #name() { ::polder::__private::forgotten_harness() }
+        }
+    });
+    quote!(#(#stubs)*)
+}
+
+/// The steps themselves and their descriptor, in a scope of their own because the stubs have their names.
+fn registration(suite: &Suite) -> TokenStream {
+    let functions = suite.steps().map(|step| &step.function);
+    let references = suite.scenarios.iter().map(references);
+    let env = match &suite.env {
+        Some(env) => {
+            let literal = &env.literal;
+            let path = env.path.clone().unwrap_or_else(|| literal.value());
+            quote! {
+                ::core::option::Option::Some(::polder::__private::EnvFile {
+                    path: #path,
+                    text: ::core::include_str!(#literal),
+                })
+            }
+        }
+        None => quote!(::core::option::Option::None),
+    };
+    let timeout = option(suite.timeout.map(time));
+    let if_var = option(suite.if_var.as_ref().map(|name| quote!(#name)));
+    let line = line(suite.module.ident.span());
+    let setup = suite.setup.iter().map(step);
+    let teardown = suite.teardown.iter().map(step);
+    let scenarios = suite.scenarios.iter().map(scenario);
+    quote! {
+        const _: () = {
+            #(#functions)*
+            #(#references)*
+
+            #[::polder::__private::linkme::distributed_slice(::polder::__private::SUITES)]
+            #[linkme(crate = ::polder::__private::linkme)]
+            static SUITE: ::polder::__private::SuiteDef = ::polder::__private::SuiteDef {
+                module: ::core::module_path!(),
+                file: ::core::file!(),
+                line: #line,
+                env: #env,
+                timeout: #timeout,
+                if_var: #if_var,
+                setup: &[#(#setup),*],
+                teardown: &[#(#teardown),*],
+                scenarios: &[#(#scenarios),*],
+            };
+        };
+    }
+}
+
+/// Names in `after(..)` as paths, so that an editor can follow and rename them.
+fn references(Scenario { step, after, .. }: &Scenario) -> TokenStream {
+    if after.is_empty() {
+        return TokenStream::new();
+    }
+    let cfgs = step.cfgs();
+    quote!(#(#cfgs)* const _: fn() = || { #(let _ = #after;)* };)
+}
+
+fn scenario(
+    Scenario {
+        step: inner,
+        after,
+        ignore,
+    }: &Scenario,
+) -> TokenStream {
+    let cfgs = inner.cfgs();
+    let step = step_fields(inner);
+    let after = after.iter().map(ToString::to_string);
+    let ignore = match ignore {
+        Some(Some(why)) => quote!(::polder::__private::Ignore::Because(#why)),
+        Some(None) => quote!(::polder::__private::Ignore::Yes),
+        None => quote!(::polder::__private::Ignore::No),
+    };
+    quote! {
+        #(#cfgs)*
+        ::polder::__private::ScenarioDef { step: #step, after: &[#(#after),*], ignore: #ignore }
+    }
+}
+
+fn step(step: &Step) -> TokenStream {
+    let cfgs = step.cfgs();
+    let fields = step_fields(step);
+    quote!(#(#cfgs)* #fields)
+}
+
+fn step_fields(step: &Step) -> TokenStream {
+    let function = &step.function.sig.ident;
+    let (name, line, timeout) = (step.name(), line(function.span()), option(step.timeout.map(time)));
+    let params = step.params.iter().map(|param| {
+        let (name, ty) = (&param.name, &param.ty);
+        quote_spanned! {span(ty)=>
+            ::polder::__private::Param { name: #name, need: <#ty as ::polder::__private::FromSuite>::NEED }
+        }
+    });
+    let values: Vec<Ident> = (0..step.params.len())
+        .map(|i| format_ident!("value{i}", span = Span::mixed_site()))
+        .collect();
+    let extractions = step
+        .params
+        .iter()
+        .zip(&values)
+        .enumerate()
+        .map(|(index, (param, value))| {
+            let ty = &param.ty;
+            quote_spanned!(span(ty)=> let #value = ::polder::__private::extract::<#ty>(&cx, #index).await?;)
+        });
+    // The verdict's span is the return type: that is what has to change when it does not fit.
+    let result = match &step.function.sig.output {
+        syn::ReturnType::Default => function.span(),
+        syn::ReturnType::Type(_, ty) => span(ty),
+    };
+    let is_async = step.function.sig.asyncness.is_some();
+    let call = if is_async {
+        quote_spanned!(result=> ::polder::__private::Verdict::into_result(#function(#(&#values),*).await))
+    } else {
+        quote_spanned!(result=> ::polder::__private::blocking(move || {
+            ::polder::__private::Verdict::into_result(#function(#(&#values),*))
+        }).await)
+    };
+    let plain = !is_async;
+    quote! {
+        ::polder::__private::StepDef {
+            name: #name,
+            line: #line,
+            params: &[#(#params),*],
+            timeout: #timeout,
+            plain: #plain,
+            run: |cx| ::std::boxed::Box::pin(async move {
+                #(#extractions)*
+                ::core::mem::drop(cx);
+                #call
+            }),
+        }
+    }
+}
+
+fn option(value: Option<TokenStream>) -> TokenStream {
+    match value {
+        Some(value) => quote!(::core::option::Option::Some(#value)),
+        None => quote!(::core::option::Option::None),
+    }
+}
+
+fn time(duration: Duration) -> TokenStream {
+    let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    quote!(::core::time::Duration::from_millis(#milliseconds))
+}
+
+/// The line of a token. `line!()` would give the attribute's.
+fn line(span: Span) -> u32 {
+    u32::try_from(span.start().line).unwrap_or_default()
+}
+
+fn span(tokens: &impl syn::spanned::Spanned) -> Span {
+    tokens.span()
+}

@@ -1,0 +1,454 @@
+//! What a suite's module means: its scenarios, set-up and teardown, and every mistake in them. Makes no tokens.
+
+use std::time::Duration;
+
+use proc_macro2::TokenStream;
+use quote::ToTokens;
+use syn::{
+    Attribute, FnArg, Ident, Item, ItemFn, ItemMod, LitStr, Pat, Signature, Type, ext::IdentExt, parse2,
+};
+
+use crate::{
+    args::{self, StepArgs, SuiteArgs},
+    envfile::EnvFile,
+    errors::{Errors, suggestion},
+};
+
+/// A module marked `#[suite]`.
+pub(crate) struct Suite {
+    /// The module; its content holds only what is not a step.
+    pub(crate) module: ItemMod,
+    pub(crate) env: Option<EnvFile>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) if_var: Option<LitStr>,
+    pub(crate) setup: Option<Step>,
+    pub(crate) teardown: Option<Step>,
+    /// In source order.
+    pub(crate) scenarios: Vec<Scenario>,
+}
+
+/// A function the runner calls.
+pub(crate) struct Step {
+    /// As written, without our attributes.
+    pub(crate) function: ItemFn,
+    pub(crate) params: Vec<Param>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// A step marked `#[test]`.
+pub(crate) struct Scenario {
+    pub(crate) step: Step,
+    pub(crate) after: Vec<Ident>,
+    /// Whether it is ignored, and why.
+    pub(crate) ignore: Option<Option<LitStr>>,
+}
+
+/// A parameter `name: &Type`.
+pub(crate) struct Param {
+    /// What it asks for by name; the underscore that marks an unused parameter is not part of it.
+    pub(crate) name: String,
+    pub(crate) ty: Type,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Test,
+    Setup,
+    Teardown,
+}
+
+const ROLES: [(&str, Role); 3] = [
+    ("test", Role::Test),
+    ("setup", Role::Setup),
+    ("teardown", Role::Teardown),
+];
+
+/// Names the report uses for what is not a scenario.
+const RESERVED: [&str; 3] = ["environment", "setup", "teardown"];
+
+impl Suite {
+    /// Reads the item below `#[suite(..)]`; nothing when it is no module with a body.
+    pub(crate) fn new(args: SuiteArgs, item: TokenStream, errors: &mut Errors) -> Option<Self> {
+        let mut module = match parse2::<Item>(item) {
+            Ok(Item::Mod(module)) => module,
+            Ok(other) => {
+                errors.at(first_line(&other), "a suite is a module: `mod demo { .. }`");
+                return None;
+            }
+            Err(error) => {
+                errors.push(error);
+                return None;
+            }
+        };
+        let Some((brace, items)) = module.content.take() else {
+            errors.at(&module, "a suite's module has its body here: `mod demo { .. }`");
+            return None;
+        };
+        let env = args
+            .env
+            .and_then(|literal| EnvFile::find(literal).map_err(|e| errors.push(e)).ok());
+        let mut suite = Self {
+            module,
+            env,
+            timeout: args.timeout,
+            if_var: args.if_var,
+            setup: None,
+            teardown: None,
+            scenarios: Vec::new(),
+        };
+        let mut rest = Vec::new();
+        for item in items {
+            rest.extend(suite.take(item, errors));
+        }
+        suite.check_after(errors);
+        suite.module.content = Some((brace, rest));
+        Some(suite)
+    }
+
+    /// Every step, in no particular order.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.scenarios
+            .iter()
+            .map(|s| &s.step)
+            .chain(&self.setup)
+            .chain(&self.teardown)
+    }
+
+    /// Takes an item if it is a step; gives it back if it is not.
+    fn take(&mut self, item: Item, errors: &mut Errors) -> Option<Item> {
+        let mut function = match item {
+            Item::Fn(function) => function,
+            other => {
+                refuse_roles(&other, errors);
+                return Some(other);
+            }
+        };
+        let mut roles = Vec::new();
+        let mut ignore = None;
+        let mut kept = Vec::new();
+        for attr in std::mem::take(&mut function.attrs) {
+            if let Some(role) = role(&attr) {
+                roles.push((role, attr));
+            } else if attr.path().is_ident("ignore") {
+                ignore = Some(attr);
+            } else {
+                kept.push(attr);
+            }
+        }
+        function.attrs = kept;
+        let Some((role, attr)) = roles.first() else {
+            refuse_foreign_tests(&function, errors);
+            function.attrs.extend(ignore);
+            return Some(Item::Fn(function));
+        };
+        for (_, second) in roles.iter().skip(1) {
+            errors.at(
+                second,
+                "a function is one of `#[test]`, `#[setup]` and `#[teardown]`, once",
+            );
+        }
+        let known: &[&str] = if *role == Role::Test {
+            &["after", "timeout"]
+        } else {
+            &["timeout"]
+        };
+        let StepArgs { after, timeout } = args::step(attr, known, errors);
+        refuse_foreign_tests(&function, errors);
+        let params = check_signature(&function.sig, errors);
+        let step = Step {
+            function,
+            params,
+            timeout,
+        };
+        match role {
+            Role::Test => {
+                let ignore = ignore.map(|attr| args::ignore(&attr, errors));
+                self.add(Scenario { step, after, ignore }, errors);
+            }
+            Role::Setup | Role::Teardown => {
+                if let Some(attr) = ignore {
+                    errors.at(attr, "only a scenario can be ignored");
+                }
+                let (slot, word) = if *role == Role::Setup {
+                    (&mut self.setup, "setup")
+                } else {
+                    (&mut self.teardown, "teardown")
+                };
+                match slot {
+                    Some(first) => {
+                        let first = &first.function.sig.ident;
+                        errors.at(attr, format!("a suite has one `#[{word}]`; `{first}` is it"));
+                    }
+                    None => *slot = Some(step),
+                }
+            }
+        }
+        None
+    }
+
+    fn add(&mut self, scenario: Scenario, errors: &mut Errors) {
+        let ident = &scenario.step.function.sig.ident;
+        if RESERVED.contains(&ident.unraw().to_string().as_str()) {
+            errors.at(
+                ident,
+                format!("reports use the name `{ident}` for something else; choose another"),
+            );
+        }
+        if self.scenarios.iter().any(|s| s.step.function.sig.ident == *ident) {
+            errors.at(ident, format!("there is already a scenario `{ident}`"));
+        } else {
+            self.scenarios.push(scenario);
+        }
+    }
+
+    fn check_after(&self, errors: &mut Errors) {
+        let names: Vec<&Ident> = self
+            .scenarios
+            .iter()
+            .map(|s| &s.step.function.sig.ident)
+            .collect();
+        for (index, scenario) in self.scenarios.iter().enumerate() {
+            for target in &scenario.after {
+                match names.iter().position(|name| *name == target) {
+                    Some(found) if found < index => {}
+                    Some(found) if found == index => errors.at(target, "a scenario cannot be after itself"),
+                    Some(_) => errors.at(
+                        target,
+                        format!(
+                            "`{target}` comes later in the file; scenarios run in source order, so move it up"
+                        ),
+                    ),
+                    None => {
+                        let earlier: Vec<String> =
+                            names.iter().take(index).map(ToString::to_string).collect();
+                        let hint = suggestion(&target.to_string(), earlier.iter().map(String::as_str));
+                        errors.at(target, format!("no scenario `{target}` in this suite{hint}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Step {
+    /// The step's name as text.
+    pub(crate) fn name(&self) -> String {
+        self.function.sig.ident.unraw().to_string()
+    }
+
+    /// Its `#[cfg(..)]`s, which everything made for it repeats.
+    pub(crate) fn cfgs(&self) -> impl Iterator<Item = &Attribute> {
+        self.function
+            .attrs
+            .iter()
+            .filter(|attr| attr.path().is_ident("cfg"))
+    }
+}
+
+fn role(attr: &Attribute) -> Option<Role> {
+    ROLES
+        .iter()
+        .find(|(word, _)| attr.path().is_ident(word))
+        .map(|(_, role)| *role)
+}
+
+/// The step's parameters; a mistake in one does not hide those of the others.
+fn check_signature(signature: &Signature, errors: &mut Errors) -> Vec<Param> {
+    if let Some(token) = &signature.constness {
+        errors.at(token, "a step cannot be `const`");
+    }
+    if let Some(token) = &signature.unsafety {
+        errors.at(token, "a step cannot be `unsafe`");
+    }
+    if let Some(token) = &signature.abi {
+        errors.at(token, "a step cannot have another ABI");
+    }
+    if !signature.generics.params.is_empty() {
+        errors.at(
+            &signature.generics,
+            "a step cannot be generic: the runner calls it",
+        );
+    }
+    if let Some(token) = &signature.variadic {
+        errors.at(token, "a step cannot be variadic");
+    }
+    signature
+        .inputs
+        .iter()
+        .filter_map(|input| param(input, errors))
+        .collect()
+}
+
+fn param(input: &FnArg, errors: &mut Errors) -> Option<Param> {
+    let typed = match input {
+        FnArg::Typed(typed) => typed,
+        FnArg::Receiver(receiver) => {
+            errors.at(
+                receiver,
+                "a step is a free function; parameters are written `name: &Type`",
+            );
+            return None;
+        }
+    };
+    let name = match &*typed.pat {
+        Pat::Ident(pat) if pat.by_ref.is_none() && pat.mutability.is_none() && pat.subpat.is_none() => {
+            let name = pat.ident.unraw().to_string();
+            name.strip_prefix('_').map(str::to_owned).unwrap_or(name)
+        }
+        pat => {
+            errors.at(pat, "parameters are written `name: &Type`");
+            return None;
+        }
+    };
+    match &*typed.ty {
+        Type::Reference(reference) if reference.mutability.is_none() && reference.lifetime.is_none() => {
+            Some(Param {
+                name,
+                ty: (*reference.elem).clone(),
+            })
+        }
+        ty => {
+            errors.at(
+                ty,
+                "parameters are shared references, `name: &Type`; the runner keeps the value",
+            );
+            None
+        }
+    }
+}
+
+/// Attributes that make a test of another kind, or that the runner does not know.
+fn refuse_foreign_tests(function: &ItemFn, errors: &mut Errors) {
+    for attr in &function.attrs {
+        let Some(last) = attr.path().segments.last() else {
+            continue;
+        };
+        let last = last.ident.to_string();
+        if last == "test" || last == "rstest" || last == "test_case" {
+            errors.at(
+                attr.path(),
+                "a scenario is marked `#[test]`, async or not; the runner provides the rest",
+            );
+        } else if last == "should_panic" {
+            errors.at(
+                attr.path(),
+                "scenarios cannot be expected to panic; check for the error instead",
+            );
+        }
+    }
+}
+
+/// Refuses `#[test]` and its like on what is no function, and in modules further in, where nothing would run them.
+fn refuse_roles(item: &Item, errors: &mut Errors) {
+    for attr in attributes(item) {
+        if role(attr).is_some() {
+            errors.at(attr, "only a function can be a step of a suite");
+        }
+    }
+    let Item::Mod(ItemMod {
+        content: Some((_, items)),
+        ..
+    }) = item
+    else {
+        return;
+    };
+    for inner in items {
+        match inner {
+            Item::Fn(function) => {
+                for attr in function.attrs.iter().filter(|attr| role(attr).is_some()) {
+                    errors.at(
+                        attr,
+                        "steps stand directly in the suite's module; this one would never run",
+                    );
+                }
+            }
+            other => refuse_roles(other, errors),
+        }
+    }
+}
+
+fn attributes(item: &Item) -> &[Attribute] {
+    match item {
+        Item::Const(item) => &item.attrs,
+        Item::Enum(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Macro(item) => &item.attrs,
+        Item::Mod(item) => &item.attrs,
+        Item::Static(item) => &item.attrs,
+        Item::Struct(item) => &item.attrs,
+        Item::Trait(item) => &item.attrs,
+        Item::Type(item) => &item.attrs,
+        Item::Union(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+/// The tokens a message about a whole item is put on: underlining a long body helps nobody.
+fn first_line(item: &Item) -> TokenStream {
+    item.to_token_stream()
+        .into_iter()
+        .take_while(|tree| !matches!(tree, proc_macro2::TokenTree::Group(_)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(source: &str) -> (Option<Suite>, Vec<String>) {
+        let mut errors = Errors::default();
+        let suite = Suite::new(SuiteArgs::default(), source.parse().unwrap(), &mut errors);
+        (suite, errors.messages())
+    }
+
+    #[test]
+    fn a_module_becomes_steps_in_source_order() {
+        let (suite, errors) = check(
+            "mod demo {
+                use super::*;
+                #[test] async fn b(web: &Vm, _lan: &Net) -> Result { Ok(()) }
+                fn helper() {}
+                #[setup] async fn prepare(env: &Env) {}
+                #[test(after(b))] #[ignore = \"slow\"] #[cfg(unix)] fn r#a() {}
+            }",
+        );
+        let suite = suite.unwrap();
+        assert_eq!(errors, [""; 0]);
+        let names: Vec<String> = suite.scenarios.iter().map(|s| s.step.name()).collect();
+        assert_eq!(names, ["b", "a"]);
+        let params: Vec<&str> = suite.scenarios[0]
+            .step
+            .params
+            .iter()
+            .map(|p| p.name.as_str())
+            .collect();
+        assert_eq!(params, ["web", "lan"]);
+        assert_eq!(suite.scenarios[1].after, ["b"]);
+        assert!(
+            suite.scenarios[1]
+                .ignore
+                .as_ref()
+                .is_some_and(|why| why.as_ref().unwrap().value() == "slow")
+        );
+        assert_eq!(suite.scenarios[1].step.cfgs().count(), 1);
+        assert!(suite.setup.is_some() && suite.teardown.is_none());
+        assert_eq!(
+            suite.module.content.unwrap().1.len(),
+            2,
+            "the rest stays in the module"
+        );
+    }
+
+    #[test]
+    fn one_mistake_does_not_hide_another() {
+        let (suite, errors) = check(
+            "mod demo {
+                #[test(after(b, a, nope))] fn a(self, x: u8, &y: &Y, z: &mut Z) {}
+                #[test(aftr(a))] fn b<T>() {}
+            }",
+        );
+        assert!(suite.is_some());
+        assert_eq!(errors.len(), 9, "{errors:#?}");
+    }
+}
