@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use self::{
     machine::Machine,
     stats::{Summary, ratios, summary},
-    table::{BENCHMARKS, Benchmark, Programs},
+    table::{BENCHMARKS, Benchmark},
 };
 use crate::{
     command::{self, Refused, cargo},
@@ -39,8 +39,8 @@ pub(crate) struct Args {
 struct Figure {
     /// What was measured.
     name: String,
-    /// Whose it is, when one program measures both.
-    side: Option<Side>,
+    /// Whose it is.
+    side: Side,
     /// How long it took.
     seconds: f64,
 }
@@ -96,7 +96,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         "--example",
         table::PROGRAM,
     ]);
-    succeed(build.current_dir(workspace::root()).stdout(Stdio::null()))?;
+    command::output(build.current_dir(workspace::root()))?;
     let rows = rows(&measure(benchmark)?)?;
     let report = Report {
         benchmark: benchmark.name,
@@ -113,64 +113,31 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// All figures in the order they were taken, each with its side.
-fn measure(benchmark: &Benchmark) -> Result<Vec<(Side, Figure)>> {
-    let mut all = vec![];
-    for pair in 1..=benchmark.pairs {
-        let programs: &[(Side, &[&str])] = match &benchmark.programs {
-            Programs::Pair { ours, plain } => &[(Side::Ours, ours), (Side::Plain, plain)],
-            Programs::Both(both) => &[(Side::Ours, both)],
-        };
-        for (side, words) in programs {
-            eprintln!("pair {pair} of {}: {}", benchmark.pairs, words.join(" "));
-            let printed = program(words)?;
-            let figures = figures(&printed).with_context(|| format!("what `{}` printed", words.join(" ")))?;
-            all.extend(
-                figures
-                    .into_iter()
-                    .map(|figure| (figure.side.unwrap_or(*side), figure)),
-            );
-        }
-    }
-    Ok(all)
-}
-
-/// Runs a measured program: our example (`ours ...`) or a file of this workspace.
-fn program(words: &[&str]) -> Result<String> {
-    let (first, rest) = words
-        .split_first()
-        .context("an empty command in the table of benchmarks")?;
-    let built = workspace::metadata()?
+/// All figures in the order they were taken.
+fn measure(benchmark: &Benchmark) -> Result<Vec<Figure>> {
+    let program = workspace::metadata()?
         .target_directory
         .join("debug/examples")
         .join(table::PROGRAM);
-    let executable = if *first == table::OURS {
-        built
-    } else {
-        workspace::root().join(first)
-    };
-    let mut command = Command::new(executable);
-    command
-        .args(rest)
-        .current_dir(workspace::root())
-        .stderr(Stdio::inherit());
-    let output = command
-        .output()
-        .with_context(|| format!("could not start `{}`", command::shown(&command)))?;
-    if !output.status.success() {
-        bail!("`{}` ended with {}", command::shown(&command), output.status);
+    let mut all = vec![];
+    for run in 1..=benchmark.runs {
+        eprintln!("{}: run {run} of {}", benchmark.name, benchmark.runs);
+        let mut command = Command::new(&program);
+        command
+            .arg(benchmark.name)
+            .current_dir(workspace::root())
+            .stderr(Stdio::inherit());
+        let shown = command::shown(&command);
+        let output = command
+            .output()
+            .with_context(|| format!("could not start `{shown}`"))?;
+        if !output.status.success() {
+            bail!("`{shown}` ended with {}", output.status);
+        }
+        let printed = String::from_utf8_lossy(&output.stdout);
+        all.extend(figures(&printed).with_context(|| format!("what `{shown}` printed"))?);
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn succeed(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("could not start `{}`", command::shown(command)))?;
-    if !status.success() {
-        bail!("`{}` ended with {status}", command::shown(command));
-    }
-    Ok(())
+    Ok(all)
 }
 
 /// The figures among what a program printed; other lines are its own business.
@@ -190,9 +157,9 @@ fn figures(printed: &str) -> Result<Vec<Figure>> {
 }
 
 /// Pairs the figures of one name in the order they came.
-fn rows(figures: &[(Side, Figure)]) -> Result<Vec<Row>> {
+fn rows(figures: &[Figure]) -> Result<Vec<Row>> {
     let mut names: Vec<&str> = vec![];
-    for (_, figure) in figures {
+    for figure in figures {
         if !names.contains(&figure.name.as_str()) {
             names.push(&figure.name);
         }
@@ -201,8 +168,8 @@ fn rows(figures: &[(Side, Figure)]) -> Result<Vec<Row>> {
         let of = |wanted: Side| -> Vec<f64> {
             figures
                 .iter()
-                .filter(|(side, f)| *side == wanted && f.name == name)
-                .map(|(_, f)| f.seconds)
+                .filter(|f| f.side == wanted && f.name == name)
+                .map(|f| f.seconds)
                 .collect()
         };
         let (ours, plain) = (of(Side::Ours), of(Side::Plain));
@@ -274,37 +241,38 @@ fn spread(summary: &Summary) -> String {
 mod tests {
     use super::*;
 
-    fn figure(name: &str, seconds: f64) -> Figure {
+    fn ours(name: &str, seconds: f64) -> Figure {
         Figure {
             name: name.to_owned(),
-            side: None,
+            side: Side::Ours,
+            seconds,
+        }
+    }
+
+    fn plain(name: &str, seconds: f64) -> Figure {
+        Figure {
+            name: name.to_owned(),
+            side: Side::Plain,
             seconds,
         }
     }
 
     #[test]
     fn figures_are_read_and_bad_ones_named() {
-        let printed = "booting\n{\"name\":\"1 guest\",\"seconds\":7.5}\n{\"name\":\"x\",\"side\":\"plain\",\"seconds\":1}\n";
-        let read = figures(printed).unwrap();
+        let printed = r#"booting
+{"name":"1 guest","side":"ours","seconds":7.5}
+{"name":"1 guest","side":"plain","seconds":1}
+"#;
         assert_eq!(
-            read,
-            [
-                figure("1 guest", 7.5),
-                Figure {
-                    side: Some(Side::Plain),
-                    ..figure("x", 1.0)
-                }
-            ]
+            figures(printed).unwrap(),
+            [ours("1 guest", 7.5), plain("1 guest", 1.0)]
         );
         for (bad, fragment) in [
             ("nothing", "no figure"),
-            ("{\"name\":\"x\"}", "not a figure"),
-            ("{\"name\":\"x\",\"seconds\":0}", "not a duration"),
-            ("{\"name\":\"x\",\"seconds\":-1}", "not a duration"),
-            (
-                "{\"name\":\"x\",\"side\":\"theirs\",\"seconds\":1}",
-                "not a figure",
-            ),
+            (r#"{"name":"x","seconds":1}"#, "not a figure"),
+            (r#"{"name":"x","side":"ours","seconds":0}"#, "not a duration"),
+            (r#"{"name":"x","side":"ours","seconds":-1}"#, "not a duration"),
+            (r#"{"name":"x","side":"theirs","seconds":1}"#, "not a figure"),
         ] {
             let error = format!("{:#}", figures(bad).unwrap_err());
             assert!(error.contains(fragment), "{bad}: {error}");
@@ -313,8 +281,6 @@ mod tests {
 
     #[test]
     fn figures_are_paired_by_name_and_turn() {
-        let ours = |name, s| (Side::Ours, figure(name, s));
-        let plain = |name, s| (Side::Plain, figure(name, s));
         let taken = [
             ours("a", 2.0),
             ours("b", 1.0),
@@ -344,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_figure_without_its_counterpart_is_an_error() {
-        let error = rows(&[(Side::Ours, figure("a", 1.0))]).unwrap_err().to_string();
+        let error = rows(&[ours("a", 1.0)]).unwrap_err().to_string();
         assert_eq!(
             error,
             "`a` was measured 1 times with ours and 0 times with the plain tool"
@@ -353,12 +319,7 @@ mod tests {
 
     #[test]
     fn people_read_this() {
-        let pair = |ours, plain| {
-            [
-                (Side::Ours, figure("1 guest", ours)),
-                (Side::Plain, figure("1 guest", plain)),
-            ]
-        };
+        let pair = |a, b| [ours("1 guest", a), plain("1 guest", b)];
         let figures: Vec<_> = [pair(8.0, 8.0), pair(9.0, 7.5), pair(0.5, 1.0)].concat();
         let machine = Machine {
             cpu: "Some CPU".to_owned(),
