@@ -88,14 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let names: Vec<_> = BENCHMARKS.iter().map(|benchmark| benchmark.name).collect();
         return Err(Refused(format!("no benchmark `{name}`; there are: {}", names.join(", "))).into());
     };
-    let mut build = cargo(&[
-        "build",
-        "--quiet",
-        "--package",
-        table::PACKAGE,
-        "--example",
-        table::PROGRAM,
-    ]);
+    let mut build = cargo(&["build", "--quiet", "--package", table::PACKAGE, "--example", table::PROGRAM]);
     command::output(build.current_dir(workspace::root()))?;
     let rows = rows(&measure(benchmark)?)?;
     let report = Report {
@@ -115,22 +108,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// All figures in the order they were taken.
 fn measure(benchmark: &Benchmark) -> Result<Vec<Figure>> {
-    let program = workspace::metadata()?
-        .target_directory
-        .join("debug/examples")
-        .join(table::PROGRAM);
+    let program = workspace::metadata()?.target_directory.join("debug/examples").join(table::PROGRAM);
     let mut all = vec![];
     for run in 1..=benchmark.runs {
         eprintln!("{}: run {run} of {}", benchmark.name, benchmark.runs);
         let mut command = Command::new(&program);
-        command
-            .arg(benchmark.name)
-            .current_dir(workspace::root())
-            .stderr(Stdio::inherit());
+        command.arg(benchmark.name).current_dir(workspace::root()).stderr(Stdio::inherit());
         let shown = command::shown(&command);
-        let output = command
-            .output()
-            .with_context(|| format!("could not start `{shown}`"))?;
+        let output = command.output().with_context(|| format!("could not start `{shown}`"))?;
         if !output.status.success() {
             bail!("`{shown}` ended with {}", output.status);
         }
@@ -166,11 +151,7 @@ fn rows(figures: &[Figure]) -> Result<Vec<Row>> {
     }
     let row = |name: &str| {
         let of = |wanted: Side| -> Vec<f64> {
-            figures
-                .iter()
-                .filter(|f| f.side == wanted && f.name == name)
-                .map(|f| f.seconds)
-                .collect()
+            figures.iter().filter(|f| f.side == wanted && f.name == name).map(|f| f.seconds).collect()
         };
         let (ours, plain) = (of(Side::Ours), of(Side::Plain));
         if ours.len() != plain.len() {
@@ -201,21 +182,13 @@ fn text(report: &Report) -> Result<String> {
     writeln!(out, "{}: {}", report.benchmark, report.what)?;
     writeln!(out, "{}", report.machine)?;
     for row in &report.rows {
-        let reached = if row.ratio.median <= report.goal {
-            "reached"
-        } else {
-            "not reached"
-        };
+        let reached = if row.ratio.median <= report.goal { "reached" } else { "not reached" };
         let pairs: Vec<_> = row.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
         writeln!(out, "\n{}", row.name)?;
         writeln!(out, "  ours   {}", spread(&row.ours))?;
         writeln!(out, "  plain  {}", spread(&row.plain))?;
         let Summary { median, min, max } = row.ratio;
-        writeln!(
-            out,
-            "  ratio  {median:.2} ({min:.2} to {max:.2}), pair by pair: {}",
-            pairs.join(" ")
-        )?;
+        writeln!(out, "  ratio  {median:.2} ({min:.2} to {max:.2}), pair by pair: {}", pairs.join(" "))?;
         writeln!(out, "  goal   at most {:.2}: {reached}", report.goal)?;
     }
     Ok(out)
@@ -229,12 +202,7 @@ fn spread(summary: &Summary) -> String {
             seconds(std::time::Duration::from_secs_f64(value))
         }
     };
-    format!(
-        "{} ({} to {})",
-        short(summary.median),
-        short(summary.min),
-        short(summary.max)
-    )
+    format!("{} ({} to {})", short(summary.median), short(summary.min), short(summary.max))
 }
 
 #[cfg(test)]
@@ -242,19 +210,11 @@ mod tests {
     use super::*;
 
     fn ours(name: &str, seconds: f64) -> Figure {
-        Figure {
-            name: name.to_owned(),
-            side: Side::Ours,
-            seconds,
-        }
+        Figure { name: name.to_owned(), side: Side::Ours, seconds }
     }
 
     fn plain(name: &str, seconds: f64) -> Figure {
-        Figure {
-            name: name.to_owned(),
-            side: Side::Plain,
-            seconds,
-        }
+        Figure { name: name.to_owned(), side: Side::Plain, seconds }
     }
 
     #[test]
@@ -263,10 +223,7 @@ mod tests {
 {"name":"1 guest","side":"ours","seconds":7.5}
 {"name":"1 guest","side":"plain","seconds":1}
 "#;
-        assert_eq!(
-            figures(printed).unwrap(),
-            [ours("1 guest", 7.5), plain("1 guest", 1.0)]
-        );
+        assert_eq!(figures(printed).unwrap(), [ours("1 guest", 7.5), plain("1 guest", 1.0)]);
         for (bad, fragment) in [
             ("nothing", "no figure"),
             (r#"{"name":"x","seconds":1}"#, "not a figure"),
@@ -290,31 +247,15 @@ mod tests {
             plain("a", 2.0),
         ];
         let rows = rows(&taken).unwrap();
-        assert_eq!(
-            rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(),
-            ["a", "b"]
-        );
-        assert_eq!(
-            (rows[0].ratios.as_slice(), rows[1].ratios.as_slice()),
-            (&[2.0, 1.5][..], &[0.25][..])
-        );
-        assert_eq!(
-            rows[0].ratio,
-            Summary {
-                median: 1.75,
-                min: 1.5,
-                max: 2.0
-            }
-        );
+        assert_eq!(rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((rows[0].ratios.as_slice(), rows[1].ratios.as_slice()), (&[2.0, 1.5][..], &[0.25][..]));
+        assert_eq!(rows[0].ratio, Summary { median: 1.75, min: 1.5, max: 2.0 });
     }
 
     #[test]
     fn a_figure_without_its_counterpart_is_an_error() {
         let error = rows(&[ours("a", 1.0)]).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "`a` was measured 1 times with ours and 0 times with the plain tool"
-        );
+        assert_eq!(error, "`a` was measured 1 times with ours and 0 times with the plain tool");
     }
 
     #[test]
@@ -329,13 +270,8 @@ mod tests {
             qemu: "7.2.22".to_owned(),
             libvirt: "9.0.0".to_owned(),
         };
-        let report = Report {
-            benchmark: "up",
-            what: "what",
-            goal: 1.15,
-            machine,
-            rows: rows(&figures).unwrap(),
-        };
+        let report =
+            Report { benchmark: "up", what: "what", goal: 1.15, machine, rows: rows(&figures).unwrap() };
         let expected = "up: what
 Some CPU, 2 cores, 24000 MiB, Linux 6.1, QEMU 7.2.22, libvirt 9.0.0
 
@@ -353,14 +289,7 @@ Some CPU, 2 cores, 24000 MiB, Linux 6.1, QEMU 7.2.22, libvirt 9.0.0
 
     #[test]
     fn an_unknown_benchmark_is_refused_with_the_list() {
-        let error = run(&Args {
-            name: Some("upp".to_owned()),
-            json: false,
-        })
-        .unwrap_err();
-        assert!(
-            error.is::<Refused>() && error.to_string().contains("there are: up"),
-            "{error}"
-        );
+        let error = run(&Args { name: Some("upp".to_owned()), json: false }).unwrap_err();
+        assert!(error.is::<Refused>() && error.to_string().contains("there are: up"), "{error}");
     }
 }

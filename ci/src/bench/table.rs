@@ -30,12 +30,7 @@ pub(super) const BENCHMARKS: &[Benchmark] = &[
         goal: 1.0,
         runs: 1,
     },
-    Benchmark {
-        name: "copy",
-        what: "a file into a guest and back, next to scp",
-        goal: 1.0,
-        runs: 5,
-    },
+    Benchmark { name: "copy", what: "a file into a guest and back, next to scp", goal: 1.0, runs: 5 },
     Benchmark {
         name: "lab",
         what: "a lab from nothing until its daemon answers, and away again, next to unshare and virsh",
