@@ -4,6 +4,7 @@ use std::{
     fmt,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
+    time::Instant,
 };
 
 use anyhow::{Context, Result, bail};
@@ -38,28 +39,32 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 /// Prints the command, runs it with our own input and output, and fails when it does.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("$ {}", shown(command));
-    let status = command
-        .status()
-        .with_context(|| format!("could not start `{}`", shown(command)))?;
+    let status = command.status().with_context(|| format!("could not start `{}`", shown(command)))?;
     if !status.success() {
         bail!("`{}` ended with {status}", shown(command));
     }
     Ok(())
 }
 
+/// Prints the command and how long it took; what it wrote is shown only when it fails.
+pub(crate) fn run_quietly(command: &mut Command) -> Result<()> {
+    println!("$ {}", shown(command));
+    let started = Instant::now();
+    let output = command.output().with_context(|| format!("could not start `{}`", shown(command)))?;
+    if !output.status.success() {
+        print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!("`{}` ended with {}", shown(command), output.status);
+    }
+    println!("  done in {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
 /// Runs a command without showing it and returns what it wrote to its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("could not start `{}`", shown(command)))?;
+    let output = command.output().with_context(|| format!("could not start `{}`", shown(command)))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "`{}` ended with {}: {}",
-            shown(command),
-            output.status,
-            said.trim()
-        );
+        bail!("`{}` ended with {}: {}", shown(command), output.status, said.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -70,19 +75,12 @@ pub(crate) fn watched(command: &mut Command, mut look: impl FnMut(&str)) -> Resu
     println!("$ {}", shown(command));
     let context = || format!("could not run `{}`", shown(command));
     let context = context();
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| context.clone())?;
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| context.clone())?;
     if let Some(stdout) = child.stdout.take() {
         let mut reader = BufReader::new(stdout);
         let mut line = Vec::new();
         // Bytes, not `lines()`: what a test prints need not be UTF-8.
-        while reader
-            .read_until(b'\n', &mut line)
-            .with_context(|| context.clone())?
-            > 0
-        {
+        while reader.read_until(b'\n', &mut line).with_context(|| context.clone())? > 0 {
             let text = String::from_utf8_lossy(&line);
             print!("{text}");
             look(text.trim_end());
@@ -122,30 +120,19 @@ mod tests {
     #[test]
     fn watched_lines_and_the_exit_code_arrive() {
         let mut lines = vec![];
-        let code = watched(
-            &mut command(&["sh", "-c", r"printf 'one\n\377two'; exit 7"]),
-            |l| lines.push(l.to_owned()),
-        );
+        let code = watched(&mut command(&["sh", "-c", r"printf 'one\n\377two'; exit 7"]), |l| {
+            lines.push(l.to_owned())
+        });
         assert_eq!(code.unwrap(), Some(7));
         assert_eq!(lines, ["one", "\u{fffd}two"]);
     }
 
     #[test]
     fn a_failing_command_names_itself_and_what_it_said() {
-        let error = output(&mut command(&["sh", "-c", "echo no such luck >&2; exit 3"]))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("no such luck") && error.contains("exit status: 3"),
-            "{error}"
-        );
-        let error = format!(
-            "{:#}",
-            run(&mut command(&["polder-no-such-program"])).unwrap_err()
-        );
-        assert!(
-            error.contains("could not start `polder-no-such-program`"),
-            "{error}"
-        );
+        let error =
+            output(&mut command(&["sh", "-c", "echo no such luck >&2; exit 3"])).unwrap_err().to_string();
+        assert!(error.contains("no such luck") && error.contains("exit status: 3"), "{error}");
+        let error = format!("{:#}", run(&mut command(&["polder-no-such-program"])).unwrap_err());
+        assert!(error.contains("could not start `polder-no-such-program`"), "{error}");
     }
 }

@@ -26,10 +26,7 @@ const LONGEST: usize = 80;
 const WORTH: &[(&str, &str)] = &[
     ("error.txt", "what failed, with its causes"),
     ("log.txt", "what the scenario did, as a tree with durations"),
-    (
-        "manifest.json",
-        "what was collected, how, and what could not be and why",
-    ),
+    ("manifest.json", "what was collected, how, and what could not be and why"),
     ("console", "what a machine printed since its power-on"),
     ("journal", "a machine's journal"),
     ("dmesg", "a machine's kernel messages"),
@@ -78,8 +75,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 }
 
 fn named(path: &Path, name: &str) -> bool {
-    path.file_name()
-        .is_some_and(|file| file.to_string_lossy().starts_with(name))
+    path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name))
 }
 
 /// Files below `folder`, sorted, with their sizes; paths are relative to it.
@@ -93,10 +89,7 @@ fn files_below(folder: &Path) -> Result<Vec<(PathBuf, u64)>> {
             if metadata.is_dir() {
                 folders.push(path);
             } else {
-                files.push((
-                    path.strip_prefix(folder).unwrap_or(&path).to_owned(),
-                    metadata.len(),
-                ));
+                files.push((path.strip_prefix(folder).unwrap_or(&path).to_owned(), metadata.len()));
             }
         }
     }
@@ -115,17 +108,9 @@ mod tests {
         fs::write(base.join("b/c/console.log"), "12345").unwrap();
         fs::write(base.join("a"), "").unwrap();
         let files = files_below(&base).unwrap();
-        assert_eq!(
-            files,
-            [(PathBuf::from("a"), 0), (PathBuf::from("b/c/console.log"), 5)]
-        );
+        assert_eq!(files, [(PathBuf::from("a"), 0), (PathBuf::from("b/c/console.log"), 5)]);
         assert!(named(&files[1].0, "console") && !named(&files[0].0, "console"));
         fs::remove_dir_all(&base).unwrap();
-        assert!(
-            files_below(&base)
-                .unwrap_err()
-                .to_string()
-                .contains("polder-ci-files")
-        );
+        assert!(files_below(&base).unwrap_err().to_string().contains("polder-ci-files"));
     }
 }

@@ -15,9 +15,7 @@ use crate::{
 pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
     let no_namespaces = skips.iter().any(|skip| skip.name.contains("ordinary users"));
     let mut phases = Phases::new(skips);
-    phases.run("format", |_| {
-        command::run(at_root(&mut cargo(&["fmt", "--all", "--check"])))
-    });
+    phases.run("format", |_| command::run(at_root(&mut cargo(&["fmt", "--all", "--check"]))));
     phases.run("tidy", |_| tidy::check());
     phases.run("layers", |_| layers::check());
     phases.run("lints", |_| {
@@ -36,27 +34,16 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
         command::run(at_root(&mut doc).env("RUSTDOCFLAGS", "-D warnings"))
     });
     let built = phases.run("build the tests", |_| {
-        command::run(at_root(&mut cargo(&[
-            "test",
-            "--workspace",
-            "--quiet",
-            "--no-run",
-        ])))
+        command::run(at_root(&mut cargo(&["test", "--workspace", "--quiet", "--no-run"])))
     });
     if built {
         phases.run("tests", |tally| {
-            test(
-                at_root(&mut cargo(&["test", "--workspace", "--no-fail-fast"])),
-                tally,
-            )
+            test(at_root(&mut cargo(&["test", "--workspace", "--no-fail-fast"])), tally)
         });
         if !setup::is_root() {
             println!("\nThis was an ordinary user: there is nobody else to run the tests as.");
         } else if no_namespaces {
-            phases.skip(
-                "tests as an ordinary user",
-                "this host forbids user namespaces, see above",
-            );
+            phases.skip("tests as an ordinary user", "this host forbids user namespaces, see above");
         } else {
             phases.run("tests as an ordinary user", rootless::run);
         }

@@ -22,46 +22,21 @@ struct Group {
 }
 
 const LADDER: &[Group] = &[
+    Group { modules: &["base", "event", "trace"], ladder: true },
     Group {
-        modules: &["base", "event", "trace"],
-        ladder: true,
-    },
-    Group {
-        modules: &[
-            "config", "initfile", "workdir", "template", "image", "net", "change",
-        ],
+        modules: &["config", "initfile", "workdir", "template", "image", "net", "change"],
         ladder: false,
     },
+    Group { modules: &["lab"], ladder: false },
     Group {
-        modules: &["lab"],
+        modules: &["provider", "guest", "sysprep", "service", "artifact", "driver", "fault", "health"],
         ladder: false,
     },
-    Group {
-        modules: &[
-            "provider", "guest", "sysprep", "service", "artifact", "driver", "fault", "health",
-        ],
-        ladder: false,
-    },
-    Group {
-        modules: &["checkpoint"],
-        ladder: false,
-    },
-    Group {
-        modules: &["env", "cvp"],
-        ladder: false,
-    },
-    Group {
-        modules: &["reap"],
-        ladder: false,
-    },
-    Group {
-        modules: &["suite", "report"],
-        ladder: false,
-    },
-    Group {
-        modules: &["front", "cli"],
-        ladder: true,
-    },
+    Group { modules: &["checkpoint"], ladder: false },
+    Group { modules: &["env", "cvp"], ladder: false },
+    Group { modules: &["reap"], ladder: false },
+    Group { modules: &["suite", "report"], ladder: false },
+    Group { modules: &["front", "cli"], ladder: true },
 ];
 
 /// Files that see everything: the crate's root and what authors and generated code import.
@@ -73,13 +48,8 @@ const PURE: &[&str] = &[
 ];
 
 /// What acting looks like: paths by their beginning.
-const ACTING: &[&[&str]] = &[
-    &["tokio"],
-    &["std", "fs"],
-    &["std", "process"],
-    &["std", "env"],
-    &["std", "net", "TcpStream"],
-];
+const ACTING: &[&[&str]] =
+    &[&["tokio"], &["std", "fs"], &["std", "process"], &["std", "env"], &["std", "net", "TcpStream"]];
 
 /// What acting looks like: calls.
 const CALLS: &[&str] = &[
@@ -98,11 +68,7 @@ const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("polder-macros", &[], &["polder"]),
     ("polder", &["polder-macros"], &["polder-macros"]),
     ("polder-fixtures", &["polder"], &["polder"]),
-    (
-        "polder-suites",
-        &["polder", "polder-fixtures"],
-        &["polder", "polder-fixtures"],
-    ),
+    ("polder-suites", &["polder", "polder-fixtures"], &["polder", "polder-fixtures"]),
     ("polder-ci", &[], &[]),
 ];
 
@@ -141,10 +107,7 @@ pub(crate) fn check() -> Result<()> {
         println!("{finding}");
     }
     if !findings.is_empty() {
-        bail!(
-            "{} arrows that the ladder in ARCHITECTURE.md does not have",
-            findings.len()
-        );
+        bail!("{} arrows that the ladder in ARCHITECTURE.md does not have", findings.len());
     }
     println!("{files} files keep to the ladder");
     Ok(())
@@ -170,11 +133,8 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// What is wrong in one file, given by its path below the crate's `src`.
 fn findings_in(file: &Path, text: &str) -> Vec<Finding> {
-    let names: Vec<String> = file
-        .with_extension("")
-        .iter()
-        .map(|n| n.to_string_lossy().into_owned())
-        .collect();
+    let names: Vec<String> =
+        file.with_extension("").iter().map(|n| n.to_string_lossy().into_owned()).collect();
     let Some(module) = names.first().map(String::as_str) else {
         return vec![];
     };
@@ -182,11 +142,7 @@ fn findings_in(file: &Path, text: &str) -> Vec<Finding> {
     if is_root || module == "bin" || names.last().is_some_and(|n| n == "tests") {
         return vec![];
     }
-    let finding = |line, what| Finding {
-        file: file.to_owned(),
-        line,
-        what,
-    };
+    let finding = |line, what| Finding { file: file.to_owned(), line, what };
     let Some(place) = place(module) else {
         return vec![finding(1, format!("module `{module}` is not on the ladder"))];
     };
@@ -197,26 +153,15 @@ fn findings_in(file: &Path, text: &str) -> Vec<Finding> {
             && used != module
             && let Some(why) = forbidden(place, used)
         {
-            findings.push(finding(
-                named.line,
-                format!("`{module}` may not use `{used}`: {why}"),
-            ));
+            findings.push(finding(named.line, format!("`{module}` may not use `{used}`: {why}")));
         }
     }
     if names.iter().any(|name| PURE.contains(&name.as_str())) {
         for named in source::paths(&code, &["tokio", "std"]) {
             if ACTING.iter().any(|acting| {
-                named
-                    .path
-                    .iter()
-                    .map(String::as_str)
-                    .take(acting.len())
-                    .eq(acting.iter().copied())
+                named.path.iter().map(String::as_str).take(acting.len()).eq(acting.iter().copied())
             }) {
-                findings.push(finding(
-                    named.line,
-                    format!("a pure file names `{}`", named.path.join("::")),
-                ));
+                findings.push(finding(named.line, format!("a pure file names `{}`", named.path.join("::"))));
             }
         }
         for (number, line) in code.lines().enumerate() {
@@ -266,29 +211,16 @@ fn top_module<'a>(names: &[String], named: &'a Named) -> Option<&'a str> {
 fn wrong_crates(packages: &[Package]) -> Vec<Finding> {
     let mut findings = vec![];
     for package in packages {
-        let finding = |what| Finding {
-            file: PathBuf::from(&package.name).join("Cargo.toml"),
-            line: 1,
-            what,
-        };
+        let finding = |what| Finding { file: PathBuf::from(&package.name).join("Cargo.toml"), line: 1, what };
         let Some((_, normal, tests)) = CRATES.iter().find(|(name, ..)| *name == package.name) else {
-            findings.push(finding(
-                "a crate that the table in ci/src/layers.rs does not know".to_owned(),
-            ));
+            findings.push(finding("a crate that the table in ci/src/layers.rs does not know".to_owned()));
             continue;
         };
         for dependency in &package.dependencies {
             let ours = CRATES.iter().any(|(name, ..)| *name == dependency.name);
-            let allowed = if dependency.kind.as_deref() == Some("dev") {
-                tests
-            } else {
-                normal
-            };
+            let allowed = if dependency.kind.as_deref() == Some("dev") { tests } else { normal };
             if ours && !allowed.contains(&dependency.name.as_str()) {
-                findings.push(finding(format!(
-                    "`{}` may not use `{}`",
-                    package.name, dependency.name
-                )));
+                findings.push(finding(format!("`{}` may not use `{}`", package.name, dependency.name)));
             }
         }
     }
@@ -301,10 +233,7 @@ mod tests {
     use crate::workspace::Dependency;
 
     fn check(file: &str, text: &str, expected: &[&str]) {
-        let found: Vec<_> = findings_in(Path::new(file), text)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let found: Vec<_> = findings_in(Path::new(file), text).iter().map(ToString::to_string).collect();
         assert_eq!(found, expected, "{file}: {text}");
     }
 
@@ -325,11 +254,7 @@ mod tests {
         check("lib.rs", "pub use crate::front::main;", &[]);
         check("bin/polder.rs", "use polder::cli;", &[]);
         check("initfile/tests.rs", "use crate::env::Env;", &[]);
-        check(
-            "initfile/mod.rs",
-            "#[cfg(test)]\nmod tests { use crate::env::Env; }",
-            &[],
-        );
+        check("initfile/mod.rs", "#[cfg(test)]\nmod tests { use crate::env::Env; }", &[]);
         check("lab/deep/file.rs", "use super::super::warden;", &[]);
     }
 
@@ -365,26 +290,14 @@ mod tests {
             "use super::super::suite::Cx;",
             &["guest/ssh.rs:1: `guest` may not use `suite`: it is further down the ladder"],
         );
-        check(
-            "misc/mod.rs",
-            "",
-            &["misc/mod.rs:1: module `misc` is not on the ladder"],
-        );
+        check("misc/mod.rs", "", &["misc/mod.rs:1: module `misc` is not on the ladder"]);
     }
 
     #[test]
     fn pure_files_do_not_act() {
-        check(
-            "env/plan.rs",
-            "use std::{collections::BTreeMap, path::Path};\n// std::fs is elsewhere",
-            &[],
-        );
+        check("env/plan.rs", "use std::{collections::BTreeMap, path::Path};\n// std::fs is elsewhere", &[]);
         check("env/exec.rs", "use std::fs;\nuse tokio::time;", &[]);
-        check(
-            "env/plan.rs",
-            "use std::{fs, path::Path};",
-            &["env/plan.rs:1: a pure file names `std::fs`"],
-        );
+        check("env/plan.rs", "use std::{fs, path::Path};", &["env/plan.rs:1: a pure file names `std::fs`"]);
         check(
             "suite/order.rs",
             "fn f() {\n    let t = Instant::now();\n}",
@@ -408,21 +321,11 @@ mod tests {
             name: name.to_owned(),
             dependencies: needs
                 .iter()
-                .map(|(name, kind)| Dependency {
-                    name: (*name).to_owned(),
-                    kind: kind.map(str::to_owned),
-                })
+                .map(|(name, kind)| Dependency { name: (*name).to_owned(), kind: kind.map(str::to_owned) })
                 .collect(),
         };
         let found = wrong_crates(&[
-            package(
-                "polder",
-                &[
-                    ("polder-macros", None),
-                    ("serde", None),
-                    ("polder-fixtures", Some("dev")),
-                ],
-            ),
+            package("polder", &[("polder-macros", None), ("serde", None), ("polder-fixtures", Some("dev"))]),
             package("polder-macros", &[("polder", Some("dev"))]),
             package("polder-ci", &[("polder", None)]),
             package("extra", &[]),

@@ -21,10 +21,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// Adds what a line of a test binary's output says, if it is the closing one.
     pub(crate) fn look(&mut self, line: &str) {
-        let Some(counts) = line
-            .trim_start()
-            .strip_prefix("test result: ")
-            .and_then(|r| r.split_once(". "))
+        let Some(counts) = line.trim_start().strip_prefix("test result: ").and_then(|r| r.split_once(". "))
         else {
             return;
         };
@@ -55,10 +52,7 @@ pub(crate) struct Skip {
 impl Skip {
     /// Says so at once, loudly.
     pub(crate) fn announce(name: &str, reason: impl Into<String>) -> Self {
-        let skip = Self {
-            name: name.to_owned(),
-            reason: reason.into(),
-        };
+        let skip = Self { name: name.to_owned(), reason: reason.into() };
         println!("SKIP {}: {}", skip.name, skip.reason);
         skip
     }
@@ -76,12 +70,7 @@ pub(crate) struct Phases {
 impl Phases {
     /// Begins, with what is known to be skipped already.
     pub(crate) fn new(skips: Vec<Skip>) -> Self {
-        Self {
-            started: Instant::now(),
-            done: vec![],
-            skips,
-            tally: Tally::default(),
-        }
+        Self { started: Instant::now(), done: vec![], skips, tally: Tally::default() }
     }
 
     /// Runs one phase under its heading; a failure is said here and again in the summary. Returns whether it passed.
@@ -91,10 +80,7 @@ impl Phases {
         let result = phase(&mut self.tally);
         match &result {
             Ok(()) => println!("=== {name}: passed in {}", seconds(started.elapsed())),
-            Err(error) => println!(
-                "=== {name}: FAILED after {}: {error:#}",
-                seconds(started.elapsed())
-            ),
+            Err(error) => println!("=== {name}: FAILED after {}: {error:#}", seconds(started.elapsed())),
         }
         let passed = result.is_ok();
         self.done.push((name, started.elapsed(), result));
@@ -120,11 +106,7 @@ impl Phases {
             println!("  SKIP    {}: {}", skip.name, skip.reason);
         }
         let broken = self.done.iter().filter(|(_, _, result)| result.is_err()).count();
-        let Tally {
-            passed,
-            failed,
-            ignored,
-        } = self.tally;
+        let Tally { passed, failed, ignored } = self.tally;
         println!(
             "{} of {} phases passed, {} skipped, in {}",
             self.done.len() - broken,
@@ -167,14 +149,7 @@ mod tests {
         ] {
             tally.look(line);
         }
-        assert_eq!(
-            tally,
-            Tally {
-                passed: 7,
-                failed: 2,
-                ignored: 1
-            }
-        );
+        assert_eq!(tally, Tally { passed: 7, failed: 2, ignored: 1 });
     }
 
     #[test]

@@ -28,11 +28,8 @@ use crate::{
 const USER: &str = "polder-test";
 
 /// Test targets that run cargo or the compiler, which this user does not have: (package, target).
-const NEED_TOOLCHAIN: &[(&str, &str)] = &[
-    ("polder-macros", "polder_macros"),
-    ("polder-ci", "polder-ci"),
-    ("polder", "ui"),
-];
+const NEED_TOOLCHAIN: &[(&str, &str)] =
+    &[("polder-macros", "polder_macros"), ("polder-ci", "polder-ci"), ("polder", "ui")];
 
 /// The image this user builds itself, so that building without privileges is tested as well; it copies the others.
 const BUILT_BY_USER: &str = "minimal-";
@@ -96,20 +93,10 @@ pub(crate) fn run(tally: &mut Tally) -> Result<()> {
         .with_context(|| format!("could not write {}", file.display()))?;
     // Not `current_exe()`: cargo may have replaced that file since we started.
     let ourselves = format!("/proc/{}/exe", std::process::id());
-    let mut inside = command::command(&[
-        "unshare",
-        "--mount",
-        "--propagation",
-        "slave",
-        "--",
-        &ourselves,
-        "rootless",
-    ]);
+    let mut inside =
+        command::command(&["unshare", "--mount", "--propagation", "slave", "--", &ourselves, "rootless"]);
     gate::test(inside.arg(&file), tally).with_context(|| {
-        format!(
-            "as user {USER}; what failures left lies in {}",
-            own.join("polder").display()
-        )
+        format!("as user {USER}; what failures left lies in {}", own.join("polder").display())
     })
 }
 
@@ -167,10 +154,7 @@ fn as_user(plan: &Plan, binary: &Binary) -> Command {
         .gid(plan.gid)
         .current_dir(&binary.folder)
         .env_clear()
-        .env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        )
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("HOME", &plan.home)
         .env("USER", &plan.user)
         .env("LOGNAME", &plan.user)
@@ -187,10 +171,7 @@ fn as_user(plan: &Plan, binary: &Binary) -> Command {
 
 /// Replaces the topmost closed folder above each tree by an open, empty one that holds only the tree.
 fn open_up(trees: &[&Path]) -> Result<()> {
-    let closed: Vec<_> = trees
-        .iter()
-        .filter_map(|tree| Some((*tree, closed_above(tree)?)))
-        .collect();
+    let closed: Vec<_> = trees.iter().filter_map(|tree| Some((*tree, closed_above(tree)?))).collect();
     let stage = std::env::temp_dir().join(format!("polder-user-{}", std::process::id()));
     for (number, (tree, _)) in closed.iter().enumerate() {
         let held = stage.join(number.to_string());
@@ -199,19 +180,12 @@ fn open_up(trees: &[&Path]) -> Result<()> {
     }
     for (number, (tree, top)) in closed.iter().enumerate() {
         if closed_above(tree).is_some() {
-            mount(
-                Command::new("mount")
-                    .args(["-t", "tmpfs", "-o", "mode=0755", "tmpfs"])
-                    .arg(top),
-            )?;
+            mount(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=0755", "tmpfs"]).arg(top))?;
         }
         fs::create_dir_all(tree).with_context(|| format!("could not make {}", tree.display()))?;
         let held = stage.join(number.to_string());
         // Two trees may be one inside the other: then the second is there already.
-        if fs::read_dir(tree)
-            .with_context(|| format!("could not read {}", tree.display()))?
-            .next()
-            .is_none()
+        if fs::read_dir(tree).with_context(|| format!("could not read {}", tree.display()))?.next().is_none()
         {
             mount(Command::new("mount").arg("--move").arg(&held).arg(tree))?;
         } else {
@@ -238,14 +212,7 @@ fn mount(command: &mut Command) -> Result<()> {
 
 /// Asks cargo for the test binaries it built.
 fn built_tests() -> Result<Vec<Binary>> {
-    let arguments = [
-        "test",
-        "--workspace",
-        "--no-run",
-        "--quiet",
-        "--message-format",
-        "json",
-    ];
+    let arguments = ["test", "--workspace", "--no-run", "--quiet", "--message-format", "json"];
     let messages = command::output(command::cargo(&arguments).current_dir(workspace::root()))?;
     let all = parse_messages(&messages);
     if all.is_empty() {
@@ -273,9 +240,7 @@ fn parse_messages(messages: &str) -> Vec<Binary> {
     struct Profile {
         test: bool,
     }
-    let messages = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Message>(line).ok());
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
     let binary = |message: Message| {
         Some(Binary {
             package: package_name(&message.package_id, &message.manifest_path),
@@ -284,30 +249,20 @@ fn parse_messages(messages: &str) -> Vec<Binary> {
             executable: message.executable?,
         })
     };
-    messages
-        .filter(|message| message.profile.test)
-        .filter_map(binary)
-        .collect()
+    messages.filter(|message| message.profile.test).filter_map(binary).collect()
 }
 
 /// `path+file:///somewhere/harness#polder@0.1.0`, or without the name where the folder has it.
 fn package_name(id: &str, manifest: &Path) -> String {
-    let folder = manifest
-        .parent()
-        .and_then(Path::file_name)
-        .map(|name| name.to_string_lossy().into_owned());
-    let named = id
-        .rsplit_once('#')
-        .and_then(|(_, name)| name.split_once('@'))
-        .map(|(name, _)| name.to_owned());
+    let folder = manifest.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let named =
+        id.rsplit_once('#').and_then(|(_, name)| name.split_once('@')).map(|(name, _)| name.to_owned());
     named.or(folder).unwrap_or_default()
 }
 
 /// Copies root's guest images for the user, but for the one it shall build.
 fn share_images(account: &Account) -> Result<()> {
-    let Some(from) = cache_of_root()
-        .map(|cache| cache.join("images"))
-        .filter(|images| images.is_dir())
+    let Some(from) = cache_of_root().map(|cache| cache.join("images")).filter(|images| images.is_dir())
     else {
         return Ok(());
     };
@@ -343,21 +298,12 @@ fn share_images(account: &Account) -> Result<()> {
 /// Whether the folder or something directly in it belongs to somebody else.
 fn owned_by_other(folder: &Path, uid: u32) -> bool {
     let other = |path: &Path| fs::symlink_metadata(path).is_ok_and(|m| m.uid() != uid);
-    other(folder)
-        || fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .any(|entry| other(&entry.path()))
+    other(folder) || fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| other(&entry.path()))
 }
 
 /// Where the harness keeps images when root runs it.
 fn cache_of_root() -> Option<PathBuf> {
-    let folder = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let shared = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
     folder("POLDER_CACHE_DIR").or_else(|| Some(shared?.join("polder")))
 }
@@ -380,10 +326,8 @@ not JSON
             folder: folder.into(),
             executable: executable.into(),
         };
-        let expected = [
-            binary("polder", "it", "/w/harness", "/t/it-1"),
-            binary("ci", "x", "/w/ci", "/t/x-1"),
-        ];
+        let expected =
+            [binary("polder", "it", "/w/harness", "/t/it-1"), binary("ci", "x", "/w/ci", "/t/x-1")];
         assert_eq!(parse_messages(messages), expected);
     }
 
@@ -393,11 +337,7 @@ not JSON
         let tree = base.join("open/closed/open/closed/tree");
         fs::create_dir_all(&tree).unwrap();
         fs::set_permissions(base.join("open/closed"), fs::Permissions::from_mode(0o700)).unwrap();
-        fs::set_permissions(
-            base.join("open/closed/open/closed"),
-            fs::Permissions::from_mode(0o750),
-        )
-        .unwrap();
+        fs::set_permissions(base.join("open/closed/open/closed"), fs::Permissions::from_mode(0o750)).unwrap();
         assert_eq!(closed_above(&tree), Some(base.join("open/closed")));
         assert_eq!(closed_above(&base.join("open")), None);
         fs::remove_dir_all(&base).unwrap();

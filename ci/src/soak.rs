@@ -51,18 +51,14 @@ pub(crate) struct Args {
 
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let chosen: Vec<_> = CAMPAIGNS
-        .iter()
-        .filter(|c| args.name.as_deref().is_none_or(|name| name == c.name))
-        .collect();
+    let chosen: Vec<_> =
+        CAMPAIGNS.iter().filter(|c| args.name.as_deref().is_none_or(|name| name == c.name)).collect();
     if chosen.is_empty() {
         let names: Vec<_> = CAMPAIGNS.iter().map(|campaign| campaign.name).collect();
         let asked = args.name.as_deref().unwrap_or_default();
         return Err(Refused(format!("no campaign `{asked}`; there are: {}", names.join(", "))).into());
     }
-    let clock = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(1, |t| t.as_secs());
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |t| t.as_secs());
     let seed = args.seed.unwrap_or(clock);
     let mut phases = Phases::new(vec![]);
     for campaign in chosen {
@@ -73,28 +69,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 fn once(campaign: &Campaign, seed: u64, tally: &mut Tally) -> Result<()> {
     println!("{}: {} rounds, seed {seed}", campaign.what, campaign.rounds);
-    let mut test = cargo(&[
-        "test",
-        "--package",
-        campaign.package,
-        "--test",
-        campaign.target,
-        "--",
-    ]);
-    test.args([campaign.test, "--exact", "--include-ignored", "--nocapture"])
-        .current_dir(workspace::root());
-    test.env(SEED, seed.to_string())
-        .env(ROUNDS, campaign.rounds.to_string());
+    let mut test = cargo(&["test", "--package", campaign.package, "--test", campaign.target, "--"]);
+    test.args([campaign.test, "--exact", "--include-ignored", "--nocapture"]).current_dir(workspace::root());
+    test.env(SEED, seed.to_string()).env(ROUNDS, campaign.rounds.to_string());
     let mut own = Tally::default();
     let result = gate::test(&mut test, &mut own);
     tally.passed += own.passed;
     tally.failed += own.failed;
     result?;
     if own == Tally::default() {
-        bail!(
-            "`{}` ran no test: it was renamed or removed",
-            command::shown(&test)
-        );
+        bail!("`{}` ran no test: it was renamed or removed", command::shown(&test));
     }
     Ok(())
 }
@@ -105,14 +89,7 @@ mod tests {
 
     #[test]
     fn an_unknown_campaign_is_refused_with_the_list() {
-        let error = run(&Args {
-            name: Some("lab-kisses".to_owned()),
-            seed: None,
-        })
-        .unwrap_err();
-        assert!(
-            error.is::<Refused>() && error.to_string().contains("lab-kills"),
-            "{error}"
-        );
+        let error = run(&Args { name: Some("lab-kisses".to_owned()), seed: None }).unwrap_err();
+        assert!(error.is::<Refused>() && error.to_string().contains("lab-kills"), "{error}");
     }
 }

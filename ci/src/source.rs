@@ -20,10 +20,7 @@ pub(crate) fn paths(code: &str, roots: &[&str]) -> Vec<Named> {
     let mut found = vec![];
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
-        let inside = at > 0
-            && tokens
-                .get(at - 1)
-                .is_some_and(|t| t.text == "::" || t.text == ".");
+        let inside = at > 0 && tokens.get(at - 1).is_some_and(|t| t.text == "::" || t.text == ".");
         let heads = tokens.get(at + 1).is_some_and(|t| t.text == "::");
         if !inside && heads && roots.contains(&token.text) {
             at = tree(&tokens, at, &mut vec![], &mut found);
@@ -66,10 +63,7 @@ fn tree(tokens: &[Token<'_>], mut at: usize, prefix: &mut Vec<String>, found: &m
         at += 2;
     }
     if prefix.len() > depth {
-        found.push(Named {
-            line,
-            path: prefix.clone(),
-        });
+        found.push(Named { line, path: prefix.clone() });
     }
     prefix.truncate(depth);
     at
@@ -92,18 +86,14 @@ fn tokens(code: &str) -> Vec<Token<'_>> {
         let mut rest = line.trim_start();
         while let Some(first) = rest.chars().next() {
             let length = if first.is_alphanumeric() || first == '_' {
-                rest.find(|c: char| !c.is_alphanumeric() && c != '_')
-                    .unwrap_or(rest.len())
+                rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())
             } else if rest.starts_with("::") {
                 2
             } else {
                 first.len_utf8()
             };
             let (text, after) = rest.split_at(length);
-            tokens.push(Token {
-                line: number + 1,
-                text,
-            });
+            tokens.push(Token { line: number + 1, text });
             rest = after.trim_start();
         }
     }
@@ -165,9 +155,7 @@ fn block_comment(rest: &str) -> usize {
 }
 
 fn raw_string(rest: &str) -> Option<usize> {
-    let body = ["br", "cr", "r"]
-        .iter()
-        .find_map(|prefix| rest.strip_prefix(prefix))?;
+    let body = ["br", "cr", "r"].iter().find_map(|prefix| rest.strip_prefix(prefix))?;
     let hashes = body.len() - body.trim_start_matches('#').len();
     let inner = body.get(hashes..)?.strip_prefix('"')?;
     let close = format!("\"{}", "#".repeat(hashes));
@@ -241,10 +229,7 @@ mod tests {
 
     fn check(source: &str, expected: &[&str]) {
         let found = paths(&code(source), &["crate", "super", "std", "tokio"]);
-        let found: Vec<_> = found
-            .iter()
-            .map(|n| format!("{}:{}", n.line, n.path.join("::")))
-            .collect();
+        let found: Vec<_> = found.iter().map(|n| format!("{}:{}", n.line, n.path.join("::"))).collect();
         assert_eq!(found, expected, "{source}");
     }
 
@@ -253,24 +238,14 @@ mod tests {
         check("use crate::base::sys;", &["1:crate::base::sys"]);
         check(
             "use crate::{\n    base::{id::Mac, wait},\n    event::Usage as U,\n};",
-            &[
-                "2:crate::base::id::Mac",
-                "2:crate::base::wait",
-                "3:crate::event::Usage",
-            ],
+            &["2:crate::base::id::Mac", "2:crate::base::wait", "3:crate::event::Usage"],
         );
         check(
             "fn f(x: crate::env::Env) -> std::io::Result<()> {}",
             &["1:crate::env::Env", "1:std::io::Result"],
         );
-        check(
-            "use std::{self, fs::*, io};",
-            &["1:std::self", "1:std::fs::*", "1:std::io"],
-        );
-        check(
-            "tokio::spawn(super::super::run())",
-            &["1:tokio::spawn", "1:super::super::run"],
-        );
+        check("use std::{self, fs::*, io};", &["1:std::self", "1:std::fs::*", "1:std::io"]);
+        check("tokio::spawn(super::super::run())", &["1:tokio::spawn", "1:super::super::run"]);
         check("let x = Some::<crate::a::B>(c);", &["1:crate::a::B"]);
         check("use ::std::fs;", &[]);
         check("mycrate::base::x; a.crate::b", &[]);
@@ -278,18 +253,12 @@ mod tests {
 
     #[test]
     fn prose_names_nothing() {
-        check(
-            "// crate::a::b\n/* crate::c /* crate::d */ crate::e */ crate::f::g",
-            &["2:crate::f::g"],
-        );
+        check("// crate::a::b\n/* crate::c /* crate::d */ crate::e */ crate::f::g", &["2:crate::f::g"]);
         check(
             r##"let s = "crate::a \" crate::b"; let r = r#"crate::c " crate::d"#; crate::e::f"##,
             &["1:crate::e::f"],
         );
-        check(
-            "let c = '\"'; let d = '\\''; fn f<'a>(x: &'a str) { crate::g::h(\"x\") }",
-            &["1:crate::g::h"],
-        );
+        check("let c = '\"'; let d = '\\''; fn f<'a>(x: &'a str) { crate::g::h(\"x\") }", &["1:crate::g::h"]);
         check("let bar\"\" = b\"crate::a\"; crate::k::l", &["1:crate::k::l"]);
     }
 
@@ -299,14 +268,8 @@ mod tests {
             "use crate::a::b;\n#[cfg(test)]\nmod tests {\n use crate::c::d;\n fn f() { {} }\n}\nuse crate::e::f;",
             &["1:crate::a::b", "7:crate::e::f"],
         );
-        check(
-            "#[cfg(test)]\n#[path = \"x\"]\nuse crate::c::d;\nuse crate::e::f;",
-            &["4:crate::e::f"],
-        );
-        check(
-            "#[cfg(test)]\nfn f(a: [u8; 4]) { crate::c::d }\ncrate::e::f",
-            &["3:crate::e::f"],
-        );
+        check("#[cfg(test)]\n#[path = \"x\"]\nuse crate::c::d;\nuse crate::e::f;", &["4:crate::e::f"]);
+        check("#[cfg(test)]\nfn f(a: [u8; 4]) { crate::c::d }\ncrate::e::f", &["3:crate::e::f"]);
         check("#[cfg(not(test))]\nuse crate::c::d;", &["2:crate::c::d"]);
     }
 

@@ -44,18 +44,8 @@ impl Machine {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            cpu,
-            cores,
-            memory_mib,
-            kernel,
-            qemu,
-            libvirt,
-        } = self;
-        write!(
-            f,
-            "{cpu}, {cores} cores, {memory_mib} MiB, Linux {kernel}, QEMU {qemu}, libvirt {libvirt}"
-        )
+        let Self { cpu, cores, memory_mib, kernel, qemu, libvirt } = self;
+        write!(f, "{cpu}, {cores} cores, {memory_mib} MiB, Linux {kernel}, QEMU {qemu}, libvirt {libvirt}")
     }
 }
 
@@ -75,10 +65,7 @@ fn memory_mib(meminfo: &str) -> u64 {
 /// The first word that looks like a version.
 fn version(said: &str) -> String {
     let looks = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
-    said.split_whitespace()
-        .find(looks)
-        .unwrap_or("unknown")
-        .to_owned()
+    said.split_whitespace().find(looks).unwrap_or("unknown").to_owned()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use self::{
     machine::Machine,
     stats::{Summary, ratios, summary},
-    table::{BENCHMARKS, Benchmark, Programs},
+    table::{BENCHMARKS, Benchmark},
 };
 use crate::{
     command::{self, Refused, cargo},
@@ -39,8 +39,8 @@ pub(crate) struct Args {
 struct Figure {
     /// What was measured.
     name: String,
-    /// Whose it is, when one program measures both.
-    side: Option<Side>,
+    /// Whose it is.
+    side: Side,
     /// How long it took.
     seconds: f64,
 }
@@ -88,15 +88,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let names: Vec<_> = BENCHMARKS.iter().map(|benchmark| benchmark.name).collect();
         return Err(Refused(format!("no benchmark `{name}`; there are: {}", names.join(", "))).into());
     };
-    let mut build = cargo(&[
-        "build",
-        "--quiet",
-        "--package",
-        table::PACKAGE,
-        "--example",
-        table::PROGRAM,
-    ]);
-    succeed(build.current_dir(workspace::root()).stdout(Stdio::null()))?;
+    let mut build = cargo(&["build", "--quiet", "--package", table::PACKAGE, "--example", table::PROGRAM]);
+    command::output(build.current_dir(workspace::root()))?;
     let rows = rows(&measure(benchmark)?)?;
     let report = Report {
         benchmark: benchmark.name,
@@ -113,64 +106,23 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// All figures in the order they were taken, each with its side.
-fn measure(benchmark: &Benchmark) -> Result<Vec<(Side, Figure)>> {
+/// All figures in the order they were taken.
+fn measure(benchmark: &Benchmark) -> Result<Vec<Figure>> {
+    let program = workspace::metadata()?.target_directory.join("debug/examples").join(table::PROGRAM);
     let mut all = vec![];
-    for pair in 1..=benchmark.pairs {
-        let programs: &[(Side, &[&str])] = match &benchmark.programs {
-            Programs::Pair { ours, plain } => &[(Side::Ours, ours), (Side::Plain, plain)],
-            Programs::Both(both) => &[(Side::Ours, both)],
-        };
-        for (side, words) in programs {
-            eprintln!("pair {pair} of {}: {}", benchmark.pairs, words.join(" "));
-            let printed = program(words)?;
-            let figures = figures(&printed).with_context(|| format!("what `{}` printed", words.join(" ")))?;
-            all.extend(
-                figures
-                    .into_iter()
-                    .map(|figure| (figure.side.unwrap_or(*side), figure)),
-            );
+    for run in 1..=benchmark.runs {
+        eprintln!("{}: run {run} of {}", benchmark.name, benchmark.runs);
+        let mut command = Command::new(&program);
+        command.arg(benchmark.name).current_dir(workspace::root()).stderr(Stdio::inherit());
+        let shown = command::shown(&command);
+        let output = command.output().with_context(|| format!("could not start `{shown}`"))?;
+        if !output.status.success() {
+            bail!("`{shown}` ended with {}", output.status);
         }
+        let printed = String::from_utf8_lossy(&output.stdout);
+        all.extend(figures(&printed).with_context(|| format!("what `{shown}` printed"))?);
     }
     Ok(all)
-}
-
-/// Runs a measured program: our example (`ours ...`) or a file of this workspace.
-fn program(words: &[&str]) -> Result<String> {
-    let (first, rest) = words
-        .split_first()
-        .context("an empty command in the table of benchmarks")?;
-    let built = workspace::metadata()?
-        .target_directory
-        .join("debug/examples")
-        .join(table::PROGRAM);
-    let executable = if *first == table::OURS {
-        built
-    } else {
-        workspace::root().join(first)
-    };
-    let mut command = Command::new(executable);
-    command
-        .args(rest)
-        .current_dir(workspace::root())
-        .stderr(Stdio::inherit());
-    let output = command
-        .output()
-        .with_context(|| format!("could not start `{}`", command::shown(&command)))?;
-    if !output.status.success() {
-        bail!("`{}` ended with {}", command::shown(&command), output.status);
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn succeed(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("could not start `{}`", command::shown(command)))?;
-    if !status.success() {
-        bail!("`{}` ended with {status}", command::shown(command));
-    }
-    Ok(())
 }
 
 /// The figures among what a program printed; other lines are its own business.
@@ -190,20 +142,16 @@ fn figures(printed: &str) -> Result<Vec<Figure>> {
 }
 
 /// Pairs the figures of one name in the order they came.
-fn rows(figures: &[(Side, Figure)]) -> Result<Vec<Row>> {
+fn rows(figures: &[Figure]) -> Result<Vec<Row>> {
     let mut names: Vec<&str> = vec![];
-    for (_, figure) in figures {
+    for figure in figures {
         if !names.contains(&figure.name.as_str()) {
             names.push(&figure.name);
         }
     }
     let row = |name: &str| {
         let of = |wanted: Side| -> Vec<f64> {
-            figures
-                .iter()
-                .filter(|(side, f)| *side == wanted && f.name == name)
-                .map(|(_, f)| f.seconds)
-                .collect()
+            figures.iter().filter(|f| f.side == wanted && f.name == name).map(|f| f.seconds).collect()
         };
         let (ours, plain) = (of(Side::Ours), of(Side::Plain));
         if ours.len() != plain.len() {
@@ -234,21 +182,13 @@ fn text(report: &Report) -> Result<String> {
     writeln!(out, "{}: {}", report.benchmark, report.what)?;
     writeln!(out, "{}", report.machine)?;
     for row in &report.rows {
-        let reached = if row.ratio.median <= report.goal {
-            "reached"
-        } else {
-            "not reached"
-        };
+        let reached = if row.ratio.median <= report.goal { "reached" } else { "not reached" };
         let pairs: Vec<_> = row.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
         writeln!(out, "\n{}", row.name)?;
         writeln!(out, "  ours   {}", spread(&row.ours))?;
         writeln!(out, "  plain  {}", spread(&row.plain))?;
         let Summary { median, min, max } = row.ratio;
-        writeln!(
-            out,
-            "  ratio  {median:.2} ({min:.2} to {max:.2}), pair by pair: {}",
-            pairs.join(" ")
-        )?;
+        writeln!(out, "  ratio  {median:.2} ({min:.2} to {max:.2}), pair by pair: {}", pairs.join(" "))?;
         writeln!(out, "  goal   at most {:.2}: {reached}", report.goal)?;
     }
     Ok(out)
@@ -262,49 +202,34 @@ fn spread(summary: &Summary) -> String {
             seconds(std::time::Duration::from_secs_f64(value))
         }
     };
-    format!(
-        "{} ({} to {})",
-        short(summary.median),
-        short(summary.min),
-        short(summary.max)
-    )
+    format!("{} ({} to {})", short(summary.median), short(summary.min), short(summary.max))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn figure(name: &str, seconds: f64) -> Figure {
-        Figure {
-            name: name.to_owned(),
-            side: None,
-            seconds,
-        }
+    fn ours(name: &str, seconds: f64) -> Figure {
+        Figure { name: name.to_owned(), side: Side::Ours, seconds }
+    }
+
+    fn plain(name: &str, seconds: f64) -> Figure {
+        Figure { name: name.to_owned(), side: Side::Plain, seconds }
     }
 
     #[test]
     fn figures_are_read_and_bad_ones_named() {
-        let printed = "booting\n{\"name\":\"1 guest\",\"seconds\":7.5}\n{\"name\":\"x\",\"side\":\"plain\",\"seconds\":1}\n";
-        let read = figures(printed).unwrap();
-        assert_eq!(
-            read,
-            [
-                figure("1 guest", 7.5),
-                Figure {
-                    side: Some(Side::Plain),
-                    ..figure("x", 1.0)
-                }
-            ]
-        );
+        let printed = r#"booting
+{"name":"1 guest","side":"ours","seconds":7.5}
+{"name":"1 guest","side":"plain","seconds":1}
+"#;
+        assert_eq!(figures(printed).unwrap(), [ours("1 guest", 7.5), plain("1 guest", 1.0)]);
         for (bad, fragment) in [
             ("nothing", "no figure"),
-            ("{\"name\":\"x\"}", "not a figure"),
-            ("{\"name\":\"x\",\"seconds\":0}", "not a duration"),
-            ("{\"name\":\"x\",\"seconds\":-1}", "not a duration"),
-            (
-                "{\"name\":\"x\",\"side\":\"theirs\",\"seconds\":1}",
-                "not a figure",
-            ),
+            (r#"{"name":"x","seconds":1}"#, "not a figure"),
+            (r#"{"name":"x","side":"ours","seconds":0}"#, "not a duration"),
+            (r#"{"name":"x","side":"ours","seconds":-1}"#, "not a duration"),
+            (r#"{"name":"x","side":"theirs","seconds":1}"#, "not a figure"),
         ] {
             let error = format!("{:#}", figures(bad).unwrap_err());
             assert!(error.contains(fragment), "{bad}: {error}");
@@ -313,8 +238,6 @@ mod tests {
 
     #[test]
     fn figures_are_paired_by_name_and_turn() {
-        let ours = |name, s| (Side::Ours, figure(name, s));
-        let plain = |name, s| (Side::Plain, figure(name, s));
         let taken = [
             ours("a", 2.0),
             ours("b", 1.0),
@@ -324,41 +247,20 @@ mod tests {
             plain("a", 2.0),
         ];
         let rows = rows(&taken).unwrap();
-        assert_eq!(
-            rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(),
-            ["a", "b"]
-        );
-        assert_eq!(
-            (rows[0].ratios.as_slice(), rows[1].ratios.as_slice()),
-            (&[2.0, 1.5][..], &[0.25][..])
-        );
-        assert_eq!(
-            rows[0].ratio,
-            Summary {
-                median: 1.75,
-                min: 1.5,
-                max: 2.0
-            }
-        );
+        assert_eq!(rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((rows[0].ratios.as_slice(), rows[1].ratios.as_slice()), (&[2.0, 1.5][..], &[0.25][..]));
+        assert_eq!(rows[0].ratio, Summary { median: 1.75, min: 1.5, max: 2.0 });
     }
 
     #[test]
     fn a_figure_without_its_counterpart_is_an_error() {
-        let error = rows(&[(Side::Ours, figure("a", 1.0))]).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "`a` was measured 1 times with ours and 0 times with the plain tool"
-        );
+        let error = rows(&[ours("a", 1.0)]).unwrap_err().to_string();
+        assert_eq!(error, "`a` was measured 1 times with ours and 0 times with the plain tool");
     }
 
     #[test]
     fn people_read_this() {
-        let pair = |ours, plain| {
-            [
-                (Side::Ours, figure("1 guest", ours)),
-                (Side::Plain, figure("1 guest", plain)),
-            ]
-        };
+        let pair = |a, b| [ours("1 guest", a), plain("1 guest", b)];
         let figures: Vec<_> = [pair(8.0, 8.0), pair(9.0, 7.5), pair(0.5, 1.0)].concat();
         let machine = Machine {
             cpu: "Some CPU".to_owned(),
@@ -368,13 +270,8 @@ mod tests {
             qemu: "7.2.22".to_owned(),
             libvirt: "9.0.0".to_owned(),
         };
-        let report = Report {
-            benchmark: "up",
-            what: "what",
-            goal: 1.15,
-            machine,
-            rows: rows(&figures).unwrap(),
-        };
+        let report =
+            Report { benchmark: "up", what: "what", goal: 1.15, machine, rows: rows(&figures).unwrap() };
         let expected = "up: what
 Some CPU, 2 cores, 24000 MiB, Linux 6.1, QEMU 7.2.22, libvirt 9.0.0
 
@@ -392,14 +289,7 @@ Some CPU, 2 cores, 24000 MiB, Linux 6.1, QEMU 7.2.22, libvirt 9.0.0
 
     #[test]
     fn an_unknown_benchmark_is_refused_with_the_list() {
-        let error = run(&Args {
-            name: Some("upp".to_owned()),
-            json: false,
-        })
-        .unwrap_err();
-        assert!(
-            error.is::<Refused>() && error.to_string().contains("there are: up"),
-            "{error}"
-        );
+        let error = run(&Args { name: Some("upp".to_owned()), json: false }).unwrap_err();
+        assert!(error.is::<Refused>() && error.to_string().contains("there are: up"), "{error}");
     }
 }

@@ -19,11 +19,7 @@ pub(super) fn summary(values: &[f64]) -> Option<Summary> {
     sorted.sort_by(f64::total_cmp);
     let upper = sorted.get(sorted.len() / 2)?;
     let lower = sorted.get((sorted.len() - 1) / 2)?;
-    Some(Summary {
-        median: lower.midpoint(*upper),
-        min: *sorted.first()?,
-        max: *sorted.last()?,
-    })
+    Some(Summary { median: lower.midpoint(*upper), min: *sorted.first()?, max: *sorted.last()? })
 }
 
 /// Ours divided by the plain tool's, pair by pair.

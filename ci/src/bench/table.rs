@@ -1,11 +1,10 @@
-//! The benchmarks: data. What they measure is in `suites/examples/bench.rs` and, for plain tools, in `ci/plain/`.
+//! The benchmarks: data. What they do is in `suites/bench/`: a program that takes a benchmark's name, does it once our
+//! way and once with the plain tool, and prints `{"name": "...", "side": "ours" | "plain", "seconds": ...}` lines.
 
-/// The package and the example that hold our side.
+/// The package that holds the program.
 pub(super) const PACKAGE: &str = "polder-suites";
-/// The example.
+/// The program, an example target of it.
 pub(super) const PROGRAM: &str = "bench";
-/// How commands below name it.
-pub(super) const OURS: &str = "ours";
 
 /// One benchmark.
 pub(super) struct Benchmark {
@@ -13,20 +12,8 @@ pub(super) struct Benchmark {
     pub(super) what: &'static str,
     /// Ours is to take at most this many times the plain tool's time.
     pub(super) goal: f64,
-    /// How often each side runs.
-    pub(super) pairs: u32,
-    pub(super) programs: Programs,
-}
-
-/// What is run for one pair. A program prints `{"name": "...", "seconds": ...}` on lines of their own.
-pub(super) enum Programs {
-    /// Two programs, one after the other.
-    Pair {
-        ours: &'static [&'static str],
-        plain: &'static [&'static str],
-    },
-    /// One program that measures both in turn on the same machines and adds `"side": "ours"` or `"plain"`.
-    Both(&'static [&'static str]),
+    /// How often the program runs; each run gives one pair of a name, or several in turn.
+    pub(super) runs: u32,
 }
 
 /// The table.
@@ -35,34 +22,19 @@ pub(super) const BENCHMARKS: &[Benchmark] = &[
         name: "up",
         what: "from nothing until 1, 2 and 4 debian12 machines answer, next to virsh and ssh by hand",
         goal: 1.15,
-        pairs: 3,
-        programs: Programs::Pair {
-            ours: &[OURS, "up", "1", "2", "4"],
-            plain: &["ci/plain/up.sh", "1", "2", "4"],
-        },
+        runs: 3,
     },
     Benchmark {
         name: "exec",
         what: "one command in a guest over the connection we keep, next to a new ssh process",
         goal: 1.0,
-        pairs: 1,
-        programs: Programs::Both(&[OURS, "exec"]),
+        runs: 1,
     },
-    Benchmark {
-        name: "copy",
-        what: "a file into a guest and back, next to scp",
-        goal: 1.0,
-        pairs: 1,
-        programs: Programs::Both(&[OURS, "copy"]),
-    },
+    Benchmark { name: "copy", what: "a file into a guest and back, next to scp", goal: 1.0, runs: 5 },
     Benchmark {
         name: "lab",
-        what: "a lab with its daemon from nothing to the first answer and away again, next to unshare and virsh",
+        what: "a lab from nothing until its daemon answers, and away again, next to unshare and virsh",
         goal: 1.15,
-        pairs: 5,
-        programs: Programs::Pair {
-            ours: &[OURS, "lab"],
-            plain: &["ci/plain/lab.sh"],
-        },
+        runs: 5,
     },
 ];

@@ -44,10 +44,7 @@ pub(crate) fn ensure(name: &str) -> Result<Account> {
     if find(by_name)?.is_none() {
         println!("making user {name}, as which tests run again without privileges");
         let root = Root::get(&[format!("sudo useradd --create-home {name}")])?;
-        command::run(
-            root.command("useradd")
-                .args(["--create-home", "--shell", "/bin/sh", name]),
-        )?;
+        command::run(root.command("useradd").args(["--create-home", "--shell", "/bin/sh", name]))?;
     }
     let account = find(by_name)?.with_context(|| format!("useradd left no user {name} in /etc/passwd"))?;
     give_ids(&account)?;
@@ -74,10 +71,7 @@ fn give_ids(account: &Account) -> Result<()> {
         let Some(range) = missing_range(&text, account) else {
             continue;
         };
-        println!(
-            "{} has no subordinate ids in {file}: adding {range}",
-            account.name
-        );
+        println!("{} has no subordinate ids in {file}: adding {range}", account.name);
         let root = Root::get(&[format!("sudo usermod {option} {range} {}", account.name)])?;
         command::run(root.command("usermod").args([option, &range, &account.name]))?;
     }
@@ -90,11 +84,7 @@ fn missing_range(text: &str, account: &Account) -> Option<String> {
     let entries = text.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let owner = fields.next()?;
-        Some((
-            owner,
-            fields.next()?.trim().parse::<u32>().ok()?,
-            fields.next()?.trim().parse::<u32>().ok()?,
-        ))
+        Some((owner, fields.next()?.trim().parse::<u32>().ok()?, fields.next()?.trim().parse::<u32>().ok()?))
     });
     let mut free = 100_000;
     for (owner, start, count) in entries {
@@ -117,12 +107,8 @@ mod tests {
 
     #[test]
     fn accounts_are_read() {
-        let expected = Account {
-            name: "tester".to_owned(),
-            uid: 1001,
-            gid: 1002,
-            home: PathBuf::from("/home/tester"),
-        };
+        let expected =
+            Account { name: "tester".to_owned(), uid: 1001, gid: 1002, home: PathBuf::from("/home/tester") };
         assert_eq!(tester(), expected);
         for odd in ["", "x", "x:y:z", "x:x:1:b::/h:", "+::::::"] {
             assert_eq!(parse_account(odd), None, "{odd}");

@@ -55,20 +55,10 @@ pub(crate) fn install() -> Result<Vec<Skip>> {
     for package in &missing {
         println!("  {} ({})", package.name, package.why);
     }
-    let needed: Vec<_> = missing
-        .iter()
-        .copied()
-        .filter(|package| !package.optional)
-        .collect();
-    let wished: Vec<_> = missing
-        .iter()
-        .copied()
-        .filter(|package| package.optional)
-        .collect();
+    let needed: Vec<_> = missing.iter().copied().filter(|package| !package.optional).collect();
+    let wished: Vec<_> = missing.iter().copied().filter(|package| package.optional).collect();
     let known = policies()?;
-    let had = wished
-        .iter()
-        .any(|package| candidate(&known, package.name).is_some());
+    let had = wished.iter().any(|package| candidate(&known, package.name).is_some());
     if needed.is_empty() && !had {
         // Asking the network each time for what this distribution does not have would help nobody.
         return Ok(wished.iter().map(|package| no_package(package)).collect());
@@ -79,61 +69,44 @@ pub(crate) fn install() -> Result<Vec<Skip>> {
         format!("sudo apt-get install --no-install-recommends {}", names.join(" ")),
     ];
     let root = Root::get(&by_hand)?;
-    command::run(&mut apt_get(root, &["update", "-q"]))?;
+    command::run_quietly(&mut apt_get(root, &["update"]))?;
     let known = policies()?;
     {
         let _quiet = NoServices::new(root, &missing)?;
         for call in calls(&needed, &known) {
             ask(root, &call)?;
         }
+        let still: Vec<_> = packages::missing().into_iter().filter(|package| package.split_off).collect();
+        if !still.is_empty() {
+            let packages = still.iter().map(|package| package.name.to_owned()).collect();
+            ask(root, &Call { packages, ..Call::default() })?;
+        }
     }
     let mut skips = vec![];
     for package in wished {
         if candidate(&known, package.name).is_none() {
             skips.push(no_package(package));
-        } else if let Err(error) = ask(
-            root,
-            &Call {
-                packages: vec![package.name.to_owned()],
-                ..Call::default()
-            },
-        ) {
-            skips.push(Skip::announce(
-                package.name,
-                format!("needed for {}: {error:#}", package.why),
-            ));
+        } else if let Err(error) =
+            ask(root, &Call { packages: vec![package.name.to_owned()], ..Call::default() })
+        {
+            skips.push(Skip::announce(package.name, format!("needed for {}: {error:#}", package.why)));
         }
     }
-    let left: Vec<_> = packages::missing()
-        .into_iter()
-        .filter(|package| !package.optional)
-        .map(|p| p.name)
-        .collect();
+    let left: Vec<_> =
+        packages::missing().into_iter().filter(|package| !package.optional).map(|p| p.name).collect();
     if !left.is_empty() {
-        bail!(
-            "apt had nothing to offer for, or could not install: {}",
-            left.join(", ")
-        );
+        bail!("apt installed its packages and these are still not there: {}", left.join(", "));
     }
     Ok(skips)
 }
 
 fn no_package(package: &Package) -> Skip {
-    Skip::announce(
-        package.name,
-        format!(
-            "needed for {}: this distribution has no such package",
-            package.why
-        ),
-    )
+    Skip::announce(package.name, format!("needed for {}: this distribution has no such package", package.why))
 }
 
 /// Another distribution: say what to install. Only what is needed stops us.
 fn elsewhere(missing: &[&Package]) -> Result<Vec<Skip>> {
-    let list: Vec<_> = missing
-        .iter()
-        .map(|p| format!("{} ({})", p.name, p.why))
-        .collect();
+    let list: Vec<_> = missing.iter().map(|p| format!("{} ({})", p.name, p.why)).collect();
     if missing.iter().any(|package| !package.optional) {
         let list = list.join("\n  ");
         return Err(Refused(format!(
@@ -148,29 +121,24 @@ fn elsewhere(missing: &[&Package]) -> Result<Vec<Skip>> {
 }
 
 fn debian_like(os_release: &str) -> bool {
-    let value = |line: &str| {
-        line.strip_prefix("ID=")
-            .or_else(|| line.strip_prefix("ID_LIKE="))
-            .map(str::to_owned)
-    };
+    let value =
+        |line: &str| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")).map(str::to_owned);
     let ids: Vec<_> = os_release.lines().filter_map(value).collect();
-    ids.iter()
-        .flat_map(|ids| ids.trim_matches('"').split(' '))
-        .any(|id| id == "debian" || id == "ubuntu")
+    ids.iter().flat_map(|ids| ids.trim_matches('"').split(' ')).any(|id| id == "debian" || id == "ubuntu")
 }
 
 fn ask(root: Root, call: &Call) -> Result<()> {
     if let Some(note) = &call.note {
         println!("{note}");
     }
-    let mut command = apt_get(root, &["install", "-q", "-y", "--no-install-recommends"]);
+    let mut command = apt_get(root, &["install", "-y", "--no-install-recommends"]);
     if call.downgrades {
         command.arg("--allow-downgrades");
     }
     if let Some(release) = &call.release {
         command.args(["-t", release]);
     }
-    command::run(command.args(&call.packages))
+    command::run_quietly(command.args(&call.packages))
 }
 
 fn apt_get(root: Root, arguments: &[&str]) -> Command {
@@ -218,11 +186,7 @@ impl Drop for NoServices {
             remove.args(["-f", POLICY]);
             undo.push(remove);
         }
-        for service in self
-            .services
-            .iter()
-            .filter(|_| packages::has_program("systemctl"))
-        {
+        for service in self.services.iter().filter(|_| packages::has_program("systemctl")) {
             let mut disable = self.root.command("systemctl");
             disable.args(["disable", "--quiet", service]);
             undo.push(disable);
@@ -243,16 +207,8 @@ fn scratch_file(text: &str) -> Result<PathBuf> {
 
 /// Asks apt's local lists; no network.
 fn policies() -> Result<BTreeMap<String, Known>> {
-    let names = PACKAGES
-        .iter()
-        .map(|package| package.name)
-        .chain(FAMILY.iter().copied());
-    let text = command::output(
-        Command::new("apt-cache")
-            .env("LC_ALL", "C")
-            .arg("policy")
-            .args(names),
-    )?;
+    let names = PACKAGES.iter().map(|package| package.name).chain(FAMILY.iter().copied());
+    let text = command::output(Command::new("apt-cache").env("LC_ALL", "C").arg("policy").args(names))?;
     Ok(parse_policies(&text))
 }
 
@@ -262,29 +218,19 @@ fn parse_policies(text: &str) -> BTreeMap<String, Known> {
     for line in text.lines() {
         if !line.starts_with(' ') {
             all.extend(current.take());
-            current = line
-                .strip_suffix(':')
-                .map(|name| (name.to_owned(), Known::default()));
+            current = line.strip_suffix(':').map(|name| (name.to_owned(), Known::default()));
             continue;
         }
         let Some((_, known)) = &mut current else { continue };
         let version = |text: &str| (text != "(none)").then(|| text.to_owned());
         if let Some(archive) = line.strip_prefix("        ") {
             // `500 URI RELEASE/COMPONENT ARCHITECTURE Packages`, or `100 /var/lib/dpkg/status`
-            let release = archive
-                .split(' ')
-                .nth(2)
-                .and_then(|place| place.split('/').next());
+            let release = archive.split(' ').nth(2).and_then(|place| place.split('/').next());
             if let (Some(release), Some((_, releases))) = (release, known.versions.last_mut()) {
                 releases.push(release.to_owned());
             }
         } else if let Some(entry) = line.strip_prefix(" *** ").or_else(|| line.strip_prefix("     ")) {
-            known.versions.extend(
-                entry
-                    .split(' ')
-                    .next()
-                    .map(|version| (version.to_owned(), vec![])),
-            );
+            known.versions.extend(entry.split(' ').next().map(|version| (version.to_owned(), vec![])));
         } else if let Some(installed) = line.strip_prefix("  Installed: ") {
             known.installed = version(installed);
         } else if let Some(candidate) = line.strip_prefix("  Candidate: ") {
@@ -313,8 +259,8 @@ const FAMILY: &[&str] = &[
 fn calls(missing: &[&Package], known: &BTreeMap<String, Known>) -> Vec<Call> {
     let mut plain: Vec<String> = missing
         .iter()
-        // A name this release does not have belongs to another package here; the probe says afterwards.
-        .filter(|package| candidate(known, package.name).is_some())
+        // Where this release does not split it off, a newer one in the sources may, and would drag itself in.
+        .filter(|package| !package.split_off)
         .map(|package| package.name.to_owned())
         .collect();
     let mut calls = vec![];
@@ -323,10 +269,7 @@ fn calls(missing: &[&Package], known: &BTreeMap<String, Known>) -> Vec<Call> {
         calls.push(call);
     }
     if !plain.is_empty() {
-        calls.push(Call {
-            packages: plain,
-            ..Call::default()
-        });
+        calls.push(Call { packages: plain, ..Call::default() });
     }
     calls
 }
@@ -342,32 +285,25 @@ fn aligned_qemu(missing: &[String], known: &BTreeMap<String, Known>) -> Option<C
         return None;
     }
     let versions = &known.get(absent)?.versions;
-    if let Some((version, releases)) = versions
-        .iter()
-        .find(|(v, _)| source_version(v) == source_version(installed))
+    if let Some((version, releases)) =
+        versions.iter().find(|(v, _)| source_version(v) == source_version(installed))
     {
         return Some(Call {
             packages: vec![format!("{absent}={version}")],
             release: releases.first().cloned(),
             downgrades: false,
-            note: Some(format!(
-                "{there} is {installed}: taking {absent} of the same version"
-            )),
+            note: Some(format!("{there} is {installed}: taking {absent} of the same version")),
         });
     }
     let others = FAMILY.iter().filter(|name| **name != absent).filter_map(|name| {
         let known = known.get(*name)?;
         let installed = known.installed.as_deref()?;
-        let (version, _) = known
-            .versions
-            .iter()
-            .find(|(v, _)| source_version(v) == source_version(wanted))?;
+        let (version, _) =
+            known.versions.iter().find(|(v, _)| source_version(v) == source_version(wanted))?;
         (installed != version).then(|| format!("{name}={version}"))
     });
     Some(Call {
-        packages: std::iter::once(format!("{absent}={wanted}"))
-            .chain(others)
-            .collect(),
+        packages: std::iter::once(format!("{absent}={wanted}")).chain(others).collect(),
         release: None,
         downgrades: true,
         note: Some(format!(
@@ -408,10 +344,7 @@ mod tests {
     }
 
     fn plan(missing: &[&str], policies: &[String]) -> Vec<Call> {
-        let missing: Vec<_> = PACKAGES
-            .iter()
-            .filter(|package| missing.contains(&package.name))
-            .collect();
+        let missing: Vec<_> = PACKAGES.iter().filter(|package| missing.contains(&package.name)).collect();
         calls(&missing, &parse_policies(&policies.concat()))
     }
 
@@ -425,43 +358,30 @@ mod tests {
             Known {
                 installed: Some(NEWER.to_owned()),
                 candidate: Some(NEWER.to_owned()),
-                versions: vec![
-                    (NEWER.to_owned(), vec![]),
-                    (STABLE.to_owned(), vec!["bookworm".to_owned()])
-                ],
+                versions: vec![(NEWER.to_owned(), vec![]), (STABLE.to_owned(), vec!["bookworm".to_owned()])],
             }
         );
         assert_eq!(known["none"], Known::default());
-        for odd in [
-            "",
-            "x:",
-            "N: Unable to locate package x\n",
-            "  Installed:\n",
-            "x:\n  Installed\n     \n ***\n",
-        ] {
+        for odd in
+            ["", "x:", "N: Unable to locate package x\n", "  Installed:\n", "x:\n  Installed\n     \n ***\n"]
+        {
             let _ = parse_policies(odd);
         }
     }
 
     #[test]
-    fn what_has_no_candidate_is_not_asked_for() {
+    fn what_may_be_inside_another_package_is_not_asked_for_with_it() {
         let policies = [
             policy("libvirt-daemon", "(none)", "9.0", &[("9.0", "bookworm")]),
+            policy("libvirt-daemon-driver-network", "(none)", "11.3", &[("11.3", "bookworm-backports")]),
             policy("qemu-system-x86", "(none)", STABLE, &[(STABLE, "bookworm")]),
             policy("qemu-utils", "(none)", STABLE, &[(STABLE, "bookworm")]),
         ];
-        let names = [
-            "libvirt-daemon",
-            "libvirt-daemon-driver-network",
-            "qemu-system-x86",
-            "qemu-utils",
-        ];
+        let names = ["libvirt-daemon", "libvirt-daemon-driver-network", "qemu-system-x86", "qemu-utils"];
         assert_eq!(
             plan(&names, &policies),
             [Call {
-                packages: ["libvirt-daemon", "qemu-system-x86", "qemu-utils"]
-                    .map(str::to_owned)
-                    .to_vec(),
+                packages: ["libvirt-daemon", "qemu-system-x86", "qemu-utils"].map(str::to_owned).to_vec(),
                 ..Call::default()
             }]
         );
@@ -473,12 +393,7 @@ mod tests {
             policy("passt", "(none)", "0", &[("0", "bookworm")]),
             policy("qemu-system-x86", "(none)", STABLE, &[(STABLE, "bookworm")]),
             policy("qemu-utils", NEWER, NEWER, &[(NEWER, ""), (STABLE, "bookworm")]),
-            policy(
-                "qemu-block-extra",
-                NEWER,
-                NEWER,
-                &[(NEWER, ""), (STABLE, "bookworm")],
-            ),
+            policy("qemu-block-extra", NEWER, NEWER, &[(NEWER, ""), (STABLE, "bookworm")]),
             policy(
                 "qemu-system-data",
                 "(none)",
@@ -491,11 +406,7 @@ mod tests {
         let pinned = format!("qemu-system-x86={STABLE} qemu-utils={STABLE} qemu-block-extra={STABLE}");
         assert_eq!(packages, [pinned.as_str(), "passt"]);
         assert_eq!(
-            (
-                calls[0].downgrades,
-                calls[0].release.as_deref(),
-                calls[1].downgrades
-            ),
+            (calls[0].downgrades, calls[0].release.as_deref(), calls[1].downgrades),
             (true, None, false)
         );
     }
@@ -503,17 +414,12 @@ mod tests {
     #[test]
     fn newer_disk_tools_whose_release_is_there_are_followed() {
         let both = [(NEWER, "bookworm-backports"), (STABLE, "bookworm")];
-        let policies = [
-            policy("qemu-system-x86", "(none)", STABLE, &both),
-            policy("qemu-utils", NEWER, NEWER, &both),
-        ];
+        let policies =
+            [policy("qemu-system-x86", "(none)", STABLE, &both), policy("qemu-utils", NEWER, NEWER, &both)];
         let calls = plan(&["qemu-system-x86"], &policies);
         assert_eq!(calls.len(), 1);
         assert_eq!(calls[0].packages, [format!("qemu-system-x86={NEWER}")]);
-        assert_eq!(
-            (calls[0].downgrades, calls[0].release.as_deref()),
-            (false, Some("bookworm-backports"))
-        );
+        assert_eq!((calls[0].downgrades, calls[0].release.as_deref()), (false, Some("bookworm-backports")));
     }
 
     #[test]
@@ -525,10 +431,7 @@ mod tests {
         ];
         assert_eq!(
             plan(&["qemu-system-x86"], &policies),
-            [Call {
-                packages: vec!["qemu-system-x86".to_owned()],
-                ..Call::default()
-            }]
+            [Call { packages: vec!["qemu-system-x86".to_owned()], ..Call::default() }]
         );
     }
 
@@ -542,10 +445,8 @@ mod tests {
 
     #[test]
     fn elsewhere_it_says_what_to_install() {
-        let missing: Vec<_> = PACKAGES
-            .iter()
-            .filter(|p| p.name == "uidmap" || p.name == "chromium")
-            .collect();
+        let missing: Vec<_> =
+            PACKAGES.iter().filter(|p| p.name == "uidmap" || p.name == "chromium").collect();
         let error = elsewhere(&missing).unwrap_err();
         assert!(
             error.is::<Refused>() && error.to_string().contains("uidmap (labs of ordinary users)"),

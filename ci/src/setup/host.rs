@@ -35,10 +35,7 @@ pub(crate) fn user_namespaces() -> Vec<Skip> {
         Some(text.trim().to_owned())
     };
     let found = forbidding(read);
-    found
-        .into_iter()
-        .map(|reason| Skip::announce("labs of ordinary users", reason))
-        .collect()
+    found.into_iter().map(|reason| Skip::announce("labs of ordinary users", reason)).collect()
 }
 
 fn forbidding(read: impl Fn(&str) -> Option<String>) -> Option<String> {
@@ -47,12 +44,9 @@ fn forbidding(read: impl Fn(&str) -> Option<String>) -> Option<String> {
         ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
         ("user.max_user_namespaces", "0", "65536"),
     ];
-    let (name, is, fix) = switches
-        .into_iter()
-        .find(|(name, forbids, _)| read(name).as_deref() == Some(forbids))?;
-    Some(format!(
-        "{name} is {is}, a policy of this host; to allow them: sudo sysctl -w {name}={fix}"
-    ))
+    let (name, is, fix) =
+        switches.into_iter().find(|(name, forbids, _)| read(name).as_deref() == Some(forbids))?;
+    Some(format!("{name} is {is}, a policy of this host; to allow them: sudo sysctl -w {name}={fix}"))
 }
 
 #[cfg(test)]
@@ -66,22 +60,14 @@ mod tests {
             assert_eq!(found.is_some(), expected.is_some(), "{name}={value}");
             assert!(expected.is_none_or(|e| found.is_some_and(|f| f.ends_with(e))));
         };
-        check(
-            "kernel.unprivileged_userns_clone",
-            "0",
-            Some("kernel.unprivileged_userns_clone=1"),
-        );
+        check("kernel.unprivileged_userns_clone", "0", Some("kernel.unprivileged_userns_clone=1"));
         check("kernel.unprivileged_userns_clone", "1", None);
         check(
             "kernel.apparmor_restrict_unprivileged_userns",
             "1",
             Some("kernel.apparmor_restrict_unprivileged_userns=0"),
         );
-        check(
-            "user.max_user_namespaces",
-            "0",
-            Some("user.max_user_namespaces=65536"),
-        );
+        check("user.max_user_namespaces", "0", Some("user.max_user_namespaces=65536"));
         check("user.max_user_namespaces", "96365", None);
         check("something.else", "0", None);
     }

@@ -52,11 +52,8 @@ impl Root {
         if is_root() {
             return Ok(Self::Direct);
         }
-        let sudo = Command::new("sudo")
-            .args(["-n", "true"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+        let sudo =
+            Command::new("sudo").args(["-n", "true"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         match sudo {
             Ok(status) if status.success() => Ok(Self::Sudo),
             Ok(_) => Err(refusal("sudo asks for a password", wanted)),
@@ -84,9 +81,5 @@ pub(crate) fn is_root() -> bool {
 }
 
 fn refusal(why: &str, wanted: &[String]) -> anyhow::Error {
-    Refused(format!(
-        "this needs root, and {why}; run first:\n  {}",
-        wanted.join("\n  ")
-    ))
-    .into()
+    Refused(format!("this needs root, and {why}; run first:\n  {}", wanted.join("\n  "))).into()
 }

@@ -15,6 +15,8 @@ pub(crate) struct Package {
     pub(crate) probe: Probe,
     /// Without it something is skipped, loudly, and the rest goes on.
     pub(crate) optional: bool,
+    /// Older releases have it inside another package: it is asked for only when still missing after the others.
+    pub(crate) split_off: bool,
     /// The service it would start and enable, which we do not want.
     pub(crate) service: Option<&'static str>,
 }
@@ -28,23 +30,11 @@ pub(crate) enum Probe {
 }
 
 const fn needed(name: &'static str, why: &'static str, probe: Probe) -> Package {
-    Package {
-        name,
-        why,
-        probe,
-        optional: false,
-        service: None,
-    }
+    Package { name, why, probe, optional: false, split_off: false, service: None }
 }
 
 const fn wished(name: &'static str, why: &'static str, probe: Probe) -> Package {
-    Package {
-        name,
-        why,
-        probe,
-        optional: true,
-        service: None,
-    }
+    Package { name, why, probe, optional: true, split_off: false, service: None }
 }
 
 use Probe::{File, Program};
@@ -53,44 +43,26 @@ use Probe::{File, Program};
 pub(crate) const PACKAGES: &[Package] = &[
     needed("git", "listing the files that `tidy` reads", Program(&["git"])),
     needed("gcc", "linking", Program(&["cc"])),
-    needed(
-        "pkg-config",
-        "finding libvirt's library",
-        Program(&["pkg-config", "pkgconf"]),
-    ),
-    needed(
-        "libvirt-dev",
-        "linking the harness",
-        File(&["/usr/include/libvirt/libvirt.h"]),
-    ),
-    needed(
-        "libvirt-daemon",
-        "the private daemon of a lab",
-        Program(&["libvirtd"]),
-    ),
+    needed("pkg-config", "finding libvirt's library", Program(&["pkg-config", "pkgconf"])),
+    needed("libvirt-dev", "linking the harness", File(&["/usr/include/libvirt/libvirt.h"])),
+    needed("libvirt-daemon", "the private daemon of a lab", Program(&["libvirtd"])),
     needed(
         "libvirt-daemon-driver-qemu",
         "machines in a lab",
         File(&["/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so"]),
     ),
-    // Part of libvirt-daemon where there is no package of this name.
-    needed(
-        "libvirt-daemon-driver-network",
-        "networks in a lab",
-        File(&["/usr/lib/*/libvirt/connection-driver/libvirt_driver_network.so"]),
-    ),
-    needed(
-        "libvirt-clients",
-        "virsh, the plain tool of the benchmarks",
-        Program(&["virsh"]),
-    ),
+    Package {
+        split_off: true,
+        ..needed(
+            "libvirt-daemon-driver-network",
+            "networks in a lab",
+            File(&["/usr/lib/*/libvirt/connection-driver/libvirt_driver_network.so"]),
+        )
+    },
+    needed("libvirt-clients", "virsh, the plain tool of the benchmarks", Program(&["virsh"])),
     needed("qemu-system-x86", "machines", Program(&["qemu-system-x86_64"])),
     needed("qemu-utils", "disks", Program(&["qemu-img"])),
-    needed(
-        "dnsmasq-base",
-        "addresses and names in a lab",
-        Program(&["dnsmasq"]),
-    ),
+    needed("dnsmasq-base", "addresses and names in a lab", Program(&["dnsmasq"])),
     needed("iproute2", "interfaces in a lab", Program(&["ip"])),
     needed("iptables", "libvirt's rules for networks", Program(&["iptables"])),
     needed("nftables", "rules for networks", Program(&["nft"])),
@@ -104,18 +76,10 @@ pub(crate) const PACKAGES: &[Package] = &[
     needed("e2fsprogs", "building guest images", Program(&["mke2fs"])),
     needed("busybox-static", "building guest images", Program(&["busybox"])),
     needed("passt", "nets with a way out", Program(&["pasta"])),
-    needed(
-        "openssh-client",
-        "ssh and scp, the plain tools of the benchmarks",
-        Program(&["ssh"]),
-    ),
+    needed("openssh-client", "ssh and scp, the plain tools of the benchmarks", Program(&["ssh"])),
     Package {
         service: Some("ssh.service"),
-        ..needed(
-            "openssh-server",
-            "the server our ssh client is tested against",
-            Program(&["sshd"]),
-        )
+        ..needed("openssh-server", "the server our ssh client is tested against", Program(&["sshd"]))
     },
     wished(
         "python3-venv",
@@ -125,22 +89,14 @@ pub(crate) const PACKAGES: &[Package] = &[
     wished(
         "chromium",
         "looking at reports in a browser",
-        Program(&[
-            "chromium",
-            "chromium-browser",
-            "google-chrome-stable",
-            "google-chrome",
-        ]),
+        Program(&["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"]),
     ),
 ];
 
 /// The packages whose probe finds nothing.
 pub(crate) fn missing() -> Vec<&'static Package> {
     let folders = program_folders();
-    PACKAGES
-        .iter()
-        .filter(|package| !present(&package.probe, &folders))
-        .collect()
+    PACKAGES.iter().filter(|package| !present(&package.probe, &folders)).collect()
 }
 
 /// Whether a program can be found.
@@ -171,9 +127,7 @@ fn matches(pattern: &str) -> bool {
         return Path::new(pattern).exists();
     };
     let entries = fs::read_dir(before).into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.path().join(after))
-        .any(|path| path.exists())
+    entries.map(|entry| entry.path().join(after)).any(|path| path.exists())
 }
 
 #[cfg(test)]

@@ -45,10 +45,6 @@ pub(crate) fn nextest() -> Option<Skip> {
     }
     println!("missing: {name} (suites are run under it); building it takes some minutes, once");
     // Unoptimised: it builds in a fraction of the time, and our suites do not notice.
-    let built = command::run(&mut command::cargo(&[
-        "install", "--quiet", "--locked", "--debug", name,
-    ]));
-    built
-        .err()
-        .map(|error| Skip::announce(name, format!("needed for running suites under it: {error:#}")))
+    let built = command::run(&mut command::cargo(&["install", "--quiet", "--locked", "--debug", name]));
+    built.err().map(|error| Skip::announce(name, format!("needed for running suites under it: {error:#}")))
 }
