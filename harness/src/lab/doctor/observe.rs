@@ -13,7 +13,7 @@ use crate::lab::{
 };
 
 /// The programs a lab or an image build runs, and Debian's package of each.
-pub(super) const TOOLS: [(&str, &str); 9] = [
+pub(super) const TOOLS: [(&str, &str); 10] = [
     ("libvirtd", "libvirt-daemon"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("qemu-img", "qemu-utils"),
@@ -23,6 +23,7 @@ pub(super) const TOOLS: [(&str, &str); 9] = [
     ("newuidmap", "uidmap"),
     ("mmdebstrap", "mmdebstrap"),
     ("mke2fs", "e2fsprogs"),
+    ("lz4", "lz4"),
 ];
 
 /// What was seen on the host.
