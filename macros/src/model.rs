@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::{
     Attribute, FnArg, Ident, Item, ItemFn, ItemMod, LitStr, Pat, Signature, Type, ext::IdentExt, parse2,
+    spanned::Spanned,
 };
 
 use crate::{
@@ -30,6 +31,8 @@ pub(crate) struct Suite {
 pub(crate) struct Step {
     /// As written, without our attributes.
     pub(crate) function: ItemFn,
+    /// Where its `test`, `setup` or `teardown` stands.
+    pub(crate) mark: Span,
     pub(crate) params: Vec<Param>,
     pub(crate) timeout: Option<Duration>,
 }
@@ -155,6 +158,7 @@ impl Suite {
         let params = check_signature(&function.sig, errors);
         let step = Step {
             function,
+            mark: attr.path().span(),
             params,
             timeout,
         };

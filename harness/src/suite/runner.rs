@@ -22,7 +22,7 @@ use super::{
     context::SuiteCx,
     failure,
     order::{Planned, Selection},
-    registry::{EnvFile, Ignore, StepDef, Suite},
+    registry::{EnvFile, Ignore, ScenarioDef, StepDef, Suite},
     stop::Stop,
     task::{self, Bounds, Ended},
 };
@@ -31,7 +31,6 @@ use super::{
 const STEP_LIMIT: Duration = Duration::from_secs(300);
 /// Limit for collecting what a failure left.
 const COLLECT_LIMIT: Duration = Duration::from_secs(60);
-
 /// What a collection may take beyond its deadline before it is dropped.
 const COLLECT_GRACE: Duration = Duration::from_secs(5);
 
@@ -150,7 +149,9 @@ impl Runner {
         let reason = match scenario.ignore {
             Ignore::Because(why) => Some(why.to_owned()),
             Ignore::Yes => None,
-            Ignore::No => Some("needs one that is ignored".to_owned()),
+            Ignore::No => {
+                ignored_need(suite, scenario).map(|need| format!("needs `{need}`, which is ignored"))
+            }
         };
         self.report_finished(
             suite,
@@ -192,6 +193,21 @@ impl Runner {
         // The receiver outlives every suite; when it is gone, so is whoever could read this.
         let _ = self.events.send(event);
     }
+}
+
+/// The scenario because of which one that is not ignored itself is.
+fn ignored_need(suite: &Suite, scenario: &ScenarioDef) -> Option<&'static str> {
+    let mut needs = suite
+        .def
+        .scenarios
+        .iter()
+        .filter(|other| scenario.after.contains(&other.step.name));
+    let found = needs.find(|need| need.ignore != Ignore::No || ignored_need(suite, need).is_some());
+    found.map(|need| need.step.name)
+}
+
+fn seconds(limit: Duration) -> String {
+    format!("{} s", limit.as_secs_f64())
 }
 
 const STOPPED: &str = "stopped by the operator";
@@ -279,9 +295,13 @@ impl<'a> Session<'a> {
         if self.runner.stop.is_requested() {
             return Some(STOPPED.to_owned());
         }
-        let limit = self.suite.def.timeout?.mul_f64(self.factor);
         let over = self.deadline.is_some_and(Deadline::passed);
-        over.then(|| format!("the suite's {} s are over", limit.as_secs_f64()))
+        over.then(|| format!("{} are over", self.whole_limit()))
+    }
+
+    fn whole_limit(&self) -> String {
+        let limit = self.suite.def.timeout.unwrap_or_default();
+        format!("the suite's {}", seconds(limit.mul_f64(self.factor)))
     }
 
     async fn step(
@@ -296,10 +316,10 @@ impl<'a> Session<'a> {
         runner.report_started(suite, name, prerequisite);
         let own = step.timeout.unwrap_or(STEP_LIMIT).mul_f64(self.factor);
         // Teardown is owed its time even when the suite's is over.
-        let limit = if stop.is_some() {
-            self.deadline.map_or(own, |deadline| own.min(deadline.left()))
-        } else {
-            own
+        let left = self.deadline.filter(|_| stop.is_some()).map(Deadline::left);
+        let (limit, words) = match left {
+            Some(left) if left < own => (left, self.whole_limit()),
+            _ => (own, seconds(own)),
         };
         let folder = scenario_folder(&runner.folder, &suite.name, name);
         let cx = SuiteCx {
@@ -319,7 +339,7 @@ impl<'a> Session<'a> {
             ended,
             Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true }
         );
-        let outcome = failure::outcome(&ended, limit, suite.def.file);
+        let outcome = failure::outcome(&ended, &words, suite.def.file);
         let (passed, failed) = (
             outcome == Outcome::Passed,
             matches!(outcome, Outcome::Failed { .. }),
