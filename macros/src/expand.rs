@@ -137,7 +137,7 @@ fn step_fields(step: &Step) -> TokenStream {
     let signature = &step.function.sig;
     let function = &signature.ident;
     let (name, line, timeout) = (step.name(), line(function.span()), option(step.timeout.map(time)));
-    let params = step.params.iter().map(|Param { name, ty }| {
+    let params = step.params.iter().map(|Param { name, ty, .. }| {
         quote! {
             ::polder::__private::Param { name: #name, need: <#ty as ::polder::__private::FromSuite>::NEED }
         }
@@ -145,8 +145,10 @@ fn step_fields(step: &Step) -> TokenStream {
     let values: Vec<Ident> = (0..step.params.len())
         .map(|i| format_ident!("value{i}", span = Span::mixed_site()))
         .collect();
-    let types = step.params.iter().map(|param| &param.ty);
-    let indices = 0..step.params.len();
+    // On the `&`: where a type does not fit, the compiler's message should not underline the suite's attribute.
+    let extractions = step.params.iter().enumerate().map(|(index, Param { ty, reference, .. })| {
+        quote_spanned!(*reference=> ::polder::__private::extract::<#ty>(&cx, #index).await?)
+    });
     let result = match &signature.output {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, ty) => quote!(#ty),
@@ -165,7 +167,7 @@ fn step_fields(step: &Step) -> TokenStream {
             timeout: #timeout,
             plain: #plain,
             run: |cx| ::std::boxed::Box::pin(async move {
-                #(let #values = ::polder::__private::extract::<#types>(&cx, #indices).await?;)*
+                #(let #values = #extractions;)*
                 ::core::mem::drop(cx);
                 #call
             }),

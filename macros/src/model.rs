@@ -50,6 +50,8 @@ pub(crate) struct Param {
     /// What it asks for by name; the underscore that marks an unused parameter is not part of it.
     pub(crate) name: String,
     pub(crate) ty: Type,
+    /// Where its `&` stands.
+    pub(crate) reference: Span,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -307,6 +309,7 @@ fn param(input: &FnArg, errors: &mut Errors) -> Option<Param> {
             Some(Param {
                 name,
                 ty: (*reference.elem).clone(),
+                reference: reference.and_token.span,
             })
         }
         ty => {
@@ -448,9 +451,11 @@ mod tests {
             "mod demo {
                 #[test(after(b, a, nope))] fn a(self, x: u8, &y: &Y, z: &mut Z) {}
                 #[test(aftr(a))] fn b<T>() {}
+                #[setup] struct NoFunction;
+                mod inner { mod deeper { #[test] fn hidden() {} } }
             }",
         );
         assert!(suite.is_some());
-        assert_eq!(errors.len(), 9, "{errors:#?}");
+        assert_eq!(errors.len(), 11, "{errors:#?}");
     }
 }

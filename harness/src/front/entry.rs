@@ -37,7 +37,7 @@ enum FrontError {
     #[error("--test-threads must be above 0")]
     NoThreads,
     /// Mistakes in suites and init files.
-    #[error("{}", .0.join("\n"))]
+    #[error("nothing was run\n{}", .0.join("\n"))]
     Suites(Vec<String>),
     #[error(transparent)]
     Sink(#[from] SinkError),

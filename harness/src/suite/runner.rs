@@ -57,13 +57,19 @@ pub(crate) struct Runner {
 impl Runner {
     /// Runs what is selected of `suite` to its end, teardown included.
     pub(crate) async fn run(&self, suite: &Suite, selection: &Selection) {
+        for &index in &selection.ignored {
+            self.report_ignored(suite, index);
+        }
+        if !selection.run.is_empty() {
+            self.run_selected(suite, &selection.run).await;
+        }
+    }
+
+    async fn run_selected(&self, suite: &Suite, planned: &[Planned]) {
         let start = Instant::now();
         self.emit(RunEvent::SuiteStarted {
             suite: suite.name.clone(),
         });
-        for &index in &selection.ignored {
-            self.report_ignored(suite, index);
-        }
         let session = match (self.stop.is_requested(), suite.def.env) {
             (true, _) => Err(STOPPED.to_owned()),
             (false, None) => Ok(Session::new(self, suite, None, start)),
@@ -73,9 +79,9 @@ impl Runner {
                 .map(|env| Session::new(self, suite, Some(env), start)),
         };
         let usage = match session {
-            Ok(session) => session.run(&selection.run).await,
+            Ok(session) => session.run(planned).await,
             Err(reason) => {
-                for planned in &selection.run {
+                for planned in planned {
                     self.report_not_run(suite, planned.index, &reason);
                 }
                 None

@@ -1,4 +1,5 @@
 //! Suites that fail in every way there is; `tests/it` runs them and looks at what they leave.
+#![expect(clippy::panic, reason = "one of the ways")]
 
 use std::time::Duration;
 

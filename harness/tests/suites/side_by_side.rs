@@ -36,7 +36,7 @@ mod inner {
     use super::*;
 
     #[polder::suite]
-    pub mod right {
+    mod right {
         use super::*;
 
         #[test]
