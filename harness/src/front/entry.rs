@@ -34,7 +34,7 @@ enum FrontError {
     /// Compiled so that a panic ends the process.
     #[error("suites cannot be run with `panic = \"abort\"`: a scenario that fails would end all of them")]
     PanicAborts,
-    #[error("--test-threads must be above 0")]
+    #[error("--test-threads and RUST_TEST_THREADS must be numbers above 0")]
     NoThreads,
     /// Mistakes in suites and init files.
     #[error("nothing was run\n{}", .0.join("\n"))]
@@ -62,10 +62,7 @@ fn start(line: &CommandLine) -> Result<Exit, FrontError> {
     if cfg!(panic = "abort") {
         return Err(FrontError::PanicAborts);
     }
-    let threads = match line.threads() {
-        Some(threads) => NonZero::new(threads).ok_or(FrontError::NoThreads)?,
-        None => thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
-    };
+    let threads = threads(line)?;
     let suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
     let suites = if line.benchmarks_only() {
         Vec::new()
@@ -89,6 +86,19 @@ fn start(line: &CommandLine) -> Result<Exit, FrontError> {
     }
     let sink = Sink::create(&output_root(), SystemTime::now())?;
     run::run(line, picked, filtered_out, threads.get(), sink).map_err(FrontError::Run)
+}
+
+/// How many suites may run side by side: as the command line says, or the environment, or one per core.
+fn threads(line: &CommandLine) -> Result<NonZero<usize>, FrontError> {
+    let variable = || {
+        env::var("RUST_TEST_THREADS")
+            .ok()
+            .map(|value| value.parse().unwrap_or_default())
+    };
+    match line.threads().or_else(variable) {
+        Some(threads) => NonZero::new(threads).ok_or(FrontError::NoThreads),
+        None => Ok(thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)),
+    }
 }
 
 /// libtest's form, which is that of nextest's protocol when terse.

@@ -341,6 +341,7 @@ impl<'a> Session<'a> {
         };
         let span = runner.recorder.scenario(&suite.name, name);
         let ended = task::run(&runner.work, span, bounds, (step.run)(cx)).await;
+        let took = start.elapsed();
         let stuck = matches!(
             ended,
             Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true }
@@ -350,7 +351,7 @@ impl<'a> Session<'a> {
             outcome == Outcome::Passed,
             matches!(outcome, Outcome::Failed { .. }),
         );
-        runner.report_finished(suite, name, outcome, start.elapsed());
+        runner.report_finished(suite, name, outcome, took);
         if failed {
             self.collect(name, &folder).await;
         }
