@@ -59,6 +59,7 @@ pub mod prelude;
 ///
 /// polder::main!();
 /// ```
+#[expect(clippy::test_attr_in_doctest, reason = "scenarios are marked like that")]
 pub use polder_macros::suite;
 pub use suite::FromSuite;
 pub use suite::Need;

@@ -12,6 +12,7 @@ use crate::errors::{Errors, suggestion};
 pub(crate) struct SuiteArgs {
     pub(crate) env: Option<LitStr>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) if_var: Option<LitStr>,
 }
 
 /// Arguments of `#[test]`, `#[setup]` and `#[teardown]`; the last two take no `after`.
@@ -26,10 +27,11 @@ pub(crate) fn suite(tokens: TokenStream, errors: &mut Errors) -> SuiteArgs {
     let mut args = SuiteArgs::default();
     each(
         tokens,
-        &["env", "timeout"],
+        &["env", "timeout", "if_var"],
         errors,
         |word, meta, errors| match word {
             "env" => args.env = text(meta, "env = \"demo.yaml\"", errors),
+            "if_var" => args.if_var = text(meta, "if_var = \"RUN_SLOW\"", errors),
             _ => args.timeout = timeout(meta, errors),
         },
     );
@@ -80,15 +82,10 @@ fn each(
             .map(ToString::to_string)
             .unwrap_or_default();
         if !known.contains(&word.as_str()) {
-            let known_words = known
-                .iter()
-                .map(|w| format!("`{w}`"))
-                .collect::<Vec<_>>()
-                .join(" and ");
             let hint = suggestion(&word, known.iter().copied());
             errors.at(
                 meta.path(),
-                format!("unknown argument{hint} (known: {known_words})"),
+                format!("unknown argument{hint} (known: {})", list(known)),
             );
         } else if seen.contains(&word) {
             errors.at(meta.path(), format!("`{word}` is given twice"));
@@ -96,6 +93,15 @@ fn each(
             take(&word, meta, errors);
             seen.push(word);
         }
+    }
+}
+
+/// "`a`, `b` and `c`".
+fn list(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => quoted.concat(),
     }
 }
 
@@ -201,10 +207,10 @@ mod tests {
         assert_eq!(
             messages("evn = \"x\", timeout = 5, timeout = \"1s\", whatever"),
             [
-                "unknown argument; did you mean `env`? (known: `env` and `timeout`)",
+                "unknown argument; did you mean `env`? (known: `env`, `timeout` and `if_var`)",
                 "write timeout = \"30s\"",
                 "`timeout` is given twice",
-                "unknown argument (known: `env` and `timeout`)",
+                "unknown argument (known: `env`, `timeout` and `if_var`)",
             ]
         );
         assert_eq!(messages("env = \"demo.yaml\", timeout = \"10m\","), [""; 0]);

@@ -72,6 +72,7 @@ fn registration(suite: &Suite) -> TokenStream {
         None => quote!(::core::option::Option::None),
     };
     let timeout = option(suite.timeout.map(time));
+    let if_var = option(suite.if_var.as_ref().map(|name| quote!(#name)));
     let line = line(suite.module.ident.span());
     let setup = suite.setup.iter().map(step);
     let teardown = suite.teardown.iter().map(step);
@@ -89,6 +90,7 @@ fn registration(suite: &Suite) -> TokenStream {
                 line: #line,
                 env: #env,
                 timeout: #timeout,
+                if_var: #if_var,
                 setup: &[#(#setup),*],
                 teardown: &[#(#teardown),*],
                 scenarios: &[#(#scenarios),*],

@@ -14,7 +14,8 @@ use proc_macro::TokenStream;
 /// Marks a module as a suite of ordered scenarios.
 ///
 /// Arguments: `env = "file.yaml"` (an init file, relative to this source file; without it the suite has no machines)
-/// and `timeout = "10m"` (for the whole suite).
+/// and `timeout = "10m"` (for the whole suite). With `if_var = "NAME"` the suite is there only when that environment
+/// variable is set.
 ///
 /// Inside, `#[test]` marks a scenario, `#[setup]` and `#[teardown]` what runs before and after them. They are async or
 /// plain functions returning nothing or a `Result`; each parameter is written `name: &Type` and names what it needs.

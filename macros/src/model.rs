@@ -21,6 +21,7 @@ pub(crate) struct Suite {
     pub(crate) module: ItemMod,
     pub(crate) env: Option<EnvFile>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) if_var: Option<LitStr>,
     pub(crate) setup: Option<Step>,
     pub(crate) teardown: Option<Step>,
     /// In source order.
@@ -95,6 +96,7 @@ impl Suite {
             module,
             env,
             timeout: args.timeout,
+            if_var: args.if_var,
             setup: None,
             teardown: None,
             scenarios: Vec::new(),

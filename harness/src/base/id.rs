@@ -93,6 +93,10 @@ name! {
     /// A network's name: key in the init file and libvirt network.
     NetName, 63
 }
+name! {
+    /// A disk's name within its machine; also a file name.
+    DiskName, 63
+}
 
 /// An Ethernet address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

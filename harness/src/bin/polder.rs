@@ -1,2 +1,5 @@
 //! The `polder` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    polder::cli::main()
+}

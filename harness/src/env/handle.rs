@@ -1,55 +1,35 @@
-//! Stand-in for running environments: the names of the init file, and no machines behind them.
+//! A running environment and its parts, as scenarios get them.
 
 use std::{
     fmt,
-    path::{Path, PathBuf},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::Deref,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
-use saphyr::{LoadableYamlNode, Yaml};
+use super::{
+    EnvError, Host, Progress,
+    agent::LibvirtAgent,
+    exec::{self, UpFailure},
+    host::limits,
+    keys::Keys,
+    plan::{EnvPlan, MachinePlan},
+    state::EnvState,
+};
+use crate::{
+    base::id::{MachineName, NetName},
+    event::Usage,
+    guest::{Guest, GuestSpec, SshSpec},
+    image::Ability,
+    initfile::EnvSpec,
+    lab::{Hermetic, LabState, paths::LabPaths},
+    net::PlannedNet,
+    provider::libvirt::{Connection, DomainState},
+};
 
-use crate::{base::wait::Deadline, event::Usage};
-
-/// An environment that could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum EnvError {
-    /// The init file is wrong.
-    #[error("{}: {problem}", origin.display())]
-    File {
-        /// The file.
-        origin: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// It did not come up.
-    #[error("{0}")]
-    Up(String),
-}
-
-/// What an environment is started from.
-pub struct UpOptions {
-    /// The init file's path: base of relative paths in it, and named in messages.
-    pub origin: PathBuf,
-    /// Its text.
-    pub text: String,
-    /// Limit for the start, before scaling; absent: each part's own.
-    pub limit: Option<Duration>,
-    /// Where consoles are recorded, and what can be had is collected when it does not come up.
-    pub folder: PathBuf,
-    /// Told what is being done, in words for people.
-    pub progress: Arc<dyn Fn(String) + Send + Sync>,
-}
-
-impl fmt::Debug for UpOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpOptions")
-            .field("origin", &self.origin)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Machines and nets of an init file, in its order.
+/// Names of the machines and nets of an init file, in its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     /// The machines.
@@ -59,6 +39,13 @@ pub struct Names {
 }
 
 impl Names {
+    /// The names in `spec`.
+    #[must_use]
+    pub fn of(spec: &EnvSpec) -> Self {
+        let machines = spec.machines.iter().map(|m| m.name.to_string()).collect();
+        Self { machines, nets: spec.nets.iter().map(|n| n.name.to_string()).collect() }
+    }
+
     /// The machine a Rust identifier means: `-` and `.` of a name are `_` in it.
     #[must_use]
     pub fn machine(&self, ident: &str) -> Option<&str> {
@@ -73,134 +60,252 @@ impl Names {
 }
 
 fn find<'a>(names: &'a [String], ident: &str) -> Option<&'a str> {
-    let exact = names.iter().find(|name| *name == ident);
-    exact
-        .or_else(|| names.iter().find(|name| name.replace(['-', '.'], "_") == ident))
-        .map(String::as_str)
+    let meant = |name: &&String| *name == ident || name.replace(['-', '.'], "_") == ident;
+    names.iter().find(meant).map(String::as_str)
 }
 
-/// What was collected.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Manifest {
-    /// Items that could be had.
-    pub items: usize,
-    /// Items that could not.
-    pub missing: usize,
+/// A running environment; clones are the same one.
+#[derive(Clone)]
+pub struct Env(Arc<Inner>);
+
+struct Inner {
+    lab: Hermetic,
+    connection: Connection,
+    plan: Arc<EnvPlan>,
+    machines: Vec<Vm>,
+    factor: f64,
 }
 
-/// A running environment.
-#[derive(Debug, Clone)]
-pub struct Env(Arc<Names>);
-
-/// A machine.
-#[derive(Debug, Clone)]
-pub struct Vm(Arc<str>);
-
-/// A net.
-#[derive(Debug, Clone)]
-pub struct Net(Arc<str>);
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Env({})", self.0.lab.paths().folder.display())
+    }
+}
 
 impl Env {
-    /// Names in an init file.
+    /// Decides everything for `spec` without making any of it (images excepted: their facts are needed).
     ///
     /// # Errors
-    /// [`EnvError::File`].
-    pub fn read_names(origin: &Path, text: &str) -> Result<Names, EnvError> {
-        let bad = |problem: String| EnvError::File {
-            origin: origin.to_owned(),
-            problem,
-        };
-        let documents = Yaml::load_from_str(text).map_err(|error| bad(error.to_string()))?;
-        let keys = |section: &str| -> Vec<String> {
-            let mapping = documents
-                .first()
-                .and_then(|d| d.as_mapping_get(section))
-                .and_then(|d| d.as_mapping());
-            mapping
-                .map(|m| m.keys().filter_map(|k| k.as_str().map(str::to_owned)).collect())
-                .unwrap_or_default()
-        };
-        Ok(Names {
-            machines: keys("domains"),
-            nets: keys("nets"),
-        })
+    /// An image cannot be had, or what is asked for does not fit together.
+    pub async fn plan_of(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<EnvPlan, EnvError> {
+        Ok(exec::prepare(host, spec, progress).await?.plan)
     }
 
-    /// Starts an environment. Dropping the future undoes what it did.
+    /// Brings up what `spec` asks for and waits until every machine answers.
     ///
     /// # Errors
-    /// [`EnvError`].
-    pub async fn up(options: UpOptions) -> Result<Self, EnvError> {
-        let names = Self::read_names(&options.origin, &options.text)?;
-        (options.progress)("nothing to start yet".to_owned());
-        if options.text.contains("template_name: missing") {
-            return Err(EnvError::Up("no template `missing`".to_owned()));
-        }
-        Ok(Self(Arc::new(names)))
+    /// The first failure, and what there is of the environment: it can be looked at, then must go down.
+    pub async fn up(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Self, UpFailure> {
+        let prepared = exec::prepare(host, spec, progress).await?;
+        exec::up(host, prepared, progress).await
+    }
+
+    /// Joins the environment of a lab that was detached.
+    ///
+    /// # Errors
+    /// The lab is gone, or what was written down of it cannot be read.
+    pub async fn join(folder: &Path) -> Result<Self, EnvError> {
+        let lab = Hermetic::join(folder)?;
+        let state = EnvState::load(lab.paths())?;
+        let connection = Connection::open(&lab.libvirt_uri(), limits::CONNECT).await?;
+        Self::assemble(lab, connection, state)
+    }
+
+    pub(super) fn assemble(lab: Hermetic, connection: Connection, state: EnvState) -> Result<Self, EnvError> {
+        let EnvState { plan, keys, factor, .. } = state;
+        let plan = Arc::new(plan);
+        let vm = |machine: &MachinePlan| -> Result<Vm, EnvError> {
+            let guest = Guest::new(guest_spec(&lab, &connection, machine, &keys, factor)?);
+            Ok(Vm { guest, plan: Arc::new(machine.clone()) })
+        };
+        let machines = plan.machines.iter().map(vm).collect::<Result<_, _>>()?;
+        Ok(Self(Arc::new(Inner { lab, connection, plan, machines, factor })))
+    }
+
+    /// The machine of that name.
+    #[must_use]
+    pub fn vm(&self, name: &str) -> Option<Vm> {
+        self.0.machines.iter().find(|vm| vm.name().as_str() == name).cloned()
+    }
+
+    /// All machines, in the init file's order.
+    #[must_use]
+    pub fn vms(&self) -> Vec<Vm> {
+        self.0.machines.clone()
+    }
+
+    /// The network of that name.
+    #[must_use]
+    pub fn net(&self, name: &str) -> Option<Net> {
+        let spec = self.0.plan.nets.iter().find(|net| net.name.as_str() == name)?;
+        Some(Net { spec: Arc::new(spec.clone()) })
     }
 
     /// Names of its machines and nets.
     #[must_use]
-    pub fn names(&self) -> &Names {
-        &self.0
+    pub fn names(&self) -> Names {
+        let machines = self.0.plan.machines.iter().map(|m| m.name.to_string()).collect();
+        Names { machines, nets: self.0.plan.nets.iter().map(|n| n.name.to_string()).collect() }
     }
 
-    /// The machine called `name`.
+    /// What was decided.
     #[must_use]
-    pub fn vm(&self, name: &str) -> Option<Vm> {
-        self.0
-            .machines
-            .iter()
-            .find(|n| *n == name)
-            .map(|n| Vm(Arc::from(n.as_str())))
+    pub fn plan(&self) -> &EnvPlan {
+        &self.0.plan
     }
 
-    /// The net called `name`.
-    #[must_use]
-    pub fn net(&self, name: &str) -> Option<Net> {
-        self.0
-            .nets
-            .iter()
-            .find(|n| *n == name)
-            .map(|n| Net(Arc::from(n.as_str())))
-    }
-
-    /// By how much limits are stretched here.
+    /// By how much deadlines are stretched on this host.
     #[must_use]
     pub fn time_factor(&self) -> f64 {
-        1.0
+        self.0.factor
     }
 
-    /// What it used so far.
+    /// How a machine is, as libvirt sees it.
+    ///
+    /// # Errors
+    /// libvirt does not answer.
+    pub async fn state_of(&self, vm: &Vm) -> Result<DomainState, EnvError> {
+        Ok(self.0.connection.domain_state(vm.name().as_str(), limits::COMMAND).await?)
+    }
+
+    /// Comes back only when the environment has broken: its daemon or its boundary ended.
+    pub async fn broken(&self) -> EnvError {
+        let mut state = self.0.lab.state();
+        let broken = state.wait_for(|s| !matches!(s, LabState::Starting | LabState::Running)).await.is_ok();
+        if !broken {
+            std::future::pending::<()>().await; // joined labs are not watched
+        }
+        self.0.lab.failure().map_or_else(|| LabState::Gone.as_error(), |e| e).into()
+    }
+
+    /// What all its processes used so far.
+    ///
+    /// # Errors
+    /// The lab does not answer.
+    pub async fn usage(&self) -> Result<Usage, EnvError> {
+        Ok(self.0.lab.usage().await?)
+    }
+
+    /// Paths of its lab.
     #[must_use]
-    pub fn usage(&self) -> Option<Usage> {
-        None
+    pub fn paths(&self) -> &LabPaths {
+        self.0.lab.paths()
     }
 
-    /// Collects what a failure left into `folder`.
-    pub async fn collect(&self, folder: &Path, deadline: Deadline) -> Manifest {
-        let _ = (folder, deadline);
-        Manifest::default()
+    /// Leaves it running when this process ends.
+    ///
+    /// # Errors
+    /// The lab is gone.
+    pub fn detach(&self) -> Result<(), EnvError> {
+        Ok(self.0.lab.detach()?)
     }
 
-    /// Ends it, whatever happens on the way.
-    pub async fn down(self) -> Vec<EnvError> {
-        Vec::new()
+    /// Ends it; nothing is left.
+    ///
+    /// # Errors
+    /// Something could not be removed.
+    pub async fn down(self) -> Result<(), EnvError> {
+        Ok(self.0.lab.end(limits::DOWN).await?)
     }
+
+    pub(super) fn lab(&self) -> &Hermetic {
+        &self.0.lab
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.0.connection
+    }
+
+    pub(super) fn scaled(&self, limit: Duration) -> Duration {
+        limit.mul_f64(self.0.factor)
+    }
+}
+
+fn guest_spec(
+    lab: &Hermetic,
+    connection: &Connection,
+    machine: &MachinePlan,
+    keys: &Keys,
+    factor: f64,
+) -> Result<GuestSpec, EnvError> {
+    let reachable = machine.management_ip.filter(|_| machine.abilities.has(Ability::Ssh));
+    let ssh = reachable.map(|ip| {
+        Ok::<_, EnvError>(SshSpec {
+            dial: Arc::new(lab.clone()),
+            addr: SocketAddr::new(IpAddr::V4(ip), 22),
+            user: "root".into(),
+            key: Arc::new(keys.client_key()?),
+            host_key: keys.host_key(&machine.name)?,
+        })
+    });
+    Ok(GuestSpec {
+        name: machine.name.clone(),
+        image: machine.image.clone().unwrap_or_else(|| "(none)".into()),
+        abilities: machine.abilities.clone(),
+        ssh: ssh.transpose()?,
+        agent: Some(Arc::new(LibvirtAgent::new(connection.clone(), machine.name.to_string()))),
+        console: lab.paths().env().join(&machine.console),
+        outputs: lab.paths().env().join("outputs"),
+        time_factor: factor,
+    })
+}
+
+/// A machine: everything a [`Guest`] can do, and where it stands in the environment.
+#[derive(Clone, Debug)]
+pub struct Vm {
+    guest: Guest,
+    plan: Arc<MachinePlan>,
 }
 
 impl Vm {
     /// Its name.
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.0
+    pub fn name(&self) -> &MachineName {
+        &self.plan.name
     }
+
+    /// Its address on its management net.
+    #[must_use]
+    pub fn ip(&self) -> Option<Ipv4Addr> {
+        self.plan.management_ip
+    }
+
+    /// Its first address on `net`.
+    #[must_use]
+    pub fn ip_on(&self, net: &Net) -> Option<Ipv4Addr> {
+        self.plan.nics.iter().find(|nic| nic.net == *net.name()).map(|nic| nic.ip)
+    }
+
+    /// What was decided for it.
+    #[must_use]
+    pub fn plan(&self) -> &MachinePlan {
+        &self.plan
+    }
+}
+
+impl Deref for Vm {
+    type Target = Guest;
+    fn deref(&self) -> &Guest {
+        &self.guest
+    }
+}
+
+/// A network of an environment.
+#[derive(Clone, Debug)]
+pub struct Net {
+    spec: Arc<PlannedNet>,
 }
 
 impl Net {
     /// Its name.
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.0
+    pub fn name(&self) -> &NetName {
+        &self.spec.name
+    }
+
+    /// The address of its gateway, which is the lab's own.
+    #[must_use]
+    pub fn gateway(&self) -> Ipv4Addr {
+        self.spec.gateway
     }
 }

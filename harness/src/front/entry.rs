@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     num::NonZero,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -14,7 +14,8 @@ use clap::Parser;
 
 use crate::{
     base::exit::Exit,
-    env::Env,
+    env::{EnvError, Host, Names},
+    initfile,
     report::sink::{Sink, SinkError},
     suite::{
         check,
@@ -41,6 +42,9 @@ enum FrontError {
     Suites(Vec<String>),
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// This host cannot have environments.
+    #[error(transparent)]
+    Host(#[from] EnvError),
     #[error("cannot run")]
     Run(#[source] io::Error),
 }
@@ -63,7 +67,8 @@ fn start(line: &CommandLine) -> Result<Exit, FrontError> {
         return Err(FrontError::PanicAborts);
     }
     let threads = threads(line)?;
-    let suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
+    let mut suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
+    suites.retain(|suite| suite.def.if_var.is_none_or(|name| env::var_os(name).is_some()));
     let suites = if line.benchmarks_only() {
         Vec::new()
     } else {
@@ -85,17 +90,18 @@ fn start(line: &CommandLine) -> Result<Exit, FrontError> {
         return Ok(Exit::Done);
     }
     let sink = Sink::create(&output_root(), SystemTime::now())?;
-    run::run(line, picked, filtered_out, threads.get(), sink).map_err(FrontError::Run)
+    let host = Host::from_env(&variable)?;
+    run::run(line, picked, filtered_out, threads.get(), sink, host).map_err(FrontError::Run)
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
 }
 
 /// How many suites may run side by side: as the command line says, or the environment, or one per core.
 fn threads(line: &CommandLine) -> Result<NonZero<usize>, FrontError> {
-    let variable = || {
-        env::var("RUST_TEST_THREADS")
-            .ok()
-            .map(|value| value.parse().unwrap_or_default())
-    };
-    match line.threads().or_else(variable) {
+    let number = || variable("RUST_TEST_THREADS").map(|value| value.parse().unwrap_or_default());
+    match line.threads().or_else(number) {
         Some(threads) => NonZero::new(threads).ok_or(FrontError::NoThreads),
         None => Ok(thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)),
     }
@@ -124,15 +130,15 @@ fn check_names(picked: &[Picked]) -> Result<(), FrontError> {
         let names = suite
             .def
             .env
-            .map(|file| Env::read_names(Path::new(file.path), file.text))
+            .map(|file| initfile::load_text(Path::new(file.path), file.text, &variable))
             .transpose();
         match names {
-            Ok(names) => problems.extend(
-                check::check(suite, names.as_ref())
+            Ok(spec) => problems.extend(
+                check::check(suite, spec.as_ref().map(Names::of).as_ref())
                     .iter()
                     .map(ToString::to_string),
             ),
-            Err(error) => problems.push(format!("{:#}", anyhow::Error::from(error))),
+            Err(error) => problems.push(error.render(io::stderr().is_terminal())),
         }
     }
     if problems.is_empty() {
@@ -162,7 +168,7 @@ impl FrontError {
     fn exit(&self) -> Exit {
         match self {
             Self::PanicAborts | Self::NoThreads | Self::Suites(_) => Exit::Usage,
-            Self::Sink(_) | Self::Run(_) => Exit::Environment,
+            Self::Sink(_) | Self::Host(_) | Self::Run(_) => Exit::Environment,
         }
     }
 }

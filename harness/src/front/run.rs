@@ -13,6 +13,7 @@ use tokio::{
 
 use crate::{
     base::exit::Exit,
+    env::Host,
     event::RunEvent,
     report::sink::Sink,
     suite::{runner::Runner, stop, task},
@@ -31,6 +32,7 @@ pub(super) fn run(
     filtered_out: usize,
     threads: usize,
     sink: Sink,
+    host: Host,
 ) -> io::Result<Exit> {
     let work = runtime::Builder::new_multi_thread()
         .thread_name("scenario")
@@ -49,6 +51,7 @@ pub(super) fn run(
         recorder,
         stop: stop.clone(),
         folder,
+        host,
     };
     control.block_on(async {
         tokio::spawn(Watch::new()?.run(stopper));

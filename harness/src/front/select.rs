@@ -111,6 +111,7 @@ mod tests {
             line: 1,
             env: None,
             timeout: None,
+            if_var: None,
             setup: &[],
             teardown: &[],
             scenarios,

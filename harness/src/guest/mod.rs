@@ -1,1 +1,51 @@
-//! What a test does inside a machine; one transport each behind one front.
+//! What a test does inside a machine: one front, [`Guest`], over one transport each for ssh, agent and console.
+//!
+//! Gets finished values (an address, a way to dial it, an agent port, a console file) and knows no labs, init files
+//! or libvirt. Every call has a deadline, is a `tracing` span with the machine's name (target `polder`), and fails
+//! with an error that names the machine, what was tried and what its console said last.
+
+mod agent;
+mod command;
+mod console;
+mod error;
+mod evidence;
+mod files;
+mod handle;
+pub mod limits;
+mod output;
+mod power;
+mod run;
+mod spec;
+mod ssh;
+mod tarball;
+mod terminal;
+mod waiting;
+
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod tests;
+
+pub use agent::Agent;
+pub use agent::AgentError;
+pub use agent::Interface;
+pub use command::Command;
+pub use command::CommandError;
+pub use console::Fatal;
+pub use console::FatalKind;
+pub use console::fatal_lines;
+pub use error::ConsoleTail;
+pub use error::GuestError;
+pub use error::Ran;
+pub use error::TransportError;
+pub use handle::Guest;
+pub use output::Captured;
+pub use output::Output;
+pub use output::Status;
+pub use spec::AgentPort;
+pub use spec::AgentPortError;
+pub use spec::Channel;
+pub use spec::GuestSpec;
+pub use spec::SshSpec;
+pub use ssh::SshError;
+pub use waiting::Until;

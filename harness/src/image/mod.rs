@@ -1,5 +1,23 @@
 //! Guest images: recipes, their builder and the cache. Knows no labs, nets or libvirt.
 
 pub mod info;
+mod recipe;
+mod recipes;
 
-pub use info::{Abilities, Ability, ImageInfo};
+pub mod identity;
+
+mod build;
+mod error;
+mod sources;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+pub use build::Progress;
+pub use error::ImageError;
+pub use identity::{Identity, NicAddress, NicIdentity};
+pub use info::{Abilities, Ability, ImageInfo, Unsupported};
+pub use recipe::{Content, GuestFile, Recipe, Userland};
+pub use recipes::{recipe, recipes};
+pub use store::{ImageStore, Listed, Pruned, State};

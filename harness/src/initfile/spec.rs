@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::id::{MachineName, NetName};
+use crate::base::id::{DiskName, MachineName, NetName};
 
 /// An init file, checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,11 +17,22 @@ pub struct EnvSpec {
     pub nets: Vec<NetSpec>,
 }
 
+/// Where something stands in the init file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Line, counted from 1.
+    pub line: usize,
+    /// Column in characters, counted from 1.
+    pub column: usize,
+}
+
 /// One entry of `domains`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MachineSpec {
     /// Its key.
     pub name: MachineName,
+    /// Where its key stands.
+    pub at: Place,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Number of virtual CPUs.
@@ -43,7 +54,7 @@ pub struct MachineSpec {
 pub struct NicSpec {
     /// The net it is on.
     pub net: NetName,
-    /// The address asked for; allocated when absent.
+    /// The address asked for; allocated when absent. On a net without a gateway of its own only the last octet counts.
     pub ip: Option<Ipv4Addr>,
 }
 
@@ -51,8 +62,10 @@ pub struct NicSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DiskSpec {
     /// Name, used in file names and messages.
-    pub name: String,
-    /// Guest device such as `vda`; `sd*` selects virtio-scsi, `hd*` or format iso a CD-ROM.
+    pub name: DiskName,
+    /// Where its template's name stands, for other disks the disk.
+    pub at: Place,
+    /// Guest device such as `vda`; `sd*` selects virtio-scsi, `hd*` is a CD-ROM.
     pub dev: String,
     /// Image format of the file the machine uses.
     pub format: DiskFormat,
@@ -98,9 +111,11 @@ pub enum DiskSource {
 pub struct NetSpec {
     /// Its key.
     pub name: NetName,
+    /// Where its key stands.
+    pub at: Place,
     /// How it is connected.
     pub kind: NetKind,
-    /// Whether machines are reached on it and DNS is served on it.
+    /// Whether machines are reached on it and DNS is served on it. Decided: some net always is.
     pub management: bool,
     /// Dynamic range as last octets; absent: no DHCP, addresses are given to the guests statically.
     pub dhcp: Option<DhcpRange>,

@@ -1,1 +1,7 @@
-//! Makes machines and networks; knows no labs, init files or guests' insides.
+//! Makes machines and networks from finished values; knows no labs, init files or guests' insides.
+
+mod error;
+pub mod libvirt;
+pub mod spec;
+
+pub use error::ProviderError;

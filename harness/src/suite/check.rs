@@ -113,6 +113,7 @@ mod tests {
             text: "",
         }),
         timeout: None,
+        if_var: None,
         setup: &[],
         teardown: &[],
         scenarios: &[ScenarioDef {

@@ -3,6 +3,7 @@
 use crate::{
     env::EnvError,
     event::{Fault, Outcome},
+    guest::GuestError,
 };
 
 use super::task::Ended;
@@ -46,10 +47,13 @@ pub(crate) fn describe(error: &anyhow::Error, file: &str) -> String {
 
 /// Whose fault an error is: what comes from the environment says so by its type.
 pub(crate) fn fault(error: &anyhow::Error) -> Fault {
-    let environment = error
-        .chain()
-        .any(|cause| cause.downcast_ref::<EnvError>().is_some());
-    if environment {
+    let environment = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<EnvError>()
+            || cause
+                .downcast_ref::<GuestError>()
+                .is_some_and(|error| error.fault() == Fault::Environment)
+    };
+    if error.chain().any(environment) {
         Fault::Environment
     } else {
         Fault::Product
@@ -101,7 +105,11 @@ mod tests {
 
     #[test]
     fn the_environment_is_told_from_the_product() {
-        let error = anyhow::Error::from(EnvError::Up("x".into())).context("cannot go on");
+        let error = anyhow::Error::from(EnvError::Key {
+            what: "x",
+            error: "y".into(),
+        })
+        .context("cannot go on");
         assert_eq!(fault(&error), Fault::Environment);
         assert_eq!(fault(&anyhow::anyhow!("1 != 2")), Fault::Product);
     }

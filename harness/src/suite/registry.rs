@@ -23,6 +23,8 @@ pub struct SuiteDef {
     pub env: Option<EnvFile>,
     /// Limit for environment, set-up and scenarios together.
     pub timeout: Option<Duration>,
+    /// The environment variable without which it is as if it were not there.
+    pub if_var: Option<&'static str>,
     /// `#[setup]`: one or none.
     pub setup: &'static [StepDef],
     /// `#[teardown]`: one or none.
@@ -148,6 +150,7 @@ mod tests {
             line,
             env: None,
             timeout: None,
+            if_var: None,
             setup: &[],
             teardown: &[],
             scenarios: &[],

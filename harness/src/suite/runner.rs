@@ -12,9 +12,11 @@ use tokio::{runtime::Handle, sync::mpsc::UnboundedSender};
 use tracing::Span;
 
 use crate::{
+    artifact::Manifest,
     base::wait::Deadline,
-    env::{Env, Manifest, UpOptions},
+    env::{Env, EnvError, Host, Progress, UpFailure},
     event::{Fault, Outcome, RunEvent, Usage, scenario_folder},
+    initfile,
     trace::Recorder,
 };
 
@@ -29,10 +31,6 @@ use super::{
 
 /// Limit of a step that names none.
 const STEP_LIMIT: Duration = Duration::from_secs(300);
-/// Limit for collecting what a failure left.
-const COLLECT_LIMIT: Duration = Duration::from_secs(60);
-/// What a collection may take beyond its deadline before it is dropped.
-const COLLECT_GRACE: Duration = Duration::from_secs(5);
 
 /// Names of what is reported beside the scenarios.
 const ENVIRONMENT: &str = "environment";
@@ -52,6 +50,8 @@ pub(crate) struct Runner {
     pub(crate) stop: Stop,
     /// The run's folder.
     pub(crate) folder: PathBuf,
+    /// Where environments come up.
+    pub(crate) host: Host,
 }
 
 impl Runner {
@@ -99,17 +99,20 @@ impl Runner {
         let start = Instant::now();
         self.report_started(suite, ENVIRONMENT, false);
         let (events, name) = (self.events.clone(), suite.name.clone());
-        let options = UpOptions {
-            origin: PathBuf::from(file.path),
-            text: file.text.to_owned(),
-            limit: suite.def.timeout,
-            folder: scenario_folder(&self.folder, &suite.name, ENVIRONMENT),
-            progress: Arc::new(move |text| {
-                let _ = events.send(RunEvent::SuiteProgress {
-                    suite: name.clone(),
-                    text,
-                });
-            }),
+        let progress = Progress::new(move |text| {
+            let _ = events.send(RunEvent::SuiteProgress {
+                suite: name.clone(),
+                text: text.to_owned(),
+            });
+        });
+        let host = self.host.clone();
+        let rise = async move {
+            let spec = initfile::load_text(Path::new(file.path), file.text, &|name| std::env::var(name).ok());
+            // What did come up of a failed environment goes on, for its evidence.
+            Ok(match spec {
+                Ok(spec) => Env::up(&host, &spec, &progress).await,
+                Err(error) => Err(UpFailure::from(EnvError::from(error))),
+            })
         };
         let span = self.recorder.scenario(&suite.name, ENVIRONMENT);
         let bounds = Bounds {
@@ -117,13 +120,25 @@ impl Runner {
             stop: Some(&self.stop),
             plain: false,
         };
-        let ended = task::run(&self.work, span, bounds, async { Ok(Env::up(options).await?) }).await;
+        let ended = task::run(&self.work, span, bounds, rise).await;
+        let mut wreck = None;
         let (env, outcome) = match ended {
-            Ended::Returned(Ok(env)) => (Ok(env), Outcome::Passed),
+            Ended::Returned(Ok(Ok(env))) => (Ok(env), Outcome::Passed),
+            Ended::Returned(Ok(Err(UpFailure { error, env }))) => {
+                wreck = env;
+                let error = failure::describe(&error.into(), suite.def.file);
+                (
+                    Err(NO_ENVIRONMENT.to_owned()),
+                    Outcome::Failed {
+                        fault: Fault::Environment,
+                        error,
+                    },
+                )
+            }
             Ended::Returned(Err(error)) => {
                 let error = failure::describe(&error, suite.def.file);
                 (
-                    Err("the environment did not come up".to_owned()),
+                    Err(NO_ENVIRONMENT.to_owned()),
                     Outcome::Failed {
                         fault: Fault::Environment,
                         error,
@@ -131,7 +146,7 @@ impl Runner {
                 )
             }
             Ended::Panicked(error) => (
-                Err("the environment did not come up".to_owned()),
+                Err(NO_ENVIRONMENT.to_owned()),
                 Outcome::Failed {
                     fault: Fault::Harness,
                     error,
@@ -145,7 +160,74 @@ impl Runner {
             ),
         };
         self.report_finished(suite, ENVIRONMENT, outcome, start.elapsed());
+        if let Some(wreck) = wreck {
+            self.collect(suite, &wreck, ENVIRONMENT).await;
+            self.down(suite, wreck).await;
+        }
         env
+    }
+
+    async fn collect(&self, suite: &Suite, env: &Env, scenario: &str) {
+        let folder = scenario_folder(&self.folder, &suite.name, scenario);
+        let (env, path) = (env.clone(), folder.clone());
+        // It keeps its own limits.
+        let bounds = Bounds {
+            limit: None,
+            stop: None,
+            plain: false,
+        };
+        let ended = task::run(&self.work, Span::none(), bounds, async move {
+            Ok(env.collect(&path).await)
+        })
+        .await;
+        let manifest = if let Ended::Returned(Ok(manifest)) = ended {
+            manifest
+        } else {
+            Manifest::default()
+        };
+        self.emit(RunEvent::Collected {
+            suite: suite.name.clone(),
+            scenario: scenario.to_owned(),
+            folder: folder.display().to_string(),
+            items: manifest.had(),
+            missing: manifest.missing(),
+        });
+    }
+
+    /// Ends an environment and returns what it used; what could not be removed is reported.
+    async fn down(&self, suite: &Suite, env: Env) -> Option<Usage> {
+        let start = Instant::now();
+        let span = self.recorder.scenario(&suite.name, ENVIRONMENT);
+        let bounds = Bounds {
+            limit: None,
+            stop: None,
+            plain: false,
+        };
+        let work = async move {
+            let usage = env.usage().await.ok();
+            Ok((usage, env.down().await))
+        };
+        let (usage, failure) = match task::run(&self.work, span, bounds, work).await {
+            Ended::Returned(Ok((usage, Ok(())))) => (usage, None),
+            Ended::Returned(Ok((usage, Err(error)))) => (
+                usage,
+                Some((
+                    Fault::Environment,
+                    failure::describe(&error.into(), suite.def.file),
+                )),
+            ),
+            Ended::Panicked(error) => (None, Some((Fault::Harness, error))),
+            Ended::Returned(Err(_)) | Ended::TimedOut { .. } | Ended::Stopped { .. } => (None, None),
+        };
+        if let Some((fault, error)) = failure {
+            self.report_finished(
+                suite,
+                ENVIRONMENT,
+                Outcome::Failed { fault, error },
+                start.elapsed(),
+            );
+        }
+        usage
     }
 
     fn report_ignored(&self, suite: &Suite, index: usize) {
@@ -216,6 +298,7 @@ fn seconds(limit: Duration) -> String {
     format!("{} s", limit.as_secs_f64())
 }
 
+const NO_ENVIRONMENT: &str = "the environment did not come up";
 const STOPPED: &str = "stopped by the operator";
 
 /// A suite whose environment is there.
@@ -293,7 +376,15 @@ impl<'a> Session<'a> {
         for step in self.suite.def.teardown {
             self.step(TEARDOWN, step, false, None).await;
         }
-        self.down().await
+        let env = self.env?;
+        // Kept of every suite: little, and what people ask for first.
+        env.keep_consoles(&scenario_folder(
+            &self.runner.folder,
+            &self.suite.name,
+            "consoles",
+        ))
+        .await;
+        self.runner.down(self.suite, env).await
     }
 
     /// What, outside of the scenarios, keeps the next one from being run.
@@ -340,7 +431,17 @@ impl<'a> Session<'a> {
             plain: step.plain,
         };
         let span = runner.recorder.scenario(&suite.name, name);
-        let ended = task::run(&runner.work, span, bounds, (step.run)(cx)).await;
+        let env = self.env.clone();
+        let work = async move {
+            let Some(env) = env else {
+                return (step.run)(cx).await;
+            };
+            tokio::select! {
+                result = (step.run)(cx) => result,
+                error = env.broken() => Err(error.into()),
+            }
+        };
+        let ended = task::run(&runner.work, span, bounds, work).await;
         let took = start.elapsed();
         let stuck = matches!(
             ended,
@@ -352,63 +453,9 @@ impl<'a> Session<'a> {
             matches!(outcome, Outcome::Failed { .. }),
         );
         runner.report_finished(suite, name, outcome, took);
-        if failed {
-            self.collect(name, &folder).await;
+        if let (true, Some(env)) = (failed, &self.env) {
+            runner.collect(suite, env, name).await;
         }
         Went { passed, stuck }
-    }
-
-    async fn collect(&self, scenario: &str, folder: &Path) {
-        let Some(env) = self.env.clone() else { return };
-        let limit = COLLECT_LIMIT.mul_f64(self.factor);
-        let (path, deadline) = (folder.to_owned(), Deadline::within(limit));
-        let collecting = async move { Ok(env.collect(&path, deadline).await) };
-        let bounds = Bounds {
-            limit: Some(limit + COLLECT_GRACE),
-            stop: None,
-            plain: false,
-        };
-        let ended = task::run(&self.runner.work, Span::none(), bounds, collecting).await;
-        let Manifest { items, missing } = match ended {
-            Ended::Returned(Ok(manifest)) => manifest,
-            // Nothing is known of what it reached; the folder shows it.
-            _ => Manifest { items: 0, missing: 1 },
-        };
-        self.runner.emit(RunEvent::Collected {
-            suite: self.suite.name.clone(),
-            scenario: scenario.to_owned(),
-            folder: folder.display().to_string(),
-            items,
-            missing,
-        });
-    }
-
-    async fn down(self) -> Option<Usage> {
-        let env = self.env?;
-        let start = Instant::now();
-        let usage = env.usage();
-        let span = self.runner.recorder.scenario(&self.suite.name, ENVIRONMENT);
-        let bounds = Bounds {
-            limit: None,
-            stop: None,
-            plain: false,
-        };
-        let ended = task::run(&self.runner.work, span, bounds, async { Ok(env.down().await) }).await;
-        let (fault, error) = match ended {
-            Ended::Returned(Ok(errors)) => {
-                let errors = errors
-                    .into_iter()
-                    .map(|error| failure::describe(&error.into(), self.suite.def.file));
-                (Fault::Environment, errors.collect::<Vec<_>>().join("\n"))
-            }
-            Ended::Panicked(error) => (Fault::Harness, error),
-            Ended::Returned(Err(_)) | Ended::TimedOut { .. } | Ended::Stopped { .. } => return usage,
-        };
-        if !error.is_empty() {
-            let outcome = Outcome::Failed { fault, error };
-            self.runner
-                .report_finished(self.suite, ENVIRONMENT, outcome, start.elapsed());
-        }
-        usage
     }
 }

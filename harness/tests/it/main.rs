@@ -1,4 +1,4 @@
-//! Tests of the harness from outside: real binaries, run as cargo and people run them.
+//! Tests of the harness from outside, on the real thing: labs and environments, and suite binaries as people run them.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -6,7 +6,11 @@
     reason = "tests fail that way"
 )]
 
+mod arena;
 mod binary;
+mod images;
+mod kills;
+mod lab;
 mod outcomes;
 mod runners;
 mod selection;

@@ -1,0 +1,405 @@
+//! `cargo ci bench NAME [--json]`: the one form of every benchmark. Ours and the plain tool run in turn (A B A B), each
+//! pair gives a ratio, and the ratios are what is reported. Goals are shown, never asserted: machines differ.
+
+use std::{
+    fmt::Write as _,
+    process::{Command, ExitCode, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use self::{
+    machine::Machine,
+    stats::{Summary, ratios, summary},
+    table::{BENCHMARKS, Benchmark, Programs},
+};
+use crate::{
+    command::{self, Refused, cargo},
+    phases::seconds,
+    workspace,
+};
+
+mod machine;
+mod stats;
+mod table;
+
+/// Arguments of the verb.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The benchmark; without one, the list.
+    name: Option<String>,
+    /// Prints the result as JSON; what happens meanwhile goes to standard error.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A line printed by a measured program.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Figure {
+    /// What was measured.
+    name: String,
+    /// Whose it is, when one program measures both.
+    side: Option<Side>,
+    /// How long it took.
+    seconds: f64,
+}
+
+/// Whose figure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Side {
+    Ours,
+    Plain,
+}
+
+/// What was found out.
+#[derive(Debug, Serialize)]
+struct Report {
+    benchmark: &'static str,
+    what: &'static str,
+    /// Ours is to take at most this many times the plain tool's time.
+    goal: f64,
+    machine: Machine,
+    rows: Vec<Row>,
+}
+
+/// One thing measured.
+#[derive(Debug, PartialEq, Serialize)]
+struct Row {
+    name: String,
+    ours_seconds: Vec<f64>,
+    plain_seconds: Vec<f64>,
+    ratios: Vec<f64>,
+    ours: Summary,
+    plain: Summary,
+    ratio: Summary,
+}
+
+/// The verb.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let Some(name) = &args.name else {
+        for benchmark in BENCHMARKS {
+            println!("{:8} {}", benchmark.name, benchmark.what);
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let Some(benchmark) = BENCHMARKS.iter().find(|benchmark| benchmark.name == name) else {
+        let names: Vec<_> = BENCHMARKS.iter().map(|benchmark| benchmark.name).collect();
+        return Err(Refused(format!("no benchmark `{name}`; there are: {}", names.join(", "))).into());
+    };
+    let mut build = cargo(&[
+        "build",
+        "--quiet",
+        "--package",
+        table::PACKAGE,
+        "--example",
+        table::PROGRAM,
+    ]);
+    succeed(build.current_dir(workspace::root()).stdout(Stdio::null()))?;
+    let rows = rows(&measure(benchmark)?)?;
+    let report = Report {
+        benchmark: benchmark.name,
+        what: benchmark.what,
+        goal: benchmark.goal,
+        machine: Machine::this(),
+        rows,
+    };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", text(&report)?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All figures in the order they were taken, each with its side.
+fn measure(benchmark: &Benchmark) -> Result<Vec<(Side, Figure)>> {
+    let mut all = vec![];
+    for pair in 1..=benchmark.pairs {
+        let programs: &[(Side, &[&str])] = match &benchmark.programs {
+            Programs::Pair { ours, plain } => &[(Side::Ours, ours), (Side::Plain, plain)],
+            Programs::Both(both) => &[(Side::Ours, both)],
+        };
+        for (side, words) in programs {
+            eprintln!("pair {pair} of {}: {}", benchmark.pairs, words.join(" "));
+            let printed = program(words)?;
+            let figures = figures(&printed).with_context(|| format!("what `{}` printed", words.join(" ")))?;
+            all.extend(
+                figures
+                    .into_iter()
+                    .map(|figure| (figure.side.unwrap_or(*side), figure)),
+            );
+        }
+    }
+    Ok(all)
+}
+
+/// Runs a measured program: our example (`ours ...`) or a file of this workspace.
+fn program(words: &[&str]) -> Result<String> {
+    let (first, rest) = words
+        .split_first()
+        .context("an empty command in the table of benchmarks")?;
+    let built = workspace::metadata()?
+        .target_directory
+        .join("debug/examples")
+        .join(table::PROGRAM);
+    let executable = if *first == table::OURS {
+        built
+    } else {
+        workspace::root().join(first)
+    };
+    let mut command = Command::new(executable);
+    command
+        .args(rest)
+        .current_dir(workspace::root())
+        .stderr(Stdio::inherit());
+    let output = command
+        .output()
+        .with_context(|| format!("could not start `{}`", command::shown(&command)))?;
+    if !output.status.success() {
+        bail!("`{}` ended with {}", command::shown(&command), output.status);
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("could not start `{}`", command::shown(command)))?;
+    if !status.success() {
+        bail!("`{}` ended with {status}", command::shown(command));
+    }
+    Ok(())
+}
+
+/// The figures among what a program printed; other lines are its own business.
+fn figures(printed: &str) -> Result<Vec<Figure>> {
+    let mut figures = vec![];
+    for line in printed.lines().filter(|line| line.starts_with('{')) {
+        let figure: Figure = serde_json::from_str(line).with_context(|| format!("not a figure: {line}"))?;
+        if !(figure.seconds.is_finite() && figure.seconds > 0.0) {
+            bail!("not a duration: {line}");
+        }
+        figures.push(figure);
+    }
+    if figures.is_empty() {
+        bail!("no figure among {} lines", printed.lines().count());
+    }
+    Ok(figures)
+}
+
+/// Pairs the figures of one name in the order they came.
+fn rows(figures: &[(Side, Figure)]) -> Result<Vec<Row>> {
+    let mut names: Vec<&str> = vec![];
+    for (_, figure) in figures {
+        if !names.contains(&figure.name.as_str()) {
+            names.push(&figure.name);
+        }
+    }
+    let row = |name: &str| {
+        let of = |wanted: Side| -> Vec<f64> {
+            figures
+                .iter()
+                .filter(|(side, f)| *side == wanted && f.name == name)
+                .map(|(_, f)| f.seconds)
+                .collect()
+        };
+        let (ours, plain) = (of(Side::Ours), of(Side::Plain));
+        if ours.len() != plain.len() {
+            bail!(
+                "`{name}` was measured {} times with ours and {} times with the plain tool",
+                ours.len(),
+                plain.len()
+            );
+        }
+        let ratios = ratios(&ours, &plain);
+        let none = || format!("`{name}` was not measured");
+        Ok(Row {
+            name: name.to_owned(),
+            ours: summary(&ours).with_context(none)?,
+            plain: summary(&plain).with_context(none)?,
+            ratio: summary(&ratios).with_context(none)?,
+            ours_seconds: ours,
+            plain_seconds: plain,
+            ratios,
+        })
+    };
+    names.into_iter().map(row).collect()
+}
+
+/// The report for people.
+fn text(report: &Report) -> Result<String> {
+    let mut out = String::new();
+    writeln!(out, "{}: {}", report.benchmark, report.what)?;
+    writeln!(out, "{}", report.machine)?;
+    for row in &report.rows {
+        let reached = if row.ratio.median <= report.goal {
+            "reached"
+        } else {
+            "not reached"
+        };
+        let pairs: Vec<_> = row.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
+        writeln!(out, "\n{}", row.name)?;
+        writeln!(out, "  ours   {}", spread(&row.ours))?;
+        writeln!(out, "  plain  {}", spread(&row.plain))?;
+        let Summary { median, min, max } = row.ratio;
+        writeln!(
+            out,
+            "  ratio  {median:.2} ({min:.2} to {max:.2}), pair by pair: {}",
+            pairs.join(" ")
+        )?;
+        writeln!(out, "  goal   at most {:.2}: {reached}", report.goal)?;
+    }
+    Ok(out)
+}
+
+fn spread(summary: &Summary) -> String {
+    let short = |value: f64| {
+        if value < 1.0 {
+            format!("{:.1} ms", value * 1000.0)
+        } else {
+            seconds(std::time::Duration::from_secs_f64(value))
+        }
+    };
+    format!(
+        "{} ({} to {})",
+        short(summary.median),
+        short(summary.min),
+        short(summary.max)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(name: &str, seconds: f64) -> Figure {
+        Figure {
+            name: name.to_owned(),
+            side: None,
+            seconds,
+        }
+    }
+
+    #[test]
+    fn figures_are_read_and_bad_ones_named() {
+        let printed = "booting\n{\"name\":\"1 guest\",\"seconds\":7.5}\n{\"name\":\"x\",\"side\":\"plain\",\"seconds\":1}\n";
+        let read = figures(printed).unwrap();
+        assert_eq!(
+            read,
+            [
+                figure("1 guest", 7.5),
+                Figure {
+                    side: Some(Side::Plain),
+                    ..figure("x", 1.0)
+                }
+            ]
+        );
+        for (bad, fragment) in [
+            ("nothing", "no figure"),
+            ("{\"name\":\"x\"}", "not a figure"),
+            ("{\"name\":\"x\",\"seconds\":0}", "not a duration"),
+            ("{\"name\":\"x\",\"seconds\":-1}", "not a duration"),
+            (
+                "{\"name\":\"x\",\"side\":\"theirs\",\"seconds\":1}",
+                "not a figure",
+            ),
+        ] {
+            let error = format!("{:#}", figures(bad).unwrap_err());
+            assert!(error.contains(fragment), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn figures_are_paired_by_name_and_turn() {
+        let ours = |name, s| (Side::Ours, figure(name, s));
+        let plain = |name, s| (Side::Plain, figure(name, s));
+        let taken = [
+            ours("a", 2.0),
+            ours("b", 1.0),
+            plain("a", 1.0),
+            plain("b", 4.0),
+            ours("a", 3.0),
+            plain("a", 2.0),
+        ];
+        let rows = rows(&taken).unwrap();
+        assert_eq!(
+            rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(),
+            ["a", "b"]
+        );
+        assert_eq!(
+            (rows[0].ratios.as_slice(), rows[1].ratios.as_slice()),
+            (&[2.0, 1.5][..], &[0.25][..])
+        );
+        assert_eq!(
+            rows[0].ratio,
+            Summary {
+                median: 1.75,
+                min: 1.5,
+                max: 2.0
+            }
+        );
+    }
+
+    #[test]
+    fn a_figure_without_its_counterpart_is_an_error() {
+        let error = rows(&[(Side::Ours, figure("a", 1.0))]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "`a` was measured 1 times with ours and 0 times with the plain tool"
+        );
+    }
+
+    #[test]
+    fn people_read_this() {
+        let pair = |ours, plain| {
+            [
+                (Side::Ours, figure("1 guest", ours)),
+                (Side::Plain, figure("1 guest", plain)),
+            ]
+        };
+        let figures: Vec<_> = [pair(8.0, 8.0), pair(9.0, 7.5), pair(0.5, 1.0)].concat();
+        let machine = Machine {
+            cpu: "Some CPU".to_owned(),
+            cores: 2,
+            memory_mib: 24_000,
+            kernel: "6.1".to_owned(),
+            qemu: "7.2.22".to_owned(),
+            libvirt: "9.0.0".to_owned(),
+        };
+        let report = Report {
+            benchmark: "up",
+            what: "what",
+            goal: 1.15,
+            machine,
+            rows: rows(&figures).unwrap(),
+        };
+        let expected = "up: what
+Some CPU, 2 cores, 24000 MiB, Linux 6.1, QEMU 7.2.22, libvirt 9.0.0
+
+1 guest
+  ours   8.0 s (500.0 ms to 9.0 s)
+  plain  7.5 s (1.0 s to 8.0 s)
+  ratio  1.00 (0.50 to 1.20), pair by pair: 1.00 1.20 0.50
+  goal   at most 1.15: reached
+";
+        assert_eq!(text(&report).unwrap(), expected);
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["rows"][0]["ratio"]["median"], 1.0);
+        assert_eq!(json["machine"]["cores"], 2);
+    }
+
+    #[test]
+    fn an_unknown_benchmark_is_refused_with_the_list() {
+        let error = run(&Args {
+            name: Some("upp".to_owned()),
+            json: false,
+        })
+        .unwrap_err();
+        assert!(
+            error.is::<Refused>() && error.to_string().contains("there are: up"),
+            "{error}"
+        );
+    }
+}

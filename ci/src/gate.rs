@@ -1,0 +1,80 @@
+//! `cargo ci gate`: what must be green before a push. Installs nothing; `test` is set-up and this.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    command::{self, cargo},
+    layers,
+    phases::{Phases, Skip, Tally},
+    rootless, setup, tidy, workspace,
+};
+
+/// The verb; `skips` is what set-up could not get.
+pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
+    let no_namespaces = skips.iter().any(|skip| skip.name.contains("ordinary users"));
+    let mut phases = Phases::new(skips);
+    phases.run("format", |_| {
+        command::run(at_root(&mut cargo(&["fmt", "--all", "--check"])))
+    });
+    phases.run("tidy", |_| tidy::check());
+    phases.run("layers", |_| layers::check());
+    phases.run("lints", |_| {
+        command::run(at_root(&mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ])))
+    });
+    phases.run("documentation", |_| {
+        let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
+        command::run(at_root(&mut doc).env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    let built = phases.run("build the tests", |_| {
+        command::run(at_root(&mut cargo(&[
+            "test",
+            "--workspace",
+            "--quiet",
+            "--no-run",
+        ])))
+    });
+    if built {
+        phases.run("tests", |tally| {
+            test(
+                at_root(&mut cargo(&["test", "--workspace", "--no-fail-fast"])),
+                tally,
+            )
+        });
+        if !setup::is_root() {
+            println!("\nThis was an ordinary user: there is nobody else to run the tests as.");
+        } else if no_namespaces {
+            phases.skip(
+                "tests as an ordinary user",
+                "this host forbids user namespaces, see above",
+            );
+        } else {
+            phases.run("tests as an ordinary user", rootless::run);
+        }
+    } else {
+        phases.skip("tests", "they do not build");
+    }
+    Ok(phases.finish())
+}
+
+/// Runs something that ends like a test binary, counting its tests.
+pub(crate) fn test(command: &mut Command, tally: &mut Tally) -> Result<()> {
+    match command::watched(command, |line| tally.look(line))? {
+        Some(0) => Ok(()),
+        Some(code) => bail!("`{}` ended with exit code {code}", command::shown(command)),
+        None => bail!("`{}` was ended by a signal", command::shown(command)),
+    }
+}
+
+fn at_root(command: &mut Command) -> &mut Command {
+    command.current_dir(workspace::root())
+}

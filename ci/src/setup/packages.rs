@@ -1,0 +1,200 @@
+//! What is needed from the distribution: data, and how to see that it is there. Installs nothing.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// One package and why it is needed.
+pub(crate) struct Package {
+    /// Its name in Debian and Ubuntu.
+    pub(crate) name: &'static str,
+    /// What stops working without it.
+    pub(crate) why: &'static str,
+    /// What must be there; asked of the file system, so that what was installed another way counts as well.
+    pub(crate) probe: Probe,
+    /// Without it something is skipped, loudly, and the rest goes on.
+    pub(crate) optional: bool,
+    /// The service it would start and enable, which we do not want.
+    pub(crate) service: Option<&'static str>,
+}
+
+/// What shows that a package is there.
+pub(crate) enum Probe {
+    /// One of these programs.
+    Program(&'static [&'static str]),
+    /// One of these files; a `*` stands for one folder of any name.
+    File(&'static [&'static str]),
+}
+
+const fn needed(name: &'static str, why: &'static str, probe: Probe) -> Package {
+    Package {
+        name,
+        why,
+        probe,
+        optional: false,
+        service: None,
+    }
+}
+
+const fn wished(name: &'static str, why: &'static str, probe: Probe) -> Package {
+    Package {
+        name,
+        why,
+        probe,
+        optional: true,
+        service: None,
+    }
+}
+
+use Probe::{File, Program};
+
+/// The table.
+pub(crate) const PACKAGES: &[Package] = &[
+    needed("git", "listing the files that `tidy` reads", Program(&["git"])),
+    needed("gcc", "linking", Program(&["cc"])),
+    needed(
+        "pkg-config",
+        "finding libvirt's library",
+        Program(&["pkg-config", "pkgconf"]),
+    ),
+    needed(
+        "libvirt-dev",
+        "linking the harness",
+        File(&["/usr/include/libvirt/libvirt.h"]),
+    ),
+    needed(
+        "libvirt-daemon",
+        "the private daemon of a lab",
+        Program(&["libvirtd"]),
+    ),
+    needed(
+        "libvirt-daemon-driver-qemu",
+        "machines in a lab",
+        File(&["/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so"]),
+    ),
+    // Part of libvirt-daemon where there is no package of this name.
+    needed(
+        "libvirt-daemon-driver-network",
+        "networks in a lab",
+        File(&["/usr/lib/*/libvirt/connection-driver/libvirt_driver_network.so"]),
+    ),
+    needed(
+        "libvirt-clients",
+        "virsh, the plain tool of the benchmarks",
+        Program(&["virsh"]),
+    ),
+    needed("qemu-system-x86", "machines", Program(&["qemu-system-x86_64"])),
+    needed("qemu-utils", "disks", Program(&["qemu-img"])),
+    needed(
+        "dnsmasq-base",
+        "addresses and names in a lab",
+        Program(&["dnsmasq"]),
+    ),
+    needed("iproute2", "interfaces in a lab", Program(&["ip"])),
+    needed("iptables", "libvirt's rules for networks", Program(&["iptables"])),
+    needed("nftables", "rules for networks", Program(&["nft"])),
+    needed("uidmap", "labs of ordinary users", Program(&["newuidmap"])),
+    needed("mmdebstrap", "building guest images", Program(&["mmdebstrap"])),
+    needed(
+        "debian-archive-keyring",
+        "building guest images",
+        File(&["/usr/share/keyrings/debian-archive-keyring.gpg"]),
+    ),
+    needed("e2fsprogs", "building guest images", Program(&["mke2fs"])),
+    needed("busybox-static", "building guest images", Program(&["busybox"])),
+    needed("passt", "nets with a way out", Program(&["pasta"])),
+    needed(
+        "openssh-client",
+        "ssh and scp, the plain tools of the benchmarks",
+        Program(&["ssh"]),
+    ),
+    Package {
+        service: Some("ssh.service"),
+        ..needed(
+            "openssh-server",
+            "the server our ssh client is tested against",
+            Program(&["sshd"]),
+        )
+    },
+    wished(
+        "python3-venv",
+        "clients in Python that our servers are tested with",
+        File(&["/usr/lib/*/ensurepip/__init__.py"]),
+    ),
+    wished(
+        "chromium",
+        "looking at reports in a browser",
+        Program(&[
+            "chromium",
+            "chromium-browser",
+            "google-chrome-stable",
+            "google-chrome",
+        ]),
+    ),
+];
+
+/// The packages whose probe finds nothing.
+pub(crate) fn missing() -> Vec<&'static Package> {
+    let folders = program_folders();
+    PACKAGES
+        .iter()
+        .filter(|package| !present(&package.probe, &folders))
+        .collect()
+}
+
+/// Whether a program can be found.
+pub(crate) fn has_program(name: &str) -> bool {
+    present_program(name, &program_folders())
+}
+
+fn present(probe: &Probe, folders: &[PathBuf]) -> bool {
+    match probe {
+        Program(names) => names.iter().any(|name| present_program(name, folders)),
+        File(patterns) => patterns.iter().any(|pattern| matches(pattern)),
+    }
+}
+
+fn present_program(name: &str, folders: &[PathBuf]) -> bool {
+    folders.iter().any(|folder| folder.join(name).is_file())
+}
+
+/// `PATH`, and where daemons live although ordinary users' `PATH` does not say so.
+fn program_folders() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let daemons = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(daemons).collect()
+}
+
+fn matches(pattern: &str) -> bool {
+    let Some((before, after)) = pattern.split_once("/*/") else {
+        return Path::new(pattern).exists();
+    };
+    let entries = fs::read_dir(before).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path().join(after))
+        .any(|path| path.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_see_what_is_there_and_nothing_else() {
+        let folders = program_folders();
+        assert!(present(&Program(&["no-such-program", "sh"]), &folders));
+        assert!(!present(&Program(&["no-such-program"]), &folders));
+        assert!(present(&File(&["/no/such/file", "/usr/*/sh"]), &folders));
+        assert!(present(&File(&["/etc/passwd"]), &folders));
+        assert!(!present(&File(&["/usr/*/no-such-file"]), &folders));
+    }
+
+    #[test]
+    fn no_package_is_listed_twice() {
+        let mut names: Vec<_> = PACKAGES.iter().map(|p| p.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), PACKAGES.len());
+    }
+}

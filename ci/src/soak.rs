@@ -1,0 +1,118 @@
+//! `cargo ci soak`: the campaigns of which `cargo ci test` runs samples, whole. The tests are the same; rounds and seed
+//! reach them through the environment.
+
+use std::{
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    command::{self, Refused, cargo},
+    gate,
+    phases::{Phases, Tally},
+    workspace,
+};
+
+/// Read by the tests.
+const SEED: &str = "POLDER_SOAK_SEED";
+/// Read by the tests.
+const ROUNDS: &str = "POLDER_SOAK_ROUNDS";
+
+/// What one campaign runs.
+struct Campaign {
+    name: &'static str,
+    what: &'static str,
+    package: &'static str,
+    target: &'static str,
+    test: &'static str,
+    rounds: u64,
+}
+
+const CAMPAIGNS: &[Campaign] = &[Campaign {
+    name: "lab-kills",
+    what: "SIGKILL over the processes of a lab leaves nothing",
+    package: "polder",
+    target: "it",
+    test: "kills::labs_leave_nothing_whoever_is_killed",
+    rounds: 1000,
+}];
+
+/// Arguments of the verb.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// One campaign; all of them when absent.
+    name: Option<String>,
+    /// Repeats an earlier campaign; from the clock when absent.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+/// The verb.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let chosen: Vec<_> = CAMPAIGNS
+        .iter()
+        .filter(|c| args.name.as_deref().is_none_or(|name| name == c.name))
+        .collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = CAMPAIGNS.iter().map(|campaign| campaign.name).collect();
+        let asked = args.name.as_deref().unwrap_or_default();
+        return Err(Refused(format!("no campaign `{asked}`; there are: {}", names.join(", "))).into());
+    }
+    let clock = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(1, |t| t.as_secs());
+    let seed = args.seed.unwrap_or(clock);
+    let mut phases = Phases::new(vec![]);
+    for campaign in chosen {
+        phases.run(campaign.name, |tally| once(campaign, seed, tally));
+    }
+    Ok(phases.finish())
+}
+
+fn once(campaign: &Campaign, seed: u64, tally: &mut Tally) -> Result<()> {
+    println!("{}: {} rounds, seed {seed}", campaign.what, campaign.rounds);
+    let mut test = cargo(&[
+        "test",
+        "--package",
+        campaign.package,
+        "--test",
+        campaign.target,
+        "--",
+    ]);
+    test.args([campaign.test, "--exact", "--include-ignored", "--nocapture"])
+        .current_dir(workspace::root());
+    test.env(SEED, seed.to_string())
+        .env(ROUNDS, campaign.rounds.to_string());
+    let mut own = Tally::default();
+    let result = gate::test(&mut test, &mut own);
+    tally.passed += own.passed;
+    tally.failed += own.failed;
+    result?;
+    if own == Tally::default() {
+        bail!(
+            "`{}` ran no test: it was renamed or removed",
+            command::shown(&test)
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_campaign_is_refused_with_the_list() {
+        let error = run(&Args {
+            name: Some("lab-kisses".to_owned()),
+            seed: None,
+        })
+        .unwrap_err();
+        assert!(
+            error.is::<Refused>() && error.to_string().contains("lab-kills"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! What is to be collected, and what became of it.
+
+use std::{error::Error, fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::dial::BoxFuture;
+
+/// One thing to collect.
+pub struct Item {
+    /// Where it goes, below the folder of the collection.
+    pub path: PathBuf,
+    /// From where and how, for people: "journalctl in web, over ssh".
+    pub source: String,
+    /// Gets it.
+    pub fetch: Fetch,
+}
+
+/// How an item is got.
+pub type Fetch = BoxFuture<'static, Result<Fetched, Box<dyn Error + Send + Sync>>>;
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Item({} from {})", self.path.display(), self.source)
+    }
+}
+
+/// What a fetch brought.
+#[derive(Debug)]
+pub enum Fetched {
+    /// Its content, to be written.
+    Bytes(Vec<u8>),
+    /// A file of this host, to be copied.
+    File(PathBuf),
+    /// It wrote this many bytes to the item's place by itself.
+    InPlace(u64),
+}
+
+/// What was collected and what was not, in `manifest.json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Every item, in the order it was asked for.
+    pub entries: Vec<Entry>,
+}
+
+impl Manifest {
+    /// How many items could be had.
+    #[must_use]
+    pub fn had(&self) -> usize {
+        self.entries.iter().filter(|e| e.missing.is_none()).count()
+    }
+
+    /// How many could not.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        self.entries.len() - self.had()
+    }
+}
+
+/// What became of one item.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its place below the collection's folder.
+    pub path: PathBuf,
+    /// From where and how.
+    pub source: String,
+    /// Its size, when it could be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Why it could not be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+}

@@ -1,0 +1,26 @@
+//! One verb a file; each returns what is to be printed.
+
+pub(super) mod doctor;
+pub(super) mod down;
+pub(super) mod images;
+pub(super) mod plan;
+pub(super) mod shell;
+pub(super) mod status;
+pub(super) mod up;
+
+use std::path::Path;
+
+use crate::{
+    env::{EnvError, Progress},
+    initfile::{self, EnvSpec},
+};
+
+/// Reads an init file with the process's environment.
+fn load(file: &Path) -> Result<EnvSpec, EnvError> {
+    Ok(initfile::load(file, &|name| std::env::var(name).ok())?)
+}
+
+/// Progress on standard error, where it does not mix with what a verb prints.
+fn progress() -> Progress {
+    Progress::new(|text| eprintln!("{text}"))
+}

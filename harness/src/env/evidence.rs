@@ -1,0 +1,117 @@
+//! What there is to collect of an environment: consoles, journals, kernel logs, the init file's artifacts, XML, the
+//! state of the networks, and the logs of lab and daemon. Also of one that came up only in part.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Env, Vm, exec};
+use crate::artifact::{self, Fetched, Item, Manifest};
+
+/// For one item, and for all of them, on a host whose time factor is 1.
+const EACH: Duration = Duration::from_secs(20);
+const TOTAL: Duration = Duration::from_secs(60);
+/// For a call to libvirt or a command in the lab.
+const CALL: Duration = Duration::from_secs(5);
+
+impl Env {
+    /// Collects everything into `dir`; what could not be had is in the manifest with the reason.
+    pub async fn collect(&self, dir: &Path) -> Manifest {
+        let mut items: Vec<Item> = self.vms().into_iter().flat_map(|vm| of_machine(self, &vm, dir)).collect();
+        items.extend(of_lab(self));
+        artifact::collect(items, dir, self.scaled(EACH), self.scaled(TOTAL)).await
+    }
+
+    /// Keeps what a passing suite keeps: the consoles.
+    pub async fn keep_consoles(&self, dir: &Path) -> Manifest {
+        let consoles = self.vms().into_iter().map(|vm| console(&vm)).collect();
+        artifact::collect(consoles, dir, CALL, CALL).await
+    }
+}
+
+fn console(vm: &Vm) -> Item {
+    let file = vm.spec().console.clone();
+    item(format!("{}/console.log", vm.name()), "what the machine wrote to its serial console", async move {
+        Ok(Fetched::File(file))
+    })
+}
+
+fn of_machine(env: &Env, vm: &Vm, dir: &Path) -> Vec<Item> {
+    let name = vm.name();
+    let mut items = vec![console(vm)];
+    let place = |file: &str| (format!("{name}/{file}"), dir.join(name.as_str()).join(file));
+
+    let (path, to) = place("journal.txt");
+    let guest = vm.clone();
+    items.push(item(path, "journalctl in the machine, over ssh or else the guest agent", async move {
+        guest.journal(&to).await?;
+        in_place(&to)
+    }));
+    let (path, to) = place("dmesg.txt");
+    let guest = vm.clone();
+    items.push(item(path, "dmesg in the machine, over ssh or else the guest agent", async move {
+        guest.dmesg(&to).await?;
+        in_place(&to)
+    }));
+    for remote in &vm.plan().artifacts {
+        let (path, to) = place(&format!("files/{}", remote.trim_start_matches('/')));
+        let (guest, remote) = (vm.clone(), remote.clone());
+        items.push(item(path, &format!("{remote} in the machine (`artifacts` of the init file)"), async move {
+            guest.fetch(&remote, &to).await?;
+            in_place(&to)
+        }));
+    }
+    let (connection, domain) = (env.connection().clone(), name.to_string());
+    items.push(item(place("domain.xml").0, "libvirt", async move {
+        Ok(Fetched::Bytes(connection.domain_xml(&domain, CALL).await?.into_bytes()))
+    }));
+    let log = env.paths().log().join(format!("qemu/{name}.log"));
+    items.push(item(place("qemu.log").0, "the emulator's log", async move { Ok(Fetched::File(log)) }));
+    items
+}
+
+fn of_lab(env: &Env) -> Vec<Item> {
+    let mut items = Vec::new();
+    for net in &env.plan().nets {
+        let (connection, name) = (env.connection().clone(), net.name.to_string());
+        items.push(item(format!("lab/network-{name}.xml"), "libvirt", async move {
+            Ok(Fetched::Bytes(connection.network_xml(&name, CALL).await?.into_bytes()))
+        }));
+    }
+    for (file, argv) in [
+        ("addresses.txt", ["ip", "-s", "address"].as_slice()),
+        ("routes.txt", ["ip", "route"].as_slice()),
+        ("neighbours.txt", ["ip", "neigh"].as_slice()),
+    ] {
+        let env = env.clone();
+        items.push(item(format!("lab/{file}"), &format!("`{}` in the lab", argv.join(" ")), async move {
+            Ok(Fetched::Bytes(exec::run(&env, argv).await?.into_bytes()))
+        }));
+    }
+    for log in ["libvirtd.log", "warden.log"] {
+        let file = env.paths().log().join(log);
+        items.push(item(format!("lab/{log}"), "the lab's own logs", async move { Ok(Fetched::File(file)) }));
+    }
+    items
+}
+
+fn item(
+    path: impl Into<PathBuf>,
+    source: &str,
+    fetch: impl Future<Output = Result<Fetched, Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+) -> Item {
+    Item { path: path.into(), source: source.to_owned(), fetch: Box::pin(fetch) }
+}
+
+/// The size of what a fetcher wrote by itself, folders with everything below them.
+fn in_place(path: &Path) -> Result<Fetched, Box<dyn std::error::Error + Send + Sync>> {
+    fn size(path: &Path) -> std::io::Result<u64> {
+        let is = std::fs::symlink_metadata(path)?;
+        if !is.is_dir() {
+            return Ok(is.len());
+        }
+        std::fs::read_dir(path)?.map(|entry| size(&entry?.path())).sum()
+    }
+    Ok(Fetched::InPlace(size(path)?))
+}

@@ -1,0 +1,13 @@
+//! From a checked init file, images and a lab's fixed places to everything that will be made. Pure.
+
+mod decide;
+mod error;
+mod machine;
+mod model;
+mod show;
+#[cfg(test)]
+mod tests;
+
+pub use decide::plan;
+pub use error::{PlanError, PlanErrors};
+pub use model::{Backing, EnvPlan, MachinePlan, OverlayPlan, PlanInputs};

@@ -1,0 +1,274 @@
+//! A command for a guest as a value, and the one line a remote POSIX shell is given for it.
+//! Nothing is run here.
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+/// The variable by which everything a command started is found again, to kill it after a deadline.
+pub(super) const CALL_VARIABLE: &str = "POLDER_CALL";
+/// The longest line the kernel takes as one argument, and so the longest a login shell can be given.
+const MAX_LINE: usize = 128 * 1024 - 1;
+
+/// A command for a guest: a shell script (`&str`) or a program with arguments that no shell evaluates.
+///
+/// ```
+/// use polder::guest::Command;
+/// let script = Command::from("cd /srv && ls | wc -l");
+/// let argv = Command::new("grep").arg("-c").arg("$HOME; `no` evaluation").arg("/etc/passwd");
+/// assert_eq!(argv.to_string(), "grep -c '$HOME; `no` evaluation' /etc/passwd");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Command {
+    what: What,
+    env: Vec<(String, String)>,
+    cwd: Option<String>,
+    pub(super) stdin: Vec<u8>,
+    pub(super) limit: Option<Duration>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum What {
+    Script(String),
+    Argv(Vec<String>),
+}
+
+/// A command that cannot be given to a guest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// Programs, arguments and environments end at a zero byte.
+    #[error("{part} contains a zero byte")]
+    Nul {
+        /// Which part.
+        part: String,
+    },
+    /// Not the name of an environment variable.
+    #[error("`{0}` is not a name for an environment variable")]
+    BadVariable(String),
+    /// There is no program to run.
+    #[error("the command is empty")]
+    Empty,
+    /// Longer than the kernel passes on.
+    #[error("the command has {len} bytes, at most {MAX_LINE} are possible; write it to a file or to stdin")]
+    TooLong {
+        /// Its length in bytes, quoted.
+        len: usize,
+    },
+}
+
+impl Command {
+    /// The program `program`, looked up in the guest's `PATH`; its arguments reach it exactly as given.
+    #[must_use]
+    pub fn new(program: impl Into<String>) -> Self {
+        Self::of(What::Argv(vec![program.into()]))
+    }
+
+    /// A script for the guest's `sh`; the same as `Command::from(text)`, easier to chain on.
+    #[must_use]
+    pub fn script(text: impl Into<String>) -> Self {
+        Self::of(What::Script(text.into()))
+    }
+
+    /// One more argument: of the program, or `$1`, `$2`... of the script.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        match &mut self.what {
+            What::Argv(argv) => argv.push(arg.into()),
+            What::Script(text) => {
+                let argv = ["sh", "-c", text, "sh"].map(str::to_owned);
+                self.what = What::Argv(argv.into_iter().chain([arg.into()]).collect());
+            }
+        }
+        self
+    }
+
+    /// More arguments.
+    #[must_use]
+    pub fn args<S: Into<String>>(self, args: impl IntoIterator<Item = S>) -> Self {
+        args.into_iter().fold(self, Self::arg)
+    }
+
+    /// Bytes for its standard input, which otherwise is empty.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// Its deadline instead of [`COMMAND`](super::limits::COMMAND); multiplied by the guest's time factor.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// An environment variable, added to what the guest's login shell has.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Its working directory instead of the login directory; one that is not there gives status 126.
+    #[must_use]
+    pub fn cwd(mut self, dir: impl Into<String>) -> Self {
+        self.cwd = Some(dir.into());
+        self
+    }
+
+    fn of(what: What) -> Self {
+        Self { what, env: Vec::new(), cwd: None, stdin: Vec::new(), limit: None }
+    }
+
+    /// The line for the guest's login shell. `call` marks everything the command starts.
+    pub(super) fn line(&self, call: &str) -> Result<String, CommandError> {
+        let mut line = format!("export {CALL_VARIABLE}={call}");
+        for (name, value) in &self.env {
+            if !is_variable(name) {
+                return Err(CommandError::BadVariable(name.clone()));
+            }
+            line += &format!(" {name}={}", quote(value, || format!("the variable `{name}`"))?);
+        }
+        if let Some(dir) = &self.cwd {
+            line += &format!("; cd -- {} || exit 126", quote(dir, || "the working directory".to_owned())?);
+        }
+        line += "; exec";
+        match &self.what {
+            What::Script(text) if text.trim().is_empty() => return Err(CommandError::Empty),
+            What::Script(text) => line += &format!(" sh -c {}", quote(text, || "the script".to_owned())?),
+            What::Argv(argv) => {
+                if argv.first().is_none_or(String::is_empty) {
+                    return Err(CommandError::Empty);
+                }
+                for (i, word) in argv.iter().enumerate() {
+                    line.push(' ');
+                    line += &quote(word, || if i == 0 { "the program".into() } else { format!("argument {i}") })?;
+                }
+            }
+        }
+        if line.len() > MAX_LINE { Err(CommandError::TooLong { len: line.len() }) } else { Ok(line) }
+    }
+}
+
+impl From<&str> for Command {
+    fn from(text: &str) -> Self {
+        Self::script(text)
+    }
+}
+
+impl From<String> for Command {
+    fn from(text: String) -> Self {
+        Self::script(text)
+    }
+}
+
+impl From<&Self> for Command {
+    fn from(command: &Self) -> Self {
+        command.clone()
+    }
+}
+
+/// As a person would type it.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::Script(text) => f.write_str(text.trim()),
+            What::Argv(argv) => {
+                for (i, word) in argv.iter().enumerate() {
+                    let word = quote(word, String::new).unwrap_or(Cow::Borrowed(word));
+                    write!(f, "{}{word}", if i == 0 { "" } else { " " })?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Command({self})")
+    }
+}
+
+/// One word of a POSIX shell that stands for exactly `word`.
+pub(super) fn quote(word: &str, part: impl FnOnce() -> String) -> Result<Cow<'_, str>, CommandError> {
+    shlex::try_quote(word).map_err(|_| CommandError::Nul { part: part() })
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What `sh`, given the line of `command`, writes to standard output.
+    fn sh(command: &Command) -> Vec<u8> {
+        let line = command.line("test").unwrap();
+        let output = std::process::Command::new("sh").arg("-c").arg(&line).output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        output.stdout
+    }
+
+    #[rstest::rstest]
+    #[case(&["ls", "-l"], "ls -l")]
+    #[case(&["echo", ""], "echo ''")]
+    #[case(&["echo", "two words"], "echo 'two words'")]
+    #[case(&["echo", "$(reboot)"], "echo '$(reboot)'")]
+    #[case(&["a\nb"], "'a\nb'")]
+    fn reads_as_typed(#[case] argv: &[&str], #[case] expected: &str) {
+        let (program, args) = argv.split_first().unwrap();
+        assert_eq!(Command::new(*program).args(args.iter().copied()).to_string(), expected);
+    }
+
+    #[rstest::rstest]
+    #[case("it's")]
+    #[case("a\nb\n")]
+    #[case("*.txt ~root $HOME `id` $(id) ${x} !! \\ \" '' ; & | < >")]
+    #[case("-n")]
+    #[case("grüße 漢字 🦆 \u{7f}\u{1}")]
+    #[case("")]
+    fn arguments_reach_the_program_exactly(#[case] arg: &str) {
+        assert_eq!(sh(&Command::new("printf").arg("%s|").arg(arg)), format!("{arg}|").into_bytes());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+        #[test]
+        fn any_text_survives_the_shell(words in prop::collection::vec("[^\u{0}]{0,12}", 1..4), value in "[^\u{0}]{0,12}") {
+            let expected: String = words.iter().map(|w| format!("{w}\u{1}")).collect();
+            prop_assert_eq!(sh(&Command::new("printf").arg("%s\u{1}").args(words)), expected.into_bytes());
+            let script = Command::script("printf %s \"$V\"").env("V", &value);
+            prop_assert_eq!(sh(&script), value.into_bytes());
+        }
+    }
+
+    #[test]
+    fn scripts_take_arguments_environment_and_directory() {
+        let script = Command::script("echo \"$1 $0 $V\"; pwd").arg("a  b").env("V", "x'y").cwd("/usr/bin");
+        assert_eq!(sh(&script), b"a  b sh x'y\n/usr/bin\n");
+    }
+
+    #[test]
+    fn a_missing_directory_is_status_126() {
+        let line = Command::from("true").cwd("/does/not/exist").line("x").unwrap();
+        let status = std::process::Command::new("sh").args(["-c", &line]).output().unwrap().status;
+        assert_eq!(status.code(), Some(126));
+    }
+
+    #[rstest::rstest]
+    #[case(Command::new("a\0"), "the program contains a zero byte")]
+    #[case(Command::new("a").arg("b").arg("\0"), "argument 2 contains a zero byte")]
+    #[case(Command::from("true").env("A", "\0"), "the variable `A` contains a zero byte")]
+    #[case(Command::from("true").env("1A", ""), "`1A` is not a name for an environment variable")]
+    #[case(Command::from("true").env("A;id", ""), "`A;id` is not a name for an environment variable")]
+    #[case(Command::from(" \n"), "the command is empty")]
+    #[case(Command::new(""), "the command is empty")]
+    #[case(Command::new("x").arg("y".repeat(200_000)), "the command has 200030 bytes, at most 131071 are possible; write it to a file or to stdin")]
+    fn what_no_guest_takes_is_refused(#[case] command: Command, #[case] message: &str) {
+        assert_eq!(command.line("call").unwrap_err().to_string(), message);
+    }
+}

@@ -1,0 +1,152 @@
+//! What running a command over any transport has in common: its streams, and the ways in which it does not end.
+
+use std::io;
+
+use tokio::sync::mpsc;
+
+use super::{
+    error::TransportError,
+    output::{Capture, Status},
+};
+
+/// A piece of a stream, or why there is no more of it.
+pub(super) type Chunk = io::Result<Vec<u8>>;
+
+/// The streams of a command; they stay with the caller, who has what arrived whatever happens.
+#[derive(Debug)]
+pub(super) struct Streams {
+    pub(super) stdin: Source,
+    pub(super) stdout: Sink,
+    pub(super) stderr: Capture,
+}
+
+/// Where standard input comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// From memory.
+    Bytes(Vec<u8>),
+    /// From a producer; an error among the chunks means that the command must not take what came for the whole.
+    Chunks(mpsc::Receiver<Chunk>),
+}
+
+impl Source {
+    pub(super) async fn next(&mut self) -> Option<Chunk> {
+        match self {
+            Self::Bytes(bytes) if bytes.is_empty() => None,
+            Self::Bytes(bytes) => Some(Ok(std::mem::take(bytes))),
+            Self::Chunks(chunks) => chunks.recv().await,
+        }
+    }
+}
+
+/// Where standard output goes.
+#[derive(Debug)]
+pub(super) enum Sink {
+    /// Into memory, or a file where it is too long.
+    Capture(Capture),
+    /// To a consumer.
+    Chunks(mpsc::Sender<Chunk>),
+}
+
+impl Sink {
+    pub(super) async fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Capture(capture) => capture.write(data).await,
+            Self::Chunks(chunks) => {
+                let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "nobody takes the output any more");
+                chunks.send(Ok(data.to_vec())).await.map_err(gone)
+            }
+        }
+    }
+}
+
+/// A command that did not run to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RunError {
+    /// It was not started.
+    #[error("it was not started")]
+    Before(#[source] TransportError),
+    /// The way to the guest was lost while it ran.
+    #[error("the way to the guest was lost while it ran")]
+    During(#[source] TransportError),
+    /// The deadline passed.
+    #[error("the deadline passed while {stage}")]
+    Deadline {
+        stage: Stage,
+        /// Whether what it started in the guest is known to be gone.
+        killed: bool,
+    },
+    /// This host could not provide its input or take its output.
+    #[error("this host could not provide its input or take its output")]
+    Local(#[source] io::Error),
+}
+
+/// How far a command got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The way to the guest was being opened.
+    Connecting,
+    /// All sessions the guest's ssh server allows were in use.
+    Queueing,
+    /// The guest was asked to start it.
+    Starting,
+    /// It ran.
+    Running,
+    /// It had ended, but something it started held its output open.
+    Draining(Status),
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Connecting => f.write_str("connecting"),
+            Self::Queueing => f.write_str("all sessions its ssh server allows were in use"),
+            Self::Starting => f.write_str("the guest was asked to start it"),
+            Self::Running => f.write_str("it ran"),
+            Self::Draining(status) => {
+                write!(f, "a process it left in the background held its output open (it ended with {status})")
+            }
+        }
+    }
+}
+
+/// A mark for everything one command starts, unlike any other on this guest.
+pub(super) fn call_mark() -> String {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("{:x}-{:x}-{next:x}", std::process::id(), now.as_nanos())
+}
+
+/// A script that kills everything started under `mark`; it succeeds when nothing of it is left.
+pub(super) fn kill_script(mark: &str) -> String {
+    let sign = super::command::CALL_VARIABLE;
+    format!(
+        "i=0; while found=$(grep -ls '{sign}={mark}' /proc/[0-9]*/environ); do \
+         for p in $found; do p=${{p#/proc/}}; kill -9 \"${{p%/environ}}\" 2>/dev/null; done; \
+         i=$((i+1)); [ $i -lt 20 ] || exit 1; done; true"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kill_script_ends_a_family_and_nothing_else() {
+        let mark = call_mark();
+        let mut other = std::process::Command::new("sleep").arg("1000").env("POLDER_CALL", "other").spawn().unwrap();
+        let mut family = std::process::Command::new("sh")
+            .args(["-c", "setsid sleep 1000 & sleep 1000; :"])
+            .env(super::super::command::CALL_VARIABLE, &mark)
+            .spawn()
+            .unwrap();
+        let kill = std::process::Command::new("sh").args(["-c", &kill_script(&mark)]).status().unwrap();
+        assert!(kill.success());
+        assert!(!family.wait().unwrap().success());
+        assert!(other.try_wait().unwrap().is_none());
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+}

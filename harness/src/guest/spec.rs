@@ -1,0 +1,103 @@
+//! Everything a [`Guest`](super::Guest) is given: finished values, nothing to decide.
+
+use std::{
+    fmt::{self, Debug},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use russh::keys::{PrivateKey, PublicKey};
+
+use crate::{
+    base::{
+        dial::{BoxFuture, Dial},
+        id::MachineName,
+    },
+    image::Abilities,
+};
+
+/// One machine, ready to be talked to.
+#[derive(Debug, Clone)]
+pub struct GuestSpec {
+    /// Its name.
+    pub name: MachineName,
+    /// The name of its image, for errors.
+    pub image: String,
+    /// What its image can do.
+    pub abilities: Abilities,
+    /// How it is reached over ssh, if it is.
+    pub ssh: Option<SshSpec>,
+    /// How its guest agent is reached, if it is.
+    pub agent: Option<Arc<dyn AgentPort>>,
+    /// The file into which the hypervisor records its console.
+    pub console: PathBuf,
+    /// Folder of this host for outputs that do not fit into memory; made when needed.
+    pub outputs: PathBuf,
+    /// Deadlines are multiplied by this.
+    pub time_factor: f64,
+}
+
+/// How a machine is reached over ssh.
+#[derive(Clone)]
+pub struct SshSpec {
+    /// Opens connections to the machine's network.
+    pub dial: Arc<dyn Dial>,
+    /// Address and port of its ssh server.
+    pub addr: SocketAddr,
+    /// The user to log in as.
+    pub user: String,
+    /// The user's private key (Ed25519 or ECDSA).
+    pub key: Arc<PrivateKey>,
+    /// The only host key that is accepted; without it any is.
+    pub host_key: Option<PublicKey>,
+}
+
+/// Leaves the private key out.
+impl Debug for SshSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SshSpec({}@{} through {:?})", self.user, self.addr, self.dial)
+    }
+}
+
+/// A way to a guest agent: one request and its reply at a time, both JSON texts of the QEMU guest agent protocol.
+pub trait AgentPort: Debug + Send + Sync {
+    /// Sends `request` and returns the reply, giving up after `limit`.
+    ///
+    /// # Errors
+    /// [`AgentPortError`]; an `{"error": ..}` reply may be returned as a reply as well as an error.
+    fn call(&self, request: String, limit: Duration) -> BoxFuture<'_, Result<String, AgentPortError>>;
+}
+
+/// Why a guest agent could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AgentPortError {
+    /// No agent runs in the guest, or the machine does not.
+    #[error("the guest agent is not connected: {0}")]
+    NotConnected(String),
+    /// It did not answer in time.
+    #[error("the guest agent did not answer within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// It, or the way to it, answered with an error.
+    #[error("the guest agent refused: {0}")]
+    Failed(String),
+}
+
+/// How something was done in a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// Over ssh.
+    Ssh,
+    /// Over the guest agent.
+    Agent,
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ssh => "ssh",
+            Self::Agent => "guest agent",
+        })
+    }
+}

@@ -1,0 +1,354 @@
+//! The verbs that wait: each has a deadline, looks at the state (never at a change), says in its error what it saw
+//! last, and fails at once when the guest's kernel panics or what is waited for cannot come any more.
+
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use super::{
+    command::Command,
+    error::{GuestError, Ran},
+    handle::{Guest, timed, verb},
+    limits,
+    output::Output,
+};
+use crate::{
+    base::{
+        dial::BoxFuture,
+        wait::{Deadline, Look, wait_for},
+    },
+    image::{Ability, info::Unsupported},
+};
+
+impl Guest {
+    /// Waits until the guest runs commands over ssh.
+    ///
+    /// # Errors
+    /// [`GuestError::Wait`], [`GuestError::Panicked`]; [`GuestError::Unsupported`] without ssh.
+    pub async fn wait_for_ssh(&self, limit: Duration) -> Result<(), GuestError> {
+        timed(verb!(self, "wait_for_ssh"), async {
+            self.require(Ability::Ssh, "wait for ssh")?;
+            let look = self.scaled(limits::LOOK);
+            let up = Command::new("true");
+            self.wait("an answer over ssh", limit, limits::SHORT_PAUSE, || async {
+                match self.run(&up, look).await {
+                    Ok(_) => Seen::Ready(()),
+                    // Waiting does not change the key of a machine.
+                    Err(error) if is_final(&error) => Seen::Failed(error.brief()),
+                    Err(error) => Seen::Away(error.brief()),
+                }
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Waits until the guest agent answers.
+    ///
+    /// # Errors
+    /// [`GuestError::Wait`], [`GuestError::Panicked`]; [`GuestError::Unsupported`] without an agent.
+    pub async fn wait_for_agent(&self, limit: Duration) -> Result<(), GuestError> {
+        timed(verb!(self, "wait_for_agent"), async {
+            self.require(Ability::Agent, "wait for the guest agent")?;
+            self.wait("an answer of the guest agent", limit, limits::SHORT_PAUSE, || async {
+                match self.agent() {
+                    None => Seen::Failed("there is no way to the guest agent".to_owned()),
+                    Some(agent) => match agent.ping().await {
+                        Ok(()) => Seen::Ready(()),
+                        Err(error) => Seen::Away(format!("{error}: {}", cause(&error))),
+                    },
+                }
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Waits until a systemd unit is active; fails at once when it has failed or there is none of that name.
+    ///
+    /// # Errors
+    /// [`GuestError::Wait`], [`GuestError::Panicked`]; [`GuestError::Unsupported`] without systemd.
+    pub async fn wait_for_unit(&self, unit: &str, limit: Duration) -> Result<(), GuestError> {
+        timed(verb!(self, "wait_for_unit", unit = unit), async {
+            self.require(Ability::Units, "wait for a unit")?;
+            let command = Command::new("systemctl")
+                .args(["show", "--property=LoadState,ActiveState,SubState,Result", "--"])
+                .arg(unit);
+            self.wait_for_output(&format!("unit `{unit}`"), &command, limit, |output| unit_state(&output.stdout.text()))
+                .await
+        })
+        .await
+    }
+
+    /// Waits until a TCP port of the guest takes connections from outside.
+    ///
+    /// # Errors
+    /// [`GuestError::Wait`], [`GuestError::Panicked`]; [`GuestError::Unsupported`] without an address.
+    pub async fn wait_for_port(&self, port: u16, limit: Duration) -> Result<(), GuestError> {
+        timed(verb!(self, "wait_for_port", port = port), async {
+            let Some(ssh) = &self.0.ssh else {
+                let (machine, image) = (self.name().clone(), self.0.spec.image.clone());
+                let source = Unsupported { image, ability: Ability::Ssh };
+                return Err(GuestError::Unsupported { machine, what: "wait for a port".to_owned(), source });
+            };
+            let addr = SocketAddr::new(ssh.spec().addr.ip(), port);
+            let dial = self.scaled(limits::DIAL);
+            self.wait(&format!("a connection to {addr}"), limit, limits::SHORT_PAUSE, || async {
+                match ssh.spec().dial.dial(addr, dial).await {
+                    Ok(_) => Seen::Ready(()),
+                    Err(error) => Seen::NotYet(error.to_string()),
+                }
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Waits until the guest has a file, folder or anything else at `path`.
+    ///
+    /// # Errors
+    /// [`GuestError::Wait`], [`GuestError::Panicked`]; as [`Guest::execute`] when it cannot look at all.
+    pub async fn wait_for_file(&self, path: &str, limit: Duration) -> Result<(), GuestError> {
+        timed(verb!(self, "wait_for_file", path = path), async {
+            let command = Command::new("test").arg("-e").arg(path);
+            self.wait_for_output(&format!("`{path}`"), &command, limit, |output| {
+                if output.status.success() { Look::Ready(()) } else { Look::NotYet("it is not there".to_owned()) }
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Runs a command again and again until it succeeds; returns its standard output then.
+    ///
+    /// # Errors
+    /// [`GuestError::Wait`], [`GuestError::Panicked`]; as [`Guest::execute`] when no guest can run it.
+    pub async fn wait_until_succeeds(
+        &self,
+        command: impl Into<Command>,
+        limit: Duration,
+    ) -> Result<String, GuestError> {
+        let command = command.into();
+        timed(verb!(self, "wait_until_succeeds", command = command), async {
+            self.wait_for_output(&format!("success of `{command}`"), &command, limit, success).await
+        })
+        .await
+    }
+
+    /// Runs a command again and again until it succeeds with an output that `holds`; returns that output.
+    ///
+    /// Give a deadline by [`Until::within`] and `.await` it; an error is as that of [`Guest::wait_until_succeeds`].
+    pub fn until<'a>(
+        &self,
+        command: impl Into<Command>,
+        holds: impl Fn(&str) -> bool + Send + Sync + 'a,
+    ) -> Until<'a> {
+        Until { guest: self.clone(), command: command.into(), holds: Box::new(holds), limit: limits::UNTIL }
+    }
+
+    /// Waits until the console has a line with `text` in it, from the first start on; returns the line.
+    ///
+    /// # Errors
+    /// [`GuestError::Wait`], [`GuestError::Panicked`].
+    pub async fn wait_for_console(&self, text: &str, limit: Duration) -> Result<String, GuestError> {
+        timed(verb!(self, "wait_for_console", text = text), async {
+            self.wait(&format!("`{text}` on the console"), limit, limits::SHORT_PAUSE, || async {
+                match self.0.console.find(text).await {
+                    Ok(Some(line)) => Seen::Ready(line),
+                    Ok(None) => Seen::NotYet("no such line".to_owned()),
+                    Err(error) => Seen::NotYet(format!("the console cannot be read: {error}")),
+                }
+            })
+            .await
+        })
+        .await
+    }
+
+    /// Waits until `judge` is content with what `command` leaves.
+    async fn wait_for_output<T>(
+        &self,
+        what: &str,
+        command: &Command,
+        limit: Duration,
+        judge: impl Fn(&Output) -> Look<T>,
+    ) -> Result<T, GuestError> {
+        // What cannot be tried at all is not waited for.
+        self.channels("run a command")?;
+        let deadline = Deadline::within(self.scaled(limit));
+        let one = command.limit.map(|limit| self.scaled(limit));
+        self.wait(what, limit, limits::PAUSE, || async {
+            let left = deadline.left();
+            match self.run(command, one.map_or(left, |one| one.min(left))).await {
+                Ok(Ran { output, .. }) => match judge(&output) {
+                    Look::Ready(value) => Seen::Ready(value),
+                    Look::NotYet(status) => Seen::NotYet(status),
+                    Look::Failed(status) => Seen::Failed(status),
+                },
+                Err(error) if is_final(&error) => Seen::Failed(error.brief()),
+                Err(error @ GuestError::Deadline { started: true, .. }) => Seen::NotYet(error.brief()),
+                Err(error) => Seen::Away(error.brief()),
+            }
+        })
+        .await
+    }
+
+    /// Looks until it is ready; `limit` is not scaled yet.
+    pub(super) async fn wait<T, F, Fut>(
+        &self,
+        what: &str,
+        limit: Duration,
+        pause: Duration,
+        mut look: F,
+    ) -> Result<T, GuestError>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Seen<T>>,
+    {
+        let answered = AtomicBool::new(true);
+        let looks = wait_for(what, self.scaled(limit), pause, || {
+            let look = look();
+            async {
+                let seen = look.await;
+                answered.store(!matches!(seen, Seen::Away(_)), Ordering::Relaxed);
+                match seen {
+                    Seen::Ready(value) => Look::Ready(value),
+                    Seen::NotYet(status) | Seen::Away(status) => Look::NotYet(status),
+                    Seen::Failed(status) => Look::Failed(status),
+                }
+            }
+        });
+        match self.unless_panicked(&format!("wait for {what}"), looks).await? {
+            Ok(value) => Ok(value),
+            Err(source) => Err(GuestError::Wait {
+                machine: self.name().clone(),
+                console: self.console().await,
+                answered: answered.load(Ordering::Relaxed),
+                source,
+            }),
+        }
+    }
+}
+
+/// What a look found.
+pub(super) enum Seen<T> {
+    Ready(T),
+    /// Not yet; the guest answered.
+    NotYet(String),
+    /// Not yet; the guest did not even answer.
+    Away(String),
+    /// Never.
+    Failed(String),
+}
+
+/// A wait for an output, made by [`Guest::until`].
+#[must_use = "nothing is waited for before it is awaited"]
+pub struct Until<'a> {
+    guest: Guest,
+    command: Command,
+    holds: Box<dyn Fn(&str) -> bool + Send + Sync + 'a>,
+    limit: Duration,
+}
+
+impl Until<'_> {
+    /// Its deadline instead of [`UNTIL`](limits::UNTIL).
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+}
+
+impl<'a> IntoFuture for Until<'a> {
+    type Output = Result<String, GuestError>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { guest, command, holds, limit } = self;
+        Box::pin(async move {
+            timed(verb!(guest, "until", command = command), async {
+                let what = format!("the right output of `{command}`");
+                let judge = |output: &Output| match success(output) {
+                    Look::Ready(out) if holds(&out) => Look::Ready(out),
+                    Look::Ready(out) => Look::NotYet(format!("it printed: {}", shorten(&out))),
+                    other => other,
+                };
+                guest.wait_for_output(&what, &command, limit, judge).await
+            })
+            .await
+        })
+    }
+}
+
+impl fmt::Debug for Until<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Until({:?}, {:?}, {:?})", self.guest, self.command, self.limit)
+    }
+}
+
+fn success(output: &Output) -> Look<String> {
+    if output.status.success() {
+        return Look::Ready(output.stdout.text().into_owned());
+    }
+    let said = [&output.stderr, &output.stdout].map(|stream| shorten(&stream.text()));
+    let said = said.iter().find(|text| !text.is_empty()).map(|text| format!(", it printed: {text}"));
+    Look::NotYet(format!("{}{}", output.status, said.unwrap_or_default()))
+}
+
+/// The end of a text, short enough for a status.
+fn shorten(text: &str) -> String {
+    const CHARS: usize = 400;
+    let text = text.trim();
+    let skip = text.chars().count().saturating_sub(CHARS);
+    if skip == 0 { text.to_owned() } else { format!("...{}", text.chars().skip(skip).collect::<String>()) }
+}
+
+/// Reads the properties `systemctl show` prints.
+fn unit_state(shown: &str) -> Look<()> {
+    let property = |name: &str| {
+        shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or("unknown")
+    };
+    let (active, sub) = (property("ActiveState"), property("SubState"));
+    match (property("LoadState"), active) {
+        ("not-found", _) => Look::Failed("there is no such unit".to_owned()),
+        (load @ ("bad-setting" | "error" | "masked"), _) => Look::Failed(format!("the unit is {load}")),
+        (_, "active") => Look::Ready(()),
+        (_, "failed") => Look::Failed(format!("it has failed ({})", property("Result"))),
+        _ => Look::NotYet(format!("{active} ({sub})")),
+    }
+}
+
+/// Whether another attempt cannot end otherwise.
+fn is_final(error: &GuestError) -> bool {
+    use super::{error::TransportError, ssh::SshError};
+    match error {
+        GuestError::Unsupported { .. } | GuestError::Command { .. } | GuestError::Local { .. } => true,
+        GuestError::Unreachable { source: TransportError::Ssh(source), .. } => {
+            matches!(**source, SshError::HostKey { .. })
+        }
+        _ => false,
+    }
+}
+
+fn cause(error: &dyn std::error::Error) -> String {
+    error.source().map(ToString::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("LoadState=loaded\nActiveState=active\nSubState=running\nResult=success\n", "Ready(())")]
+    #[case("LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\n", "NotYet(\"activating (auto-restart)\")")]
+    #[case("LoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success\n", "NotYet(\"inactive (dead)\")")]
+    #[case("LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\n", "Failed(\"it has failed (exit-code)\")")]
+    #[case("LoadState=not-found\nActiveState=inactive\nSubState=dead\nResult=success\n", "Failed(\"there is no such unit\")")]
+    #[case("LoadState=masked\nActiveState=inactive\nSubState=dead\nResult=success\n", "Failed(\"the unit is masked\")")]
+    #[case("", "NotYet(\"unknown (unknown)\")")]
+    fn unit_states(#[case] shown: &str, #[case] expected: &str) {
+        assert_eq!(format!("{:?}", unit_state(shown)), expected);
+    }
+}

@@ -1,0 +1,209 @@
+//! What makes a machine made from a shared image itself: its name, keys and addresses, as SMBIOS type 11 strings
+//! which the initrd of every recipe-built image reads (`guest/initrd/init`). Pure; putting them into a domain is
+//! the provider's business.
+
+use std::{fmt, net::Ipv4Addr};
+
+use crate::base::id::{MachineName, Mac};
+
+/// Version of the format; the initrd refuses a newer one than its own.
+const VERSION: u32 = 1;
+
+/// Longest piece of a value in one string, in bytes. QEMU, libvirt and Linux were seen to pass 4 KiB strings, but the
+/// SMBIOS specification speaks of 64 and firmware may copy tables: short strings cost nothing.
+const PIECE: usize = 200;
+
+/// What is a machine's own.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Host name.
+    pub hostname: MachineName,
+    /// The line of `authorized_keys` that lets the harness in as root.
+    pub authorized_key: String,
+    /// The ssh host key: an ed25519 private key in OpenSSH's PEM form, without a pass phrase.
+    pub host_key: String,
+    /// NICs in order: the first becomes `eth0`, whatever the bus says.
+    pub nics: Vec<NicIdentity>,
+    /// Name server; absent: DHCP's, if any.
+    pub dns: Option<Ipv4Addr>,
+    /// DNS search domain.
+    pub search: Option<String>,
+}
+
+/// One NIC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NicIdentity {
+    /// Its Ethernet address, by which it is found.
+    pub mac: Mac,
+    /// Its IPv4 address.
+    pub address: NicAddress,
+    /// MTU in bytes; absent: what the driver says.
+    pub mtu: Option<u32>,
+}
+
+/// How a NIC gets its IPv4 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NicAddress {
+    /// It is told.
+    Static {
+        /// The address.
+        ip: Ipv4Addr,
+        /// Length of the network's prefix in bits.
+        prefix: u8,
+        /// Default gateway.
+        gateway: Option<Ipv4Addr>,
+    },
+    /// By DHCP.
+    Dhcp,
+    /// It has none; the link is up.
+    None,
+}
+
+impl Identity {
+    /// The strings, in the order in which they have to stand.
+    #[must_use]
+    pub fn oem_strings(&self) -> Vec<String> {
+        let mut strings = vec![format!("polder.identity={VERSION}")];
+        let mut put = |key: &str, value: &str| {
+            let clean: String = value.chars().filter(|c| !c.is_control()).collect();
+            strings.extend(pieces(&clean).map(|piece| format!("polder.{key}={piece}")));
+        };
+        put("host", self.hostname.as_str());
+        put("key", self.authorized_key.trim());
+        let body = self.host_key.lines().filter(|line| !line.starts_with("-----"));
+        put("hostkey", &body.collect::<String>());
+        for nic in &self.nics {
+            put("nic", &nic.to_string());
+        }
+        if let Some(dns) = self.dns {
+            put("dns", &dns.to_string());
+        }
+        if let Some(search) = &self.search {
+            put("search", search);
+        }
+        strings
+    }
+}
+
+/// Keys stay out of logs.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("hostname", &self.hostname)
+            .field("nics", &self.nics)
+            .field("dns", &self.dns)
+            .field("search", &self.search)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `MAC,KIND,ADDRESS/PREFIX,GATEWAY,MTU`, with what is absent left empty.
+impl fmt::Display for NicIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},", self.mac)?;
+        match self.address {
+            NicAddress::Static { ip, prefix, gateway } => {
+                write!(f, "static,{ip}/{prefix},{}", gateway.map(|g| g.to_string()).unwrap_or_default())?;
+            }
+            NicAddress::Dhcp => f.write_str("dhcp,,")?,
+            NicAddress::None => f.write_str("none,,")?,
+        }
+        write!(f, ",{}", self.mtu.map(|mtu| mtu.to_string()).unwrap_or_default())
+    }
+}
+
+/// Cuts `text` into pieces of at most [`PIECE`] bytes, between characters.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = (0..=PIECE.min(rest.len())).rev().find(|&end| rest.is_char_boundary(end))?;
+        let (piece, left) = rest.split_at(end);
+        rest = left;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity {
+            hostname: "web".parse().unwrap(),
+            authorized_key: "ssh-ed25519 AAAAC3 polder\n".into(),
+            host_key: format!(
+                "-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n{}\n-----END OPENSSH PRIVATE KEY-----\n",
+                "A".repeat(190),
+                "B".repeat(20)
+            ),
+            nics: vec![
+                NicIdentity {
+                    mac: Mac::from_ip(Ipv4Addr::new(10, 0, 0, 2)),
+                    address: NicAddress::Static {
+                        ip: Ipv4Addr::new(10, 0, 0, 2),
+                        prefix: 24,
+                        gateway: Some(Ipv4Addr::new(10, 0, 0, 1)),
+                    },
+                    mtu: Some(9000),
+                },
+                NicIdentity { mac: Mac([2, 0, 0, 0, 0, 0xab]), address: NicAddress::Dhcp, mtu: None },
+                NicIdentity { mac: Mac([2, 0, 0, 0, 0, 1]), address: NicAddress::None, mtu: None },
+            ],
+            dns: Some(Ipv4Addr::new(10, 0, 0, 1)),
+            search: Some("lab.test".into()),
+        }
+    }
+
+    #[test]
+    fn strings_carry_everything_in_order() {
+        insta::assert_snapshot!(identity().oem_strings().join("\n"), @r"
+        polder.identity=1
+        polder.host=web
+        polder.key=ssh-ed25519 AAAAC3 polder
+        polder.hostkey=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABBBBBBBBBB
+        polder.hostkey=BBBBBBBBBB
+        polder.nic=54:52:0a:00:00:02,static,10.0.0.2/24,10.0.0.1,9000
+        polder.nic=02:00:00:00:00:ab,dhcp,,,
+        polder.nic=02:00:00:00:00:01,none,,,
+        polder.dns=10.0.0.1
+        polder.search=lab.test
+        ");
+    }
+
+    #[test]
+    fn a_nic_without_gateway_has_an_empty_place() {
+        let nic = NicIdentity {
+            mac: Mac([2, 0, 0, 0, 0, 1]),
+            address: NicAddress::Static { ip: Ipv4Addr::LOCALHOST, prefix: 8, gateway: None },
+            mtu: None,
+        };
+        assert_eq!(nic.to_string(), "02:00:00:00:00:01,static,127.0.0.1/8,,");
+    }
+
+    #[test]
+    fn a_key_cannot_smuggle_strings() {
+        let mut identity = identity();
+        identity.authorized_key = "ssh-ed25519 AAAA\npolder.host=evil\0polder.dns=1.2.3.4".into();
+        let strings = identity.oem_strings();
+        assert!(strings.iter().all(|s| !s.contains(|c: char| c.is_control())), "{strings:?}");
+        assert_eq!(strings.iter().filter(|s| s.starts_with("polder.host=")).count(), 1);
+    }
+
+    #[test]
+    fn debug_shows_no_keys() {
+        let text = format!("{:?}", identity());
+        assert!(text.contains("web") && !text.contains("AAAA"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn long_values_come_back_whole(key in "[ -~é\u{1F600}]{0,3000}") {
+            let strings = Identity { authorized_key: key.clone(), ..identity() }.oem_strings();
+            prop_assert!(strings.iter().all(|s| s.len() <= PIECE + 15));
+            let back: String = strings.iter().filter_map(|s| s.strip_prefix("polder.key=")).collect();
+            prop_assert_eq!(back, key.trim());
+        }
+    }
+}

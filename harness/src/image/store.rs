@@ -1,0 +1,320 @@
+//! The cache of built images: `images/NAME-DIGEST/` below one folder, made by one process at a time and never half.
+//! Does not know what is in an image.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{
+    build::{self, Progress},
+    error::{ImageError, IoContext},
+    info::ImageInfo,
+    recipe::Recipe,
+};
+use crate::base::{
+    sandbox::Sandbox,
+    wait::{Look, wait_for},
+};
+
+/// How long somebody else's build of the same image is waited for.
+const PATIENCE: Duration = Duration::from_secs(20 * 60);
+
+const LOCK: &str = ".lock-";
+const PARTIAL: &str = ".partial-";
+
+/// The cache.
+#[derive(Debug, Clone)]
+pub struct ImageStore {
+    root: PathBuf,
+}
+
+/// One image of the cache, or one that could be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Name of the recipe.
+    pub name: String,
+    /// The recipe's digest; for an image without a recipe, the part of it in the folder's name.
+    pub digest: String,
+    /// The image's folder, whether it exists or not.
+    pub path: PathBuf,
+    /// What is there.
+    pub state: State,
+    /// What it takes on disk, in bytes.
+    pub size: u64,
+}
+
+/// What is at an image's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The finished image.
+    Built,
+    /// Nothing yet.
+    Missing,
+    /// An image no current recipe makes; `prune` removes it.
+    Stale,
+}
+
+/// What [`ImageStore::prune`] did.
+#[derive(Debug, Default)]
+pub struct Pruned {
+    /// Removed folders with the bytes they took.
+    pub removed: Vec<(PathBuf, u64)>,
+    /// What could not be removed.
+    pub errors: Vec<ImageError>,
+}
+
+impl ImageStore {
+    /// The cache in `root`, which need not exist.
+    #[must_use]
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The cache of the user whose environment `var` looks up: `$POLDER_CACHE_DIR`, `$XDG_CACHE_HOME/polder` or
+    /// `~/.cache/polder`; `None` when not even `HOME` is set.
+    pub fn of_user(var: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
+        let path = |name| var(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let root = path("POLDER_CACHE_DIR")
+            .or_else(|| Some(path("XDG_CACHE_HOME")?.join("polder")))
+            .or_else(|| Some(path("HOME")?.join(".cache/polder")))?;
+        Some(Self::new(root))
+    }
+
+    /// The image `recipe` makes, when it has been built.
+    #[must_use]
+    pub fn find(&self, recipe: &Recipe) -> Option<ImageInfo> {
+        let dir = self.place(recipe);
+        let text = fs::read(dir.join("image.json")).ok()?;
+        // One that cannot be read or lacks a file is built again.
+        let info = ImageInfo { dir, ..serde_json::from_slice(&text).ok()? };
+        let whole = [&info.disk, &info.kernel, &info.initrd].iter().all(|file| info.dir.join(file).is_file());
+        (whole && info.digest == recipe.digest()).then_some(info)
+    }
+
+    /// The image `recipe` makes, built now if need be; waits when another process is at it.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub async fn ensure(
+        &self,
+        recipe: &Recipe,
+        sandbox: &dyn Sandbox,
+        progress: Progress<'_>,
+    ) -> Result<ImageInfo, ImageError> {
+        if let Some(info) = self.find(recipe) {
+            return Ok(info);
+        }
+        let lock = self.lock(recipe, progress).await?;
+        match self.find(recipe) {
+            Some(info) => Ok(info),
+            None => self.build_locked(&lock, recipe, sandbox, progress).await,
+        }
+    }
+
+    /// Builds the image, also when it is there already (with today's packages, say).
+    ///
+    /// # Errors
+    /// [`ImageError`], naming the image, the step and the log, which stays until the next build.
+    pub async fn build(
+        &self,
+        recipe: &Recipe,
+        sandbox: &dyn Sandbox,
+        progress: Progress<'_>,
+    ) -> Result<ImageInfo, ImageError> {
+        let lock = self.lock(recipe, progress).await?;
+        self.build_locked(&lock, recipe, sandbox, progress).await
+    }
+
+    /// What is there, and what could be: the recipes in their order, then what belongs to none of them.
+    ///
+    /// # Errors
+    /// The cache cannot be read.
+    pub fn list(&self, recipes: &[Recipe]) -> Result<Vec<Listed>, ImageError> {
+        let mut listed: Vec<Listed> = recipes
+            .iter()
+            .map(|recipe| {
+                let path = self.place(recipe);
+                let state = if self.find(recipe).is_some() { State::Built } else { State::Missing };
+                Listed { name: recipe.name.clone(), digest: recipe.digest(), size: size(&path), path, state }
+            })
+            .collect();
+        for folder in self.folders()? {
+            if folder.starts_with('.') || recipes.iter().any(|recipe| recipe.folder() == folder) {
+                continue;
+            }
+            let path = self.folder().join(&folder);
+            let (name, digest) = folder.rsplit_once('-').unwrap_or((&folder, ""));
+            let (name, digest) = (name.to_owned(), digest.to_owned());
+            listed.push(Listed { name, digest, size: size(&path), path, state: State::Stale });
+        }
+        Ok(listed)
+    }
+
+    /// Removes images that none of `recipes` makes, and what killed or failed builds left; leaves alone what somebody
+    /// is building at this moment.
+    ///
+    /// # Errors
+    /// The cache cannot be read; what cannot be removed is in the result.
+    pub fn prune(&self, recipes: &[Recipe]) -> Result<Pruned, ImageError> {
+        let mut pruned = Pruned::default();
+        for name in self.folders()? {
+            let path = self.folder().join(&name);
+            let (folder, gone) = if let Some(folder) = name.strip_prefix(PARTIAL) {
+                (folder, true)
+            } else if let Some(folder) = name.strip_prefix(LOCK) {
+                (folder, !recipes.iter().any(|recipe| recipe.folder() == folder))
+            } else {
+                (name.as_str(), !recipes.iter().any(|recipe| recipe.folder() == name))
+            };
+            if !gone {
+                continue;
+            }
+            match self.try_lock(folder) {
+                Ok(Ok(_lock)) => {
+                    let bytes = size(&path);
+                    match remove(&path) {
+                        Ok(()) if name.starts_with(LOCK) => {}
+                        Ok(()) => pruned.removed.push((path, bytes)),
+                        Err(error) => pruned.errors.push(error),
+                    }
+                }
+                Ok(Err(_busy)) => {}
+                Err(error) => pruned.errors.push(error),
+            }
+        }
+        Ok(pruned)
+    }
+
+    async fn build_locked(
+        &self,
+        _lock: &BuildLock,
+        recipe: &Recipe,
+        sandbox: &dyn Sandbox,
+        progress: Progress<'_>,
+    ) -> Result<ImageInfo, ImageError> {
+        if let Some(problem) = recipe.problem() {
+            return Err(ImageError::Recipe { image: recipe.name.clone(), problem });
+        }
+        let work = self.folder().join(format!("{PARTIAL}{}", recipe.folder()));
+        remove(&work)?;
+        fs::create_dir(&work).or_cannot("create", &work)?;
+        progress(&format!("building image {}", recipe.name));
+        let info = build::build(recipe, &work, sandbox, progress).await?;
+        let place = self.place(recipe);
+        remove(&place)?;
+        fs::rename(&info.dir, &place).or_cannot("create", &place)?;
+        remove(&work)?;
+        Ok(ImageInfo { dir: place, ..info })
+    }
+
+    async fn lock(&self, recipe: &Recipe, progress: Progress<'_>) -> Result<BuildLock, ImageError> {
+        let images = self.folder();
+        fs::create_dir_all(&images).or_cannot("create", images)?;
+        let mut told = None;
+        let mut fatal = None;
+        let what = format!("the build of image {}", recipe.name);
+        let waited = wait_for(&what, PATIENCE, Duration::from_millis(200), || {
+            let look = match self.try_lock(&recipe.folder()) {
+                Ok(Ok(lock)) => Look::Ready(lock),
+                Ok(Err(holder)) => {
+                    if told.as_ref() != Some(&holder) {
+                        progress(&format!("waiting for {holder}, which builds image {}", recipe.name));
+                        told = Some(holder.clone());
+                    }
+                    Look::NotYet(holder)
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    fatal = Some(error);
+                    Look::Failed(text)
+                }
+            };
+            std::future::ready(look)
+        })
+        .await;
+        waited.map_err(|source| {
+            let holder = source.last.clone();
+            fatal.unwrap_or(ImageError::Busy { image: recipe.name.clone(), holder, source })
+        })
+    }
+
+    /// The lock on an image's folder, or who holds it.
+    fn try_lock(&self, folder: &str) -> Result<Result<BuildLock, String>, ImageError> {
+        let path = self.folder().join(format!("{LOCK}{folder}"));
+        let mut file =
+            File::options().create(true).truncate(false).read(true).write(true).open(&path).or_cannot("open", &path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut holder = String::new();
+                file.read_to_string(&mut holder).or_cannot("read", &path)?;
+                return Ok(Err(if holder.is_empty() { "another process".to_owned() } else { holder }));
+            }
+            Err(errno) => return Err(io::Error::from(errno)).or_cannot("lock", &path),
+        }
+        // Whoever pruned may have removed the file between our opening and locking it.
+        if file.metadata().or_cannot("look at", &path)?.nlink() == 0 {
+            return Ok(Err("another process".to_owned()));
+        }
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| write!(file, "process {}", std::process::id()))
+            .or_cannot("write", &path)?;
+        Ok(Ok(BuildLock { _file: file }))
+    }
+
+    /// Names below `images`, sorted.
+    fn folders(&self) -> Result<Vec<String>, ImageError> {
+        let images = self.folder();
+        let entries = match fs::read_dir(&images) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+            Err(error) => return Err(error).or_cannot("read", images),
+        };
+        let mut names = vec![];
+        for entry in entries {
+            let entry = entry.or_cannot("read", &images)?;
+            names.extend(entry.file_name().into_string().ok());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The folder that holds the images.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    fn place(&self, recipe: &Recipe) -> PathBuf {
+        self.folder().join(recipe.folder())
+    }
+}
+
+/// The right to build one image; the kernel takes it back when its holder dies.
+#[derive(Debug)]
+struct BuildLock {
+    _file: File,
+}
+
+/// Removes a file or folder, if it is there.
+fn remove(path: &Path) -> Result<(), ImageError> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).or_cannot("remove", path),
+        _ => Ok(()),
+    }
+}
+
+/// What the files of a folder take on disk; folders of ours are flat.
+fn size(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some(entry.metadata().ok()?.blocks() * 512)).sum()
+}

@@ -1,0 +1,50 @@
+//! The doors to init files: from a path, or from a text that is already there.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{self, Path},
+};
+
+use super::{
+    check::{Surroundings, check},
+    diagnostic::{InitFileError, Problems},
+    parse::tree,
+    spec::EnvSpec,
+};
+
+/// Reads and checks an init file.
+///
+/// # Errors
+/// When the file cannot be read, or with everything that is wrong with it.
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<EnvSpec, InitFileError> {
+    let unreadable = |source| InitFileError::Unreadable { path: path.to_owned(), source };
+    load_text(path, &fs::read_to_string(path).map_err(unreadable)?, env)
+}
+
+/// Checks the text of the init file that lies, or lay when it was read, at `path`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<EnvSpec, InitFileError> {
+    let absolute = path::absolute(path).map_err(|source| InitFileError::Unreadable { path: path.to_owned(), source })?;
+    let folder = absolute.parent().unwrap_or(&absolute);
+    parse(path, text, &Surroundings { folder, env, check_file: &check_file })
+}
+
+/// Checks the text of an init file; `origin` is how messages name it.
+///
+/// # Errors
+/// With everything that is wrong with it.
+pub fn parse(origin: &Path, text: &str, surroundings: &Surroundings<'_>) -> Result<EnvSpec, InitFileError> {
+    let mut problems = Problems::new(origin, text.strip_prefix('\u{feff}').unwrap_or(text));
+    let spec = tree(&mut problems).and_then(|root| check(origin, &root, surroundings, &mut problems));
+    problems.verdict(spec)
+}
+
+fn check_file(path: &Path) -> io::Result<()> {
+    match File::open(path)?.metadata()? {
+        metadata if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,151 @@
+//! Which accelerator the emulator gets: KVM where a canary boots with it, TCG elsewhere; and how slow that is.
+//!
+//! `/dev/kvm` being there says little: nested or odd KVM can hang a stock kernel silently. So a kernel is booted, with
+//! a time limit, and the answer is kept until the host reboots.
+
+use std::{
+    fmt, fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{LabError, LabHost};
+use crate::base::process;
+
+/// How the emulator runs guest code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accel {
+    /// By the host's processor.
+    Kvm,
+    /// By translation: works everywhere, several times slower.
+    Tcg,
+}
+
+impl fmt::Display for Accel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "KVM",
+            Self::Tcg => "TCG",
+        })
+    }
+}
+
+/// What the canaries found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The accelerator.
+    pub accel: Accel,
+    /// By how much deadlines are to be stretched: the canary's boot time over [`REFERENCE`], at least 1.
+    pub factor: f64,
+    /// Why this one, in words.
+    pub why: String,
+}
+
+/// The boot time of the canary for which the deadlines in this crate are meant: a laptop with KVM.
+pub const REFERENCE: Duration = Duration::from_millis(800);
+
+/// A canary that takes longer is dead. A KVM that needs more than this is not worth having.
+const KVM_LIMIT: Duration = Duration::from_secs(10);
+const TCG_LIMIT: Duration = Duration::from_secs(90);
+
+const MARKER: &str = "polder-canary-ok";
+
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    key: String,
+    choice: Choice,
+}
+
+/// Chooses by `wanted` (`auto`, `kvm` or `tcg`), booting `kernel` and `initrd` as canary unless the answer is known.
+///
+/// # Errors
+/// `wanted` is something else, KVM is demanded and does not work, or nothing boots at all.
+pub async fn choose(host: &LabHost, wanted: &str, kernel: &Path, initrd: &Path) -> Result<Choice, LabError> {
+    let failed = |error: String, advice: &str| LabError::Step {
+        step: "choose an accelerator".into(),
+        error,
+        advice: Some(advice.into()),
+    };
+    if !["auto", "kvm", "tcg"].contains(&wanted) {
+        return Err(failed(format!("POLDER_ACCEL is `{wanted}`"), "use `auto`, `kvm` or `tcg`"));
+    }
+    let key = key(wanted, kernel);
+    let memory = host.cache.join("accel.json");
+    if let Some(known) = fs::read(&memory).ok().and_then(|text| serde_json::from_slice::<Remembered>(&text).ok())
+        && known.key == key
+    {
+        return Ok(known.choice);
+    }
+    let kvm = match wanted {
+        "tcg" => Err("POLDER_ACCEL=tcg".to_owned()),
+        _ => match fs::File::options().read(true).write(true).open("/dev/kvm") {
+            Ok(_) => canary("kvm", "host", kernel, initrd, KVM_LIMIT).await,
+            Err(e) => Err(format!("/dev/kvm: {e}")),
+        },
+    };
+    let choice = match kvm {
+        Ok(took) => Choice { accel: Accel::Kvm, factor: factor(took), why: "a canary booted with it".into() },
+        Err(why) if wanted == "kvm" => return Err(failed(why, "unset POLDER_ACCEL to fall back to TCG")),
+        Err(why) => {
+            let took = canary("tcg", "max", kernel, initrd, TCG_LIMIT).await;
+            let took = took.map_err(|e| failed(format!("KVM: {why}; TCG: {e}"), "`polder doctor` looks at the emulator"))?;
+            Choice { accel: Accel::Tcg, factor: factor(took), why: format!("no KVM ({why})") }
+        }
+    };
+    let text = serde_json::to_vec(&Remembered { key, choice: choice.clone() }).unwrap_or_default();
+    // Only a convenience: without it the canary boots again.
+    let _ = fs::create_dir_all(&host.cache).and_then(|()| fs::write(&memory, text));
+    Ok(choice)
+}
+
+fn factor(took: Duration) -> f64 {
+    (took.as_secs_f64() / REFERENCE.as_secs_f64()).max(1.0)
+}
+
+/// What the answer depends on: this boot of the host, the emulator, the kernel, the permission to use `/dev/kvm`.
+fn key(wanted: &str, kernel: &Path) -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let emulator = fs::metadata("/usr/bin/qemu-system-x86_64").and_then(|m| m.modified()).ok();
+    let usable = fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    format!("{wanted} {} {emulator:?} {} {usable}", boot.trim(), kernel.display())
+}
+
+async fn canary(accel: &str, cpu: &str, kernel: &Path, initrd: &Path, limit: Duration) -> Result<Duration, String> {
+    let (kernel, initrd) = (kernel.to_string_lossy(), initrd.to_string_lossy());
+    let argv = [
+        "qemu-system-x86_64",
+        "-nodefaults",
+        "-no-reboot",
+        "-display",
+        "none",
+        "-machine",
+        "q35",
+        "-accel",
+        accel,
+        "-cpu",
+        cpu,
+        "-m",
+        "256",
+        "-serial",
+        "stdio",
+        "-kernel",
+        &kernel,
+        "-initrd",
+        &initrd,
+        "-append",
+        "console=ttyS0 panic=-1 polder.canary",
+    ];
+    let start = Instant::now();
+    let output = process::output(&argv, limit).await.map_err(|e| match e {
+        process::ProcessError::TimedOut { limit, .. } => format!("a canary did not boot within {} s", limit.as_secs()),
+        other => other.to_string(),
+    })?;
+    if String::from_utf8_lossy(&output.stdout).contains(MARKER) {
+        return Ok(start.elapsed());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("a canary did not boot: {}", said.lines().last().unwrap_or("the emulator said nothing")))
+}

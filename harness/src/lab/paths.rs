@@ -1,0 +1,122 @@
+//! Every path of a hermetic lab, and who deletes it after a SIGKILL. Pure.
+//!
+//! | path | what | deleted by |
+//! | --- | --- | --- |
+//! | `ROOT/<id>/` | the lab's runtime folder, outside | the warden; when it was killed too, the owner or the next start |
+//! | `ROOT/<id>/lock` | held by the warden while it lives | with the folder |
+//! | `ROOT/<id>/log/`, `sock/`, `env/` | logs, sockets, disks and consoles; inside at `/run/polder` | with the folder |
+//! | `/run/polder/store`, `/run/polder/files/*` | binds inside | the kernel, with the mount namespace |
+//! | `/run`, `/etc/libvirt`, `/var/lib/libvirt`, `/var/log/libvirt`, `/dev`, `/tmp` inside | memory file systems | the kernel |
+//! | `CACHE/capabilities-*/` | the emulator's capabilities, shared between labs | kept on purpose |
+
+use std::path::{Path, PathBuf};
+
+/// Inside a lab: the runtime folder.
+pub const INSIDE: &str = "/run/polder";
+/// Inside a lab: disks, consoles and keys of the environment.
+pub const INSIDE_ENV: &str = "/run/polder/env";
+/// Inside a lab: the image store, read-only.
+pub const INSIDE_STORE: &str = "/run/polder/store";
+/// Inside a lab: single files of the host that machines use.
+pub const INSIDE_FILES: &str = "/run/polder/files";
+
+/// The longest runtime folder that leaves room for `/sock/libvirt-admin-sock` in the 107 bytes of a Unix socket path.
+pub const LONGEST_FOLDER: usize = 107 - "/sock/libvirt-admin-sock".len();
+
+/// A lab's runtime folder as seen outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabPaths {
+    /// The folder itself.
+    pub folder: PathBuf,
+}
+
+impl LabPaths {
+    /// The lock its warden holds.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.folder.join("lock")
+    }
+    /// Who the warden is.
+    #[must_use]
+    pub fn warden(&self) -> PathBuf {
+        self.folder.join("warden.json")
+    }
+    /// Logs of warden, process 1, daemon and domains.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+    /// The daemon's log.
+    #[must_use]
+    pub fn libvirtd_log(&self) -> PathBuf {
+        self.log().join("libvirtd.log")
+    }
+    /// Sockets.
+    #[must_use]
+    pub fn sock(&self) -> PathBuf {
+        self.folder.join("sock")
+    }
+    /// The daemon's socket.
+    #[must_use]
+    pub fn libvirt_sock(&self) -> PathBuf {
+        self.sock().join("libvirt-sock")
+    }
+    /// The socket on which process 1 answers.
+    #[must_use]
+    pub fn control_sock(&self) -> PathBuf {
+        self.sock().join("lab.sock")
+    }
+    /// Disks, consoles and keys of the environment.
+    #[must_use]
+    pub fn env(&self) -> PathBuf {
+        self.folder.join("env")
+    }
+    /// The folders made with it, parents first.
+    #[must_use]
+    pub fn made(&self) -> Vec<PathBuf> {
+        let dirs = ["log", "log/qemu", "sock", "env", "store", "files"];
+        dirs.iter().map(|d| self.folder.join(d)).collect()
+    }
+}
+
+/// The folder of all labs of a user: `POLDER_RUNTIME_DIR`, else one below `/var/tmp`, which is on disk.
+#[must_use]
+pub fn runtime_root(env: &dyn Fn(&str) -> Option<String>, uid: u32) -> PathBuf {
+    match env("POLDER_RUNTIME_DIR") {
+        Some(dir) if !dir.is_empty() => PathBuf::from(dir),
+        _ => Path::new("/var/tmp").join(format!("polder-{uid}")),
+    }
+}
+
+/// The folder for everything kept between runs: `POLDER_CACHE_DIR`, else `polder` in the user's cache folder.
+#[must_use]
+pub fn cache_root(env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let set = |name: &str| env(name).filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    set("POLDER_CACHE_DIR")
+        .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("polder")))
+        .or_else(|| set("HOME").map(|dir| dir.join(".cache/polder")))
+        .unwrap_or_else(|| PathBuf::from("/var/cache/polder"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case(&[], "/var/cache/polder")]
+    #[case(&[("HOME", "/h")], "/h/.cache/polder")]
+    #[case(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")], "/x/polder")]
+    #[case(&[("HOME", "/h"), ("POLDER_CACHE_DIR", "/p")], "/p")]
+    #[case(&[("HOME", "/h"), ("POLDER_CACHE_DIR", "")], "/h/.cache/polder")]
+    fn cache_root_follows_the_environment(#[case] vars: &[(&str, &str)], #[case] expected: &str) {
+        let env = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+        assert_eq!(cache_root(&env), Path::new(expected));
+    }
+
+    #[test]
+    fn sockets_fit() {
+        let folder = PathBuf::from("/".repeat(LONGEST_FOLDER));
+        let longest = folder.into_os_string().len() + "/sock/libvirt-admin-sock".len();
+        assert_eq!(longest, 107);
+    }
+}

@@ -1,0 +1,130 @@
+//! The one door for libvirt's blocking calls: a connection owned by a thread of its own.
+//!
+//! libvirt has no way to abandon a call. One that misses its deadline poisons the connection: later calls fail at once,
+//! and the thread stays behind until whoever owns the daemon ends it.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+use virt::connect::Connect;
+
+use crate::provider::ProviderError;
+
+type Job = Box<dyn FnOnce(&Connect) + Send>;
+
+/// A connection to one libvirt daemon; calls on it run one after another.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    uri: Arc<str>,
+    jobs: mpsc::Sender<Job>,
+    poisoned: Arc<Mutex<Option<String>>>,
+}
+
+impl Connection {
+    /// Connects to the daemon at `uri`.
+    ///
+    /// # Errors
+    /// It cannot be reached, or does not answer within `limit`.
+    pub async fn open(uri: &str, limit: Duration) -> Result<Self, ProviderError> {
+        // The default handler prints every error, also those we report ourselves.
+        virt::error::clear_error_callback();
+        let (jobs, inbox) = mpsc::channel::<Job>();
+        let (opened, answer) = oneshot::channel();
+        let at = uri.to_owned();
+        let serve = move || match Connect::open(Some(&at)) {
+            Ok(connect) => {
+                if opened.send(Ok(())).is_ok() {
+                    inbox.into_iter().for_each(|job| job(&connect));
+                }
+            }
+            Err(source) => drop(opened.send(Err(ProviderError::Connect { uri: at, source }))),
+        };
+        let what = || format!("answer at {uri}");
+        if std::thread::Builder::new().name("libvirt".into()).spawn(serve).is_err() {
+            return Err(ProviderError::TimedOut { what: what(), limit: Duration::ZERO });
+        }
+        match tokio::time::timeout(limit, answer).await {
+            Ok(Ok(Ok(()))) => Ok(Self { uri: uri.into(), jobs, poisoned: Arc::default() }),
+            Ok(Ok(Err(error))) => Err(error),
+            Ok(Err(_)) | Err(_) => Err(ProviderError::TimedOut { what: what(), limit }),
+        }
+    }
+
+    /// A second connection to the same daemon, whose calls do not wait for those of this one.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn another(&self, limit: Duration) -> Result<Self, ProviderError> {
+        Self::open(&self.uri, limit).await
+    }
+
+    /// Makes one call, `what` in words ("start domain web").
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        what: String,
+        limit: Duration,
+        job: impl FnOnce(&Connect) -> Result<T, virt::error::Error> + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        if let Some(earlier) = self.poison().clone() {
+            return Err(ProviderError::Poisoned { what, earlier });
+        }
+        let (done, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connect| drop(done.send(job(connect))));
+        if self.jobs.send(job).is_err() {
+            return Err(ProviderError::Poisoned { what, earlier: "its thread is gone".into() });
+        }
+        match tokio::time::timeout(limit, answer).await {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(source))) => Err(ProviderError::Call { what, source }),
+            Ok(Err(_)) => Err(ProviderError::Poisoned { what, earlier: "its thread is gone".into() }),
+            Err(_) => {
+                self.poison().get_or_insert_with(|| what.clone());
+                Err(ProviderError::TimedOut { what, limit })
+            }
+        }
+    }
+
+    fn poison(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.poisoned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn a_call_that_hangs_poisons_the_connection() {
+        let connection = Connection::open("test:///default", LIMIT).await.unwrap();
+        let (free, hold) = mpsc::channel::<()>();
+        let stuck = move |_: &Connect| {
+            let _ = hold.recv();
+            Ok(())
+        };
+        let error = connection.call("hang".into(), Duration::from_millis(20), stuck).await.unwrap_err();
+        assert!(error.hangs() && error.to_string().contains("did not hang within 0.0 s"), "{error}");
+        let error = connection.call("go on".into(), LIMIT, |_| Ok(())).await.unwrap_err();
+        assert_eq!(error.to_string(), "cannot go on: libvirt did not come back from an earlier call (hang)");
+        drop(free);
+        assert!(connection.another(LIMIT).await.unwrap().call("x".into(), LIMIT, |_| Ok(1)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_is_not_there_is_named() {
+        let error = Connection::open("qemu:///system?socket=/nowhere/sock", LIMIT).await.unwrap_err();
+        assert!(error.to_string().contains("/nowhere/sock"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn libvirts_own_words_are_in_the_error() {
+        let connection = Connection::open("test:///default", LIMIT).await.unwrap();
+        let error = connection.destroy_domain("nobody", LIMIT).await.unwrap_err();
+        assert!(error.to_string().starts_with("libvirt cannot destroy domain nobody: "), "{error}");
+        assert!(error.to_string().contains("Domain not found"), "{error}");
+    }
+}

@@ -1,0 +1,9 @@
+//! libvirt as provider: the one door for its blocking calls, and the calls themselves. No decisions.
+
+mod connection;
+mod domain;
+mod network;
+pub mod xml;
+
+pub use connection::Connection;
+pub use domain::DomainState;
