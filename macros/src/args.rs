@@ -82,15 +82,10 @@ fn each(
             .map(ToString::to_string)
             .unwrap_or_default();
         if !known.contains(&word.as_str()) {
-            let known_words = known
-                .iter()
-                .map(|w| format!("`{w}`"))
-                .collect::<Vec<_>>()
-                .join(" and ");
             let hint = suggestion(&word, known.iter().copied());
             errors.at(
                 meta.path(),
-                format!("unknown argument{hint} (known: {known_words})"),
+                format!("unknown argument{hint} (known: {})", list(known)),
             );
         } else if seen.contains(&word) {
             errors.at(meta.path(), format!("`{word}` is given twice"));
@@ -98,6 +93,15 @@ fn each(
             take(&word, meta, errors);
             seen.push(word);
         }
+    }
+}
+
+/// "`a`, `b` and `c`".
+fn list(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => quoted.concat(),
     }
 }
 
@@ -203,10 +207,10 @@ mod tests {
         assert_eq!(
             messages("evn = \"x\", timeout = 5, timeout = \"1s\", whatever"),
             [
-                "unknown argument; did you mean `env`? (known: `env` and `timeout`)",
+                "unknown argument; did you mean `env`? (known: `env`, `timeout` and `if_var`)",
                 "write timeout = \"30s\"",
                 "`timeout` is given twice",
-                "unknown argument (known: `env` and `timeout`)",
+                "unknown argument (known: `env`, `timeout` and `if_var`)",
             ]
         );
         assert_eq!(messages("env = \"demo.yaml\", timeout = \"10m\","), [""; 0]);

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::{
     Attribute, FnArg, Ident, Item, ItemFn, ItemMod, LitStr, Pat, Signature, Type, ext::IdentExt, parse2,
+    spanned::Spanned,
 };
 
 use crate::{
@@ -31,6 +32,8 @@ pub(crate) struct Suite {
 pub(crate) struct Step {
     /// As written, without our attributes.
     pub(crate) function: ItemFn,
+    /// Where its `test`, `setup` or `teardown` stands.
+    pub(crate) mark: Span,
     pub(crate) params: Vec<Param>,
     pub(crate) timeout: Option<Duration>,
 }
@@ -48,6 +51,8 @@ pub(crate) struct Param {
     /// What it asks for by name; the underscore that marks an unused parameter is not part of it.
     pub(crate) name: String,
     pub(crate) ty: Type,
+    /// Where its `&` stands.
+    pub(crate) reference: Span,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -157,6 +162,7 @@ impl Suite {
         let params = check_signature(&function.sig, errors);
         let step = Step {
             function,
+            mark: attr.path().span(),
             params,
             timeout,
         };
@@ -305,6 +311,7 @@ fn param(input: &FnArg, errors: &mut Errors) -> Option<Param> {
             Some(Param {
                 name,
                 ty: (*reference.elem).clone(),
+                reference: reference.and_token.span,
             })
         }
         ty => {
@@ -446,9 +453,11 @@ mod tests {
             "mod demo {
                 #[test(after(b, a, nope))] fn a(self, x: u8, &y: &Y, z: &mut Z) {}
                 #[test(aftr(a))] fn b<T>() {}
+                #[setup] struct NoFunction;
+                mod inner { mod deeper { #[test] fn hidden() {} } }
             }",
         );
         assert!(suite.is_some());
-        assert_eq!(errors.len(), 9, "{errors:#?}");
+        assert_eq!(errors.len(), 11, "{errors:#?}");
     }
 }

@@ -35,10 +35,10 @@ enum FrontError {
     /// Compiled so that a panic ends the process.
     #[error("suites cannot be run with `panic = \"abort\"`: a scenario that fails would end all of them")]
     PanicAborts,
-    #[error("--test-threads must be above 0")]
+    #[error("--test-threads and RUST_TEST_THREADS must be numbers above 0")]
     NoThreads,
     /// Mistakes in suites and init files.
-    #[error("{}", .0.join("\n"))]
+    #[error("nothing was run\n{}", .0.join("\n"))]
     Suites(Vec<String>),
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -66,10 +66,7 @@ fn start(line: &CommandLine) -> Result<Exit, FrontError> {
     if cfg!(panic = "abort") {
         return Err(FrontError::PanicAborts);
     }
-    let threads = match line.threads() {
-        Some(threads) => NonZero::new(threads).ok_or(FrontError::NoThreads)?,
-        None => thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
-    };
+    let threads = threads(line)?;
     let mut suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
     suites.retain(|suite| suite.def.if_var.is_none_or(|name| env::var_os(name).is_some()));
     let suites = if line.benchmarks_only() {
@@ -99,6 +96,15 @@ fn start(line: &CommandLine) -> Result<Exit, FrontError> {
 
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok()
+}
+
+/// How many suites may run side by side: as the command line says, or the environment, or one per core.
+fn threads(line: &CommandLine) -> Result<NonZero<usize>, FrontError> {
+    let number = || variable("RUST_TEST_THREADS").map(|value| value.parse().unwrap_or_default());
+    match line.threads().or_else(number) {
+        Some(threads) => NonZero::new(threads).ok_or(FrontError::NoThreads),
+        None => Ok(thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)),
+    }
 }
 
 /// libtest's form, which is that of nextest's protocol when terse.

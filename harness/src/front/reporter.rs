@@ -77,12 +77,13 @@ impl Reporter {
         if let Err(error) = self.sink.write(self.start.elapsed(), event, &log)
             && !std::mem::replace(&mut self.incomplete, true)
         {
-            eprintln!("{:#}", anyhow::Error::from(error));
+            let _ = writeln!(io::stderr(), "{:#}", anyhow::Error::from(error));
         }
     }
 
     /// Writes the result; says what it is, and whether all of it could be written.
-    pub(super) fn end(mut self, filtered_out: usize) -> (Summary, bool) {
+    pub(super) fn end(mut self, filtered_out: usize, stopped: bool) -> (Summary, bool) {
+        self.summary.stopped = stopped;
         let took = self.start.elapsed();
         let Summary {
             passed,

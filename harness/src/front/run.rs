@@ -61,9 +61,9 @@ pub(super) fn run(
     })?;
     // What could not be stopped must not keep the process.
     work.shutdown_background();
-    let (summary, complete) = reporter.end(filtered_out);
+    let (summary, complete) = reporter.end(filtered_out, stop.is_requested());
     Ok(match () {
-        () if stop.is_requested() => Exit::Stopped,
+        () if summary.stopped => Exit::Stopped,
         () if summary.failed > 0 => Exit::TestsFailed,
         () if !complete => Exit::Environment,
         () => Exit::Done,

@@ -40,7 +40,11 @@ pub(crate) fn end(summary: &Summary, filtered_out: usize, seconds: f64) -> Value
         ignored,
         ..
     } = summary;
-    let event = if *failed == 0 { "ok" } else { "failed" };
+    let event = if *failed == 0 && !summary.stopped {
+        "ok"
+    } else {
+        "failed"
+    };
     json!({
         "type": "suite", "event": event, "passed": passed, "failed": failed, "ignored": ignored + not_run,
         "measured": 0, "filtered_out": filtered_out, "exec_time": seconds,

@@ -9,6 +9,8 @@ pub(crate) struct Summary {
     pub(crate) failed: usize,
     pub(crate) not_run: usize,
     pub(crate) ignored: usize,
+    /// Whether the operator ended the run early.
+    pub(crate) stopped: bool,
     /// In the order they happened.
     pub(crate) failures: Vec<Failure>,
 }
@@ -137,6 +139,7 @@ mod tests {
             not_run,
             ignored,
             failures,
+            ..
         } = summary;
         assert_eq!((passed, failed, not_run, ignored), (1, 2, 1, 1));
         assert_eq!(

@@ -111,10 +111,10 @@ impl<W: Write> Term<W> {
         if *not_run > 0 {
             writeln!(self.out, "\n{not_run} not run")?;
         }
-        let verdict = if *failed == 0 {
-            self.paint(GREEN, "ok")
-        } else {
-            self.paint(RED, "FAILED")
+        let verdict = match (failed, summary.stopped) {
+            (0, false) => self.paint(GREEN, "ok"),
+            (0, true) => self.paint(YELLOW, "stopped"),
+            _ => self.paint(RED, "FAILED"),
         };
         writeln!(
             self.out,

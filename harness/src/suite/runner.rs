@@ -12,8 +12,8 @@ use tokio::{runtime::Handle, sync::mpsc::UnboundedSender};
 use tracing::Span;
 
 use crate::{
-    base::wait::Deadline,
     artifact::Manifest,
+    base::wait::Deadline,
     env::{Env, EnvError, Host, Progress, UpFailure},
     event::{Fault, Outcome, RunEvent, Usage, scenario_folder},
     initfile,
@@ -24,7 +24,7 @@ use super::{
     context::SuiteCx,
     failure,
     order::{Planned, Selection},
-    registry::{EnvFile, Ignore, StepDef, Suite},
+    registry::{EnvFile, Ignore, ScenarioDef, StepDef, Suite},
     stop::Stop,
     task::{self, Bounds, Ended},
 };
@@ -57,13 +57,19 @@ pub(crate) struct Runner {
 impl Runner {
     /// Runs what is selected of `suite` to its end, teardown included.
     pub(crate) async fn run(&self, suite: &Suite, selection: &Selection) {
+        for &index in &selection.ignored {
+            self.report_ignored(suite, index);
+        }
+        if !selection.run.is_empty() {
+            self.run_selected(suite, &selection.run).await;
+        }
+    }
+
+    async fn run_selected(&self, suite: &Suite, planned: &[Planned]) {
         let start = Instant::now();
         self.emit(RunEvent::SuiteStarted {
             suite: suite.name.clone(),
         });
-        for &index in &selection.ignored {
-            self.report_ignored(suite, index);
-        }
         let session = match (self.stop.is_requested(), suite.def.env) {
             (true, _) => Err(STOPPED.to_owned()),
             (false, None) => Ok(Session::new(self, suite, None, start)),
@@ -73,9 +79,9 @@ impl Runner {
                 .map(|env| Session::new(self, suite, Some(env), start)),
         };
         let usage = match session {
-            Ok(session) => session.run(&selection.run).await,
+            Ok(session) => session.run(planned).await,
             Err(reason) => {
-                for planned in &selection.run {
+                for planned in planned {
                     self.report_not_run(suite, planned.index, &reason);
                 }
                 None
@@ -94,7 +100,10 @@ impl Runner {
         self.report_started(suite, ENVIRONMENT, false);
         let (events, name) = (self.events.clone(), suite.name.clone());
         let progress = Progress::new(move |text| {
-            let _ = events.send(RunEvent::SuiteProgress { suite: name.clone(), text: text.to_owned() });
+            let _ = events.send(RunEvent::SuiteProgress {
+                suite: name.clone(),
+                text: text.to_owned(),
+            });
         });
         let host = self.host.clone();
         let rise = async move {
@@ -118,11 +127,23 @@ impl Runner {
             Ended::Returned(Ok(Err(UpFailure { error, env }))) => {
                 wreck = env;
                 let error = failure::describe(&error.into(), suite.def.file);
-                (Err(NO_ENVIRONMENT.to_owned()), Outcome::Failed { fault: Fault::Environment, error })
+                (
+                    Err(NO_ENVIRONMENT.to_owned()),
+                    Outcome::Failed {
+                        fault: Fault::Environment,
+                        error,
+                    },
+                )
             }
             Ended::Returned(Err(error)) => {
                 let error = failure::describe(&error, suite.def.file);
-                (Err(NO_ENVIRONMENT.to_owned()), Outcome::Failed { fault: Fault::Environment, error })
+                (
+                    Err(NO_ENVIRONMENT.to_owned()),
+                    Outcome::Failed {
+                        fault: Fault::Environment,
+                        error,
+                    },
+                )
             }
             Ended::Panicked(error) => (
                 Err(NO_ENVIRONMENT.to_owned()),
@@ -150,9 +171,20 @@ impl Runner {
         let folder = scenario_folder(&self.folder, &suite.name, scenario);
         let (env, path) = (env.clone(), folder.clone());
         // It keeps its own limits.
-        let bounds = Bounds { limit: None, stop: None, plain: false };
-        let ended = task::run(&self.work, Span::none(), bounds, async move { Ok(env.collect(&path).await) }).await;
-        let manifest = if let Ended::Returned(Ok(manifest)) = ended { manifest } else { Manifest::default() };
+        let bounds = Bounds {
+            limit: None,
+            stop: None,
+            plain: false,
+        };
+        let ended = task::run(&self.work, Span::none(), bounds, async move {
+            Ok(env.collect(&path).await)
+        })
+        .await;
+        let manifest = if let Ended::Returned(Ok(manifest)) = ended {
+            manifest
+        } else {
+            Manifest::default()
+        };
         self.emit(RunEvent::Collected {
             suite: suite.name.clone(),
             scenario: scenario.to_owned(),
@@ -166,21 +198,34 @@ impl Runner {
     async fn down(&self, suite: &Suite, env: Env) -> Option<Usage> {
         let start = Instant::now();
         let span = self.recorder.scenario(&suite.name, ENVIRONMENT);
-        let bounds = Bounds { limit: None, stop: None, plain: false };
+        let bounds = Bounds {
+            limit: None,
+            stop: None,
+            plain: false,
+        };
         let work = async move {
             let usage = env.usage().await.ok();
             Ok((usage, env.down().await))
         };
         let (usage, failure) = match task::run(&self.work, span, bounds, work).await {
             Ended::Returned(Ok((usage, Ok(())))) => (usage, None),
-            Ended::Returned(Ok((usage, Err(error)))) => {
-                (usage, Some((Fault::Environment, failure::describe(&error.into(), suite.def.file))))
-            }
+            Ended::Returned(Ok((usage, Err(error)))) => (
+                usage,
+                Some((
+                    Fault::Environment,
+                    failure::describe(&error.into(), suite.def.file),
+                )),
+            ),
             Ended::Panicked(error) => (None, Some((Fault::Harness, error))),
             Ended::Returned(Err(_)) | Ended::TimedOut { .. } | Ended::Stopped { .. } => (None, None),
         };
         if let Some((fault, error)) = failure {
-            self.report_finished(suite, ENVIRONMENT, Outcome::Failed { fault, error }, start.elapsed());
+            self.report_finished(
+                suite,
+                ENVIRONMENT,
+                Outcome::Failed { fault, error },
+                start.elapsed(),
+            );
         }
         usage
     }
@@ -192,7 +237,9 @@ impl Runner {
         let reason = match scenario.ignore {
             Ignore::Because(why) => Some(why.to_owned()),
             Ignore::Yes => None,
-            Ignore::No => Some("needs one that is ignored".to_owned()),
+            Ignore::No => {
+                ignored_need(suite, scenario).map(|need| format!("needs `{need}`, which is ignored"))
+            }
         };
         self.report_finished(
             suite,
@@ -234,6 +281,21 @@ impl Runner {
         // The receiver outlives every suite; when it is gone, so is whoever could read this.
         let _ = self.events.send(event);
     }
+}
+
+/// The scenario because of which one that is not ignored itself is.
+fn ignored_need(suite: &Suite, scenario: &ScenarioDef) -> Option<&'static str> {
+    let mut needs = suite
+        .def
+        .scenarios
+        .iter()
+        .filter(|other| scenario.after.contains(&other.step.name));
+    let found = needs.find(|need| need.ignore != Ignore::No || ignored_need(suite, need).is_some());
+    found.map(|need| need.step.name)
+}
+
+fn seconds(limit: Duration) -> String {
+    format!("{} s", limit.as_secs_f64())
 }
 
 const NO_ENVIRONMENT: &str = "the environment did not come up";
@@ -316,7 +378,12 @@ impl<'a> Session<'a> {
         }
         let env = self.env?;
         // Kept of every suite: little, and what people ask for first.
-        env.keep_consoles(&scenario_folder(&self.runner.folder, &self.suite.name, "consoles")).await;
+        env.keep_consoles(&scenario_folder(
+            &self.runner.folder,
+            &self.suite.name,
+            "consoles",
+        ))
+        .await;
         self.runner.down(self.suite, env).await
     }
 
@@ -325,9 +392,13 @@ impl<'a> Session<'a> {
         if self.runner.stop.is_requested() {
             return Some(STOPPED.to_owned());
         }
-        let limit = self.suite.def.timeout?.mul_f64(self.factor);
         let over = self.deadline.is_some_and(Deadline::passed);
-        over.then(|| format!("the suite's {} s are over", limit.as_secs_f64()))
+        over.then(|| format!("{} are over", self.whole_limit()))
+    }
+
+    fn whole_limit(&self) -> String {
+        let limit = self.suite.def.timeout.unwrap_or_default();
+        format!("the suite's {}", seconds(limit.mul_f64(self.factor)))
     }
 
     async fn step(
@@ -342,10 +413,10 @@ impl<'a> Session<'a> {
         runner.report_started(suite, name, prerequisite);
         let own = step.timeout.unwrap_or(STEP_LIMIT).mul_f64(self.factor);
         // Teardown is owed its time even when the suite's is over.
-        let limit = if stop.is_some() {
-            self.deadline.map_or(own, |deadline| own.min(deadline.left()))
-        } else {
-            own
+        let left = self.deadline.filter(|_| stop.is_some()).map(Deadline::left);
+        let (limit, words) = match left {
+            Some(left) if left < own => (left, self.whole_limit()),
+            _ => (own, seconds(own)),
         };
         let folder = scenario_folder(&runner.folder, &suite.name, name);
         let cx = SuiteCx {
@@ -362,23 +433,26 @@ impl<'a> Session<'a> {
         let span = runner.recorder.scenario(&suite.name, name);
         let env = self.env.clone();
         let work = async move {
-            let Some(env) = env else { return (step.run)(cx).await };
+            let Some(env) = env else {
+                return (step.run)(cx).await;
+            };
             tokio::select! {
                 result = (step.run)(cx) => result,
                 error = env.broken() => Err(error.into()),
             }
         };
         let ended = task::run(&runner.work, span, bounds, work).await;
+        let took = start.elapsed();
         let stuck = matches!(
             ended,
             Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true }
         );
-        let outcome = failure::outcome(&ended, limit, suite.def.file);
+        let outcome = failure::outcome(&ended, &words, suite.def.file);
         let (passed, failed) = (
             outcome == Outcome::Passed,
             matches!(outcome, Outcome::Failed { .. }),
         );
-        runner.report_finished(suite, name, outcome, start.elapsed());
+        runner.report_finished(suite, name, outcome, took);
         if let (true, Some(env)) = (failed, &self.env) {
             runner.collect(suite, env, name).await;
         }

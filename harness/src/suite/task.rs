@@ -193,13 +193,18 @@ mod tests {
         assert!(*dropped.lock().unwrap());
     }
 
+    fn asleep() -> Result {
+        std::thread::sleep(3_000 * MS);
+        Ok(())
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_does_not_yield_is_abandoned() {
         let start = Instant::now();
-        let plain = ended(20 * MS, true, blocking(|| Ok(std::thread::sleep(3_000 * MS)))).await;
+        let plain = ended(20 * MS, true, blocking(asleep)).await;
         assert!(matches!(plain, Ended::TimedOut { stuck: true }), "{plain:?}");
         assert!(start.elapsed() < 1_000 * MS);
-        let busy = ended(20 * MS, false, async { Ok(std::thread::sleep(3_000 * MS)) }).await;
+        let busy = ended(20 * MS, false, async { asleep() }).await;
         assert!(matches!(busy, Ended::TimedOut { stuck: true }), "{busy:?}");
     }
 

@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    fmt::{self, Write},
+    fmt::{self, Write as _},
+    io::{self, Write as _},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -138,7 +139,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
             });
         } else if event.metadata().target() == LOG {
             // From a task the scenario spawned without its span: better here than nowhere.
-            eprintln!("{text}");
+            let _ = writeln!(io::stderr(), "{text}");
         }
     }
 
