@@ -16,10 +16,7 @@ struct Place {
 impl FromSuite for Place {
     const NEED: Need = Need::Nothing;
     async fn from_suite(cx: &SuiteCx, param: &Param) -> Result<Self> {
-        Ok(Self {
-            suite: cx.suite().to_owned(),
-            name: param.name,
-        })
+        Ok(Self { suite: cx.suite().to_owned(), name: param.name })
     }
 }
 
@@ -62,10 +59,7 @@ mod ordinary {
     #[test]
     async fn files_are_kept(artifacts: &Artifacts, _place: &Place) -> Result {
         artifacts.add("note.txt", "kept")?;
-        ensure!(
-            _place.name == "place",
-            "the underscore of an unused parameter is not part of its name"
-        );
+        ensure!(_place.name == "place", "the underscore of an unused parameter is not part of its name");
         helper(artifacts)
     }
 

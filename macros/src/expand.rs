@@ -20,15 +20,9 @@ pub(crate) fn unchanged(item: &TokenStream, errors: Errors) -> TokenStream {
 /// The module with its steps registered; with mistakes, the plain module and the mistakes.
 pub(crate) fn suite(mut suite: Suite, errors: Errors) -> TokenStream {
     let added = if errors.is_empty() {
-        vec![
-            Item::Verbatim(stubs(&suite)),
-            Item::Verbatim(registration(&suite)),
-        ]
+        vec![Item::Verbatim(stubs(&suite)), Item::Verbatim(registration(&suite))]
     } else {
-        suite
-            .steps()
-            .map(|step| Item::Fn(step.function.clone()))
-            .collect()
+        suite.steps().map(|step| Item::Fn(step.function.clone())).collect()
     };
     if let Some((_, items)) = &mut suite.module.content {
         items.extend(added);
@@ -108,13 +102,7 @@ fn references(Scenario { step, after, .. }: &Scenario) -> TokenStream {
     quote!(#(#cfgs)* const _: fn() = || { #(let _ = #after;)* };)
 }
 
-fn scenario(
-    Scenario {
-        step: inner,
-        after,
-        ignore,
-    }: &Scenario,
-) -> TokenStream {
+fn scenario(Scenario { step: inner, after, ignore }: &Scenario) -> TokenStream {
     let cfgs = inner.cfgs();
     let step = step_fields(inner);
     let after = after.iter().map(ToString::to_string);
@@ -144,9 +132,8 @@ fn step_fields(step: &Step) -> TokenStream {
             ::polder::__private::Param { name: #name, need: <#ty as ::polder::__private::FromSuite>::NEED }
         }
     });
-    let values: Vec<Ident> = (0..step.params.len())
-        .map(|i| format_ident!("value{i}", span = Span::mixed_site()))
-        .collect();
+    let values: Vec<Ident> =
+        (0..step.params.len()).map(|i| format_ident!("value{i}", span = Span::mixed_site())).collect();
     // On the `&`: where a type does not fit, the compiler's message should not underline the suite's attribute.
     let extractions = step.params.iter().enumerate().map(|(index, Param { ty, reference, .. })| {
         quote_spanned!(*reference=> ::polder::__private::extract::<#ty>(&cx, #index).await?)

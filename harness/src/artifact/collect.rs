@@ -23,10 +23,8 @@ const AT_ONCE: usize = 8;
 pub async fn collect(items: Vec<Item>, dir: &Path, each: Duration, total: Duration) -> Manifest {
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     let deadline = tokio::time::Instant::now() + total;
-    let mut entries: Vec<Entry> = items
-        .iter()
-        .map(|item| entry(item, "the time for collecting was up"))
-        .collect();
+    let mut entries: Vec<Entry> =
+        items.iter().map(|item| entry(item, "the time for collecting was up")).collect();
     let (mut fetching, mut tasks, mut places) = (JoinSet::new(), HashMap::new(), HashSet::new());
     for (index, item) in items.into_iter().enumerate() {
         let refused = if !is_below(&item.path) {
@@ -62,16 +60,10 @@ pub async fn collect(items: Vec<Item>, dir: &Path, each: Duration, total: Durati
     }
     // Waits for the ends, so that nothing grows any more while it is measured.
     fetching.shutdown().await;
-    for entry in entries
-        .iter_mut()
-        .filter(|entry| entry.missing.is_some() && is_below(&entry.path))
-    {
+    for entry in entries.iter_mut().filter(|entry| entry.missing.is_some() && is_below(&entry.path)) {
         entry.bytes = size(&dir.join(&entry.path)).ok();
     }
-    let mut manifest = Manifest {
-        entries,
-        unwritten: None,
-    };
+    let mut manifest = Manifest { entries, unwritten: None };
     manifest.unwritten = save(&manifest, dir).err().map(|error| error.to_string());
     manifest
 }
@@ -79,14 +71,7 @@ pub async fn collect(items: Vec<Item>, dir: &Path, each: Duration, total: Durati
 /// The entry of an item of which nothing has come yet.
 fn entry(item: &Item, missing: &str) -> Entry {
     let (path, source) = (item.path.clone(), item.source.clone());
-    Entry {
-        path,
-        source,
-        how: None,
-        bytes: None,
-        seconds: 0.0,
-        missing: Some(missing.to_owned()),
-    }
+    Entry { path, source, how: None, bytes: None, seconds: 0.0, missing: Some(missing.to_owned()) }
 }
 
 async fn one(item: Item, dir: &Path, each: Duration) -> Entry {
@@ -155,11 +140,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn item(path: &str, fetch: super::super::item::Fetch) -> Item {
-        Item {
-            path: path.into(),
-            source: "a test".into(),
-            fetch,
-        }
+        Item { path: path.into(), source: "a test".into(), fetch }
     }
 
     #[tokio::test]
@@ -170,10 +151,7 @@ mod tests {
         fs::write(&source, "from a file").unwrap();
         let (whole, part) = (out.join("whole"), out.join("part"));
         let items = vec![
-            item(
-                "a/bytes",
-                Box::pin(async { Ok(Fetched::Bytes(b"four".to_vec())) }),
-            ),
+            item("a/bytes", Box::pin(async { Ok(Fetched::Bytes(b"four".to_vec())) })),
             item("file", Box::pin(async { Ok(Fetched::File(source)) })),
             item("refused", Box::pin(async { Err("no such journal".into()) })),
             item("slow", Box::pin(std::future::pending())),
@@ -197,11 +175,8 @@ mod tests {
             item("../out", Box::pin(async { Ok(Fetched::Bytes(vec![])) })),
         ];
         let manifest = collect(items, &out, SECOND / 2, SECOND * 5).await;
-        let told: Vec<_> = manifest
-            .entries
-            .iter()
-            .map(|e| (e.bytes, e.missing.as_deref().unwrap_or("-")))
-            .collect();
+        let told: Vec<_> =
+            manifest.entries.iter().map(|e| (e.bytes, e.missing.as_deref().unwrap_or("-"))).collect();
         assert_eq!(
             told,
             [
@@ -216,10 +191,7 @@ mod tests {
                 (None, "its place is not below the folder of the collection"),
             ]
         );
-        assert_eq!(
-            (manifest.entries[5].how.as_deref(), manifest.had()),
-            (Some("ssh"), 3)
-        );
+        assert_eq!((manifest.entries[5].how.as_deref(), manifest.had()), (Some("ssh"), 3));
         let written = fs::read(out.join("manifest.json")).unwrap();
         assert_eq!(serde_json::from_slice::<Manifest>(&written).unwrap(), manifest);
     }
@@ -230,13 +202,7 @@ mod tests {
         fs::write(dir.path().join("file"), "").unwrap();
         let items = vec![item("x", Box::pin(async { Ok(Fetched::Bytes(vec![])) }))];
         let manifest = collect(items, &dir.path().join("file/out"), SECOND, SECOND).await;
-        assert!(
-            manifest.entries[0]
-                .missing
-                .as_deref()
-                .unwrap()
-                .starts_with("cannot make its folder: ")
-        );
+        assert!(manifest.entries[0].missing.as_deref().unwrap().starts_with("cannot make its folder: "));
         assert!(manifest.unwritten.unwrap().contains("Not a directory"));
     }
 
@@ -244,9 +210,7 @@ mod tests {
     async fn the_total_limit_holds() {
         let dir = tempfile::tempdir().unwrap();
         let start = Instant::now();
-        let items = (0..20)
-            .map(|n| item(&n.to_string(), Box::pin(std::future::pending())))
-            .collect();
+        let items = (0..20).map(|n| item(&n.to_string(), Box::pin(std::future::pending()))).collect();
         let manifest = collect(items, dir.path(), SECOND * 100, SECOND / 5).await;
         assert!(start.elapsed() < SECOND * 5);
         assert_eq!(manifest.missing(), 20);

@@ -55,9 +55,11 @@ fn of_machine(env: &Env, vm: &Vm, dir: &Path) -> Vec<Item> {
     for remote in &vm.plan().artifacts {
         let (path, to) = place(&format!("files/{}", remote.trim_start_matches('/')));
         let (guest, remote) = (vm.clone(), remote.clone());
-        items.push(item(path, &format!("{remote} in the machine (`artifacts` of the init file)"), async move {
-            Ok(Fetched::InPlace { how: guest.fetch(&remote, &to).await?.to_string() })
-        }));
+        items.push(item(
+            path,
+            &format!("{remote} in the machine (`artifacts` of the init file)"),
+            async move { Ok(Fetched::InPlace { how: guest.fetch(&remote, &to).await?.to_string() }) },
+        ));
     }
     let (connection, domain) = (env.connection().clone(), name.to_string());
     items.push(item(place("domain.xml").0, "libvirt", async move {

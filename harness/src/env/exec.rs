@@ -1,11 +1,6 @@
 //! Brings a planned environment up: named steps, each with a deadline, machines in parallel.
 
-use std::{
-    collections::BTreeMap,
-    os::fd::OwnedFd,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path, time::Duration};
 
 use super::{
     Env, EnvError, Host, Progress,
@@ -68,7 +63,11 @@ pub(super) async fn prepare(host: &Host, spec: &EnvSpec, progress: &Progress) ->
 }
 
 /// Every image the file names, built where it is missing.
-async fn images(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<BTreeMap<String, ImageInfo>, EnvError> {
+async fn images(
+    host: &Host,
+    spec: &EnvSpec,
+    progress: &Progress,
+) -> Result<BTreeMap<String, ImageInfo>, EnvError> {
     let mut images = BTreeMap::new();
     let names = spec.machines.iter().flat_map(|m| &m.disks).filter_map(|disk| match &disk.source {
         DiskSource::Template { name, .. } => Some(name),
@@ -91,13 +90,20 @@ async fn accelerator(
 ) -> Result<Choice, EnvError> {
     let canary = match images.values().next() {
         Some(image) => image.clone(),
-        None => host.images.ensure(crate::image::recipe("minimal")?, &host.lab, &|text| progress.say(text)).await?,
+        None => {
+            host.images
+                .ensure(crate::image::recipe("minimal")?, &host.lab, &|text| progress.say(text))
+                .await?
+        }
     };
     let kernel = canary.dir.join(&canary.kernel);
     let initrd = canary.dir.join(&canary.initrd);
     let choice = accel::choose(&host.lab, &host.accel, &kernel, &initrd).await?;
     if choice.accel == Accel::Tcg {
-        progress.say(&format!("guests run under TCG: {}; deadlines are {:.1} times as long", choice.why, choice.factor));
+        progress.say(&format!(
+            "guests run under TCG: {}; deadlines are {:.1} times as long",
+            choice.why, choice.factor
+        ));
     }
     Ok(choice)
 }
@@ -155,10 +161,16 @@ async fn overlays(env: &Env) -> Result<(), EnvError> {
 }
 
 fn overlay_command(overlay: &OverlayPlan) -> Vec<String> {
-    let mut argv: Vec<String> = ["qemu-img", "create", "-q", "-f", &overlay.format.to_string()].map(str::to_owned).into();
+    let mut argv: Vec<String> =
+        ["qemu-img", "create", "-q", "-f", &overlay.format.to_string()].map(str::to_owned).into();
     if let Some(backing) = &overlay.backing {
         // The backing format is always named: a guest that writes a header into a raw disk must not choose it.
-        argv.extend(["-b".into(), backing.path.display().to_string(), "-F".into(), backing.format.to_string()]);
+        argv.extend([
+            "-b".into(),
+            backing.path.display().to_string(),
+            "-F".into(),
+            backing.format.to_string(),
+        ]);
     }
     argv.push(Path::new(INSIDE_ENV).join(&overlay.path).display().to_string());
     argv.extend(overlay.size.map(|size| size.to_string()));
@@ -173,7 +185,8 @@ async fn networks(env: &Env) -> Result<(), EnvError> {
         let made = env.connection().create_network(name, xml::network_xml(net), limit).await;
         made.map_err(|error| explain(env.lab(), error))?;
         for host in &net.hosts {
-            neighbours += &format!("neigh replace {} lladdr {} dev {} nud permanent\n", host.ip, host.mac, net.bridge);
+            neighbours +=
+                &format!("neigh replace {} lladdr {} dev {} nud permanent\n", host.ip, host.mac, net.bridge);
         }
     }
     // Without these, the kernel asks for an absent neighbour once a second only, and readiness is found that late.
@@ -187,13 +200,19 @@ async fn networks(env: &Env) -> Result<(), EnvError> {
 pub(super) async fn run(env: &Env, argv: &[&str]) -> Result<String, EnvError> {
     let path = Path::new("/dev/null");
     let null = OwnedFd::from(std::fs::File::open(path).map_err(file("open", path))?);
-    let out = tempfile::tempfile_in(env.lab().paths().log()).map_err(file("write below", &env.lab().paths().log()))?;
+    let out = tempfile::tempfile_in(env.lab().paths().log())
+        .map_err(file("write below", &env.lab().paths().log()))?;
     let cloned = |f: &std::fs::File| f.try_clone().map(OwnedFd::from).map_err(file("open", path));
     let streams = [null, cloned(&out)?, cloned(&out)?];
     let status = env.lab().exec(argv, streams, vec![], limits::COMMAND).await?;
-    let output = std::io::read_to_string(std::io::Seek::rewind(&mut &out).map(|()| &out).map_err(file("read", path))?)
-        .unwrap_or_default();
-    if status == 0 { Ok(output) } else { Err(EnvError::Command { command: argv.join(" "), status, output: output.trim().to_owned() }) }
+    let output =
+        std::io::read_to_string(std::io::Seek::rewind(&mut &out).map(|()| &out).map_err(file("read", path))?)
+            .unwrap_or_default();
+    if status == 0 {
+        Ok(output)
+    } else {
+        Err(EnvError::Command { command: argv.join(" "), status, output: output.trim().to_owned() })
+    }
 }
 
 /// Starts all machines, in parallel but for the host's boot slots, and waits until each answers.
@@ -250,9 +269,12 @@ async fn ended(connection: &Connection, vm: &Vm) -> EnvError {
             Ok(_) => continue,
             Err(error) => return error.into(),
         };
-            let console = vm.console_tail(5).await.join("\n");
-        let what = if console.is_empty() { what.to_owned() } else { format!("{what}; its console ends with:\n{console}") };
+        let console = vm.console_tail(5).await.join("\n");
+        let what = if console.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what}; its console ends with:\n{console}")
+        };
         return EnvError::MachineEnded { machine: vm.name().clone(), what };
     }
 }
-

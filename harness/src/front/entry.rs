@@ -69,16 +69,9 @@ fn start(line: &CommandLine) -> Result<Exit, FrontError> {
     let threads = threads(line)?;
     let mut suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
     suites.retain(|suite| suite.def.if_var.is_none_or(|name| env::var_os(name).is_some()));
-    let suites = if line.benchmarks_only() {
-        Vec::new()
-    } else {
-        suites
-    };
-    let unit = if env::var_os("NEXTEST").is_some_and(|value| value == "1") {
-        Unit::Suite
-    } else {
-        Unit::Scenario
-    };
+    let suites = if line.benchmarks_only() { Vec::new() } else { suites };
+    let unit =
+        if env::var_os("NEXTEST").is_some_and(|value| value == "1") { Unit::Suite } else { Unit::Scenario };
     if line.list() {
         print_list(&select::list(&suites, &line.filter(), unit), line.format()).map_err(FrontError::Run)?;
         return Ok(Exit::Done);
@@ -134,18 +127,12 @@ fn check_names(picked: &[Picked]) -> Result<(), FrontError> {
             .transpose();
         match names {
             Ok(spec) => problems.extend(
-                check::check(suite, spec.as_ref().map(Names::of).as_ref())
-                    .iter()
-                    .map(ToString::to_string),
+                check::check(suite, spec.as_ref().map(Names::of).as_ref()).iter().map(ToString::to_string),
             ),
             Err(error) => problems.push(error.render(io::stderr().is_terminal())),
         }
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(FrontError::Suites(problems))
-    }
+    if problems.is_empty() { Ok(()) } else { Err(FrontError::Suites(problems)) }
 }
 
 /// Where runs lie: `polder` in cargo's target folder, which is above the binary.
@@ -154,9 +141,7 @@ fn output_root() -> PathBuf {
         return PathBuf::from(root);
     }
     let binary = env::current_exe().unwrap_or_default();
-    let target = binary
-        .ancestors()
-        .find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    let target = binary.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
     target.unwrap_or(Path::new("target")).join("polder")
 }
 

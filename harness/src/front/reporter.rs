@@ -45,25 +45,14 @@ impl Reporter {
     pub(super) fn new(line: &CommandLine, sink: Sink, recorder: Recorder) -> io::Result<Self> {
         let printer = Printer::new(line, sink.folder())?;
         let (summary, start) = (Summary::default(), Instant::now());
-        Ok(Self {
-            sink,
-            printer,
-            recorder,
-            summary,
-            start,
-            incomplete: false,
-        })
+        Ok(Self { sink, printer, recorder, summary, start, incomplete: false })
     }
 
     /// Says how many scenarios there are, ignored ones included, and which suites.
     pub(super) fn begin(&mut self, count: usize, suites: Vec<String>, scenarios: usize) {
         self.printer.begin(count);
         let run = self.sink.run().to_owned();
-        self.take(&RunEvent::RunStarted {
-            run,
-            suites,
-            scenarios,
-        });
+        self.take(&RunEvent::RunStarted { run, suites, scenarios });
     }
 
     /// Takes an event.
@@ -85,20 +74,8 @@ impl Reporter {
     pub(super) fn end(mut self, filtered_out: usize, stopped: bool) -> (Summary, bool) {
         self.summary.stopped = stopped;
         let took = self.start.elapsed();
-        let Summary {
-            passed,
-            failed,
-            not_run,
-            ignored,
-            ..
-        } = self.summary;
-        self.take(&RunEvent::RunFinished {
-            passed,
-            failed,
-            not_run,
-            ignored,
-            seconds: took.as_secs_f64(),
-        });
+        let Summary { passed, failed, not_run, ignored, .. } = self.summary;
+        self.take(&RunEvent::RunFinished { passed, failed, not_run, ignored, seconds: took.as_secs_f64() });
         self.printer.end(&self.summary, filtered_out, took);
         (self.summary, !self.incomplete)
     }

@@ -36,9 +36,7 @@ pub(super) fn list(suites: &[Suite], filter: &Filter, unit: Unit) -> Vec<String>
             }
             Unit::Suite => {}
             Unit::Scenario => {
-                let full = candidates
-                    .iter()
-                    .map(|candidate| format!("{}::{}", suite.name, candidate.name));
+                let full = candidates.iter().map(|candidate| format!("{}::{}", suite.name, candidate.name));
                 names.extend(
                     full.enumerate()
                         .filter(|(i, name)| wanted(name, ignored.contains(i)))
@@ -58,16 +56,10 @@ pub(super) fn pick(suites: Vec<Suite>, filter: &Filter, unit: Unit) -> (Vec<Pick
         let selection = match unit {
             Unit::Scenario => select(&suite.name, &candidates(&suite), filter),
             Unit::Suite if filter.selects(&suite.name) => {
-                let whole = Filter {
-                    ignored: filter.ignored,
-                    ..Filter::default()
-                };
+                let whole = Filter { ignored: filter.ignored, ..Filter::default() };
                 select(&suite.name, &candidates(&suite), &whole)
             }
-            Unit::Suite => Selection {
-                filtered_out: suite.def.scenarios.len(),
-                ..Selection::default()
-            },
+            Unit::Suite => Selection { filtered_out: suite.def.scenarios.len(), ..Selection::default() },
         };
         filtered_out += selection.filtered_out;
         if !(selection.run.is_empty() && selection.ignored.is_empty()) {
@@ -93,14 +85,7 @@ mod tests {
 
     const fn scenario(name: &'static str, after: &'static [&'static str], ignore: Ignore) -> ScenarioDef {
         let run = |_| -> crate::base::dial::BoxFuture<'static, crate::Result> { Box::pin(async { Ok(()) }) };
-        let step = StepDef {
-            name,
-            line: 1,
-            params: &[],
-            timeout: None,
-            plain: false,
-            run,
-        };
+        let step = StepDef { name, line: 1, params: &[], timeout: None, plain: false, run };
         ScenarioDef { step, after, ignore }
     }
 
@@ -119,17 +104,8 @@ mod tests {
     }
 
     static DEFS: [SuiteDef; 2] = [
-        suite(
-            "t::some",
-            &[scenario("a", &[], Ignore::No), scenario("b", &["a"], Ignore::Yes)],
-        ),
-        suite(
-            "t::none",
-            &[
-                scenario("a", &[], Ignore::Because("slow")),
-                scenario("b", &["a"], Ignore::No),
-            ],
-        ),
+        suite("t::some", &[scenario("a", &[], Ignore::No), scenario("b", &["a"], Ignore::Yes)]),
+        suite("t::none", &[scenario("a", &[], Ignore::Because("slow")), scenario("b", &["a"], Ignore::No)]),
     ];
 
     fn suites() -> Vec<Suite> {
@@ -138,17 +114,8 @@ mod tests {
     }
 
     fn filter(only: &str, ignored: Ignored) -> Filter {
-        let only = if only.is_empty() {
-            Vec::new()
-        } else {
-            vec![only.to_owned()]
-        };
-        Filter {
-            only,
-            exact: true,
-            ignored,
-            ..Filter::default()
-        }
+        let only = if only.is_empty() { Vec::new() } else { vec![only.to_owned()] };
+        Filter { only, exact: true, ignored, ..Filter::default() }
     }
 
     #[rstest::rstest]
@@ -170,18 +137,9 @@ mod tests {
 
     #[test]
     fn a_suite_as_one_test_is_run_whole() {
-        assert_eq!(
-            picked(Unit::Suite, &filter("some", Ignored::Skip)),
-            (vec![("some".into(), 1, 1)], 2)
-        );
-        assert_eq!(
-            picked(Unit::Suite, &filter("none", Ignored::Only)),
-            (vec![("none".into(), 2, 0)], 2)
-        );
-        assert_eq!(
-            picked(Unit::Suite, &filter("some::a", Ignored::Skip)),
-            (vec![], 4)
-        );
+        assert_eq!(picked(Unit::Suite, &filter("some", Ignored::Skip)), (vec![("some".into(), 1, 1)], 2));
+        assert_eq!(picked(Unit::Suite, &filter("none", Ignored::Only)), (vec![("none".into(), 2, 0)], 2));
+        assert_eq!(picked(Unit::Suite, &filter("some::a", Ignored::Skip)), (vec![], 4));
         assert_eq!(
             picked(Unit::Scenario, &filter("some::a", Ignored::Skip)),
             (vec![("some".into(), 1, 0)], 3)

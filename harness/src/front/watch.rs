@@ -37,10 +37,7 @@ impl Watch {
         ];
         // A parent in another pid namespace has no number here, and cannot be watched.
         let parent = getppid().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        Ok(Self {
-            signals,
-            parent: parent.map(death),
-        })
+        Ok(Self { signals, parent: parent.map(death) })
     }
 
     /// Stops the run at the first signal or the parent's death; leaves the process at the second signal.
@@ -64,11 +61,7 @@ impl Watch {
                 std::process::exit(Exit::Stopped as i32);
             }
             if stopper.stop() {
-                let why = if signalled {
-                    "asked to"
-                } else {
-                    "the process that started this one is gone"
-                };
+                let why = if signalled { "asked to" } else { "the process that started this one is gone" };
                 // Where nobody reads it any more, a failure to say so must not end the teardown: no `eprintln!`.
                 let _ = writeln!(
                     io::stderr(),

@@ -83,14 +83,9 @@ impl Agent {
     /// # Errors
     /// [`AgentError`]
     pub async fn set_time(&self, time: SystemTime) -> Result<(), AgentError> {
-        let nanos = time
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_nanos();
+        let nanos = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         let nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
-        self.call::<Value>("guest-set-time", json!({ "time": nanos }))
-            .await
-            .map(drop)
+        self.call::<Value>("guest-set-time", json!({ "time": nanos })).await.map(drop)
     }
 
     /// The guest's network interfaces.
@@ -116,11 +111,7 @@ impl Agent {
         let interface = |found: Found| Interface {
             name: found.name,
             mac: found.hardware_address,
-            addresses: found
-                .ip_addresses
-                .iter()
-                .map(|a| (a.ip_address, a.prefix))
-                .collect(),
+            addresses: found.ip_addresses.iter().map(|a| (a.ip_address, a.prefix)).collect(),
         };
         Ok(found.into_iter().map(interface).collect())
     }
@@ -135,10 +126,7 @@ impl Agent {
         match self.port.call(request.to_string(), limits::LOOK / 5).await {
             Ok(reply) => parse::<Value>("guest-shutdown", &reply).map(drop),
             Err(AgentPortError::TimedOut(_)) => Ok(()),
-            Err(source) => Err(AgentError::Port {
-                request: "guest-shutdown",
-                source,
-            }),
+            Err(source) => Err(AgentError::Port { request: "guest-shutdown", source }),
         }
     }
 
@@ -153,9 +141,7 @@ impl Agent {
             buf: String,
             eof: bool,
         }
-        let handle: i64 = self
-            .call("guest-file-open", json!({ "path": path, "mode": "r" }))
-            .await?;
+        let handle: i64 = self.call("guest-file-open", json!({ "path": path, "mode": "r" })).await?;
         let read = async {
             let mut bytes = Vec::new();
             loop {
@@ -184,29 +170,15 @@ impl Agent {
         while let Some(chunk) = streams.stdin.next().await {
             input.extend(chunk.map_err(RunError::Local)?);
         }
-        let pid = self
-            .start(line, &input)
-            .await
-            .map_err(|e| RunError::Before(Arc::new(e).into()))?;
+        let pid = self.start(line, &input).await.map_err(|e| RunError::Before(Arc::new(e).into()))?;
         let during = |e: AgentError| RunError::During(Arc::new(e).into());
         let running = Running::new(self.clone().kill(mark.to_owned()));
         let Ok(ended) = self.ended(pid, deadline.left()).await else {
-            return Err(RunError::Deadline {
-                stage: Stage::Running,
-                killed: running.kill().await,
-            });
+            return Err(RunError::Deadline { stage: Stage::Running, killed: running.kill().await });
         };
         let ended = ended.map_err(during)?;
         running.disarm();
-        let ExecStatus {
-            out_data,
-            err_data,
-            out_truncated,
-            err_truncated,
-            exitcode,
-            signal,
-            ..
-        } = ended;
+        let ExecStatus { out_data, err_data, out_truncated, err_truncated, exitcode, signal, .. } = ended;
         let out = decode("guest-exec-status", &out_data).map_err(during)?;
         streams.stdout.write(&out).await.map_err(RunError::Local)?;
         let err = decode("guest-exec-status", &err_data).map_err(during)?;
@@ -232,25 +204,17 @@ impl Agent {
             "input-data": BASE64.encode(input),
             "capture-output": true,
         });
-        self.call("guest-exec", arguments)
-            .await
-            .map(|Started { pid }| pid)
+        self.call("guest-exec", arguments).await.map(|Started { pid }| pid)
     }
 
     /// Waits for the end of a command.
     async fn ended(&self, pid: i64, limit: Duration) -> Result<Result<ExecStatus, AgentError>, WaitError> {
-        wait_for(
-            "the end of a command",
-            limit,
-            limits::AGENT_PAUSE,
-            async || match self
-                .call::<ExecStatus>("guest-exec-status", json!({ "pid": pid }))
-                .await
-            {
+        wait_for("the end of a command", limit, limits::AGENT_PAUSE, async || {
+            match self.call::<ExecStatus>("guest-exec-status", json!({ "pid": pid })).await {
                 Ok(status) if !status.exited => Look::NotYet("it runs".to_owned()),
                 ended => Look::Ready(ended),
-            },
-        )
+            }
+        })
         .await
     }
 
@@ -259,16 +223,8 @@ impl Agent {
         let Ok(pid) = self.start(&kill_script(&mark), &[]).await else {
             return false;
         };
-        let ended = self
-            .ended(pid, limits::scaled(limits::KILL, self.time_factor))
-            .await;
-        matches!(
-            ended,
-            Ok(Ok(ExecStatus {
-                exitcode: Some(0),
-                ..
-            }))
-        )
+        let ended = self.ended(pid, limits::scaled(limits::KILL, self.time_factor)).await;
+        matches!(ended, Ok(Ok(ExecStatus { exitcode: Some(0), .. })))
     }
 
     async fn call<T: for<'de> Deserialize<'de>>(
@@ -278,11 +234,8 @@ impl Agent {
     ) -> Result<T, AgentError> {
         let limit: Duration = limits::scaled(limits::AGENT_CALL, self.time_factor);
         let text = json!({ "execute": request, "arguments": arguments }).to_string();
-        let reply = self
-            .port
-            .call(text, limit)
-            .await
-            .map_err(|source| AgentError::Port { request, source })?;
+        let reply =
+            self.port.call(text, limit).await.map_err(|source| AgentError::Port { request, source })?;
         parse(request, &reply)
     }
 }
@@ -308,25 +261,16 @@ fn parse<T: for<'de> Deserialize<'de>>(request: &'static str, reply: &str) -> Re
     struct Refusal {
         desc: String,
     }
-    let strange = || AgentError::Reply {
-        request,
-        reply: reply.chars().take(200).collect(),
-    };
+    let strange = || AgentError::Reply { request, reply: reply.chars().take(200).collect() };
     let mut value: Value = serde_json::from_str(reply).map_err(|_| strange())?;
     if let Some(error) = value.get_mut("error") {
         let refusal: Refusal = serde_json::from_value(error.take()).map_err(|_| strange())?;
-        return Err(AgentError::Port {
-            request,
-            source: AgentPortError::Failed(refusal.desc),
-        });
+        return Err(AgentError::Port { request, source: AgentPortError::Failed(refusal.desc) });
     }
     let returned = value.get_mut("return").ok_or_else(strange)?;
     serde_json::from_value(returned.take()).map_err(|_| strange())
 }
 
 fn decode(request: &'static str, text: &str) -> Result<Vec<u8>, AgentError> {
-    BASE64.decode(text).map_err(|_| AgentError::Reply {
-        request,
-        reply: text.chars().take(200).collect(),
-    })
+    BASE64.decode(text).map_err(|_| AgentError::Reply { request, reply: text.chars().take(200).collect() })
 }

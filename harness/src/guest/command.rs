@@ -123,14 +123,7 @@ impl Command {
     }
 
     fn of(what: What) -> Self {
-        Self {
-            what,
-            shown: None,
-            env: Vec::new(),
-            cwd: None,
-            stdin: Vec::new(),
-            limit: None,
-        }
+        Self { what, shown: None, env: Vec::new(), cwd: None, stdin: Vec::new(), limit: None }
     }
 
     /// The line for the guest's login shell. `call` marks everything the command starts.
@@ -143,10 +136,7 @@ impl Command {
             line += &format!(" {name}={}", quote(value, || format!("the variable `{name}`"))?);
         }
         if let Some(dir) = &self.cwd {
-            line += &format!(
-                "; cd -- {} || exit 126",
-                quote(dir, || "the working directory".to_owned())?
-            );
+            line += &format!("; cd -- {} || exit 126", quote(dir, || "the working directory".to_owned())?);
         }
         line += "; exec";
         match &self.what {
@@ -158,21 +148,12 @@ impl Command {
                 }
                 for (i, word) in argv.iter().enumerate() {
                     line.push(' ');
-                    line += &quote(word, || {
-                        if i == 0 {
-                            "the program".into()
-                        } else {
-                            format!("argument {i}")
-                        }
-                    })?;
+                    line +=
+                        &quote(word, || if i == 0 { "the program".into() } else { format!("argument {i}") })?;
                 }
             }
         }
-        if line.len() > MAX_LINE {
-            Err(CommandError::TooLong { len: line.len() })
-        } else {
-            Ok(line)
-        }
+        if line.len() > MAX_LINE { Err(CommandError::TooLong { len: line.len() }) } else { Ok(line) }
     }
 }
 
@@ -237,11 +218,7 @@ mod tests {
     /// What `sh`, given the line of `command`, writes to standard output.
     fn sh(command: &Command) -> Vec<u8> {
         let line = command.line("test").unwrap();
-        let output = std::process::Command::new("sh")
-            .arg("-c")
-            .arg(&line)
-            .output()
-            .unwrap();
+        let output = std::process::Command::new("sh").arg("-c").arg(&line).output().unwrap();
         assert!(output.status.success(), "{line}: {output:?}");
         output.stdout
     }
@@ -254,10 +231,7 @@ mod tests {
     #[case(&["a\nb"], "'a\nb'")]
     fn reads_as_typed(#[case] argv: &[&str], #[case] expected: &str) {
         let (program, args) = argv.split_first().unwrap();
-        assert_eq!(
-            Command::new(*program).args(args.iter().copied()).to_string(),
-            expected
-        );
+        assert_eq!(Command::new(*program).args(args.iter().copied()).to_string(), expected);
     }
 
     #[rstest::rstest]
@@ -268,10 +242,7 @@ mod tests {
     #[case("grüße 漢字 🦆 \u{7f}\u{1}")]
     #[case("")]
     fn arguments_reach_the_program_exactly(#[case] arg: &str) {
-        assert_eq!(
-            sh(&Command::new("printf").arg("%s|").arg(arg)),
-            format!("{arg}|").into_bytes()
-        );
+        assert_eq!(sh(&Command::new("printf").arg("%s|").arg(arg)), format!("{arg}|").into_bytes());
     }
 
     proptest! {
@@ -287,21 +258,14 @@ mod tests {
 
     #[test]
     fn scripts_take_arguments_environment_and_directory() {
-        let script = Command::script("echo \"$1 $0 $V\"; pwd")
-            .arg("a  b")
-            .env("V", "x'y")
-            .cwd("/usr/bin");
+        let script = Command::script("echo \"$1 $0 $V\"; pwd").arg("a  b").env("V", "x'y").cwd("/usr/bin");
         assert_eq!(sh(&script), b"a  b sh x'y\n/usr/bin\n");
     }
 
     #[test]
     fn a_missing_directory_is_status_126() {
         let line = Command::from("true").cwd("/does/not/exist").line("x").unwrap();
-        let status = std::process::Command::new("sh")
-            .args(["-c", &line])
-            .output()
-            .unwrap()
-            .status;
+        let status = std::process::Command::new("sh").args(["-c", &line]).output().unwrap().status;
         assert_eq!(status.code(), Some(126));
     }
 

@@ -197,9 +197,9 @@ impl GuestError {
             | Self::Wait { answered: false, .. }
             | Self::Local { .. }
             | Self::NoWay { .. } => Fault::Environment,
-            Self::Copy { source, .. } => source
-                .downcast_ref::<Self>()
-                .map_or(Fault::Environment, Self::fault),
+            Self::Copy { source, .. } => {
+                source.downcast_ref::<Self>().map_or(Fault::Environment, Self::fault)
+            }
             _ => Fault::Product,
         }
     }
@@ -218,9 +218,7 @@ impl GuestError {
 
 impl fmt::Display for Ran {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Output {
-            stdout, stderr, took, ..
-        } = &self.output;
+        let Output { stdout, stderr, took, .. } = &self.output;
         write!(f, " (over {}, after {:.1} s)", self.over, took.as_secs_f64())?;
         for (name, stream) in [("stdout", stdout), ("stderr", stderr)] {
             let text = stream.tail(SHOWN_LINES);
@@ -234,11 +232,7 @@ impl fmt::Display for Ran {
 
 impl fmt::Display for ConsoleTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "\n--- console ---\n{}", self.0.join("\n"))
-        }
+        if self.0.is_empty() { Ok(()) } else { write!(f, "\n--- console ---\n{}", self.0.join("\n")) }
     }
 }
 
@@ -247,10 +241,8 @@ fn first_line(error: &dyn std::error::Error) -> String {
 }
 
 fn list(tried: &[(Channel, GuestError)]) -> String {
-    let tried: Vec<String> = tried
-        .iter()
-        .map(|(over, error)| format!("over {over}: {}", error.brief()))
-        .collect();
+    let tried: Vec<String> =
+        tried.iter().map(|(over, error)| format!("over {over}: {}", error.brief())).collect();
     tried.join("; ")
 }
 

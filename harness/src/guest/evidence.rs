@@ -24,8 +24,7 @@ impl Guest {
         timed(verb!(self, "journal"), async {
             self.require(Ability::Journal, "read the journal")?;
             let command = Command::new("journalctl").args(["--no-pager", "--output=short-precise"]);
-            self.over_any("read the journal", |over| self.output_to(over, &command, dest))
-                .await
+            self.over_any("read the journal", |over| self.output_to(over, &command, dest)).await
         })
         .await
     }
@@ -37,8 +36,7 @@ impl Guest {
     pub async fn dmesg(&self, dest: &Path) -> Result<Channel, GuestError> {
         timed(verb!(self, "dmesg"), async {
             let command = Command::new("dmesg");
-            self.over_any("read the kernel log", |over| self.output_to(over, &command, dest))
-                .await
+            self.over_any("read the kernel log", |over| self.output_to(over, &command, dest)).await
         })
         .await
     }
@@ -54,10 +52,7 @@ impl Guest {
         timed(verb!(self, "fetch", remote = remote), async {
             let what = format!("fetch `{remote}`");
             self.over_any(&what, async |over| {
-                match self
-                    .receive(over, remote, dest, self.scaled(limits::EVIDENCE))
-                    .await
-                {
+                match self.receive(over, remote, dest, self.scaled(limits::EVIDENCE)).await {
                     Ok(ran) if ran.output.status.success() => Ok(over),
                     Ok(ran) => Err(GuestError::Failed(Box::new(self.with_console(ran).await))),
                     Err(ReceiveError::Run(error)) => Err(error),
@@ -72,15 +67,12 @@ impl Guest {
     async fn output_to(&self, over: Channel, command: &Command, dest: &Path) -> Result<Channel, GuestError> {
         let sink = Sink::Capture(Capture::new(0, dest.to_owned()));
         let limit = self.scaled(limits::EVIDENCE);
-        let ran = self
-            .run_over(over, command, Source::Bytes(Vec::new()), sink, limit)
-            .await?;
+        let ran = self.run_over(over, command, Source::Bytes(Vec::new()), sink, limit).await?;
         match ran.output.status {
             // An empty log is a log.
             Status::Code(0) if ran.output.stdout.total == 0 => {
                 let made = tokio::fs::write(dest, b"").await;
-                made.map(|()| over)
-                    .map_err(|source| self.local("keep a log", source))
+                made.map(|()| over).map_err(|source| self.local("keep a log", source))
             }
             Status::Code(0) => Ok(over),
             _ => Err(GuestError::Failed(Box::new(self.with_console(ran).await))),
@@ -105,10 +97,6 @@ impl Guest {
                 result => return result,
             }
         }
-        Err(GuestError::NoWay {
-            machine: self.name().clone(),
-            what: what.to_owned(),
-            tried,
-        })
+        Err(GuestError::NoWay { machine: self.name().clone(), what: what.to_owned(), tried })
     }
 }

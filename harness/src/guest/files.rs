@@ -61,73 +61,59 @@ impl Guest {
     /// [`GuestError::Copy`] saying what is there now; [`GuestError::Unsupported`] without ssh.
     pub async fn copy_to(&self, local: impl AsRef<Path>, remote: &str) -> Result<(), GuestError> {
         let local = local.as_ref();
-        timed(
-            verb!(self, "copy_to", local = local.display(), remote = remote),
-            async {
-                self.require(Ability::Ssh, "copy files")?;
-                let name = local.file_name().map(|name| name.to_string_lossy().into_owned());
-                let remote = whole_path(remote, name.as_deref());
-                let error = |left: &str, source: Box<dyn std::error::Error + Send + Sync>| GuestError::Copy {
-                    from: local.display().to_string(),
-                    to: format!("{}:{remote}", self.name()),
-                    left: left.to_owned(),
-                    source,
-                };
-                const UNCHANGED: &str = "nothing was changed there";
-                let meta = tokio::fs::metadata(local)
-                    .await
-                    .map_err(|source| error(UNCHANGED, source.into()))?;
+        timed(verb!(self, "copy_to", local = local.display(), remote = remote), async {
+            self.require(Ability::Ssh, "copy files")?;
+            let name = local.file_name().map(|name| name.to_string_lossy().into_owned());
+            let remote = whole_path(remote, name.as_deref());
+            let error = |left: &str, source: Box<dyn std::error::Error + Send + Sync>| GuestError::Copy {
+                from: local.display().to_string(),
+                to: format!("{}:{remote}", self.name()),
+                left: left.to_owned(),
+                source,
+            };
+            const UNCHANGED: &str = "nothing was changed there";
+            let meta = tokio::fs::metadata(local).await.map_err(|source| error(UNCHANGED, source.into()))?;
 
-                let temporary = format!("{}/.polder-{}", parent(&remote), call_mark());
-                let kind = if meta.is_dir() { "folder" } else { "file" };
-                let command = Command::script(TAKE)
-                    .args([&remote, &temporary, kind, DATA, WHOLE])
-                    .shown_as("unpack the copy");
-                let (to, chunks) = mpsc::channel(CHUNKS);
-                let path = local.to_owned();
-                let packing = spawn_blocking(move || tarball::pack(&path, to));
-                let stdout = Sink::Capture(self.capture("stdout"));
-                let limit = self.scaled(limits::COPY);
-                let run = self
-                    .run_over(Channel::Ssh, &command, Source::Chunks(chunks), stdout, limit)
-                    .await;
-                let packed = joined(packing.await);
-                match (run, packed) {
-                    (Ok(ran), Ok(bytes)) if ran.output.status.success() => {
-                        tracing::info!(target: "polder", bytes, "copied");
-                        Ok(())
-                    }
-                    // A source that broke also ends the command: it is the cause.
-                    (_, Err(source)) if source.kind() != io::ErrorKind::BrokenPipe => {
-                        Err(error(UNCHANGED, source.into()))
-                    }
-                    (Ok(ran), _) => {
-                        let half = ran.output.status == Status::Code(HALF_DONE);
-                        let left = if half {
-                            "the folder there may hold a part of it"
-                        } else {
-                            UNCHANGED
-                        };
-                        Err(error(
-                            left,
-                            GuestError::Failed(Box::new(self.with_console(ran).await)).into(),
-                        ))
-                    }
-                    (Err(source @ GuestError::Unreachable { .. }), _) => Err(error(UNCHANGED, source.into())),
-                    (Err(source), _) => {
-                        // The script was killed before it could clear up.
-                        let clear = Command::new("rm").args(["-rf", "--", &temporary]);
-                        let _ = self.run(&clear, self.scaled(limits::KILL)).await;
-                        let left = if kind == "folder" {
-                            "a folder that was there already may hold a part of it"
-                        } else {
-                            "there is what was there before, or the whole file"
-                        };
-                        Err(error(left, source.into()))
-                    }
+            let temporary = format!("{}/.polder-{}", parent(&remote), call_mark());
+            let kind = if meta.is_dir() { "folder" } else { "file" };
+            let command = Command::script(TAKE)
+                .args([&remote, &temporary, kind, DATA, WHOLE])
+                .shown_as("unpack the copy");
+            let (to, chunks) = mpsc::channel(CHUNKS);
+            let path = local.to_owned();
+            let packing = spawn_blocking(move || tarball::pack(&path, to));
+            let stdout = Sink::Capture(self.capture("stdout"));
+            let limit = self.scaled(limits::COPY);
+            let run = self.run_over(Channel::Ssh, &command, Source::Chunks(chunks), stdout, limit).await;
+            let packed = joined(packing.await);
+            match (run, packed) {
+                (Ok(ran), Ok(bytes)) if ran.output.status.success() => {
+                    tracing::info!(target: "polder", bytes, "copied");
+                    Ok(())
                 }
-            },
-        )
+                // A source that broke also ends the command: it is the cause.
+                (_, Err(source)) if source.kind() != io::ErrorKind::BrokenPipe => {
+                    Err(error(UNCHANGED, source.into()))
+                }
+                (Ok(ran), _) => {
+                    let half = ran.output.status == Status::Code(HALF_DONE);
+                    let left = if half { "the folder there may hold a part of it" } else { UNCHANGED };
+                    Err(error(left, GuestError::Failed(Box::new(self.with_console(ran).await)).into()))
+                }
+                (Err(source @ GuestError::Unreachable { .. }), _) => Err(error(UNCHANGED, source.into())),
+                (Err(source), _) => {
+                    // The script was killed before it could clear up.
+                    let clear = Command::new("rm").args(["-rf", "--", &temporary]);
+                    let _ = self.run(&clear, self.scaled(limits::KILL)).await;
+                    let left = if kind == "folder" {
+                        "a folder that was there already may hold a part of it"
+                    } else {
+                        "there is what was there before, or the whole file"
+                    };
+                    Err(error(left, source.into()))
+                }
+            }
+        })
         .await
     }
 
@@ -142,48 +128,45 @@ impl Guest {
     /// without ssh.
     pub async fn copy_from(&self, remote: &str, local: impl AsRef<Path>) -> Result<(), GuestError> {
         let local = local.as_ref();
-        timed(
-            verb!(self, "copy_from", remote = remote, local = local.display()),
-            async {
-                self.require(Ability::Ssh, "copy files")?;
-                let local = whole_local_path(local, remote);
-                let merge = local.is_dir();
-                let name = format!(".polder-{}", call_mark());
-                let fresh = local.parent().unwrap_or(Path::new("")).join(name);
-                let dest = if merge { &local } else { &fresh };
-                let limit = self.scaled(limits::COPY);
-                let received = self.receive(Channel::Ssh, remote, dest, limit).await;
-                let result = match received {
-                    Ok(ran) if ran.output.status.success() => {
-                        if merge {
-                            Ok(())
-                        } else {
-                            tokio::fs::rename(&fresh, &local).await.map_err(Into::into)
-                        }
-                    }
-                    Ok(ran) => Err(GuestError::Failed(Box::new(self.with_console(ran).await)).into()),
-                    Err(ReceiveError::Run(error @ GuestError::NoSuchPath { .. })) => return Err(error),
-                    Err(ReceiveError::Run(error)) => Err(error.into()),
-                    Err(ReceiveError::Unpack(error)) => Err(error.into()),
-                };
-                result.map_err(|source: Box<dyn std::error::Error + Send + Sync>| {
-                    if !merge {
-                        let _ = std::fs::remove_dir_all(&fresh).or_else(|_| std::fs::remove_file(&fresh));
-                    }
-                    let left = if merge {
-                        "the folder there may hold a part of it"
+        timed(verb!(self, "copy_from", remote = remote, local = local.display()), async {
+            self.require(Ability::Ssh, "copy files")?;
+            let local = whole_local_path(local, remote);
+            let merge = local.is_dir();
+            let name = format!(".polder-{}", call_mark());
+            let fresh = local.parent().unwrap_or(Path::new("")).join(name);
+            let dest = if merge { &local } else { &fresh };
+            let limit = self.scaled(limits::COPY);
+            let received = self.receive(Channel::Ssh, remote, dest, limit).await;
+            let result = match received {
+                Ok(ran) if ran.output.status.success() => {
+                    if merge {
+                        Ok(())
                     } else {
-                        "nothing was changed there"
-                    };
-                    GuestError::Copy {
-                        from: format!("{}:{remote}", self.name()),
-                        to: local.display().to_string(),
-                        left: left.to_owned(),
-                        source,
+                        tokio::fs::rename(&fresh, &local).await.map_err(Into::into)
                     }
-                })
-            },
-        )
+                }
+                Ok(ran) => Err(GuestError::Failed(Box::new(self.with_console(ran).await)).into()),
+                Err(ReceiveError::Run(error @ GuestError::NoSuchPath { .. })) => return Err(error),
+                Err(ReceiveError::Run(error)) => Err(error.into()),
+                Err(ReceiveError::Unpack(error)) => Err(error.into()),
+            };
+            result.map_err(|source: Box<dyn std::error::Error + Send + Sync>| {
+                if !merge {
+                    let _ = std::fs::remove_dir_all(&fresh).or_else(|_| std::fs::remove_file(&fresh));
+                }
+                let left = if merge {
+                    "the folder there may hold a part of it"
+                } else {
+                    "nothing was changed there"
+                };
+                GuestError::Copy {
+                    from: format!("{}:{remote}", self.name()),
+                    to: local.display().to_string(),
+                    left: left.to_owned(),
+                    source,
+                }
+            })
+        })
         .await
     }
 
@@ -194,21 +177,16 @@ impl Guest {
     pub async fn write_file(&self, remote: &str, bytes: impl Into<Vec<u8>>) -> Result<(), GuestError> {
         const WRITE: &str = r#"[ -d "$2" ] || mkdir -p -- "$2" && cat > "$1""#;
         let bytes = bytes.into();
-        timed(
-            verb!(self, "write_file", remote = remote, bytes = bytes.len()),
-            async {
-                let command = Command::script(WRITE)
-                    .args([remote, parent(remote)])
-                    .shown_as("write the file")
-                    .stdin(bytes);
-                let ran = self.run(&command, self.scaled(limits::COPY)).await?;
-                if ran.output.status.success() {
-                    Ok(())
-                } else {
-                    Err(GuestError::Failed(Box::new(self.with_console(ran).await)))
-                }
-            },
-        )
+        timed(verb!(self, "write_file", remote = remote, bytes = bytes.len()), async {
+            let command =
+                Command::script(WRITE).args([remote, parent(remote)]).shown_as("write the file").stdin(bytes);
+            let ran = self.run(&command, self.scaled(limits::COPY)).await?;
+            if ran.output.status.success() {
+                Ok(())
+            } else {
+                Err(GuestError::Failed(Box::new(self.with_console(ran).await)))
+            }
+        })
         .await
     }
 
@@ -245,25 +223,13 @@ impl Guest {
         limit: Duration,
     ) -> Result<Ran, ReceiveError> {
         if let Some(dir) = dest.parent() {
-            tokio::fs::create_dir_all(dir)
-                .await
-                .map_err(ReceiveError::Unpack)?;
+            tokio::fs::create_dir_all(dir).await.map_err(ReceiveError::Unpack)?;
         }
-        let command = Command::script(GIVE)
-            .arg(without_slash(remote))
-            .shown_as("pack it");
+        let command = Command::script(GIVE).arg(without_slash(remote)).shown_as("pack it");
         let (chunks, from) = mpsc::channel(CHUNKS);
         let dest = dest.to_owned();
         let unpacking = spawn_blocking(move || tarball::unpack(from, &dest));
-        let run = self
-            .run_over(
-                over,
-                &command,
-                Source::Bytes(Vec::new()),
-                Sink::Chunks(chunks),
-                limit,
-            )
-            .await;
+        let run = self.run_over(over, &command, Source::Bytes(Vec::new()), Sink::Chunks(chunks), limit).await;
         let unpacked = joined(unpacking.await);
         match (run, unpacked) {
             (Ok(ran), _) if ran.output.status == Status::Code(NO_SUCH_PATH) => {
@@ -279,10 +245,7 @@ impl Guest {
     }
 
     fn no_such_path(&self, path: &str) -> GuestError {
-        GuestError::NoSuchPath {
-            machine: self.name().clone(),
-            path: path.to_owned(),
-        }
+        GuestError::NoSuchPath { machine: self.name().clone(), path: path.to_owned() }
     }
 }
 
@@ -309,20 +272,12 @@ fn whole_path(remote: &str, name: Option<&str>) -> String {
 fn whole_local_path(local: &Path, remote: &str) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
     let name = without_slash(remote).rsplit('/').next().unwrap_or_default();
-    if local.as_os_str().as_bytes().ends_with(b"/") {
-        local.join(name)
-    } else {
-        local.to_owned()
-    }
+    if local.as_os_str().as_bytes().ends_with(b"/") { local.join(name) } else { local.to_owned() }
 }
 
 fn without_slash(path: &str) -> &str {
     let cut = path.trim_end_matches('/');
-    if cut.is_empty() && !path.is_empty() {
-        "/"
-    } else {
-        cut
-    }
+    if cut.is_empty() && !path.is_empty() { "/" } else { cut }
 }
 
 /// The folder of a path of a guest, relative where the path is.

@@ -58,12 +58,7 @@ impl Guest {
         let ssh = spec.ssh.clone().map(|ssh| Arc::new(Ssh::new(ssh, factor)));
         let agent = spec.agent.clone().map(|port| Agent::new(port, factor));
         let console = Console::new(spec.console.clone());
-        Self(Arc::new(Inner {
-            spec,
-            ssh,
-            agent,
-            console,
-        }))
+        Self(Arc::new(Inner { spec, ssh, agent, console }))
     }
 
     /// The machine's name.
@@ -90,9 +85,7 @@ impl Guest {
     /// [`GuestError`] when it could not be run to its end.
     pub async fn execute(&self, command: impl Into<Command>) -> Result<Output, GuestError> {
         let command = command.into();
-        timed(verb!(self, "execute", command = command), self.logged(&command))
-            .await
-            .map(|ran| ran.output)
+        timed(verb!(self, "execute", command = command), self.logged(&command)).await.map(|ran| ran.output)
     }
 
     /// Runs a command that has to succeed and returns its standard output.
@@ -151,9 +144,7 @@ impl Guest {
     /// Refuses what the image cannot do.
     pub(super) fn require(&self, ability: Ability, what: &str) -> Result<(), GuestError> {
         let spec = &self.0.spec;
-        spec.abilities
-            .require(&spec.image, ability)
-            .map_err(|source| self.unsupported(what, source))
+        spec.abilities.require(&spec.image, ability).map_err(|source| self.unsupported(what, source))
     }
 
     /// The ways in which commands can be run, the best first; an error when there is none.
@@ -164,13 +155,7 @@ impl Guest {
         let channels: Vec<Channel> = ssh.into_iter().chain(agent).collect();
         if channels.is_empty() {
             let image = self.0.spec.image.clone();
-            return Err(self.unsupported(
-                what,
-                Unsupported {
-                    image,
-                    ability: Ability::Ssh,
-                },
-            ));
+            return Err(self.unsupported(what, Unsupported { image, ability: Ability::Ssh }));
         }
         Ok(channels)
     }
@@ -198,11 +183,7 @@ impl Guest {
             command: command.to_string(),
             source,
         })?;
-        let mut streams = Streams {
-            stdin,
-            stdout,
-            stderr: self.capture("stderr"),
-        };
+        let mut streams = Streams { stdin, stdout, stderr: self.capture("stderr") };
         let start = Instant::now();
         let deadline = Deadline::within(limit);
         // On the heap: the transports' futures are large, and every verb nests this one several deep.
@@ -219,13 +200,7 @@ impl Guest {
         let status = result.as_ref().ok().cloned().unwrap_or(Status::Unknown);
         let output = self.output(streams, status, start.elapsed()).await?;
         let console = ConsoleTail(Vec::new());
-        let ran = Ran {
-            machine: self.name().clone(),
-            command: command.to_string(),
-            over,
-            output,
-            console,
-        };
+        let ran = Ran { machine: self.name().clone(), command: command.to_string(), over, output, console };
         match result {
             Ok(_) => Ok(ran),
             Err(error) => Err(self.run_error(error, ran, limit).await),
@@ -257,19 +232,12 @@ impl Guest {
 
     /// `ran` with the end of the console, for an error.
     pub(super) async fn with_console(&self, ran: Ran) -> Ran {
-        Ran {
-            console: self.console().await,
-            ..ran
-        }
+        Ran { console: self.console().await, ..ran }
     }
 
     /// An error of this host.
     pub(super) fn local(&self, what: impl Into<String>, source: std::io::Error) -> GuestError {
-        GuestError::Local {
-            machine: self.name().clone(),
-            what: what.into(),
-            source,
-        }
+        GuestError::Local { machine: self.name().clone(), what: what.into(), source }
     }
 
     /// A place for an output, in a file when it grows too long.
@@ -281,12 +249,7 @@ impl Guest {
     async fn logged(&self, command: &Command) -> Result<Ran, GuestError> {
         let limit = self.scaled(command.limit.unwrap_or(limits::COMMAND));
         let ran = self.run(command, limit).await?;
-        let Output {
-            status,
-            stdout,
-            stderr,
-            took,
-        } = &ran.output;
+        let Output { status, stdout, stderr, took } = &ran.output;
         for (name, stream) in [("stdout", stdout), ("stderr", stderr)] {
             let text = stream.tail(LOGGED_LINES);
             if !text.is_empty() {
@@ -298,20 +261,13 @@ impl Guest {
     }
 
     async fn output(&self, streams: Streams, status: Status, took: Duration) -> Result<Output, GuestError> {
-        let Streams {
-            stdout, mut stderr, ..
-        } = streams;
+        let Streams { stdout, mut stderr, .. } = streams;
         let kept = |source| self.local("keep the output of a command", source);
         let stdout = match stdout {
             Sink::Capture(mut capture) => capture.take().await.map_err(kept)?,
             Sink::Chunks(_) => Captured::default(),
         };
-        Ok(Output {
-            status,
-            stdout,
-            stderr: stderr.take().await.map_err(kept)?,
-            took,
-        })
+        Ok(Output { status, stdout, stderr: stderr.take().await.map_err(kept)?, took })
     }
 
     pub(super) async fn run_error(&self, error: RunError, ran: Ran, limit: Duration) -> GuestError {
@@ -323,33 +279,19 @@ impl Guest {
                 console: ran.console,
                 source,
             },
-            RunError::During(source) => GuestError::Lost {
-                ran: Box::new(ran),
-                source,
-            },
+            RunError::During(source) => GuestError::Lost { ran: Box::new(ran), source },
             RunError::Deadline { stage, killed } => {
                 let (stage, started) = (stage.to_string(), stage.started());
-                GuestError::Deadline {
-                    ran: Box::new(ran),
-                    limit,
-                    stage,
-                    started,
-                    killed,
-                }
+                GuestError::Deadline { ran: Box::new(ran), limit, stage, started, killed }
             }
-            RunError::Local(source) => self.local(
-                format!("provide the input or take the output of `{}`", ran.command),
-                source,
-            ),
+            RunError::Local(source) => {
+                self.local(format!("provide the input or take the output of `{}`", ran.command), source)
+            }
         }
     }
 
     fn unsupported(&self, what: &str, source: Unsupported) -> GuestError {
-        GuestError::Unsupported {
-            machine: self.name().clone(),
-            what: what.to_owned(),
-            source,
-        }
+        GuestError::Unsupported { machine: self.name().clone(), what: what.to_owned(), source }
     }
 }
 

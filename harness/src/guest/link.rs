@@ -96,25 +96,13 @@ impl Link {
         config: Arc<client::Config>,
         time_factor: f64,
     ) -> Result<Self, SshError> {
-        let SshSpec {
-            dial,
-            addr,
-            user,
-            key,
-            host_key,
-        } = spec;
+        let SshSpec { dial, addr, user, key, host_key } = spec;
         let addr = *addr;
         let limit = limits::scaled(limits::DIAL, time_factor);
-        let stream = dial
-            .dial(addr, limit)
-            .await
-            .map_err(|source| SshError::Dial { addr, source })?;
+        let stream = dial.dial(addr, limit).await.map_err(|source| SshError::Dial { addr, source })?;
         let _ = stream.set_nodelay(true);
 
-        let check = HostKeyCheck {
-            addr,
-            pinned: host_key.clone(),
-        };
+        let check = HostKeyCheck { addr, pinned: host_key.clone() };
         let limit = limits::scaled(limits::HANDSHAKE, time_factor);
         let slow = |step| move |_| SshError::Slow { addr, step, limit };
         let connecting = client::connect_stream(config, stream, check);
@@ -135,11 +123,7 @@ impl Link {
             Ok(Self { handle })
         } else {
             let key = fingerprint(key.public_key());
-            Err(SshError::Auth {
-                addr,
-                user: user.clone(),
-                key,
-            })
+            Err(SshError::Auth { addr, user: user.clone(), key })
         }
     }
 
@@ -160,17 +144,9 @@ impl Link {
         }
         let link = Arc::clone(self);
         let opening = tokio::spawn(async move {
-            link.handle
-                .channel_open_session()
-                .await
-                .map(|channel| CloseOnDrop(Some(channel)))
+            link.handle.channel_open_session().await.map(|channel| CloseOnDrop(Some(channel)))
         });
-        opening
-            .await
-            .map_err(std::io::Error::other)??
-            .0
-            .take()
-            .ok_or(russh::Error::Disconnect)
+        opening.await.map_err(std::io::Error::other)??.0.take().ok_or(russh::Error::Disconnect)
     }
 }
 
@@ -227,11 +203,7 @@ impl client::Handler for HostKeyCheck {
                     PublicKeyOrCertificate::Certificate(_) => "a certificate".to_owned(),
                 };
                 let pinned = fingerprint(pinned);
-                Err(LinkError::HostKey(Box::new(SshError::HostKey {
-                    addr: self.addr,
-                    shown,
-                    pinned,
-                })))
+                Err(LinkError::HostKey(Box::new(SshError::HostKey { addr: self.addr, shown, pinned })))
             }
         }
     }

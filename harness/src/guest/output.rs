@@ -69,11 +69,7 @@ impl Captured {
         let text = String::from_utf8_lossy(&self.bytes);
         match &self.whole {
             Some(path) => {
-                let cut = format!(
-                    "{text}\n[cut: all {} bytes are in {}]",
-                    self.total,
-                    path.display()
-                );
+                let cut = format!("{text}\n[cut: all {} bytes are in {}]", self.total, path.display());
                 Cow::Owned(cut)
             }
             None => text,
@@ -86,11 +82,7 @@ impl Captured {
         let all: Vec<&str> = text.lines().collect();
         let skipped = all.len().saturating_sub(lines);
         let shown = all.iter().skip(skipped).copied().collect::<Vec<_>>().join("\n");
-        if skipped == 0 {
-            shown
-        } else {
-            format!("[{skipped} lines before]\n{shown}")
-        }
+        if skipped == 0 { shown } else { format!("[{skipped} lines before]\n{shown}") }
     }
 }
 
@@ -106,12 +98,7 @@ pub(super) struct Capture {
 impl Capture {
     /// Keeps `cap` bytes in memory; everything goes to the file `spill` once there are more.
     pub(super) fn new(cap: usize, spill: PathBuf) -> Self {
-        Self {
-            so_far: Captured::default(),
-            cap,
-            spill,
-            file: None,
-        }
+        Self { so_far: Captured::default(), cap, spill, file: None }
     }
 
     pub(super) async fn write(&mut self, data: &[u8]) -> io::Result<()> {
@@ -159,20 +146,9 @@ mod tests {
             capture.write(part).await.unwrap();
         }
         let captured = capture.take().await.unwrap();
-        assert_eq!(
-            captured,
-            Captured {
-                bytes: b"abcd".to_vec(),
-                total: 9,
-                whole: Some(spill.clone())
-            }
-        );
+        assert_eq!(captured, Captured { bytes: b"abcd".to_vec(), total: 9, whole: Some(spill.clone()) });
         assert_eq!(std::fs::read(&spill).unwrap(), b"abcdefghi");
-        assert!(
-            captured.text().starts_with("abcd\n[cut: all 9 bytes are in /"),
-            "{}",
-            captured.text()
-        );
+        assert!(captured.text().starts_with("abcd\n[cut: all 9 bytes are in /"), "{}", captured.text());
     }
 
     #[tokio::test]
@@ -186,11 +162,7 @@ mod tests {
 
     #[test]
     fn a_tail_says_what_it_leaves_out() {
-        let captured = Captured {
-            bytes: b"1\n2\n3\n".to_vec(),
-            total: 6,
-            whole: None,
-        };
+        let captured = Captured { bytes: b"1\n2\n3\n".to_vec(), total: 6, whole: None };
         assert_eq!(captured.tail(2), "[1 lines before]\n2\n3");
         assert_eq!(captured.tail(3), "1\n2\n3");
     }

@@ -48,10 +48,9 @@ impl Guest {
             let channels = self.channels("shut down");
             match (&self.0.agent, channels) {
                 (_, Ok(_)) => self.ask_to_go("poweroff").await,
-                (Some(agent), Err(_)) => agent
-                    .shutdown()
-                    .await
-                    .map_err(|source| self.agent_error("shut down", source)),
+                (Some(agent), Err(_)) => {
+                    agent.shutdown().await.map_err(|source| self.agent_error("shut down", source))
+                }
                 (None, Err(error)) => Err(error),
             }
         })

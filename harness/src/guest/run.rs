@@ -105,10 +105,7 @@ impl std::fmt::Display for Stage {
             Self::Starting => f.write_str("the guest was asked to start it"),
             Self::Running => f.write_str("it ran"),
             Self::Draining(status) => {
-                write!(
-                    f,
-                    "a process it left in the background held its output open (it ended with {status})"
-                )
+                write!(f, "a process it left in the background held its output open (it ended with {status})")
             }
         }
     }
@@ -119,9 +116,7 @@ pub(super) fn call_mark() -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{:x}-{:x}-{next:x}", std::process::id(), now.as_nanos())
 }
 
@@ -149,9 +144,7 @@ impl Running {
 
     fn start_to_kill(&mut self) -> Option<JoinHandle<bool>> {
         let kill = self.0.take()?;
-        tokio::runtime::Handle::try_current()
-            .ok()
-            .map(|runtime| runtime.spawn(kill))
+        tokio::runtime::Handle::try_current().ok().map(|runtime| runtime.spawn(kill))
     }
 }
 
@@ -179,20 +172,14 @@ mod tests {
     #[test]
     fn the_kill_script_ends_a_family_and_nothing_else() {
         let mark = call_mark();
-        let mut other = std::process::Command::new("sleep")
-            .arg("1000")
-            .env("POLDER_CALL", "other")
-            .spawn()
-            .unwrap();
+        let mut other =
+            std::process::Command::new("sleep").arg("1000").env("POLDER_CALL", "other").spawn().unwrap();
         let mut family = std::process::Command::new("sh")
             .args(["-c", "setsid sleep 1000 & sleep 1000; :"])
             .env(super::super::command::CALL_VARIABLE, &mark)
             .spawn()
             .unwrap();
-        let kill = std::process::Command::new("sh")
-            .args(["-c", &kill_script(&mark)])
-            .status()
-            .unwrap();
+        let kill = std::process::Command::new("sh").args(["-c", &kill_script(&mark)]).status().unwrap();
         assert!(kill.success());
         assert!(!family.wait().unwrap().success());
         assert!(other.try_wait().unwrap().is_none());

@@ -107,21 +107,10 @@ impl Ssh {
         let before = |error: Arc<SshError>| RunError::Before(error.into());
         let (mut reader, writer) = self.open(stage).await.map_err(before)?;
         let writer = Arc::new(writer);
-        *running = Some(Running::new(kill(
-            Arc::clone(self),
-            mark.to_owned(),
-            Arc::clone(&writer),
-        )));
-        writer
-            .exec(true, line)
-            .await
-            .map_err(|source| before(self.broken(Some(source))))?;
+        *running = Some(Running::new(kill(Arc::clone(self), mark.to_owned(), Arc::clone(&writer))));
+        writer.exec(true, line).await.map_err(|source| before(self.broken(Some(source))))?;
 
-        let Streams {
-            stdin,
-            stdout,
-            stderr,
-        } = streams;
+        let Streams { stdin, stdout, stderr } = streams;
         let feed = feed(stdin, &writer);
         let read = async {
             let mut status = None;
@@ -196,16 +185,11 @@ impl Ssh {
         let _turn = self.turn.lock().await;
         // Ends with the deadline of the command, which drops this future.
         let forever = Duration::from_secs(u64::from(u32::MAX));
-        wait_for(
-            "room for a session",
-            forever,
-            limits::SHORT_PAUSE,
-            async || match link.open().await {
-                Ok(channel) => Look::Ready(Ok(channel.split())),
-                Err(russh::Error::ChannelOpenFailure(reason)) => Look::NotYet(format!("{reason:?}")),
-                Err(source) => Look::Ready(Err(self.broken(Some(source)))),
-            },
-        )
+        wait_for("room for a session", forever, limits::SHORT_PAUSE, async || match link.open().await {
+            Ok(channel) => Look::Ready(Ok(channel.split())),
+            Err(russh::Error::ChannelOpenFailure(reason)) => Look::NotYet(format!("{reason:?}")),
+            Err(source) => Look::Ready(Err(self.broken(Some(source)))),
+        })
         .await
         .unwrap_or_else(|_| Err(Arc::new(SshError::Refused { addr: self.spec.addr })))
     }
@@ -238,10 +222,7 @@ impl Ssh {
     }
 
     pub(super) fn broken(&self, source: Option<russh::Error>) -> Arc<SshError> {
-        Arc::new(SshError::Broken {
-            addr: self.spec.addr,
-            source,
-        })
+        Arc::new(SshError::Broken { addr: self.spec.addr, source })
     }
 }
 
@@ -251,18 +232,12 @@ impl Attempts {
     }
 
     fn last(&self) -> Option<Arc<SshError>> {
-        self.last
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     fn note(&self, error: SshError) -> Arc<SshError> {
         let error = Arc::new(error);
-        *self
-            .last
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::clone(&error));
+        *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::clone(&error));
         self.failed.fetch_add(1, Ordering::Release);
         error
     }

@@ -55,10 +55,7 @@ fn write_archive(local: &Path, out: &mut impl Write) -> io::Result<()> {
 
 /// Writes an archive of either one file (`./name`) or a folder (`./` and what lies in it) to `dest`.
 pub(super) fn unpack(from: mpsc::Receiver<Chunk>, dest: &Path) -> io::Result<()> {
-    let mut archive = tar::Archive::new(ChunkReader {
-        from,
-        chunk: io::Cursor::new(Vec::new()),
-    });
+    let mut archive = tar::Archive::new(ChunkReader { from, chunk: io::Cursor::new(Vec::new()) });
     let mut folders = Vec::new();
     let mut root_mode = None;
     for entry in archive.entries()? {
@@ -70,10 +67,7 @@ pub(super) fn unpack(from: mpsc::Receiver<Chunk>, dest: &Path) -> io::Result<()>
             root_mode = Some(entry.header().mode()?);
         } else if root_mode.is_none() {
             if dest.is_dir() {
-                return Err(io::Error::new(
-                    io::ErrorKind::IsADirectory,
-                    "a file cannot replace a folder",
-                ));
+                return Err(io::Error::new(io::ErrorKind::IsADirectory, "a file cannot replace a folder"));
             }
             entry.unpack(dest)?;
         } else if is_folder {
@@ -157,11 +151,8 @@ mod tests {
 
     /// What `tar` makes of `args`, run in `dir`.
     fn tar_of(dir: &Path, args: &[&str]) -> Vec<u8> {
-        let output = std::process::Command::new("tar")
-            .args(["-c", "-f", "-"])
-            .args(args)
-            .current_dir(dir)
-            .output();
+        let output =
+            std::process::Command::new("tar").args(["-c", "-f", "-"]).args(args).current_dir(dir).output();
         output.unwrap().stdout
     }
 
@@ -180,19 +171,11 @@ mod tests {
         fs::write(dir.path().join("a.tar"), &archive).unwrap();
         let out = dir.path().join("out");
         fs::create_dir(&out).unwrap();
-        let tar = std::process::Command::new("tar")
-            .args(["-x", "-p", "-f", "../a.tar"])
-            .current_dir(&out)
-            .status();
+        let tar =
+            std::process::Command::new("tar").args(["-x", "-p", "-f", "../a.tar"]).current_dir(&out).status();
         assert!(tar.unwrap().success());
-        assert_eq!(
-            fs::metadata(out.join("data/sub/odd \n name ü")).unwrap().mode() & 0o777,
-            0o640
-        );
-        assert_eq!(
-            fs::read_link(out.join("data/link")).unwrap(),
-            Path::new("nowhere")
-        );
+        assert_eq!(fs::metadata(out.join("data/sub/odd \n name ü")).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_link(out.join("data/link")).unwrap(), Path::new("nowhere"));
         assert_eq!(fs::metadata(out.join("whole")).unwrap().len(), 0);
     }
 

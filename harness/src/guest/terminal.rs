@@ -32,9 +32,7 @@ impl Guest {
     pub async fn shell(&self, command: Option<Command>) -> Result<u8, GuestError> {
         self.require(Ability::Ssh, "open a shell")?;
         let machine = || self.name().clone();
-        let shown = command
-            .as_ref()
-            .map_or_else(|| "(login shell)".to_owned(), ToString::to_string);
+        let shown = command.as_ref().map_or_else(|| "(login shell)".to_owned(), ToString::to_string);
         let line = command.map(|command| command.line(&call_mark())).transpose();
         let line = line.map_err(|source| GuestError::Command {
             machine: machine(),
@@ -45,20 +43,9 @@ impl Guest {
             Ok(status) => Ok(status),
             Err(error) => {
                 let (stdout, stderr) = (Captured::default(), Captured::default());
-                let output = Output {
-                    status: Status::Unknown,
-                    stdout,
-                    stderr,
-                    took: Duration::ZERO,
-                };
+                let output = Output { status: Status::Unknown, stdout, stderr, took: Duration::ZERO };
                 let console = self.console().await;
-                let ran = Ran {
-                    machine: machine(),
-                    command: shown,
-                    over: Channel::Ssh,
-                    output,
-                    console,
-                };
+                let ran = Ran { machine: machine(), command: shown, over: Channel::Ssh, output, console };
                 Err(self.run_error(error, ran, Duration::ZERO).await)
             }
         }

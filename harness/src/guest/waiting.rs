@@ -54,20 +54,15 @@ impl Guest {
     pub async fn wait_for_agent(&self, limit: Duration) -> Result<(), GuestError> {
         timed(verb!(self, "wait_for_agent"), async {
             self.require(Ability::Agent, "wait for the guest agent")?;
-            self.wait(
-                "an answer of the guest agent",
-                limit,
-                limits::SHORT_PAUSE,
-                || async {
-                    match self.agent() {
-                        None => Seen::Failed("there is no way to the guest agent".to_owned()),
-                        Some(agent) => match agent.ping().await {
-                            Ok(()) => Seen::Ready(()),
-                            Err(error) => Seen::Away(format!("{error}: {}", cause(&error))),
-                        },
-                    }
-                },
-            )
+            self.wait("an answer of the guest agent", limit, limits::SHORT_PAUSE, || async {
+                match self.agent() {
+                    None => Seen::Failed("there is no way to the guest agent".to_owned()),
+                    Some(agent) => match agent.ping().await {
+                        Ok(()) => Seen::Ready(()),
+                        Err(error) => Seen::Away(format!("{error}: {}", cause(&error))),
+                    },
+                }
+            })
             .await
         })
         .await
@@ -99,29 +94,17 @@ impl Guest {
         timed(verb!(self, "wait_for_port", port = port), async {
             let Some(ssh) = &self.0.ssh else {
                 let (machine, image) = (self.name().clone(), self.0.spec.image.clone());
-                let source = Unsupported {
-                    image,
-                    ability: Ability::Ssh,
-                };
-                return Err(GuestError::Unsupported {
-                    machine,
-                    what: "wait for a port".to_owned(),
-                    source,
-                });
+                let source = Unsupported { image, ability: Ability::Ssh };
+                return Err(GuestError::Unsupported { machine, what: "wait for a port".to_owned(), source });
             };
             let addr = SocketAddr::new(ssh.spec().addr.ip(), port);
             let dial = self.scaled(limits::DIAL);
-            self.wait(
-                &format!("a connection to {addr}"),
-                limit,
-                limits::SHORT_PAUSE,
-                || async {
-                    match ssh.spec().dial.dial(addr, dial).await {
-                        Ok(_) => Seen::Ready(()),
-                        Err(error) => Seen::NotYet(error.to_string()),
-                    }
-                },
-            )
+            self.wait(&format!("a connection to {addr}"), limit, limits::SHORT_PAUSE, || async {
+                match ssh.spec().dial.dial(addr, dial).await {
+                    Ok(_) => Seen::Ready(()),
+                    Err(error) => Seen::NotYet(error.to_string()),
+                }
+            })
             .await
         })
         .await
@@ -157,8 +140,7 @@ impl Guest {
     ) -> Result<String, GuestError> {
         let command = command.into();
         timed(verb!(self, "wait_until_succeeds", command = command), async {
-            self.wait_for_output(&format!("success of `{command}`"), &command, limit, success)
-                .await
+            self.wait_for_output(&format!("success of `{command}`"), &command, limit, success).await
         })
         .await
     }
@@ -171,12 +153,7 @@ impl Guest {
         command: impl Into<Command>,
         holds: impl Fn(&str) -> bool + Send + Sync + 'a,
     ) -> Until<'a> {
-        Until {
-            guest: self.clone(),
-            command: command.into(),
-            holds: Box::new(holds),
-            limit: limits::UNTIL,
-        }
+        Until { guest: self.clone(), command: command.into(), holds: Box::new(holds), limit: limits::UNTIL }
     }
 
     /// Waits until the console has a line with `text` in it, from the first start on; returns the line.
@@ -185,18 +162,13 @@ impl Guest {
     /// [`GuestError::Wait`], [`GuestError::Panicked`].
     pub async fn wait_for_console(&self, text: &str, limit: Duration) -> Result<String, GuestError> {
         timed(verb!(self, "wait_for_console", text = text), async {
-            self.wait(
-                &format!("`{text}` on the console"),
-                limit,
-                limits::SHORT_PAUSE,
-                || async {
-                    match self.0.console.find(text).await {
-                        Ok(Some(line)) => Seen::Ready(line),
-                        Ok(None) => Seen::NotYet("no such line".to_owned()),
-                        Err(error) => Seen::NotYet(format!("the console cannot be read: {error}")),
-                    }
-                },
-            )
+            self.wait(&format!("`{text}` on the console"), limit, limits::SHORT_PAUSE, || async {
+                match self.0.console.find(text).await {
+                    Ok(Some(line)) => Seen::Ready(line),
+                    Ok(None) => Seen::NotYet("no such line".to_owned()),
+                    Err(error) => Seen::NotYet(format!("the console cannot be read: {error}")),
+                }
+            })
             .await
         })
         .await
@@ -300,12 +272,7 @@ impl<'a> IntoFuture for Until<'a> {
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self {
-            guest,
-            command,
-            holds,
-            limit,
-        } = self;
+        let Self { guest, command, holds, limit } = self;
         Box::pin(async move {
             timed(verb!(guest, "until", command = command), async {
                 let what = format!("the right output of `{command}`");
@@ -332,10 +299,7 @@ fn success(output: &Output) -> Look<String> {
         return Look::Ready(output.stdout.text().into_owned());
     }
     let said = [&output.stderr, &output.stdout].map(|stream| shorten(&stream.text()));
-    let said = said
-        .iter()
-        .find(|text| !text.is_empty())
-        .map(|text| format!(", it printed: {text}"));
+    let said = said.iter().find(|text| !text.is_empty()).map(|text| format!(", it printed: {text}"));
     Look::NotYet(format!("{}{}", output.status, said.unwrap_or_default()))
 }
 
@@ -344,20 +308,13 @@ fn shorten(text: &str) -> String {
     const CHARS: usize = 400;
     let text = text.trim();
     let skip = text.chars().count().saturating_sub(CHARS);
-    if skip == 0 {
-        text.to_owned()
-    } else {
-        format!("...{}", text.chars().skip(skip).collect::<String>())
-    }
+    if skip == 0 { text.to_owned() } else { format!("...{}", text.chars().skip(skip).collect::<String>()) }
 }
 
 /// Reads the properties `systemctl show` prints.
 fn unit_state(shown: &str) -> Look<()> {
     let property = |name: &str| {
-        shown
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
-            .unwrap_or("unknown")
+        shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or("unknown")
     };
     let (active, sub) = (property("ActiveState"), property("SubState"));
     match (property("LoadState"), active) {
@@ -374,10 +331,7 @@ fn is_final(error: &GuestError) -> bool {
     use super::{error::TransportError, link::SshError};
     match error {
         GuestError::Unsupported { .. } | GuestError::Command { .. } | GuestError::Local { .. } => true,
-        GuestError::Unreachable {
-            source: TransportError::Ssh(source),
-            ..
-        } => {
+        GuestError::Unreachable { source: TransportError::Ssh(source), .. } => {
             matches!(**source, SshError::HostKey { .. })
         }
         _ => false,
@@ -393,10 +347,7 @@ mod tests {
     use super::*;
 
     #[rstest::rstest]
-    #[case(
-        "LoadState=loaded\nActiveState=active\nSubState=running\nResult=success\n",
-        "Ready(())"
-    )]
+    #[case("LoadState=loaded\nActiveState=active\nSubState=running\nResult=success\n", "Ready(())")]
     #[case(
         "LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\n",
         "NotYet(\"activating (auto-restart)\")"

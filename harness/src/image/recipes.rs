@@ -66,17 +66,31 @@ fn minimal() -> Recipe {
             GuestFile::program("etc/acpi/PWRF/00000080", "#!/bin/sh\nexec poweroff\n"),
             GuestFile::program("usr/sbin/shutdown", guest!("minimal/shutdown")),
             GuestFile::program("etc/udhcpc.script", guest!("minimal/udhcpc.script")),
-            GuestFile::text("etc/passwd", "root:*:0:0:root:/root:/bin/sh\nnobody:*:65534:65534:nobody:/:/bin/false\n"),
+            GuestFile::text(
+                "etc/passwd",
+                "root:*:0:0:root:/root:/bin/sh\nnobody:*:65534:65534:nobody:/:/bin/false\n",
+            ),
             GuestFile::text("etc/group", "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"),
             GuestFile::text("etc/shells", "/bin/sh\n"),
             GuestFile::text("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
-            GuestFile::text("etc/os-release", "ID=polder-minimal\nID_LIKE=debian\nPRETTY_NAME=\"Polder minimal guest\"\n"),
+            GuestFile::text(
+                "etc/os-release",
+                "ID=polder-minimal\nID_LIKE=debian\nPRETTY_NAME=\"Polder minimal guest\"\n",
+            ),
         ],
         cmdline: CMDLINE.into(),
         min_memory_mib: 96,
         disk_size: 256 << 20,
         abilities: Abilities(
-            [Ability::Ssh, Ability::Sftp, Ability::Agent, Ability::AgentExec, Ability::Reboot, Ability::Identity].into(),
+            [
+                Ability::Ssh,
+                Ability::Sftp,
+                Ability::Agent,
+                Ability::AgentExec,
+                Ability::Reboot,
+                Ability::Identity,
+            ]
+            .into(),
         ),
     }
 }
@@ -141,7 +155,9 @@ fn debian12_files() -> Vec<GuestFile> {
     ]);
     let mask = |path: String| GuestFile::link(&path, "/dev/null");
     files.extend(words(MASKED_UNITS).iter().map(|unit| mask(format!("etc/systemd/system/{unit}"))));
-    files.extend(words(MASKED_GENERATORS).iter().map(|name| mask(format!("etc/systemd/system-generators/{name}"))));
+    files.extend(
+        words(MASKED_GENERATORS).iter().map(|name| mask(format!("etc/systemd/system-generators/{name}"))),
+    );
     files
 }
 
@@ -175,6 +191,9 @@ mod tests {
     #[test]
     fn an_unknown_image_says_which_there_are() {
         let error = recipe("debain12").unwrap_err();
-        assert_eq!(error.to_string(), "no image `debain12` (did you mean `debian12`?); there are minimal, debian12");
+        assert_eq!(
+            error.to_string(),
+            "no image `debain12` (did you mean `debian12`?); there are minimal, debian12"
+        );
     }
 }

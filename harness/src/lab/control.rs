@@ -50,7 +50,12 @@ impl Control {
     }
 
     /// Waits at most `tick` for something to do and does it; `false` when the warden is gone.
-    pub(super) fn turn(&mut self, signals: BorrowedFd<'_>, warden: BorrowedFd<'_>, tick: Duration) -> io::Result<bool> {
+    pub(super) fn turn(
+        &mut self,
+        signals: BorrowedFd<'_>,
+        warden: BorrowedFd<'_>,
+        tick: Duration,
+    ) -> io::Result<bool> {
         let now = Instant::now();
         let next = self.clients.iter().filter_map(|c| match c.work {
             Work::Dialling { until, .. } => Some(until.saturating_duration_since(now)),
@@ -146,7 +151,8 @@ impl Client {
         match request {
             Request::Dial { addr, limit_ms } => match dial(addr) {
                 Ok(stream) => {
-                    self.work = Work::Dialling { stream, until: Instant::now() + Duration::from_millis(limit_ms) };
+                    self.work =
+                        Work::Dialling { stream, until: Instant::now() + Duration::from_millis(limit_ms) };
                 }
                 Err(error) => self.refuse(&error),
             },

@@ -60,7 +60,8 @@ fn guard(
     owner: OwnedFd,
     signals: &OwnedFd,
 ) -> Result<(), StepError> {
-    let _lock = make_folder(paths).map_err(|e| StepError::new(format!("make {}", paths.folder.display()), e))?;
+    let _lock =
+        make_folder(paths).map_err(|e| StepError::new(format!("make {}", paths.folder.display()), e))?;
     let boundary = boundary::make(spec, paths)?;
     let result = watch(&boundary, control, owner, signals);
     boundary.kill();
@@ -89,7 +90,8 @@ fn make_folder(paths: &LabPaths) -> io::Result<OwnedFd> {
 
 /// Holds the lock of the folder of all labs.
 pub(super) fn lock_root(root: &Path) -> io::Result<OwnedFd> {
-    let lock = OwnedFd::from(fs::File::options().create(true).truncate(false).write(true).open(root.join(".lock"))?);
+    let lock =
+        OwnedFd::from(fs::File::options().create(true).truncate(false).write(true).open(root.join(".lock"))?);
     rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
     Ok(lock)
 }

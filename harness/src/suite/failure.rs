@@ -10,24 +10,18 @@ use super::task::Ended;
 
 /// The outcome of a step; `limit` are the words for its limit, `file` is its source file.
 pub(crate) fn outcome(ended: &Ended<()>, limit: &str, file: &str) -> Outcome {
-    let failed = |error: String| Outcome::Failed {
-        fault: Fault::Product,
-        error,
-    };
+    let failed = |error: String| Outcome::Failed { fault: Fault::Product, error };
     match ended {
         Ended::Returned(Ok(())) => Outcome::Passed,
-        Ended::Returned(Err(error)) => Outcome::Failed {
-            fault: fault(error),
-            error: describe(error, file),
-        },
+        Ended::Returned(Err(error)) => Outcome::Failed { fault: fault(error), error: describe(error, file) },
         Ended::Panicked(text) => failed(text.clone()),
         Ended::TimedOut { stuck: false } => failed(format!("did not end within {limit}")),
-        Ended::TimedOut { stuck: true } => failed(format!(
-            "did not end within {limit}, and cannot be stopped: it blocks its thread"
-        )),
-        Ended::Stopped { .. } => Outcome::NotRun {
-            reason: "stopped by the operator before its end".to_owned(),
-        },
+        Ended::TimedOut { stuck: true } => {
+            failed(format!("did not end within {limit}, and cannot be stopped: it blocks its thread"))
+        }
+        Ended::Stopped { .. } => {
+            Outcome::NotRun { reason: "stopped by the operator before its end".to_owned() }
+        }
     }
 }
 
@@ -49,22 +43,14 @@ pub(crate) fn describe(error: &anyhow::Error, file: &str) -> String {
 pub(crate) fn fault(error: &anyhow::Error) -> Fault {
     let environment = |cause: &(dyn std::error::Error + 'static)| {
         cause.is::<EnvError>()
-            || cause
-                .downcast_ref::<GuestError>()
-                .is_some_and(|error| error.fault() == Fault::Environment)
+            || cause.downcast_ref::<GuestError>().is_some_and(|error| error.fault() == Fault::Environment)
     };
-    if error.chain().any(environment) {
-        Fault::Environment
-    } else {
-        Fault::Product
-    }
+    if error.chain().any(environment) { Fault::Environment } else { Fault::Product }
 }
 
 /// The innermost frame of a backtrace that lies in `file`. Either path may be relative to a folder the other names.
 fn place(backtrace: &str, file: &str) -> Option<String> {
-    let frames = backtrace
-        .lines()
-        .filter_map(|line| line.trim_start().strip_prefix("at "));
+    let frames = backtrace.lines().filter_map(|line| line.trim_start().strip_prefix("at "));
     let mut places = frames.filter_map(|frame| {
         let (rest, column) = frame.rsplit_once(':')?;
         let (path, line) = rest.rsplit_once(':')?;
@@ -82,13 +68,9 @@ mod tests {
 
     #[test]
     fn causes_stand_on_lines_of_their_own() {
-        let error = Err::<(), _>(anyhow::anyhow!("connection refused"))
-            .context("cannot reach web")
-            .unwrap_err();
-        assert_eq!(
-            describe(&error, "nowhere.rs"),
-            "cannot reach web\ncaused by: connection refused"
-        );
+        let error =
+            Err::<(), _>(anyhow::anyhow!("connection refused")).context("cannot reach web").unwrap_err();
+        assert_eq!(describe(&error, "nowhere.rs"), "cannot reach web\ncaused by: connection refused");
     }
 
     #[rstest::rstest]
@@ -105,11 +87,8 @@ mod tests {
 
     #[test]
     fn the_environment_is_told_from_the_product() {
-        let error = anyhow::Error::from(EnvError::Key {
-            what: "x",
-            error: "y".into(),
-        })
-        .context("cannot go on");
+        let error =
+            anyhow::Error::from(EnvError::Key { what: "x", error: "y".into() }).context("cannot go on");
         assert_eq!(fault(&error), Fault::Environment);
         assert_eq!(fault(&anyhow::anyhow!("1 != 2")), Fault::Product);
     }

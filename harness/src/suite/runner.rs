@@ -67,16 +67,13 @@ impl Runner {
 
     async fn run_selected(&self, suite: &Suite, planned: &[Planned]) {
         let start = Instant::now();
-        self.emit(RunEvent::SuiteStarted {
-            suite: suite.name.clone(),
-        });
+        self.emit(RunEvent::SuiteStarted { suite: suite.name.clone() });
         let session = match (self.stop.is_requested(), suite.def.env) {
             (true, _) => Err(STOPPED.to_owned()),
             (false, None) => Ok(Session::new(self, suite, None, start)),
-            (false, Some(file)) => self
-                .up(suite, file)
-                .await
-                .map(|env| Session::new(self, suite, Some(env), start)),
+            (false, Some(file)) => {
+                self.up(suite, file).await.map(|env| Session::new(self, suite, Some(env), start))
+            }
         };
         let usage = match session {
             Ok(session) => session.run(planned).await,
@@ -100,10 +97,7 @@ impl Runner {
         self.report_started(suite, ENVIRONMENT, false);
         let (events, name) = (self.events.clone(), suite.name.clone());
         let progress = Progress::new(move |text| {
-            let _ = events.send(RunEvent::SuiteProgress {
-                suite: name.clone(),
-                text: text.to_owned(),
-            });
+            let _ = events.send(RunEvent::SuiteProgress { suite: name.clone(), text: text.to_owned() });
         });
         let host = self.host.clone();
         let rise = async move {
@@ -115,11 +109,7 @@ impl Runner {
             })
         };
         let span = self.recorder.scenario(&suite.name, ENVIRONMENT);
-        let bounds = Bounds {
-            limit: None,
-            stop: Some(&self.stop),
-            plain: false,
-        };
+        let bounds = Bounds { limit: None, stop: Some(&self.stop), plain: false };
         let ended = task::run(&self.work, span, bounds, rise).await;
         let mut wreck = None;
         let (env, outcome) = match ended {
@@ -127,37 +117,18 @@ impl Runner {
             Ended::Returned(Ok(Err(UpFailure { error, env }))) => {
                 wreck = env;
                 let error = failure::describe(&error.into(), suite.def.file);
-                (
-                    Err(NO_ENVIRONMENT.to_owned()),
-                    Outcome::Failed {
-                        fault: Fault::Environment,
-                        error,
-                    },
-                )
+                (Err(NO_ENVIRONMENT.to_owned()), Outcome::Failed { fault: Fault::Environment, error })
             }
             Ended::Returned(Err(error)) => {
                 let error = failure::describe(&error, suite.def.file);
-                (
-                    Err(NO_ENVIRONMENT.to_owned()),
-                    Outcome::Failed {
-                        fault: Fault::Environment,
-                        error,
-                    },
-                )
+                (Err(NO_ENVIRONMENT.to_owned()), Outcome::Failed { fault: Fault::Environment, error })
             }
-            Ended::Panicked(error) => (
-                Err(NO_ENVIRONMENT.to_owned()),
-                Outcome::Failed {
-                    fault: Fault::Harness,
-                    error,
-                },
-            ),
-            Ended::Stopped { .. } | Ended::TimedOut { .. } => (
-                Err(STOPPED.to_owned()),
-                Outcome::NotRun {
-                    reason: STOPPED.to_owned(),
-                },
-            ),
+            Ended::Panicked(error) => {
+                (Err(NO_ENVIRONMENT.to_owned()), Outcome::Failed { fault: Fault::Harness, error })
+            }
+            Ended::Stopped { .. } | Ended::TimedOut { .. } => {
+                (Err(STOPPED.to_owned()), Outcome::NotRun { reason: STOPPED.to_owned() })
+            }
         };
         self.report_finished(suite, ENVIRONMENT, outcome, start.elapsed());
         if let Some(wreck) = wreck {
@@ -171,20 +142,10 @@ impl Runner {
         let folder = scenario_folder(&self.folder, &suite.name, scenario);
         let (env, path) = (env.clone(), folder.clone());
         // It keeps its own limits.
-        let bounds = Bounds {
-            limit: None,
-            stop: None,
-            plain: false,
-        };
-        let ended = task::run(&self.work, Span::none(), bounds, async move {
-            Ok(env.collect(&path).await)
-        })
-        .await;
-        let manifest = if let Ended::Returned(Ok(manifest)) = ended {
-            manifest
-        } else {
-            Manifest::default()
-        };
+        let bounds = Bounds { limit: None, stop: None, plain: false };
+        let ended =
+            task::run(&self.work, Span::none(), bounds, async move { Ok(env.collect(&path).await) }).await;
+        let manifest = if let Ended::Returned(Ok(manifest)) = ended { manifest } else { Manifest::default() };
         self.emit(RunEvent::Collected {
             suite: suite.name.clone(),
             scenario: scenario.to_owned(),
@@ -198,34 +159,21 @@ impl Runner {
     async fn down(&self, suite: &Suite, env: Env) -> Option<Usage> {
         let start = Instant::now();
         let span = self.recorder.scenario(&suite.name, ENVIRONMENT);
-        let bounds = Bounds {
-            limit: None,
-            stop: None,
-            plain: false,
-        };
+        let bounds = Bounds { limit: None, stop: None, plain: false };
         let work = async move {
             let usage = env.usage().await.ok();
             Ok((usage, env.down().await))
         };
         let (usage, failure) = match task::run(&self.work, span, bounds, work).await {
             Ended::Returned(Ok((usage, Ok(())))) => (usage, None),
-            Ended::Returned(Ok((usage, Err(error)))) => (
-                usage,
-                Some((
-                    Fault::Environment,
-                    failure::describe(&error.into(), suite.def.file),
-                )),
-            ),
+            Ended::Returned(Ok((usage, Err(error)))) => {
+                (usage, Some((Fault::Environment, failure::describe(&error.into(), suite.def.file))))
+            }
             Ended::Panicked(error) => (None, Some((Fault::Harness, error))),
             Ended::Returned(Err(_)) | Ended::TimedOut { .. } | Ended::Stopped { .. } => (None, None),
         };
         if let Some((fault, error)) = failure {
-            self.report_finished(
-                suite,
-                ENVIRONMENT,
-                Outcome::Failed { fault, error },
-                start.elapsed(),
-            );
+            self.report_finished(suite, ENVIRONMENT, Outcome::Failed { fault, error }, start.elapsed());
         }
         usage
     }
@@ -241,31 +189,20 @@ impl Runner {
                 ignored_need(suite, scenario).map(|need| format!("needs `{need}`, which is ignored"))
             }
         };
-        self.report_finished(
-            suite,
-            scenario.step.name,
-            Outcome::Ignored { reason },
-            Duration::ZERO,
-        );
+        self.report_finished(suite, scenario.step.name, Outcome::Ignored { reason }, Duration::ZERO);
     }
 
     fn report_not_run(&self, suite: &Suite, index: usize, reason: &str) {
         let Some(scenario) = suite.def.scenarios.get(index) else {
             return;
         };
-        let outcome = Outcome::NotRun {
-            reason: reason.to_owned(),
-        };
+        let outcome = Outcome::NotRun { reason: reason.to_owned() };
         self.report_finished(suite, scenario.step.name, outcome, Duration::ZERO);
     }
 
     fn report_started(&self, suite: &Suite, scenario: &str, prerequisite: bool) {
         let (suite, scenario) = (suite.name.clone(), scenario.to_owned());
-        self.emit(RunEvent::ScenarioStarted {
-            suite,
-            scenario,
-            prerequisite,
-        });
+        self.emit(RunEvent::ScenarioStarted { suite, scenario, prerequisite });
     }
 
     fn report_finished(&self, suite: &Suite, scenario: &str, outcome: Outcome, took: Duration) {
@@ -285,11 +222,7 @@ impl Runner {
 
 /// The scenario because of which one that is not ignored itself is.
 fn ignored_need(suite: &Suite, scenario: &ScenarioDef) -> Option<&'static str> {
-    let mut needs = suite
-        .def
-        .scenarios
-        .iter()
-        .filter(|other| scenario.after.contains(&other.step.name));
+    let mut needs = suite.def.scenarios.iter().filter(|other| scenario.after.contains(&other.step.name));
     let found = needs.find(|need| need.ignore != Ignore::No || ignored_need(suite, need).is_some());
     found.map(|need| need.step.name)
 }
@@ -323,13 +256,7 @@ impl<'a> Session<'a> {
         let factor = env.as_ref().map_or(1.0, Env::time_factor);
         let limit = suite.def.timeout.map(|limit| limit.mul_f64(factor));
         let deadline = limit.map(|limit| Deadline::within(limit.saturating_sub(start.elapsed())));
-        Self {
-            runner,
-            suite,
-            env,
-            factor,
-            deadline,
-        }
+        Self { runner, suite, env, factor, deadline }
     }
 
     /// Set-up, scenarios, teardown, environment down; returns what the environment used.
@@ -348,24 +275,14 @@ impl<'a> Session<'a> {
                 continue;
             };
             let name = scenario.step.name;
-            let needs = scenario
-                .after
-                .iter()
-                .find_map(|need| Some((need, unmet.get(need)?)));
+            let needs = scenario.after.iter().find_map(|need| Some((need, unmet.get(need)?)));
             let needs = needs.map(|(need, what)| format!("needs `{need}`, which {what}"));
             if let Some(reason) = self.obstacle().or_else(|| halted.clone()).or(needs) {
                 self.runner.report_not_run(self.suite, planned.index, &reason);
                 unmet.insert(name, "was not run");
                 continue;
             }
-            let went = self
-                .step(
-                    name,
-                    &scenario.step,
-                    planned.prerequisite,
-                    Some(&self.runner.stop),
-                )
-                .await;
+            let went = self.step(name, &scenario.step, planned.prerequisite, Some(&self.runner.stop)).await;
             if !went.passed {
                 unmet.insert(name, "failed");
             }
@@ -378,12 +295,7 @@ impl<'a> Session<'a> {
         }
         let env = self.env?;
         // Kept of every suite: little, and what people ask for first.
-        env.keep_consoles(&scenario_folder(
-            &self.runner.folder,
-            &self.suite.name,
-            "consoles",
-        ))
-        .await;
+        env.keep_consoles(&scenario_folder(&self.runner.folder, &self.suite.name, "consoles")).await;
         self.runner.down(self.suite, env).await
     }
 
@@ -425,11 +337,7 @@ impl<'a> Session<'a> {
             env: self.env.clone(),
             folder: folder.clone(),
         };
-        let bounds = Bounds {
-            limit: Some(limit),
-            stop,
-            plain: step.plain,
-        };
+        let bounds = Bounds { limit: Some(limit), stop, plain: step.plain };
         let span = runner.recorder.scenario(&suite.name, name);
         let env = self.env.clone();
         let work = async move {
@@ -443,15 +351,9 @@ impl<'a> Session<'a> {
         };
         let ended = task::run(&runner.work, span, bounds, work).await;
         let took = start.elapsed();
-        let stuck = matches!(
-            ended,
-            Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true }
-        );
+        let stuck = matches!(ended, Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true });
         let outcome = failure::outcome(&ended, &words, suite.def.file);
-        let (passed, failed) = (
-            outcome == Outcome::Passed,
-            matches!(outcome, Outcome::Failed { .. }),
-        );
+        let (passed, failed) = (outcome == Outcome::Passed, matches!(outcome, Outcome::Failed { .. }));
         runner.report_finished(suite, name, outcome, took);
         if let (true, Some(env)) = (failed, &self.env) {
             runner.collect(suite, env, name).await;

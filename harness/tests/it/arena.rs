@@ -23,7 +23,9 @@ pub(crate) fn in_own_process(test: &str, vars: &[(&str, String)]) {
 /// The command that runs one of this binary's ignored tests.
 pub(crate) fn ours(test: &str, vars: &[(&str, String)]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", test, "--nocapture", "--quiet"]).envs(vars.iter().map(|(k, v)| (k, v)));
+    command
+        .args(["--ignored", "--exact", test, "--nocapture", "--quiet"])
+        .envs(vars.iter().map(|(k, v)| (k, v)));
     command
 }
 
@@ -78,7 +80,8 @@ pub(crate) fn children(of: i32) -> Vec<i32> {
 
 /// The warden below an owner, if it is there already.
 pub(crate) fn warden(owner: i32) -> Option<i32> {
-    let is_warden = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.starts_with(b"polder-warden"));
+    let is_warden =
+        |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.starts_with(b"polder-warden"));
     children(owner).into_iter().find(is_warden)
 }
 
@@ -109,7 +112,8 @@ fn descendants() -> Vec<(i32, String)> {
         }
         false
     };
-    let name = |pid: i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
+    let name =
+        |pid: i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
     parents.keys().filter(|&&pid| below(pid)).map(|&pid| (pid, name(pid))).collect()
 }
 

@@ -16,14 +16,7 @@ use tempfile::TempDir;
 /// Nothing here takes as long; what does is stuck.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const NAMES: [&str; 6] = [
-    "ordinary",
-    "failing",
-    "side_by_side",
-    "endless",
-    "wrong_names",
-    "forgotten",
-];
+const NAMES: [&str; 6] = ["ordinary", "failing", "side_by_side", "endless", "wrong_names", "forgotten"];
 
 /// The binary of a test target.
 pub(crate) fn path(name: &str) -> &'static Path {
@@ -38,10 +31,7 @@ pub(crate) fn cargo() -> Command {
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "NEXTEST"]
-            .iter()
-            .any(|prefix| text.starts_with(prefix))
-        {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "NEXTEST"].iter().any(|prefix| text.starts_with(prefix)) {
             cargo.env_remove(name);
         }
     }
@@ -56,15 +46,10 @@ fn build() -> BTreeMap<String, PathBuf> {
     let output = cargo.stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "the suites do not compile");
     let text = String::from_utf8(output.stdout).unwrap();
-    let messages = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let messages = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let built = messages.filter_map(|message| {
         let binary = message["executable"].as_str()?;
-        Some((
-            message["target"]["name"].as_str()?.to_owned(),
-            PathBuf::from(binary),
-        ))
+        Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(binary)))
     });
     built.collect()
 }
@@ -87,20 +72,11 @@ pub(crate) struct Ran {
 pub(crate) fn start_with(name: &str, args: &[&str], prepare: impl FnOnce(&mut Command)) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(path(name));
-    command
-        .args(args)
-        .env_remove("NEXTEST")
-        .env("POLDER_OUTPUT_DIR", folder.path().join("polder"));
+    command.args(args).env_remove("NEXTEST").env("POLDER_OUTPUT_DIR", folder.path().join("polder"));
     let file = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
-    command
-        .stdin(Stdio::null())
-        .stdout(file("stdout"))
-        .stderr(file("stderr"));
+    command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
     prepare(&mut command);
-    Running {
-        child: command.spawn().unwrap(),
-        folder,
-    }
+    Running { child: command.spawn().unwrap(), folder }
 }
 
 /// Starts `name` with `args`.
@@ -116,11 +92,7 @@ pub(crate) fn run(name: &str, args: &[&str]) -> Ran {
 impl Running {
     /// The run's folder for `suite::scenario`.
     pub(crate) fn scenario(&self, suite: &str, scenario: &str) -> PathBuf {
-        self.folder
-            .path()
-            .join("polder/latest")
-            .join(suite)
-            .join(scenario)
+        self.folder.path().join("polder/latest").join(suite).join(scenario)
     }
 
     /// Waits until `path` exists.
@@ -150,12 +122,7 @@ impl Running {
             thread::sleep(Duration::from_millis(5));
         };
         let text = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap();
-        Ran {
-            code: status.code(),
-            out: text("stdout"),
-            notes: text("stderr"),
-            folder: self.folder,
-        }
+        Ran { code: status.code(), out: text("stdout"), notes: text("stderr"), folder: self.folder }
     }
 }
 
@@ -174,10 +141,7 @@ impl Ran {
     /// Every event, without its times.
     pub(crate) fn events(&self) -> Vec<Value> {
         let lines = self.file("events.jsonl");
-        lines
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].take())
-            .collect()
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].take()).collect()
     }
 
     /// The lines that give a scenario's outcome, without times.
@@ -185,14 +149,7 @@ impl Ran {
         let lines = self.out.lines().filter_map(|line| line.strip_prefix("test "));
         let untimed = |line: &str| match line.rsplit_once(" (") {
             Some((outcome, time)) => {
-                format!(
-                    "{outcome}{}",
-                    if time.contains("prerequisite") {
-                        " as prerequisite"
-                    } else {
-                        ""
-                    }
-                )
+                format!("{outcome}{}", if time.contains("prerequisite") { " as prerequisite" } else { "" })
             }
             None => line.to_owned(),
         };
@@ -201,11 +158,7 @@ impl Ran {
 
     /// The line with the result, without the time.
     pub(crate) fn result(&self) -> &str {
-        let line = self
-            .out
-            .lines()
-            .find_map(|line| line.strip_prefix("test result: "))
-            .unwrap_or("none");
+        let line = self.out.lines().find_map(|line| line.strip_prefix("test result: ")).unwrap_or("none");
         line.split("; finished").next().unwrap()
     }
 }

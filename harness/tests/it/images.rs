@@ -14,8 +14,11 @@ async fn images_build_in_the_sandbox_of_a_lab() {
     let start = std::time::Instant::now();
     let names = std::env::var("IMAGES").unwrap_or("minimal".into());
     for name in names.split(',') {
-    let info = store.ensure(recipe(name).unwrap(), &host, &|text| eprintln!("{:?} {text}", start.elapsed())).await.unwrap();
-    assert!(info.dir.join(&info.disk).is_file());
-    eprintln!("{} {:?}", PathBuf::from(info.dir).display(), start.elapsed());
+        let info = store
+            .ensure(recipe(name).unwrap(), &host, &|text| eprintln!("{:?} {text}", start.elapsed()))
+            .await
+            .unwrap();
+        assert!(info.dir.join(&info.disk).is_file());
+        eprintln!("{} {:?}", PathBuf::from(info.dir).display(), start.elapsed());
     }
 }

@@ -38,7 +38,10 @@ async fn a_sandbox_runs_a_command_as_root_and_leaves_nothing() {
     let ground = Ground::new();
     let out = ground.dir.path().join("out");
     std::fs::create_dir(&out).unwrap();
-    let script = format!("id -u; echo $$; ls /tmp | wc -l; echo kept > {}/file; touch /tmp/gone; exit 7", out.display());
+    let script = format!(
+        "id -u; echo $$; ls /tmp | wc -l; echo kept > {}/file; touch /tmp/gone; exit 7",
+        out.display()
+    );
     let command = BoxedCommand {
         argv: vec!["sh".into(), "-c".into(), script],
         env: vec![],
@@ -61,9 +64,20 @@ async fn a_daemon_answers_and_ends() {
     let start = std::time::Instant::now();
     let lab = Hermetic::start(&ground.host, spec, LIMIT).await.unwrap();
     eprintln!("started in {:?} {:?}", start.elapsed(), lab.state().borrow());
-    let _ = std::process::Command::new("sh").arg("-c").arg(format!("sleep 0.3; ls -lR {0}; cat {0}/log/*", lab.paths().folder.display())).status();
-    let out = std::process::Command::new("virsh").args(["-c", &lab.libvirt_uri(), "net-list", "--all"]).output().unwrap();
-    eprintln!("{}{} {:?}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr), start.elapsed());
+    let _ = std::process::Command::new("sh")
+        .arg("-c")
+        .arg(format!("sleep 0.3; ls -lR {0}; cat {0}/log/*", lab.paths().folder.display()))
+        .status();
+    let out = std::process::Command::new("virsh")
+        .args(["-c", &lab.libvirt_uri(), "net-list", "--all"])
+        .output()
+        .unwrap();
+    eprintln!(
+        "{}{} {:?}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr),
+        start.elapsed()
+    );
     assert!(out.status.success());
     let usage = lab.usage().await.unwrap();
     assert!(usage.cpu_seconds > 0.0 && usage.peak_memory_mib > 1.0, "{usage:?}");

@@ -1,10 +1,5 @@
 //! Tests of the harness from outside, on the real thing: labs and environments, and suite binaries as people run them.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests fail that way"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail that way")]
 
 mod arena;
 mod binary;

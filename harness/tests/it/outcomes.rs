@@ -33,50 +33,28 @@ fn every_kind_of_failure_is_told() {
     unbootable::environment ... FAILED
     unbootable::never_begins ... not run: the environment did not come up
     ");
-    assert_eq!(
-        ran.result(),
-        "FAILED. 3 passed; 11 failed; 2 ignored; 0 measured; 0 filtered out"
-    );
+    assert_eq!(ran.result(), "FAILED. 3 passed; 11 failed; 2 ignored; 0 measured; 0 filtered out");
     assert!(ran.out.contains("\n6 not run\n"), "{}", ran.out);
-    let tidied: Vec<_> = ran
-        .events()
-        .into_iter()
-        .filter(|event| event["text"] == "tidied")
-        .collect();
+    let tidied: Vec<_> = ran.events().into_iter().filter(|event| event["text"] == "tidied").collect();
     assert_eq!(tidied.len(), 3, "teardown runs, whatever failed before");
-    assert!(
-        start.elapsed() < Duration::from_secs(30),
-        "what hangs must not keep the process"
-    );
+    assert!(start.elapsed() < Duration::from_secs(30), "what hangs must not keep the process");
 }
 
 #[test]
 fn a_failure_leaves_its_error_its_log_and_every_event() {
-    let ran = run(
-        "failing",
-        &["mixed::logs", "mixed::panics_plainly", "mixed::passes"],
-    );
+    let ran = run("failing", &["mixed::logs", "mixed::panics_plainly", "mixed::passes"]);
     assert!(ran.file("mixed/logs/error.txt").starts_with("after logging\n"));
     let log = ran.file("mixed/logs/log.txt");
     let lines: Vec<&str> = log.lines().map(|line| &line[10..]).collect();
     assert_eq!((lines[0], lines[2]), ("on the way", "  deep inside"), "{log}");
     assert!(lines[1].starts_with("exec vm=web ("), "{log}");
     let error = ran.file("mixed/panics_plainly/error.txt");
-    assert!(
-        error.starts_with("panicked at ") && error.ends_with("\nno harbour\n"),
-        "{error}"
-    );
+    assert!(error.starts_with("panicked at ") && error.ends_with("\nno harbour\n"), "{error}");
     assert!(!ran.notes.contains("harbour"), "printed twice: {}", ran.notes);
-    assert!(
-        !ran.root().join("latest/mixed/passes").exists(),
-        "a passing scenario keeps nothing"
-    );
+    assert!(!ran.root().join("latest/mixed/passes").exists(), "a passing scenario keeps nothing");
 
     let events = ran.events();
-    let kinds: Vec<&str> = events
-        .iter()
-        .map(|event| event["kind"].as_str().unwrap())
-        .collect();
+    let kinds: Vec<&str> = events.iter().map(|event| event["kind"].as_str().unwrap()).collect();
     assert_eq!(
         kinds,
         [
@@ -97,10 +75,7 @@ fn a_failure_leaves_its_error_its_log_and_every_event() {
     );
     assert_eq!(events[5]["text"], "about to panic");
     assert_eq!(events[10]["outcome"]["fault"], "product");
-    assert_eq!(
-        (events[12]["passed"].as_u64(), events[12]["failed"].as_u64()),
-        (Some(1), Some(2))
-    );
+    assert_eq!((events[12]["passed"].as_u64(), events[12]["failed"].as_u64()), (Some(1), Some(2)));
 }
 
 #[test]
@@ -115,10 +90,7 @@ fn an_environment_that_does_not_come_up_is_reported_once() {
         ]
     );
     let events = ran.events();
-    let failure = events
-        .iter()
-        .find(|event| event["outcome"]["outcome"] == "failed")
-        .unwrap();
+    let failure = events.iter().find(|event| event["outcome"]["outcome"] == "failed").unwrap();
     assert_eq!(failure["outcome"]["fault"], "environment");
     assert!(ran.file("unbootable/environment/error.txt").contains("missing"));
 }
@@ -126,10 +98,7 @@ fn an_environment_that_does_not_come_up_is_reported_once() {
 #[test]
 fn suites_run_side_by_side_within_the_bound() {
     let ran = run("side_by_side", &["--test-threads", "2"]);
-    assert_eq!(
-        ran.result(),
-        "ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out"
-    );
+    assert_eq!(ran.result(), "ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
     let ran = run("side_by_side", &["--test-threads=1"]);
     assert_eq!(
         ran.outcomes(),
@@ -157,10 +126,6 @@ fn wrong_names_are_said_before_anything_starts() {
 fn a_forgotten_harness_line_fails_loudly() {
     let ran = run("forgotten", &[]);
     assert_eq!(ran.code, Some(101));
-    assert!(
-        ran.out.contains("add `harness = false` to its `[[test]]`"),
-        "{}",
-        ran.out
-    );
+    assert!(ran.out.contains("add `harness = false` to its `[[test]]`"), "{}", ran.out);
     assert!(ran.out.contains("test demo::boots ... FAILED"), "{}", ran.out);
 }

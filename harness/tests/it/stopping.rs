@@ -32,10 +32,7 @@ fn the_first_signal_tears_down(#[case] signal: Signal) {
             "endless::never_begins ... not run: stopped by the operator",
         ]
     );
-    assert_eq!(
-        ran.result(),
-        "stopped. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out"
-    );
+    assert_eq!(ran.result(), "stopped. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
     assert_eq!(ran.file("endless/teardown/done"), "", "teardown ran to its end");
     assert!(ran.notes.contains("Ctrl-C leaves at once"), "{}", ran.notes);
     assert!(start.elapsed() < Duration::from_secs(2));
@@ -75,11 +72,7 @@ fn the_death_of_the_parent_is_a_first_signal() {
     let wait = |path: &std::path::Path| {
         let start = Instant::now();
         while !path.exists() {
-            assert!(
-                start.elapsed() < Duration::from_secs(10),
-                "{} did not appear",
-                path.display()
-            );
+            assert!(start.elapsed() < Duration::from_secs(10), "{} did not appear", path.display());
             std::thread::sleep(Duration::from_millis(10));
         }
     };

@@ -17,9 +17,7 @@ async fn meet(mine: &AtomicBool, other: &AtomicBool) -> Result {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), met)
-        .await
-        .context("nobody came")
+    tokio::time::timeout(Duration::from_secs(5), met).await.context("nobody came")
 }
 
 #[polder::suite]

@@ -31,21 +31,11 @@ async fn evidence_comes_over_ssh_and_over_the_agent_when_there_is_no_ssh() {
     let error = guest.fetch("/no/such", &out("x")).await.unwrap_err();
     assert!(matches!(error, GuestError::NoSuchPath { .. }), "{error}");
 
-    agent
-        .replies
-        .lock()
-        .unwrap()
-        .insert("guest-exec", Err(AgentPortError::NotConnected("no agent".into())));
+    agent.replies.lock().unwrap().insert("guest-exec", Err(AgentPortError::NotConnected("no agent".into())));
     let error = guest.fetch(&logs, &out("x")).await.unwrap_err();
     let text = told(&error);
-    assert!(
-        text.contains("in any way: over ssh: ") && text.contains("; over guest agent: "),
-        "{text}"
-    );
-    assert!(
-        text.contains("refused") && text.contains("not connected: no agent"),
-        "{text}"
-    );
+    assert!(text.contains("in any way: over ssh: ") && text.contains("; over guest agent: "), "{text}");
+    assert!(text.contains("refused") && text.contains("not connected: no agent"), "{text}");
 }
 
 /// A guest that only has an agent.
@@ -68,69 +58,31 @@ async fn without_ssh_commands_run_over_the_agent() {
     let agent = Arc::new(FakeAgent::default());
     let guest = agent_only(&agent, dir.path());
     guest.wait_for_agent(LONG).await.unwrap();
-    let command = Command::script("echo \"$1 $V\"; cat; echo err >&2; exit 5")
-        .arg("a\nb")
-        .env("V", "v")
-        .stdin("in");
+    let command =
+        Command::script("echo \"$1 $V\"; cat; echo err >&2; exit 5").arg("a\nb").env("V", "v").stdin("in");
     let output = guest.execute(command).await.unwrap();
-    assert_eq!(
-        (output.stdout.text(), output.stderr.text()),
-        ("a\nb v\nin".into(), "err\n".into())
-    );
+    assert_eq!((output.stdout.text(), output.stderr.text()), ("a\nb v\nin".into(), "err\n".into()));
     assert_eq!(output.status, Status::Code(5));
-    assert_eq!(
-        guest.execute("kill -9 $$").await.unwrap().status,
-        Status::Signal("9".into())
-    );
-    assert!(
-        guest
-            .succeed("false")
-            .await
-            .unwrap_err()
-            .to_string()
-            .contains("(over guest agent, ")
-    );
+    assert_eq!(guest.execute("kill -9 $$").await.unwrap().status, Status::Signal("9".into()));
+    assert!(guest.succeed("false").await.unwrap_err().to_string().contains("(over guest agent, "));
 
     let path = dir.path().join("f");
-    guest
-        .write_file(path.to_str().unwrap(), noise(300_000))
-        .await
-        .unwrap();
+    guest.write_file(path.to_str().unwrap(), noise(300_000)).await.unwrap();
     assert!(guest.read_file(path.to_str().unwrap()).await.unwrap() == noise(300_000));
-    assert!(
-        guest
-            .agent()
-            .unwrap()
-            .read_file(path.to_str().unwrap())
-            .await
-            .unwrap()
-            == noise(300_000)
-    );
+    assert!(guest.agent().unwrap().read_file(path.to_str().unwrap()).await.unwrap() == noise(300_000));
     assert_eq!(agent.requests.lock().unwrap().last().unwrap(), "guest-file-close");
 
-    let error = guest
-        .execute(Command::from("sleep 4716").timeout(SECOND))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, GuestError::Deadline { killed: true, .. }),
-        "{error}"
-    );
+    let error = guest.execute(Command::from("sleep 4716").timeout(SECOND)).await.unwrap_err();
+    assert!(matches!(error, GuestError::Deadline { killed: true, .. }), "{error}");
     assert!(!runs("sleep 4716"));
     let error = guest.copy_to(&path, "/tmp/x").await.unwrap_err();
     assert!(matches!(error, GuestError::Unsupported { .. }), "{error}");
 }
 
 #[rstest::rstest]
-#[case(
-    "nonsense",
-    "the guest agent answered `guest-ping` with something else: nonsense"
-)]
+#[case("nonsense", "the guest agent answered `guest-ping` with something else: nonsense")]
 #[case("{}", "the guest agent answered `guest-ping` with something else: {}")]
-#[case(
-    r#"{"error": 3}"#,
-    "the guest agent answered `guest-ping` with something else: {\"error\": 3}"
-)]
+#[case(r#"{"error": 3}"#, "the guest agent answered `guest-ping` with something else: {\"error\": 3}")]
 #[case(
     r#"{"error": {"class": "CommandNotFound", "desc": "disabled"}}"#,
     "cannot do `guest-ping` through the guest agent\ncaused by: the guest agent refused: disabled"
@@ -139,11 +91,7 @@ async fn without_ssh_commands_run_over_the_agent() {
 async fn strange_answers_of_an_agent_are_shown(#[case] reply: &str, #[case] expected: &str) {
     let dir = tempfile::tempdir().unwrap();
     let agent = Arc::new(FakeAgent::default());
-    agent
-        .replies
-        .lock()
-        .unwrap()
-        .insert("guest-ping", Ok(reply.to_owned()));
+    agent.replies.lock().unwrap().insert("guest-ping", Ok(reply.to_owned()));
     let guest = agent_only(&agent, dir.path());
     assert_eq!(told(&guest.agent().unwrap().ping().await.unwrap_err()), expected);
 }
@@ -155,30 +103,13 @@ async fn an_agent_tells_its_interfaces_and_shuts_down_in_silence() {
     let interfaces = r#"{"return": [{"name": "lo", "ip-addresses": [{"ip-address": "127.0.0.1", "ip-address-type": "ipv4", "prefix": 8}]},
         {"name": "eth0", "hardware-address": "52:54:00:00:00:01", "statistics": {}}]}"#;
     let limit = AgentPortError::TimedOut(SECOND);
-    agent
-        .replies
-        .lock()
-        .unwrap()
-        .insert("guest-network-get-interfaces", Ok(interfaces.to_owned()));
+    agent.replies.lock().unwrap().insert("guest-network-get-interfaces", Ok(interfaces.to_owned()));
     agent.replies.lock().unwrap().insert("guest-shutdown", Err(limit));
     let guest = agent_only(&agent, dir.path());
     let found = guest.agent().unwrap().interfaces().await.unwrap();
-    let lo = Interface {
-        name: "lo".into(),
-        mac: None,
-        addresses: vec![("127.0.0.1".parse().unwrap(), 8)],
-    };
-    let eth0 = Interface {
-        name: "eth0".into(),
-        mac: Some("52:54:00:00:00:01".into()),
-        addresses: vec![],
-    };
+    let lo = Interface { name: "lo".into(), mac: None, addresses: vec![("127.0.0.1".parse().unwrap(), 8)] };
+    let eth0 = Interface { name: "eth0".into(), mac: Some("52:54:00:00:00:01".into()), addresses: vec![] };
     assert_eq!(found, [lo, eth0]);
-    guest
-        .agent()
-        .unwrap()
-        .set_time(std::time::SystemTime::now())
-        .await
-        .unwrap();
+    guest.agent().unwrap().set_time(std::time::SystemTime::now()).await.unwrap();
     guest.agent().unwrap().shutdown().await.unwrap();
 }

@@ -7,11 +7,8 @@ async fn fifty_megabytes_there_and_back_are_exact() {
     let rig = rig!();
     let guest = rig.guest();
     let bytes = noise(50_000_000);
-    let (local, remote, back) = (
-        rig.dir.path().join("l"),
-        rig.dir.path().join("r"),
-        rig.dir.path().join("b"),
-    );
+    let (local, remote, back) =
+        (rig.dir.path().join("l"), rig.dir.path().join("r"), rig.dir.path().join("b"));
     fs::write(&local, &bytes).unwrap();
     fs::set_permissions(&local, fs::Permissions::from_mode(0o751)).unwrap();
     guest.copy_to(&local, remote.to_str().unwrap()).await.unwrap();
@@ -28,21 +25,12 @@ async fn fifty_megabytes_there_and_back_are_exact() {
     );
 
     // The same through a command: more than fits into memory is whole in a file.
-    let output = guest
-        .execute(Command::new("cat").stdin(bytes.clone()))
-        .await
-        .unwrap();
-    assert_eq!(
-        (output.stdout.total, output.stdout.bytes.len()),
-        (50_000_000, limits::IN_MEMORY)
-    );
+    let output = guest.execute(Command::new("cat").stdin(bytes.clone())).await.unwrap();
+    assert_eq!((output.stdout.total, output.stdout.bytes.len()), (50_000_000, limits::IN_MEMORY));
     assert!(fs::read(output.stdout.whole.unwrap()).unwrap() == bytes);
     // And through memory.
     let path = rig.dir.path().join("new folder/w");
-    guest
-        .write_file(path.to_str().unwrap(), bytes.clone())
-        .await
-        .unwrap();
+    guest.write_file(path.to_str().unwrap(), bytes.clone()).await.unwrap();
     assert!(guest.read_file(path.to_str().unwrap()).await.unwrap() == bytes);
 }
 
@@ -54,16 +42,7 @@ async fn folders_go_there_and_back_with_odd_names_links_and_modes() {
     let source = base.join("so urce");
     fs::create_dir_all(source.join("empty")).unwrap();
     fs::create_dir_all(source.join("sub/-deep")).unwrap();
-    for name in [
-        "a b",
-        "-x",
-        "new\nline",
-        "ü漢🦆",
-        "'q\"",
-        "*",
-        "sub/-deep/f",
-        &"l".repeat(200),
-    ] {
+    for name in ["a b", "-x", "new\nline", "ü漢🦆", "'q\"", "*", "sub/-deep/f", &"l".repeat(200)] {
         fs::write(source.join(name), name).unwrap();
     }
     fs::set_permissions(source.join("-x"), fs::Permissions::from_mode(0o500)).unwrap();
@@ -72,33 +51,21 @@ async fn folders_go_there_and_back_with_odd_names_links_and_modes() {
     let there = format!("{}/th'ere/x", base.display());
     guest.copy_to(&source, &there).await.unwrap();
     assert_eq!(tree(Path::new(&there)), tree(&source));
-    guest
-        .copy_from(&format!("{there}/"), base.join("ba ck"))
-        .await
-        .unwrap();
+    guest.copy_from(&format!("{there}/"), base.join("ba ck")).await.unwrap();
     assert_eq!(tree(&base.join("ba ck")), tree(&source));
 
     // Merged into what is there, under its own name below a folder.
     fs::write(Path::new(&there).join("other"), "kept").unwrap();
     guest.copy_to(&source, &there).await.unwrap();
     assert_eq!(fs::read(Path::new(&there).join("other")).unwrap(), b"kept");
-    guest
-        .copy_to(source.join("-x"), &format!("{}/", base.display()))
-        .await
-        .unwrap();
+    guest.copy_to(source.join("-x"), &format!("{}/", base.display())).await.unwrap();
     assert_eq!(fs::read(base.join("-x")).unwrap(), b"-x");
     fs::create_dir(base.join("got")).unwrap();
-    guest
-        .copy_from(&format!("{there}/ü漢🦆"), format!("{}/got/", base.display()))
-        .await
-        .unwrap();
+    guest.copy_from(&format!("{there}/ü漢🦆"), format!("{}/got/", base.display())).await.unwrap();
     assert_eq!(fs::read(base.join("got/ü漢🦆")).unwrap(), "ü漢🦆".as_bytes());
     // A link that is named is followed.
     symlink(source.join("a b"), base.join("link")).unwrap();
-    guest
-        .copy_from(base.join("link").to_str().unwrap(), base.join("followed"))
-        .await
-        .unwrap();
+    guest.copy_from(base.join("link").to_str().unwrap(), base.join("followed")).await.unwrap();
     assert_eq!(fs::read(base.join("followed")).unwrap(), b"a b");
 }
 
@@ -112,29 +79,16 @@ async fn a_copy_that_fails_says_what_is_there() {
     fs::create_dir(rig.dir.path().join("folder")).unwrap();
     fs::write(rig.dir.path().join("old"), "old").unwrap();
 
-    let error = guest
-        .copy_to(rig.dir.path().join("missing"), "/tmp/x")
-        .await
-        .unwrap_err();
+    let error = guest.copy_to(rig.dir.path().join("missing"), "/tmp/x").await.unwrap_err();
     let text = told(&error);
     assert!(
         text.contains("/missing to web:/tmp/x; nothing was changed there\ncaused by: No such file"),
         "{text}"
     );
 
-    let error = guest
-        .copy_to(&local, &format!("{base}/folder"))
-        .await
-        .unwrap_err();
-    assert!(
-        told(&error).contains("/folder is a folder; end it with / to copy into it"),
-        "{}",
-        told(&error)
-    );
-    let error = guest
-        .copy_to(rig.dir.path().join("folder"), &format!("{base}/old"))
-        .await
-        .unwrap_err();
+    let error = guest.copy_to(&local, &format!("{base}/folder")).await.unwrap_err();
+    assert!(told(&error).contains("/folder is a folder; end it with / to copy into it"), "{}", told(&error));
+    let error = guest.copy_to(rig.dir.path().join("folder"), &format!("{base}/old")).await.unwrap_err();
     assert!(told(&error).contains("/old is not a folder"), "{}", told(&error));
     let error = guest.copy_to(&local, "/proc/no/x").await.unwrap_err();
     assert!(
@@ -143,22 +97,12 @@ async fn a_copy_that_fails_says_what_is_there() {
         told(&error)
     );
 
-    let error = guest
-        .copy_from("/no/such", rig.dir.path().join("old"))
-        .await
-        .unwrap_err();
+    let error = guest.copy_from("/no/such", rig.dir.path().join("old")).await.unwrap_err();
     assert_eq!(told(&error), "web has no file or folder `/no/such`");
     let error = guest.read_file("/no/such").await.unwrap_err();
     assert_eq!(told(&error), "web has no file or folder `/no/such`");
-    let error = guest
-        .copy_from(&format!("{base}/file"), rig.dir.path().join("folder"))
-        .await
-        .unwrap_err();
-    assert!(
-        told(&error).contains("a file cannot replace a folder"),
-        "{}",
-        told(&error)
-    );
+    let error = guest.copy_from(&format!("{base}/file"), rig.dir.path().join("folder")).await.unwrap_err();
+    assert!(told(&error).contains("a file cannot replace a folder"), "{}", told(&error));
 
     // The server dies in the middle of it: what was there stays.
     let big = rig.dir.path().join("big");
@@ -191,23 +135,10 @@ async fn a_copy_that_fails_says_what_is_there() {
 async fn our_scripts_need_no_more_than_busybox() {
     let rig = rig!();
     let bin = rig.dir.path().join("bin");
-    let installed = std::process::Command::new("busybox")
-        .arg("--install")
-        .arg("-s")
-        .arg(&bin)
-        .status();
-    assert!(
-        installed.is_ok_and(|status| status.success()),
-        "install busybox-static to test against it"
-    );
+    let installed = std::process::Command::new("busybox").arg("--install").arg("-s").arg(&bin).status();
+    assert!(installed.is_ok_and(|status| status.success()), "install busybox-static to test against it");
     let guest = rig.guest();
-    assert!(
-        guest
-            .succeed("tar --help 2>&1; ls --help 2>&1")
-            .await
-            .unwrap()
-            .contains("BusyBox")
-    );
+    assert!(guest.succeed("tar --help 2>&1; ls --help 2>&1").await.unwrap().contains("BusyBox"));
     let base = rig.dir.path();
     let source = base.join("source");
     fs::create_dir_all(source.join("sub")).unwrap();
@@ -220,25 +151,12 @@ async fn our_scripts_need_no_more_than_busybox() {
         guest.copy_to(&source, there.to_str().unwrap()).await.unwrap();
         assert_eq!(tree(&there), tree(&source));
     }
-    guest
-        .copy_from(there.to_str().unwrap(), base.join("back"))
-        .await
-        .unwrap();
+    guest.copy_from(there.to_str().unwrap(), base.join("back")).await.unwrap();
     assert_eq!(tree(&base.join("back")), tree(&source));
-    guest
-        .copy_to(source.join("-x"), &format!("{}/", base.display()))
-        .await
-        .unwrap();
-    assert_eq!(
-        guest.read_file(base.join("-x").to_str().unwrap()).await.unwrap(),
-        b"-x"
-    );
-    let error = guest
-        .execute(Command::from("(setsid sleep 4717.1 &); sleep 4717.2").timeout(2 * SECOND))
-        .await;
-    assert!(
-        matches!(error, Err(GuestError::Deadline { killed: true, .. })),
-        "{error:?}"
-    );
+    guest.copy_to(source.join("-x"), &format!("{}/", base.display())).await.unwrap();
+    assert_eq!(guest.read_file(base.join("-x").to_str().unwrap()).await.unwrap(), b"-x");
+    let error =
+        guest.execute(Command::from("(setsid sleep 4717.1 &); sleep 4717.2").timeout(2 * SECOND)).await;
+    assert!(matches!(error, Err(GuestError::Deadline { killed: true, .. })), "{error:?}");
     assert!(!runs("sleep 4717"));
 }

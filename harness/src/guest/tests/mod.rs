@@ -51,12 +51,7 @@ fn told(error: &dyn std::error::Error) -> String {
 
 /// Whether a process with `needle` in its command line runs on this host.
 fn runs(needle: &str) -> bool {
-    std::process::Command::new("pgrep")
-        .args(["-f", "--", needle])
-        .output()
-        .unwrap()
-        .status
-        .success()
+    std::process::Command::new("pgrep").args(["-f", "--", needle]).output().unwrap().status.success()
 }
 
 /// Bytes that do not compress and do not repeat.
@@ -86,23 +81,13 @@ fn tree(dir: &Path) -> Vec<String> {
         .args([".", "-printf", "%P %y %m %s %l\\0"])
         .current_dir(dir)
         .output();
-    let mut lines: Vec<String> = find
-        .unwrap()
-        .stdout
-        .split(|b| *b == 0)
-        .map(|l| String::from_utf8_lossy(l).into_owned())
-        .collect();
+    let mut lines: Vec<String> =
+        find.unwrap().stdout.split(|b| *b == 0).map(|l| String::from_utf8_lossy(l).into_owned()).collect();
     lines.retain(|line| !line.starts_with(" d"));
     lines.sort();
     // The size of a folder is the file system's business.
     lines
         .iter()
-        .map(|l| {
-            if l.contains(" d ") {
-                l.rsplit_once(' ').unwrap().0.to_owned()
-            } else {
-                l.clone()
-            }
-        })
+        .map(|l| if l.contains(" d ") { l.rsplit_once(' ').unwrap().0.to_owned() } else { l.clone() })
         .collect()
 }

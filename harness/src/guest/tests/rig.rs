@@ -81,18 +81,11 @@ impl Rig {
             dials: AtomicUsize::new(0),
             refuses: AtomicBool::new(false),
         };
-        Some(Self {
-            dir,
-            server: Arc::new(server),
-        })
+        Some(Self { dir, server: Arc::new(server) })
     }
 
     pub(super) fn spec(&self) -> GuestSpec {
-        let user = std::process::Command::new("id")
-            .arg("-un")
-            .output()
-            .unwrap()
-            .stdout;
+        let user = std::process::Command::new("id").arg("-un").output().unwrap().stdout;
         GuestSpec {
             name: "web".parse().unwrap(),
             image: "debian12".into(),
@@ -119,17 +112,8 @@ impl Rig {
     pub(super) fn fake(&self, program: &str, script: &str) {
         let path = self.dir.path().join("bin").join(program);
         // Written by a child, so that no other test's child holds it open for writing when it is run.
-        let write = format!(
-            "cat > '{0}' <<'END'\n#!/bin/sh\n{script}\nEND\nchmod 755 '{0}'",
-            path.display()
-        );
-        assert!(
-            std::process::Command::new("sh")
-                .args(["-c", &write])
-                .status()
-                .unwrap()
-                .success()
-        );
+        let write = format!("cat > '{0}' <<'END'\n#!/bin/sh\n{script}\nEND\nchmod 755 '{0}'", path.display());
+        assert!(std::process::Command::new("sh").args(["-c", &write]).status().unwrap().success());
     }
 }
 
@@ -148,12 +132,9 @@ impl Server {
         for child in self.running.lock().unwrap().iter() {
             let pid = child.id().to_string();
             // As root the connection is served by the process itself or by a child; stop both.
-            let _ = std::process::Command::new("pkill")
-                .args([&format!("-{name}"), "-P", &pid, "sshd"])
-                .status();
-            let _ = std::process::Command::new("kill")
-                .args([&format!("-{name}"), &pid])
-                .status();
+            let _ =
+                std::process::Command::new("pkill").args([&format!("-{name}"), "-P", &pid, "sshd"]).status();
+            let _ = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status();
         }
     }
 
@@ -238,9 +219,7 @@ impl FakeAgent {
             "guest-file-read" => {
                 let mut files = self.files.lock().unwrap();
                 let bytes = files.get_mut(&arguments["handle"].as_u64().unwrap()).unwrap();
-                let count = bytes
-                    .len()
-                    .min(usize::try_from(arguments["count"].as_u64().unwrap()).unwrap());
+                let count = bytes.len().min(usize::try_from(arguments["count"].as_u64().unwrap()).unwrap());
                 let part: Vec<u8> = bytes.drain(..count).collect();
                 json!({ "return": { "count": count, "buf-b64": BASE64.encode(part), "eof": bytes.is_empty() } })
             }

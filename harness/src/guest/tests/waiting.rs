@@ -14,45 +14,21 @@ async fn waiting_looks_until_it_is_there() {
     let (found, ()) = tokio::join!(guest.wait_for_file(path.to_str().unwrap(), LONG), late);
     found.unwrap();
     let error = guest.wait_for_file("/no/such", SECOND).await.unwrap_err();
-    assert!(
-        told(&error).contains("for `/no/such`: it did not come true in time"),
-        "{}",
-        told(&error)
-    );
+    assert!(told(&error).contains("for `/no/such`: it did not come true in time"), "{}", told(&error));
     assert_eq!(error.fault(), Fault::Product);
 
     let count = format!("echo x >> {0}; wc -l < {0}", path.display());
-    let out = guest
-        .until(&*count, |out| out.trim() == "4")
-        .within(LONG)
-        .await
-        .unwrap();
+    let out = guest.until(&*count, |out| out.trim() == "4").within(LONG).await.unwrap();
     assert_eq!(out.trim(), "4");
-    let error = guest
-        .until("echo never", |out| out.contains("ever so"))
-        .within(2 * SECOND)
-        .await
-        .unwrap_err();
-    assert!(
-        told(&error).contains("last seen: it printed: never"),
-        "{}",
-        told(&error)
-    );
-    let error = guest
-        .wait_until_succeeds("echo why >&2; exit 9", 2 * SECOND)
-        .await
-        .unwrap_err();
-    assert!(
-        told(&error).contains("last seen: exit status 9, it printed: why"),
-        "{}",
-        told(&error)
-    );
+    let error =
+        guest.until("echo never", |out| out.contains("ever so")).within(2 * SECOND).await.unwrap_err();
+    assert!(told(&error).contains("last seen: it printed: never"), "{}", told(&error));
+    let error = guest.wait_until_succeeds("echo why >&2; exit 9", 2 * SECOND).await.unwrap_err();
+    assert!(told(&error).contains("last seen: exit status 9, it printed: why"), "{}", told(&error));
     // One that hangs is one that has not succeeded.
     let hanging = guest.wait_until_succeeds("sleep 4715", SECOND).await.unwrap_err();
     assert_eq!(hanging.fault(), Fault::Product, "{}", told(&hanging));
-    let gone = guest
-        .wait_until_succeeds("! pgrep -f '[s]leep 4715'", 10 * SECOND)
-        .await;
+    let gone = guest.wait_until_succeeds("! pgrep -f '[s]leep 4715'", 10 * SECOND).await;
     gone.unwrap();
 
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -72,18 +48,11 @@ async fn units_are_waited_for_and_their_failure_ends_the_wait() {
     let state = rig.dir.path().join("state");
     rig.fake(
         "systemctl",
-        &format!(
-            "[ \"$1\" = show ] && [ \"$4\" = web.service ] && cat {}",
-            state.display()
-        ),
+        &format!("[ \"$1\" = show ] && [ \"$4\" = web.service ] && cat {}", state.display()),
     );
     let guest = rig.guest();
     let set = |active: &str| {
-        fs::write(
-            &state,
-            format!("LoadState=loaded\nActiveState={active}\nSubState=x\nResult=y\n"),
-        )
-        .unwrap()
+        fs::write(&state, format!("LoadState=loaded\nActiveState={active}\nSubState=x\nResult=y\n")).unwrap()
     };
     set("activating");
     let late = async {
@@ -138,11 +107,7 @@ async fn a_reboot_is_over_when_the_kernel_is_another() {
     assert_eq!(fs::read(&id).unwrap(), b"second\n");
 
     let error = guest.reboot(2 * SECOND).await.unwrap_err();
-    assert!(
-        told(&error).contains("last seen: it has not gone down yet"),
-        "{}",
-        told(&error)
-    );
+    assert!(told(&error).contains("last seen: it has not gone down yet"), "{}", told(&error));
     rig.fake("reboot", "echo not allowed >&2; exit 1");
     let error = guest.reboot(LONG).await.unwrap_err();
     assert!(told(&error).contains("not allowed"), "{}", told(&error));
