@@ -114,11 +114,12 @@ fn watch(boundary: &Boundary, control: &OwnedFd, owner: OwnedFd, signals: &Owned
             slots.push(slot);
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
         };
-        if let Some(owner) = &owner {
-            watch(Slot::Owner, owner.as_fd());
-        }
+        // First the orders: an owner may detach the lab and end before we look.
         if talking {
             watch(Slot::Control, control.as_fd());
+        }
+        if let Some(owner) = &owner {
+            watch(Slot::Owner, owner.as_fd());
         }
         if running {
             watch(Slot::Report, boundary.reports.as_fd());
@@ -135,7 +136,8 @@ fn watch(boundary: &Boundary, control: &OwnedFd, owner: OwnedFd, signals: &Owned
         }
         for slot in slots.into_iter().zip(seen).filter_map(|(slot, seen)| seen.then_some(slot)) {
             match slot {
-                Slot::Owner => return Ok(()),
+                Slot::Owner if owner.is_some() => return Ok(()),
+                Slot::Owner => {}
                 Slot::Control => match wire::receive(control) {
                     Ok(Some((Order::Detach, _))) => {
                         owner = None;
