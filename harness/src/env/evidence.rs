@@ -12,6 +12,8 @@ use crate::artifact::{self, Fetched, Item, Manifest};
 /// For one item, and for all of them, on a host whose time factor is 1.
 const EACH: Duration = Duration::from_secs(20);
 const TOTAL: Duration = Duration::from_secs(60);
+/// For all of them when the environment has broken: what can be had at once.
+const BROKEN: Duration = Duration::from_millis(1500);
 /// For a call to libvirt or a command in the lab.
 const CALL: Duration = Duration::from_secs(5);
 
@@ -20,7 +22,8 @@ impl Env {
     pub async fn collect(&self, dir: &Path) -> Manifest {
         let mut items: Vec<Item> = self.vms().into_iter().flat_map(|vm| of_machine(self, &vm, dir)).collect();
         items.extend(of_lab(self));
-        artifact::collect(items, dir, self.scaled(EACH), self.scaled(TOTAL)).await
+        let total = if self.failure().is_some() { BROKEN } else { self.scaled(TOTAL) };
+        artifact::collect(items, dir, self.scaled(EACH), total).await
     }
 
     /// Keeps what a passing suite keeps: the consoles.

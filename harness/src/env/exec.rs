@@ -19,7 +19,10 @@ use crate::{
         accel::{self, Accel, Choice},
         paths::{INSIDE_ENV, INSIDE_STORE},
     },
-    provider::libvirt::{Connection, DomainState, xml},
+    provider::{
+        ProviderError,
+        libvirt::{Connection, DomainState, xml},
+    },
 };
 
 /// An environment that did not come up, and what there is of it: evidence can be collected, then it must go down.
@@ -140,15 +143,24 @@ async fn bring_up(host: &Host, env: &Env, progress: &Progress) -> Result<(), Env
         networks(env).await?;
         machines(host, env, progress).await
     };
-    tokio::select! {
+    let result = tokio::select! {
+        biased;
         result = work => result,
         error = env.broken() => Err(error),
+    };
+    if let Err(EnvError::Provider { error, .. }) = &result
+        && error.hangs()
+    {
+        // Else everything that is still to be asked of it runs into a deadline of its own.
+        let _ = env.lab().kill_daemon().await;
     }
+    result
 }
 
 /// A provider's failure, with the end of its daemon when that is the cause.
-fn explain(lab: &Hermetic, error: crate::provider::ProviderError) -> EnvError {
-    EnvError::Provider { error, daemon: lab.failure().map(|e| e.to_string()) }
+fn explain(lab: &Hermetic, error: ProviderError) -> EnvError {
+    let daemon = if error.hangs() { None } else { lab.failure().map(|e| e.to_string()) };
+    EnvError::Provider { error, daemon }
 }
 
 async fn overlays(env: &Env) -> Result<(), EnvError> {
@@ -252,14 +264,14 @@ async fn machine(env: &Env, vm: &Vm, progress: &Progress) -> Result<(), EnvError
     };
     tokio::select! {
         result = ready => result?,
-        error = ended(&connection, vm) => return Err(error),
+        error = ended(env, &connection, vm) => return Err(error),
     }
     progress.say(&format!("{name} answers after {:.1} s", start.elapsed().as_secs_f64()));
     Ok(())
 }
 
 /// Comes back only when a machine that should be booting has ended.
-async fn ended(connection: &Connection, vm: &Vm) -> EnvError {
+async fn ended(env: &Env, connection: &Connection, vm: &Vm) -> EnvError {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let state = connection.domain_state(vm.name().as_str(), limits::COMMAND).await;
@@ -267,7 +279,7 @@ async fn ended(connection: &Connection, vm: &Vm) -> EnvError {
             Ok(DomainState::Off | DomainState::Absent) => "was switched off while it booted",
             Ok(DomainState::Crashed) => "crashed while it booted",
             Ok(_) => continue,
-            Err(error) => return error.into(),
+            Err(error) => return explain(env.lab(), error),
         };
         let console = vm.console_tail(5).await.join("\n");
         let what = if console.is_empty() {

@@ -300,6 +300,15 @@ impl Hermetic {
         }
     }
 
+    /// Kills its daemon, so that every call it did not answer comes back with an error. The lab is of no use then but
+    /// for what can be collected.
+    ///
+    /// # Errors
+    /// The lab does not answer.
+    pub async fn kill_daemon(&self) -> Result<(), LabError> {
+        self.ask("kill its daemon", Request::KillDaemon, vec![], Duration::from_secs(1)).await.map(drop)
+    }
+
     /// Runs a command inside on the given standard streams; it is killed, with its process group, after `limit`.
     ///
     /// # Errors

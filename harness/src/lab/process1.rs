@@ -149,7 +149,7 @@ fn daemon(reports: &OwnedFd, signals: &OwnedFd, log: fs::File) -> Result<i32, St
     identities()?;
     let argv = ["libvirtd", "--config", "/etc/libvirt/libvirtd.conf"].map(str::to_owned);
     let child = spawn(&argv, &[], log).map_err(|e| e.advise("install the package `libvirt-daemon`"))?;
-    let mut control = Control::open(Path::new("/run/polder/sock/lab.sock"))
+    let mut control = Control::open(Path::new("/run/polder/sock/lab.sock"), child)
         .map_err(|e| StepError::new("open the control socket", e))?;
     let started = Instant::now();
     let mut ready = false;

@@ -69,6 +69,8 @@ pub(super) enum Request {
     Dial { addr: SocketAddr, limit_ms: u64 },
     /// Run a command inside on the three descriptors sent along; ends when the asker goes away.
     Exec { argv: Vec<String>, env: Vec<(String, String)> },
+    /// Kill the daemon: the one way to get calls back that it does not answer.
+    KillDaemon,
     /// What the processes of the lab used so far.
     Usage,
 }
@@ -77,6 +79,7 @@ pub(super) enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     Dialled,
+    Killed,
     Exited(i32),
     Usage(Usage),
     /// The error's number, when it has one, and text.

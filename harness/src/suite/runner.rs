@@ -304,6 +304,9 @@ impl<'a> Session<'a> {
         if self.runner.stop.is_requested() {
             return Some(STOPPED.to_owned());
         }
+        if let Some(error) = self.env.as_ref().and_then(Env::failure) {
+            return Some(format!("the environment broke: {error}"));
+        }
         let over = self.deadline.is_some_and(Deadline::passed);
         over.then(|| format!("{} are over", self.whole_limit()))
     }
