@@ -17,10 +17,15 @@ pub const EVIDENCE: Duration = Duration::from_secs(60);
 pub const AGENT_CALL: Duration = Duration::from_secs(10);
 /// Opening the TCP connection of ssh, or a port that is waited for.
 pub(super) const DIAL: Duration = Duration::from_secs(5);
+/// One attempt at that, not scaled: the kernel repeats a lost first packet only after a second, a new attempt sends
+/// one at once.
+pub(super) const DIAL_ONCE: Duration = Duration::from_millis(500);
 /// Key exchange and authentication of ssh.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(15);
 /// One look whether the guest is there.
 pub(super) const LOOK: Duration = Duration::from_secs(10);
+/// One look whether the guest has rebooted: short, because it hangs on the connection to the kernel that went.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Killing in the guest what a command past its deadline left.
 pub(super) const KILL: Duration = Duration::from_secs(2);
 /// An ssh connection silent for this long is asked whether it lives.

@@ -1,7 +1,7 @@
 //! One ssh connection: key exchange, the pinned host key, authentication, opening sessions.
 //! Does not know what sessions are for, nor when to connect anew.
 
-use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use russh::{
     client, kex,
@@ -9,6 +9,7 @@ use russh::{
 };
 
 use super::{limits, spec::SshSpec};
+use crate::base::wait::{Look, wait_for};
 
 /// Why there is no ssh connection, or none any more.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ pub enum SshError {
         addr: SocketAddr,
         /// What the system said.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// No ssh connection on the TCP connection.
     #[error("cannot agree on an ssh connection with {addr}")]
@@ -99,7 +100,14 @@ impl Link {
         let SshSpec { dial, addr, user, key, host_key } = spec;
         let addr = *addr;
         let limit = limits::scaled(limits::DIAL, time_factor);
-        let stream = dial.dial(addr, limit).await.map_err(|source| SshError::Dial { addr, source })?;
+        let dialled = wait_for("a connection", limit, limits::SHORT_PAUSE, async || {
+            match dial.dial(addr, limits::DIAL_ONCE.min(limit)).await {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => Look::NotYet(error.to_string()),
+                done => Look::Ready(done),
+            }
+        });
+        let late = |_| Err(io::ErrorKind::TimedOut.into());
+        let stream = dialled.await.unwrap_or_else(late).map_err(|source| SshError::Dial { addr, source })?;
         let _ = stream.set_nodelay(true);
 
         let check = HostKeyCheck { addr, pinned: host_key.clone() };

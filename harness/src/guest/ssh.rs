@@ -81,16 +81,16 @@ impl Ssh {
             }
             Ok(Err(error)) => Err(error),
             Err(_) => {
+                let queued = stage == Stage::Queueing;
+                let started = running.is_some();
                 let killed = match running {
                     Some(running) => running.kill().await,
-                    None => {
-                        // A server that accepts no session in time may be dead without our knowing.
-                        if stage != Stage::Queueing {
-                            self.forget().await;
-                        }
-                        true
-                    }
+                    None => true,
                 };
+                // A connection that answers no more may be dead without our knowing: the next command takes a new one.
+                if !killed || !(started || queued) {
+                    self.forget().await;
+                }
                 Err(RunError::Deadline { stage, killed })
             }
         }

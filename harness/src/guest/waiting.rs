@@ -98,9 +98,8 @@ impl Guest {
                 return Err(GuestError::Unsupported { machine, what: "wait for a port".to_owned(), source });
             };
             let addr = SocketAddr::new(ssh.spec().addr.ip(), port);
-            let dial = self.scaled(limits::DIAL);
             self.wait(&format!("a connection to {addr}"), limit, limits::SHORT_PAUSE, || async {
-                match ssh.spec().dial.dial(addr, dial).await {
+                match ssh.spec().dial.dial(addr, limits::DIAL_ONCE).await {
                     Ok(_) => Seen::Ready(()),
                     Err(error) => Seen::NotYet(error.to_string()),
                 }

@@ -84,8 +84,12 @@ async fn units_are_waited_for_and_their_failure_ends_the_wait() {
     assert_eq!(rig.server.dials.load(Ordering::SeqCst), 1, "nothing was tried");
 }
 
+/// The kernel that goes says good-bye to our connection, or it does not.
+#[rstest::rstest]
+#[case("KILL")]
+#[case("STOP")]
 #[tokio::test]
-async fn a_reboot_is_over_when_the_kernel_is_another() {
+async fn a_reboot_is_over_when_the_kernel_is_another(#[case] end: &str) {
     let rig = rig!();
     let guest = rig.guest();
     let id = rig.dir.path().join("id");
@@ -97,12 +101,12 @@ async fn a_reboot_is_over_when_the_kernel_is_another() {
         appears(&asked).await;
         tokio::time::sleep(SECOND).await;
         rig.server.refuses.store(true, Ordering::SeqCst);
-        rig.server.kill();
+        rig.server.signal(end);
         tokio::time::sleep(SECOND).await;
         fs::write(&id, "second\n").unwrap();
         rig.server.refuses.store(false, Ordering::SeqCst);
     };
-    let (back, ()) = tokio::join!(guest.reboot(LONG), booting);
+    let (back, ()) = tokio::join!(guest.reboot(15 * SECOND), booting);
     back.unwrap();
     assert_eq!(fs::read(&id).unwrap(), b"second\n");
 
