@@ -1,6 +1,7 @@
 //! System tests on real machines, written in Rust and run by `cargo test`.
 //!
 //! The modules below stand in the order of the ladder: each uses only groups above its own (see `ARCHITECTURE.md`).
+#![expect(clippy::test_attr_in_doctest, reason = "scenarios are marked like that")]
 
 // -- base: more of the domain than names is not known here
 pub mod base;
@@ -59,7 +60,6 @@ pub mod prelude;
 ///
 /// polder::main!();
 /// ```
-#[expect(clippy::test_attr_in_doctest, reason = "scenarios are marked like that")]
 pub use polder_macros::suite;
 pub use suite::FromSuite;
 pub use suite::Need;

@@ -2,7 +2,7 @@
 
 use polder::prelude::*;
 
-mod failing;
+mod on_purpose;
 
 #[polder::suite(env = "demo.yaml", timeout = "10m")]
 mod demo {

@@ -19,7 +19,7 @@ impl Pointer {
     fn path(init_file: &Path) -> anyhow::Result<PathBuf> {
         let name = init_file.file_name().with_context(|| format!("{} is not a file", init_file.display()))?;
         let folder = init_file.parent().unwrap_or(Path::new("")).join(".polder");
-        Ok(folder.join(name).with_added_extension("json"))
+        Ok(folder.join(format!("{}.json", name.to_string_lossy())))
     }
 
     /// Writes it.

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -55,9 +55,9 @@ pub(crate) fn become_subreaper() {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
 }
 
-/// Starts a victim; its output goes where ours goes.
-pub(crate) fn start(command: &mut Command) -> Child {
-    command.stdin(Stdio::null()).spawn().unwrap()
+/// Starts a victim and returns its number; the subreaper reaps it with everything else.
+pub(crate) fn start(command: &mut Command) -> i32 {
+    i32::try_from(command.stdin(Stdio::null()).spawn().unwrap().id()).unwrap()
 }
 
 /// Parent of every process of this host.
@@ -100,7 +100,7 @@ pub(crate) fn kill(pid: i32) {
 }
 
 /// What is alive below this process, as (number, command).
-fn descendants() -> Vec<(i32, String)> {
+pub(crate) fn descendants() -> Vec<(i32, String)> {
     let parents = parents();
     let me = rustix::process::getpid().as_raw_nonzero().get();
     let below = |mut pid: i32| {
@@ -121,15 +121,21 @@ fn descendants() -> Vec<(i32, String)> {
 ///
 /// Returns how long it took, or what is still there after [`LIMIT`].
 pub(crate) fn emptied() -> Result<Duration, String> {
+    emptied_but(None, LIMIT)
+}
+
+/// As [`emptied`], with another limit, and not minding the process `but`.
+pub(crate) fn emptied_but(but: Option<i32>, limit: Duration) -> Result<Duration, String> {
     let start = Instant::now();
     loop {
         while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
-        let left = descendants();
+        let mut left = descendants();
+        left.retain(|&(pid, _)| Some(pid) != but);
         if left.is_empty() {
             return Ok(start.elapsed());
         }
-        if start.elapsed() > LIMIT {
-            return Err(format!("still alive after {LIMIT:?}: {left:?}"));
+        if start.elapsed() > limit {
+            return Err(format!("still alive after {limit:?}: {left:?}"));
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -6,6 +6,7 @@ mod binary;
 mod images;
 mod kills;
 mod lab;
+mod lives;
 mod outcomes;
 mod runners;
 mod selection;
