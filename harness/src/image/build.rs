@@ -28,10 +28,11 @@ const QUOTED: usize = 15;
 /// Where progress goes, a few words at a time.
 pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
-/// Builds `recipe` inside the empty folder `work` and returns the finished image, which is in `work/out`.
+/// Builds `recipe` inside the empty folder `work`; the image is then in `work/out`, ready to be moved to `place`.
 pub(super) async fn build(
     recipe: &Recipe,
     work: &Path,
+    place: &Path,
     sandbox: &dyn Sandbox,
     progress: Progress<'_>,
 ) -> Result<ImageInfo, ImageError> {
@@ -42,7 +43,9 @@ pub(super) async fn build(
     stage(recipe, &input, Path::new("/etc/apt"))?;
     let script = input.join("build.sh");
     let command = BoxedCommand {
-        argv: ["/bin/sh".into(), script, input.clone(), out.clone()].map(|p: PathBuf| p.display().to_string()).into(),
+        argv: ["/bin/sh".into(), script, input.clone(), out.clone()]
+            .map(|p: PathBuf| p.display().to_string())
+            .into(),
         env: vec![
             ("DISK_SIZE".into(), recipe.disk_size.to_string()),
             ("SOURCE_DATE_EPOCH".into(), NEWEST_FILE.into()),
@@ -52,7 +55,7 @@ pub(super) async fn build(
         limit: LIMIT,
     };
     let built = match run(recipe, command, sandbox, progress).await {
-        Ok(()) => finish(recipe, &out),
+        Ok(()) => finish(recipe, &out, place),
         Err(error) => Err(error),
     };
     fs::remove_dir_all(&input).or_cannot("remove", &input)?;
@@ -90,9 +93,12 @@ async fn run(
     match ended {
         Ok(0) => Ok(()),
         Ok(status) => Err(diagnose(image, status, log)),
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            Err(ImageError::TimedOut { image, step: last_step(&read(&log)), limit: LIMIT, log })
-        }
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(ImageError::TimedOut {
+            image,
+            step: last_step(&read(&log)),
+            limit: LIMIT,
+            log,
+        }),
         Err(source) => Err(ImageError::Sandbox { image, source }),
     }
 }
@@ -141,11 +147,11 @@ fn write_with_mode(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 }
 
 /// Describes the image and sees to it that it survives a crash of the host once it has its name.
-fn finish(recipe: &Recipe, out: &Path) -> Result<ImageInfo, ImageError> {
+fn finish(recipe: &Recipe, out: &Path, place: &Path) -> Result<ImageInfo, ImageError> {
     let info = ImageInfo {
         name: recipe.name.clone(),
         digest: recipe.digest(),
-        dir: out.to_owned(),
+        dir: place.to_owned(),
         disk: "disk".into(),
         disk_size: recipe.disk_size,
         kernel: "kernel".into(),
@@ -155,11 +161,15 @@ fn finish(recipe: &Recipe, out: &Path) -> Result<ImageInfo, ImageError> {
         abilities: recipe.abilities.clone(),
     };
     let json = out.join("image.json");
-    let text = serde_json::to_vec_pretty(&info).map_err(io::Error::from).or_cannot("describe", &json)?;
+    let text = serde_json::to_vec_pretty(&info)
+        .map_err(io::Error::from)
+        .or_cannot("describe", &json)?;
     fs::write(&json, text).or_cannot("write", &json)?;
     for name in ["disk", "kernel", "initrd", "files.txt", "image.json"] {
         let path = out.join(name);
-        fs::File::open(&path).and_then(|file| file.sync_all()).or_cannot("finish", path)?;
+        fs::File::open(&path)
+            .and_then(|file| file.sync_all())
+            .or_cannot("finish", path)?;
     }
     Ok(info)
 }
@@ -177,23 +187,47 @@ fn diagnose(image: String, status: i32, log: PathBuf) -> ImageError {
     let text = read(&log);
     let step = last_step(&text);
     if let Some(tool) = text.lines().find_map(|line| line.strip_prefix("missing-tool: ")) {
-        ImageError::MissingTool { image, tool: tool.to_owned() }
+        ImageError::MissingTool {
+            image,
+            tool: tool.to_owned(),
+        }
     } else if text.contains("No space left on device") {
         let dir = log.parent().and_then(Path::parent).unwrap_or(&log).to_owned();
-        ImageError::Full { image, step, dir, log }
+        ImageError::Full {
+            image,
+            step,
+            dir,
+            log,
+        }
     } else if NO_NETWORK.iter().any(|sign| text.contains(sign)) {
-        ImageError::Fetch { image, tail: tail(&log, QUOTED), log }
+        ImageError::Fetch {
+            image,
+            tail: tail(&log, QUOTED),
+            log,
+        }
     } else {
-        ImageError::Build { image, step, status, tail: tail(&log, QUOTED), log }
+        ImageError::Build {
+            image,
+            step,
+            status,
+            tail: tail(&log, QUOTED),
+            log,
+        }
     }
 }
 
 fn read(log: &Path) -> String {
-    fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    fs::read(log)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }
 
 fn last_step(log: &str) -> String {
-    log.lines().rev().find_map(|line| line.strip_prefix("==> ")).unwrap_or("start").to_owned()
+    log.lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("==> "))
+        .unwrap_or("start")
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -204,14 +238,25 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("build.log");
         fs::write(&path, log).unwrap();
-        diagnose("tiny".into(), 1, path).to_string().replace(&dir.path().display().to_string(), "DIR")
+        diagnose("tiny".into(), 1, path)
+            .to_string()
+            .replace(&dir.path().display().to_string(), "DIR")
     }
 
     #[rstest::rstest]
     #[case("==> look for tools\nmissing-tool: mke2fs\n", "`mke2fs` is not installed")]
-    #[case("==> make the disk\nqemu-img: No space left on device\n", "no space left while building image `tiny` (step: make the disk)")]
-    #[case("==> fetch\nErr:1 http://m Temporary failure resolving 'm'\n", "cannot fetch the packages of image `tiny`")]
-    #[case("==> a\nfine\n==> b\nE: Unable to locate package frrr\n", "failed (step: b, exit status 1)")]
+    #[case(
+        "==> make the disk\nqemu-img: No space left on device\n",
+        "no space left while building image `tiny` (step: make the disk)"
+    )]
+    #[case(
+        "==> fetch\nErr:1 http://m Temporary failure resolving 'm'\n",
+        "cannot fetch the packages of image `tiny`"
+    )]
+    #[case(
+        "==> a\nfine\n==> b\nE: Unable to locate package frrr\n",
+        "failed (step: b, exit status 1)"
+    )]
     #[case("", "failed (step: start, exit status 1)")]
     fn failures_are_told_apart(#[case] log: &str, #[case] expected: &str) {
         let message = check(log);
@@ -222,8 +267,14 @@ mod tests {
     fn the_last_lines_are_quoted() {
         let log: String = (0..100).map(|n| format!("line {n}\n")).collect();
         let message = check(&log);
-        assert!(message.contains("DIR/build.log") && message.ends_with("line 99"), "{message}");
-        assert!(message.contains("\nline 85\n") && !message.contains("line 84\n"), "{message}");
+        assert!(
+            message.contains("DIR/build.log") && message.ends_with("line 99"),
+            "{message}"
+        );
+        assert!(
+            message.contains("\nline 85\n") && !message.contains("line 84\n"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -231,9 +282,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let minimal = super::super::recipe("minimal").unwrap();
         stage(minimal, dir.path(), Path::new("/nowhere")).unwrap();
-        let mode = |path: &str| fs::metadata(dir.path().join("root").join(path)).unwrap().permissions().mode() & 0o777;
+        let mode = |path: &str| {
+            fs::metadata(dir.path().join("root").join(path))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777
+        };
         assert_eq!((mode("etc/inittab"), mode("etc/init.d/rcS")), (0o644, 0o755));
-        assert!(fs::read_to_string(dir.path().join("packages")).unwrap().contains("dropbear-bin\n"));
+        assert!(
+            fs::read_to_string(dir.path().join("packages"))
+                .unwrap()
+                .contains("dropbear-bin\n")
+        );
         assert_eq!(fs::read_to_string(dir.path().join("debian.sources")).unwrap(), "");
     }
 }

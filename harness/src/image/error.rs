@@ -27,7 +27,9 @@ pub enum ImageError {
         problem: String,
     },
     /// A program that builds images is not installed.
-    #[error("cannot build image `{image}`: `{tool}` is not installed (`cargo ci setup` installs it, `polder doctor` says how)")]
+    #[error(
+        "cannot build image `{image}`: `{tool}` is not installed (`cargo ci setup` installs it, `polder doctor` says how)"
+    )]
     MissingTool {
         /// The image.
         image: String,
@@ -122,6 +124,10 @@ pub(super) trait IoContext<T> {
 
 impl<T> IoContext<T> for io::Result<T> {
     fn or_cannot(self, what: &'static str, path: impl Into<PathBuf>) -> Result<T, ImageError> {
-        self.map_err(|source| ImageError::Io { what, path: path.into(), source })
+        self.map_err(|source| ImageError::Io {
+            what,
+            path: path.into(),
+            source,
+        })
     }
 }

@@ -58,7 +58,14 @@ impl Abilities {
     /// # Errors
     /// [`Unsupported`] naming the image and the ability.
     pub fn require(&self, image: &str, ability: Ability) -> Result<(), Unsupported> {
-        if self.has(ability) { Ok(()) } else { Err(Unsupported { image: image.to_owned(), ability }) }
+        if self.has(ability) {
+            Ok(())
+        } else {
+            Err(Unsupported {
+                image: image.to_owned(),
+                ability,
+            })
+        }
     }
 }
 

@@ -13,8 +13,13 @@ pub(crate) const BUILD_SCRIPT: &str = include_str!("build.sh");
 /// First process of every guest; part of every digest.
 pub(crate) const INITRD_INIT: &str = include_str!("guest/initrd/init");
 /// Kernel modules the initrd always loads, in this order (their dependencies come by themselves).
-pub(crate) const INITRD_LOADED: [&str; 5] =
-    ["virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng"];
+pub(crate) const INITRD_LOADED: [&str; 5] = [
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_net",
+    "virtio_console",
+    "virtio_rng",
+];
 /// Kernel modules the initrd loads when the root disk is a scsi one.
 pub(crate) const INITRD_SCSI: [&str; 2] = ["virtio_scsi", "sd_mod"];
 
@@ -74,19 +79,28 @@ impl GuestFile {
     /// A file everyone may read.
     #[must_use]
     pub fn text(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), content: Content::Text(text.to_owned()) }
+        Self {
+            path: path.to_owned(),
+            content: Content::Text(text.to_owned()),
+        }
     }
 
     /// A file everyone may run.
     #[must_use]
     pub fn program(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), content: Content::Program(text.to_owned()) }
+        Self {
+            path: path.to_owned(),
+            content: Content::Program(text.to_owned()),
+        }
     }
 
     /// A symbolic link.
     #[must_use]
     pub fn link(path: &str, target: &str) -> Self {
-        Self { path: path.to_owned(), content: Content::Link(target.to_owned()) }
+        Self {
+            path: path.to_owned(),
+            content: Content::Link(target.to_owned()),
+        }
     }
 }
 
@@ -110,13 +124,22 @@ impl Recipe {
     pub fn digest(&self) -> String {
         let mut hasher = Sha256::new();
         hasher.update(FORMAT.to_le_bytes());
-        for part in [BUILD_SCRIPT, INITRD_INIT, &INITRD_LOADED.join(" "), &INITRD_SCSI.join(" ")] {
+        for part in [
+            BUILD_SCRIPT,
+            INITRD_INIT,
+            &INITRD_LOADED.join(" "),
+            &INITRD_SCSI.join(" "),
+        ] {
             hasher.update(part);
             hasher.update([0]);
         }
         // Debug is used rather than a serialization because it cannot fail.
         hasher.update(format!("{self:?}"));
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hasher
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// The name of the image's folder in the cache.
@@ -128,7 +151,8 @@ impl Recipe {
     pub(crate) fn problem(&self) -> Option<String> {
         let word = |s: &str| {
             s.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && s.chars().all(|c| c.is_ascii_alphanumeric() || "+-._:=~/".contains(c))
+                && s.chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "+-._:=~/".contains(c))
         };
         let inside = |path: &str| {
             !path.is_empty()
@@ -136,7 +160,9 @@ impl Recipe {
                 && !path.contains(|c: char| c.is_control())
         };
         let kept: &[String] = match &self.userland {
-            Userland::Busybox(kept) if kept.is_empty() => return Some("nothing is kept of its packages".to_owned()),
+            Userland::Busybox(kept) if kept.is_empty() => {
+                return Some("nothing is kept of its packages".to_owned());
+            }
             Userland::Busybox(kept) => kept,
             Userland::Debian => &[],
         };
@@ -149,12 +175,22 @@ impl Recipe {
         if let Some(package) = self.packages.iter().find(|package| !word(package)) {
             return Some(format!("`{package}` is not the name of a package"));
         }
-        let paths = self.files.iter().map(|file| &file.path).chain(kept).chain(&self.modules);
+        let paths = self
+            .files
+            .iter()
+            .map(|file| &file.path)
+            .chain(kept)
+            .chain(&self.modules);
         if let Some(path) = paths.into_iter().find(|path| !inside(path)) {
-            return Some(format!("`{path}` is not a path inside the guest, without the leading slash"));
+            return Some(format!(
+                "`{path}` is not a path inside the guest, without the leading slash"
+            ));
         }
         if self.disk_size < 16 << 20 || !self.disk_size.is_multiple_of(4096) {
-            return Some(format!("a disk of {} bytes is too small or not a multiple of 4096", self.disk_size));
+            return Some(format!(
+                "a disk of {} bytes is too small or not a multiple of 4096",
+                self.disk_size
+            ));
         }
         None
     }

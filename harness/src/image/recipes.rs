@@ -26,11 +26,18 @@ pub fn recipes() -> &'static [Recipe] {
 /// # Errors
 /// [`ImageError::Unknown`] with a suggestion.
 pub fn recipe(name: &str) -> Result<&'static Recipe, ImageError> {
-    recipes().iter().find(|recipe| recipe.name == name).ok_or_else(|| {
-        let known: Vec<String> = recipes().iter().map(|recipe| recipe.name.clone()).collect();
-        let suggestion = did_you_mean(name, known.iter().map(String::as_str)).map(str::to_owned);
-        ImageError::Unknown { name: name.to_owned(), suggestion, known }
-    })
+    recipes()
+        .iter()
+        .find(|recipe| recipe.name == name)
+        .ok_or_else(|| {
+            let known: Vec<String> = recipes().iter().map(|recipe| recipe.name.clone()).collect();
+            let suggestion = did_you_mean(name, known.iter().map(String::as_str)).map(str::to_owned);
+            ImageError::Unknown {
+                name: name.to_owned(),
+                suggestion,
+                known,
+            }
+        })
 }
 
 fn words(list: &str) -> Vec<String> {
@@ -66,17 +73,34 @@ fn minimal() -> Recipe {
             GuestFile::program("etc/acpi/PWRF/00000080", "#!/bin/sh\nexec poweroff\n"),
             GuestFile::program("usr/sbin/shutdown", guest!("minimal/shutdown")),
             GuestFile::program("etc/udhcpc.script", guest!("minimal/udhcpc.script")),
-            GuestFile::text("etc/passwd", "root:*:0:0:root:/root:/bin/sh\nnobody:*:65534:65534:nobody:/:/bin/false\n"),
+            GuestFile::text(
+                "etc/passwd",
+                "root:*:0:0:root:/root:/bin/sh\nnobody:*:65534:65534:nobody:/:/bin/false\n",
+            ),
             GuestFile::text("etc/group", "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"),
             GuestFile::text("etc/shells", "/bin/sh\n"),
-            GuestFile::text("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
-            GuestFile::text("etc/os-release", "ID=polder-minimal\nID_LIKE=debian\nPRETTY_NAME=\"Polder minimal guest\"\n"),
+            GuestFile::text(
+                "etc/nsswitch.conf",
+                "passwd: files\ngroup: files\nhosts: files dns\n",
+            ),
+            GuestFile::text(
+                "etc/os-release",
+                "ID=polder-minimal\nID_LIKE=debian\nPRETTY_NAME=\"Polder minimal guest\"\n",
+            ),
         ],
         cmdline: CMDLINE.into(),
         min_memory_mib: 96,
         disk_size: 256 << 20,
         abilities: Abilities(
-            [Ability::Ssh, Ability::Sftp, Ability::Agent, Ability::AgentExec, Ability::Reboot, Ability::Identity].into(),
+            [
+                Ability::Ssh,
+                Ability::Sftp,
+                Ability::Agent,
+                Ability::AgentExec,
+                Ability::Reboot,
+                Ability::Identity,
+            ]
+            .into(),
         ),
     }
 }
@@ -93,7 +117,7 @@ fn debian12() -> Recipe {
         modules: words("kernel"),
         files: debian12_files(),
         cmdline: CMDLINE.into(),
-        min_memory_mib: 256,
+        min_memory_mib: 192,
         disk_size: 2 << 30,
         abilities: Abilities(
             [
@@ -115,25 +139,47 @@ fn debian12_files() -> Vec<GuestFile> {
     let mut files = vec![
         GuestFile::text("etc/systemd/system/ssh.service", guest!("debian12/ssh.service")),
         GuestFile::text("etc/ssh/sshd_config.d/polder.conf", guest!("debian12/sshd.conf")),
-        GuestFile::text("etc/systemd/system/polder-console.service", guest!("debian12/polder-console.service")),
-        GuestFile::text("etc/systemd/journald.conf.d/polder.conf", guest!("debian12/journald.conf")),
-        GuestFile::text("etc/systemd/system.conf.d/polder.conf", guest!("debian12/system.conf")),
+        GuestFile::text(
+            "etc/systemd/system/polder-console.service",
+            guest!("debian12/polder-console.service"),
+        ),
+        GuestFile::text(
+            "etc/systemd/journald.conf.d/polder.conf",
+            guest!("debian12/journald.conf"),
+        ),
+        GuestFile::text(
+            "etc/systemd/system.conf.d/polder.conf",
+            guest!("debian12/system.conf"),
+        ),
         GuestFile::text(
             "etc/systemd/system/systemd-udev-trigger.service.d/polder.conf",
             guest!("debian12/udev-trigger.conf"),
         ),
-        GuestFile::text("etc/systemd/system/polder-dns.path", guest!("debian12/polder-dns.path")),
-        GuestFile::text("etc/systemd/system/polder-dns.service", guest!("debian12/polder-dns.service")),
+        GuestFile::text(
+            "etc/systemd/system/polder-dns.path",
+            guest!("debian12/polder-dns.path"),
+        ),
+        GuestFile::text(
+            "etc/systemd/system/polder-dns.service",
+            guest!("debian12/polder-dns.service"),
+        ),
         GuestFile::program("usr/lib/polder/dns", guest!("debian12/dns")),
     ];
     let wants = |target: &str, unit: &str, at: &str| {
-        GuestFile::link(&format!("etc/systemd/system/{target}.wants/{unit}"), &format!("{at}/{unit}"))
+        GuestFile::link(
+            &format!("etc/systemd/system/{target}.wants/{unit}"),
+            &format!("{at}/{unit}"),
+        )
     };
     files.extend([
         wants("sysinit.target", "ssh.service", "/etc/systemd/system"),
         wants("getty.target", "polder-console.service", "/etc/systemd/system"),
         wants("multi-user.target", "polder-dns.path", "/etc/systemd/system"),
-        wants("multi-user.target", "systemd-networkd.service", "/usr/lib/systemd/system"),
+        wants(
+            "multi-user.target",
+            "systemd-networkd.service",
+            "/usr/lib/systemd/system",
+        ),
         GuestFile::link(
             "etc/systemd/system/dbus-org.freedesktop.network1.service",
             "/usr/lib/systemd/system/systemd-networkd.service",
@@ -144,8 +190,16 @@ fn debian12_files() -> Vec<GuestFile> {
         GuestFile::text(&path, guest!("debian12/unconfined.conf"))
     }));
     let mask = |path: String| GuestFile::link(&path, "/dev/null");
-    files.extend(words(MASKED_UNITS).iter().map(|unit| mask(format!("etc/systemd/system/{unit}"))));
-    files.extend(words(MASKED_GENERATORS).iter().map(|name| mask(format!("etc/systemd/system-generators/{name}"))));
+    files.extend(
+        words(MASKED_UNITS)
+            .iter()
+            .map(|unit| mask(format!("etc/systemd/system/{unit}"))),
+    );
+    files.extend(
+        words(MASKED_GENERATORS)
+            .iter()
+            .map(|name| mask(format!("etc/systemd/system-generators/{name}"))),
+    );
     files
 }
 
@@ -179,6 +233,9 @@ mod tests {
     #[test]
     fn an_unknown_image_says_which_there_are() {
         let error = recipe("debain12").unwrap_err();
-        assert_eq!(error.to_string(), "no image `debain12` (did you mean `debian12`?); there are minimal, debian12");
+        assert_eq!(
+            error.to_string(),
+            "no image `debain12` (did you mean `debian12`?); there are minimal, debian12"
+        );
     }
 }

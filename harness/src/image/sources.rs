@@ -20,7 +20,10 @@ pub(crate) enum Style {
 /// Files that cannot be read are left out, as apt does for users who may not.
 pub(crate) fn of_host(etc_apt: &Path) -> String {
     let mut paths = vec![etc_apt.join("sources.list")];
-    let parts = std::fs::read_dir(etc_apt.join("sources.list.d")).into_iter().flatten().flatten();
+    let parts = std::fs::read_dir(etc_apt.join("sources.list.d"))
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut parts: Vec<_> = parts.map(|entry| entry.path()).collect();
     parts.sort();
     paths.extend(parts);
@@ -41,7 +44,10 @@ pub(crate) fn bookworm(files: impl IntoIterator<Item = (Style, String)>) -> Stri
         Style::OneLine => text.lines().filter_map(one_line).collect::<Vec<_>>(),
         Style::Stanzas => stanzas(&text),
     });
-    entries.filter_map(|entry| entry.to_bookworm()).collect::<Vec<_>>().join("\n")
+    entries
+        .filter_map(|entry| entry.to_bookworm())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// One source, whichever style it was written in.
@@ -60,19 +66,33 @@ struct Entry {
 impl Entry {
     fn to_bookworm(&self) -> Option<String> {
         let has = |list: &str, word: &str| list.split_whitespace().any(|w| w == word);
-        let off = self.enabled.as_deref().is_some_and(|v| matches!(v, "no" | "false" | "0"));
+        let off = self
+            .enabled
+            .as_deref()
+            .is_some_and(|v| matches!(v, "no" | "false" | "0"));
         let cdrom = self.uris.contains("cdrom:");
         // Others name their suite `bookworm` too; they come with a key of their own.
-        let debian = self.signed_by.as_deref().is_none_or(|key| key.contains("debian-archive") || key.contains("BEGIN PGP"));
+        let debian = self
+            .signed_by
+            .as_deref()
+            .is_none_or(|key| key.contains("debian-archive") || key.contains("BEGIN PGP"));
         if off || cdrom || !debian || !has(&self.types, "deb") || !has(&self.components, "main") {
             return None;
         }
         let wanted = [SUITE, &format!("{SUITE}-updates"), &format!("{SUITE}-security")];
-        let suites: Vec<&str> = self.suites.split_whitespace().filter(|s| wanted.contains(s)).collect();
+        let suites: Vec<&str> = self
+            .suites
+            .split_whitespace()
+            .filter(|s| wanted.contains(s))
+            .collect();
         if suites.is_empty() {
             return None;
         }
-        let mut text = format!("Types: deb\nURIs: {}\nSuites: {}\nComponents: main\n", self.uris, suites.join(" "));
+        let mut text = format!(
+            "Types: deb\nURIs: {}\nSuites: {}\nComponents: main\n",
+            self.uris,
+            suites.join(" ")
+        );
         for (key, value) in [("Signed-By", &self.signed_by), ("Trusted", &self.trusted)] {
             if let Some(value) = value {
                 let space = if value.starts_with('\n') { "" } else { " " };
@@ -93,7 +113,9 @@ fn one_line(line: &str) -> Option<Entry> {
     };
     let mut words = rest.split_whitespace();
     let option = |name: &str| {
-        let found = options.split_whitespace().find_map(|o| o.strip_prefix(name)?.strip_prefix('='));
+        let found = options
+            .split_whitespace()
+            .find_map(|o| o.strip_prefix(name)?.strip_prefix('='));
         found.map(str::to_owned)
     };
     Some(Entry {
@@ -196,11 +218,17 @@ mod tests {
     }
 
     #[rstest::rstest]
-    #[case(Style::OneLine, "deb [signed-by=/k/microsoft.gpg] https://p/debian/12/prod bookworm main")]
+    #[case(
+        Style::OneLine,
+        "deb [signed-by=/k/microsoft.gpg] https://p/debian/12/prod bookworm main"
+    )]
     #[case(Style::OneLine, "deb https://d/linux/debian bookworm stable")]
     #[case(Style::OneLine, "deb [broken http://m/debian bookworm main")]
     #[case(Style::OneLine, "deb")]
-    #[case(Style::Stanzas, "Types: deb\nURIs: http://a\nSuites: noble\nComponents: main\n")]
+    #[case(
+        Style::Stanzas,
+        "Types: deb\nURIs: http://a\nSuites: noble\nComponents: main\n"
+    )]
     #[case(Style::Stanzas, " dangling\n\n:::\nno colon")]
     #[case(Style::Stanzas, "")]
     fn what_is_not_debian_bookworm_is_left_out(#[case] style: Style, #[case] text: &str) {
@@ -213,10 +241,17 @@ mod tests {
         let parts = dir.path().join("sources.list.d");
         std::fs::create_dir(&parts).unwrap();
         for (path, host) in [("a.list", "one"), ("b.list.disabled", "two"), ("b.save", "three")] {
-            std::fs::write(parts.join(path), format!("deb http://{host}/debian bookworm main\n")).unwrap();
+            std::fs::write(
+                parts.join(path),
+                format!("deb http://{host}/debian bookworm main\n"),
+            )
+            .unwrap();
         }
         let text = of_host(dir.path());
-        assert!(text.contains("//one/") && !text.contains("//two/") && !text.contains("//three/"), "{text}");
+        assert!(
+            text.contains("//one/") && !text.contains("//two/") && !text.contains("//three/"),
+            "{text}"
+        );
         assert_eq!(of_host(&dir.path().join("nowhere")), "");
     }
 }

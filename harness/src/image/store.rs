@@ -87,14 +87,25 @@ impl ImageStore {
         Some(Self::new(root))
     }
 
+    /// The cache's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The image `recipe` makes, when it has been built.
     #[must_use]
     pub fn find(&self, recipe: &Recipe) -> Option<ImageInfo> {
         let dir = self.place(recipe);
         let text = fs::read(dir.join("image.json")).ok()?;
         // One that cannot be read or lacks a file is built again.
-        let info = ImageInfo { dir, ..serde_json::from_slice(&text).ok()? };
-        let whole = [&info.disk, &info.kernel, &info.initrd].iter().all(|file| info.dir.join(file).is_file());
+        let info = ImageInfo {
+            dir,
+            ..serde_json::from_slice(&text).ok()?
+        };
+        let whole = [&info.disk, &info.kernel, &info.initrd]
+            .iter()
+            .all(|file| info.dir.join(file).is_file());
         (whole && info.digest == recipe.digest()).then_some(info)
     }
 
@@ -141,8 +152,18 @@ impl ImageStore {
             .iter()
             .map(|recipe| {
                 let path = self.place(recipe);
-                let state = if self.find(recipe).is_some() { State::Built } else { State::Missing };
-                Listed { name: recipe.name.clone(), digest: recipe.digest(), size: size(&path), path, state }
+                let state = if self.find(recipe).is_some() {
+                    State::Built
+                } else {
+                    State::Missing
+                };
+                Listed {
+                    name: recipe.name.clone(),
+                    digest: recipe.digest(),
+                    size: size(&path),
+                    path,
+                    state,
+                }
             })
             .collect();
         for folder in self.folders()? {
@@ -152,7 +173,13 @@ impl ImageStore {
             let path = self.images().join(&folder);
             let (name, digest) = folder.rsplit_once('-').unwrap_or((&folder, ""));
             let (name, digest) = (name.to_owned(), digest.to_owned());
-            listed.push(Listed { name, digest, size: size(&path), path, state: State::Stale });
+            listed.push(Listed {
+                name,
+                digest,
+                size: size(&path),
+                path,
+                state: State::Stale,
+            });
         }
         Ok(listed)
     }
@@ -171,7 +198,10 @@ impl ImageStore {
             } else if let Some(folder) = name.strip_prefix(LOCK) {
                 (folder, !recipes.iter().any(|recipe| recipe.folder() == folder))
             } else {
-                (name.as_str(), !recipes.iter().any(|recipe| recipe.folder() == name))
+                (
+                    name.as_str(),
+                    !recipes.iter().any(|recipe| recipe.folder() == name),
+                )
             };
             if !gone {
                 continue;
@@ -199,22 +229,25 @@ impl ImageStore {
         sandbox: &dyn Sandbox,
         progress: Progress<'_>,
     ) -> Result<ImageInfo, ImageError> {
-        if let Some(problem) = recipe.problem() {
-            return Err(ImageError::Recipe { image: recipe.name.clone(), problem });
-        }
         let work = self.images().join(format!("{PARTIAL}{}", recipe.folder()));
         remove(&work)?;
         fs::create_dir(&work).or_cannot("create", &work)?;
         progress(&format!("building image {}", recipe.name));
-        let info = build::build(recipe, &work, sandbox, progress).await?;
         let place = self.place(recipe);
+        let info = build::build(recipe, &work, &place, sandbox, progress).await?;
         remove(&place)?;
-        fs::rename(&info.dir, &place).or_cannot("create", &place)?;
+        fs::rename(work.join("out"), &place).or_cannot("create", &place)?;
         remove(&work)?;
-        Ok(ImageInfo { dir: place, ..info })
+        Ok(info)
     }
 
     async fn lock(&self, recipe: &Recipe, progress: Progress<'_>) -> Result<BuildLock, ImageError> {
+        if let Some(problem) = recipe.problem() {
+            return Err(ImageError::Recipe {
+                image: recipe.name.clone(),
+                problem,
+            });
+        }
         let images = self.images();
         fs::create_dir_all(&images).or_cannot("create", images)?;
         let mut told = None;
@@ -225,7 +258,10 @@ impl ImageStore {
                 Ok(Ok(lock)) => Look::Ready(lock),
                 Ok(Err(holder)) => {
                     if told.as_ref() != Some(&holder) {
-                        progress(&format!("waiting for {holder}, which builds image {}", recipe.name));
+                        progress(&format!(
+                            "waiting for {holder}, which builds image {}",
+                            recipe.name
+                        ));
                         told = Some(holder.clone());
                     }
                     Look::NotYet(holder)
@@ -241,21 +277,34 @@ impl ImageStore {
         .await;
         waited.map_err(|source| {
             let holder = source.last.clone();
-            fatal.unwrap_or(ImageError::Busy { image: recipe.name.clone(), holder, source })
+            fatal.unwrap_or(ImageError::Busy {
+                image: recipe.name.clone(),
+                holder,
+                source,
+            })
         })
     }
 
     /// The lock on an image's folder, or who holds it.
     fn try_lock(&self, folder: &str) -> Result<Result<BuildLock, String>, ImageError> {
         let path = self.images().join(format!("{LOCK}{folder}"));
-        let mut file =
-            File::options().create(true).truncate(false).read(true).write(true).open(&path).or_cannot("open", &path)?;
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .or_cannot("open", &path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut holder = String::new();
                 file.read_to_string(&mut holder).or_cannot("read", &path)?;
-                return Ok(Err(if holder.is_empty() { "another process".to_owned() } else { holder }));
+                return Ok(Err(if holder.is_empty() {
+                    "another process".to_owned()
+                } else {
+                    holder
+                }));
             }
             Err(errno) => return Err(io::Error::from(errno)).or_cannot("lock", &path),
         }
@@ -304,7 +353,11 @@ struct BuildLock {
 
 /// Removes a file or folder, if it is there.
 fn remove(path: &Path) -> Result<(), ImageError> {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).or_cannot("remove", path),
         _ => Ok(()),
@@ -314,5 +367,7 @@ fn remove(path: &Path) -> Result<(), ImageError> {
 /// What the files of a folder take on disk; folders of ours are flat.
 fn size(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter_map(|entry| Some(entry.metadata().ok()?.blocks() * 512)).sum()
+    entries
+        .filter_map(|entry| Some(entry.metadata().ok()?.blocks() * 512))
+        .sum()
 }
