@@ -293,8 +293,8 @@ fn the_cache_is_where_the_user_says(#[case] env: &[(&str, &str)], #[case] expect
 
 /// Gives `/tmp` a fresh tmpfs in which the writable folder `$1` is still there, and runs the rest.
 const FRESH_TMP: &str = r#"
-    mount -t tmpfs tmp /mnt && mkdir -p "/mnt/$1" && mount --bind "$1" "/mnt/$1" && mount --move /mnt /tmp &&
-    mkdir -p "$1" && mount --bind "/tmp/$1" "$1" && shift && exec "$@""#;
+    exec 9<"$1" && mount -t tmpfs tmp /tmp && mkdir -p "$1" &&
+    mount --no-canonicalize --bind /proc/self/fd/9 "$1" && exec 9<&- && shift && exec "$@""#;
 
 /// `unshare(1)` with the promises of [`Sandbox`] that a build needs.
 #[derive(Debug)]
