@@ -1,6 +1,7 @@
 //! System tests on real machines, written in Rust and run by `cargo test`.
 //!
 //! The modules below stand in the order of the ladder: each uses only groups above its own (see `ARCHITECTURE.md`).
+#![expect(clippy::test_attr_in_doctest, reason = "scenarios are marked like that")]
 
 // -- base: more of the domain than names is not known here
 pub mod base;
@@ -30,6 +31,35 @@ pub mod front;
 pub mod __private;
 pub mod prelude;
 
+/// # Example
+///
+/// A test target of its own, with `harness = false` in its `[[test]]`:
+///
+/// ```
+/// #[polder::suite(timeout = "10m")]
+/// mod demo {
+///     use polder::prelude::*;
+///
+///     #[setup]
+///     async fn prepare(artifacts: &Artifacts) -> Result {
+///         artifacts.add("version.txt", "1.0")?;
+///         Ok(())
+///     }
+///
+///     #[test]
+///     async fn starts() -> Result {
+///         polder::log!("shown when it fails");
+///         Ok(())
+///     }
+///
+///     #[test(after(starts), timeout = "30s")]
+///     fn stops() {
+///         assert_eq!(1 + 1, 2);
+///     }
+/// }
+///
+/// polder::main!();
+/// ```
 pub use polder_macros::suite;
 pub use suite::FromSuite;
 pub use suite::Need;

@@ -7,7 +7,7 @@ pub use linkme;
 pub use crate::{
     front::main,
     suite::{
-        extract::{FromSuite, Verdict, extract},
+        extract::{FromSuite, extract, verdict},
         registry::{EnvFile, Ignore, Param, SUITES, ScenarioDef, StepDef, SuiteDef},
         task::blocking,
     },

@@ -25,16 +25,11 @@ pub(crate) struct StepArgs {
 /// Reads the arguments of `#[suite(..)]`.
 pub(crate) fn suite(tokens: TokenStream, errors: &mut Errors) -> SuiteArgs {
     let mut args = SuiteArgs::default();
-    each(
-        tokens,
-        &["env", "timeout", "if_var"],
-        errors,
-        |word, meta, errors| match word {
-            "env" => args.env = text(meta, "env = \"demo.yaml\"", errors),
-            "if_var" => args.if_var = text(meta, "if_var = \"RUN_SLOW\"", errors),
-            _ => args.timeout = timeout(meta, errors),
-        },
-    );
+    each(tokens, &["env", "timeout", "if_var"], errors, |word, meta, errors| match word {
+        "env" => args.env = text(meta, "env = \"demo.yaml\"", errors),
+        "if_var" => args.if_var = text(meta, "if_var = \"RUN_SLOW\"", errors),
+        _ => args.timeout = timeout(meta, errors),
+    });
     args
 }
 
@@ -76,22 +71,10 @@ fn each(
     };
     let mut seen = Vec::new();
     for meta in &metas {
-        let word = meta
-            .path()
-            .get_ident()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let word = meta.path().get_ident().map(ToString::to_string).unwrap_or_default();
         if !known.contains(&word.as_str()) {
-            let known_words = known
-                .iter()
-                .map(|w| format!("`{w}`"))
-                .collect::<Vec<_>>()
-                .join(" and ");
             let hint = suggestion(&word, known.iter().copied());
-            errors.at(
-                meta.path(),
-                format!("unknown argument{hint} (known: {known_words})"),
-            );
+            errors.at(meta.path(), format!("unknown argument{hint} (known: {})", list(known)));
         } else if seen.contains(&word) {
             errors.at(meta.path(), format!("`{word}` is given twice"));
         } else {
@@ -101,11 +84,18 @@ fn each(
     }
 }
 
+/// "`a`, `b` and `c`".
+fn list(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
 fn text(meta: &Meta, form: &str, errors: &mut Errors) -> Option<LitStr> {
     if let Meta::NameValue(pair) = meta
-        && let Expr::Lit(ExprLit {
-            lit: Lit::Str(text), ..
-        }) = &pair.value
+        && let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &pair.value
     {
         return Some(text.clone());
     }
@@ -128,10 +118,7 @@ fn names(meta: &Meta, errors: &mut Errors) -> Vec<Ident> {
 /// A better message for `after("name")`.
 fn quoted(meta: &Meta) -> Option<syn::Error> {
     let literal: LitStr = meta.require_list().ok()?.parse_args().ok()?;
-    Some(syn::Error::new(
-        literal.span(),
-        "name the scenario without quotes",
-    ))
+    Some(syn::Error::new(literal.span(), "name the scenario without quotes"))
 }
 
 fn timeout(meta: &Meta, errors: &mut Errors) -> Option<Duration> {
@@ -160,9 +147,7 @@ fn duration(text: &str) -> Option<Duration> {
     };
     let number: u64 = number.parse().ok()?;
     // More than a century is a mistake, and would overflow the clock's arithmetic later.
-    let total = number
-        .checked_mul(milliseconds)
-        .filter(|&ms| ms > 0 && ms < 100 * 366 * 24 * 3_600_000)?;
+    let total = number.checked_mul(milliseconds).filter(|&ms| ms > 0 && ms < 100 * 366 * 24 * 3_600_000)?;
     Some(Duration::from_millis(total))
 }
 
@@ -203,10 +188,10 @@ mod tests {
         assert_eq!(
             messages("evn = \"x\", timeout = 5, timeout = \"1s\", whatever"),
             [
-                "unknown argument; did you mean `env`? (known: `env` and `timeout`)",
+                "unknown argument; did you mean `env`? (known: `env`, `timeout` and `if_var`)",
                 "write timeout = \"30s\"",
                 "`timeout` is given twice",
-                "unknown argument (known: `env` and `timeout`)",
+                "unknown argument (known: `env`, `timeout` and `if_var`)",
             ]
         );
         assert_eq!(messages("env = \"demo.yaml\", timeout = \"10m\","), [""; 0]);

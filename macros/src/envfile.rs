@@ -20,20 +20,11 @@ impl EnvFile {
         // Machines that are given relative paths in the file need a base that does not depend on where the test is run.
         let path = std::path::absolute(&path).unwrap_or(path);
         if path.is_file() {
-            Ok(Self {
-                literal,
-                path: path.to_str().map(str::to_owned),
-            })
+            Ok(Self { literal, path: path.to_str().map(str::to_owned) })
         } else {
-            let what = if path.is_dir() {
-                "this is a folder"
-            } else {
-                "no such file beside this source file"
-            };
-            Err(syn::Error::new(
-                literal.span(),
-                format!("{what}; `env` names an init file"),
-            ))
+            let what =
+                if path.is_dir() { "this is a folder" } else { "no such file beside this source file" };
+            Err(syn::Error::new(literal.span(), format!("{what}; `env` names an init file")))
         }
     }
 }

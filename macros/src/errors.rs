@@ -30,10 +30,7 @@ impl Errors {
 
     #[cfg(test)]
     pub(crate) fn messages(&self) -> Vec<String> {
-        self.0
-            .iter()
-            .flat_map(|error| error.clone().into_iter().map(|e| e.to_string()))
-            .collect()
+        self.0.iter().flat_map(|error| error.clone().into_iter().map(|e| e.to_string())).collect()
     }
 }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::Item;
+use syn::{Item, ReturnType};
 
 use crate::{
     errors::Errors,
-    model::{Scenario, Step, Suite},
+    model::{Param, Scenario, Step, Suite},
 };
 
 /// The item as it was, and the mistakes.
@@ -20,15 +20,9 @@ pub(crate) fn unchanged(item: &TokenStream, errors: Errors) -> TokenStream {
 /// The module with its steps registered; with mistakes, the plain module and the mistakes.
 pub(crate) fn suite(mut suite: Suite, errors: Errors) -> TokenStream {
     let added = if errors.is_empty() {
-        vec![
-            Item::Verbatim(stubs(&suite)),
-            Item::Verbatim(registration(&suite)),
-        ]
+        vec![Item::Verbatim(stubs(&suite)), Item::Verbatim(registration(&suite))]
     } else {
-        suite
-            .steps()
-            .map(|step| Item::Fn(step.function.clone()))
-            .collect()
+        suite.steps().map(|step| Item::Fn(step.function.clone())).collect()
     };
     if let Some((_, items)) = &mut suite.module.content {
         items.extend(added);
@@ -39,17 +33,17 @@ pub(crate) fn suite(mut suite: Suite, errors: Errors) -> TokenStream {
 }
 
 /// A libtest function of each scenario's path: editors offer it, and a target that runs it has forgotten
-/// `harness = false`. Every token lies on the scenario's name, for the editor to show the offer there.
+/// `harness = false`. Its tokens lie on those of the author that mean the same, for editors to show it there.
 fn stubs(suite: &Suite) -> TokenStream {
     let stubs = suite.scenarios.iter().map(|Scenario { step, ignore, .. }| {
-        let (name, cfgs) = (&step.function.sig.ident, step.cfgs());
-        let ignore = ignore.as_ref().map(|_| quote_spanned!(name.span()=> #[ignore]));
-        quote_spanned! {name.span()=>
-            #(#cfgs)*
-            #[::core::prelude::v1::test]
-            #ignore
-            fn #name() { ::polder::__private::forgotten_harness() }
-        }
+        let cfgs = step.cfgs();
+        let test = quote_spanned!(step.mark=> #[::core::prelude::v1::test]);
+        let ignore = ignore.as_ref().map(|_| quote_spanned!(step.mark=> #[ignore]));
+        let (keyword, name) = (step.function.sig.fn_token, &step.function.sig.ident);
+        let body = quote_spanned! {step.function.block.brace_token.span.open()=>
+            () { ::polder::__private::forgotten_harness() }
+        };
+        quote!(#(#cfgs)* #test #ignore #keyword #name #body)
     });
     quote!(#(#stubs)*)
 }
@@ -108,13 +102,7 @@ fn references(Scenario { step, after, .. }: &Scenario) -> TokenStream {
     quote!(#(#cfgs)* const _: fn() = || { #(let _ = #after;)* };)
 }
 
-fn scenario(
-    Scenario {
-        step: inner,
-        after,
-        ignore,
-    }: &Scenario,
-) -> TokenStream {
+fn scenario(Scenario { step: inner, after, ignore }: &Scenario) -> TokenStream {
     let cfgs = inner.cfgs();
     let step = step_fields(inner);
     let after = after.iter().map(ToString::to_string);
@@ -136,40 +124,30 @@ fn step(step: &Step) -> TokenStream {
 }
 
 fn step_fields(step: &Step) -> TokenStream {
-    let function = &step.function.sig.ident;
+    let signature = &step.function.sig;
+    let function = &signature.ident;
     let (name, line, timeout) = (step.name(), line(function.span()), option(step.timeout.map(time)));
-    let params = step.params.iter().map(|param| {
-        let (name, ty) = (&param.name, &param.ty);
-        quote_spanned! {span(ty)=>
+    let params = step.params.iter().map(|Param { name, ty, .. }| {
+        quote! {
             ::polder::__private::Param { name: #name, need: <#ty as ::polder::__private::FromSuite>::NEED }
         }
     });
-    let values: Vec<Ident> = (0..step.params.len())
-        .map(|i| format_ident!("value{i}", span = Span::mixed_site()))
-        .collect();
-    let extractions = step
-        .params
-        .iter()
-        .zip(&values)
-        .enumerate()
-        .map(|(index, (param, value))| {
-            let ty = &param.ty;
-            quote_spanned!(span(ty)=> let #value = ::polder::__private::extract::<#ty>(&cx, #index).await?;)
-        });
-    // The verdict's span is the return type: that is what has to change when it does not fit.
-    let result = match &step.function.sig.output {
-        syn::ReturnType::Default => function.span(),
-        syn::ReturnType::Type(_, ty) => span(ty),
+    let values: Vec<Ident> =
+        (0..step.params.len()).map(|i| format_ident!("value{i}", span = Span::mixed_site())).collect();
+    // On the `&`: where a type does not fit, the compiler's message should not underline the suite's attribute.
+    let extractions = step.params.iter().enumerate().map(|(index, Param { ty, reference, .. })| {
+        quote_spanned!(*reference=> ::polder::__private::extract::<#ty>(&cx, #index).await?)
+    });
+    let result = match &signature.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, ty) => quote!(#ty),
     };
-    let is_async = step.function.sig.asyncness.is_some();
-    let call = if is_async {
-        quote_spanned!(result=> ::polder::__private::Verdict::into_result(#function(#(&#values),*).await))
+    let plain = signature.asyncness.is_none();
+    let call = if plain {
+        quote!(::polder::__private::blocking(move || ::polder::__private::verdict::<#result>(#function(#(&#values),*))).await)
     } else {
-        quote_spanned!(result=> ::polder::__private::blocking(move || {
-            ::polder::__private::Verdict::into_result(#function(#(&#values),*))
-        }).await)
+        quote!(::polder::__private::verdict::<#result>(#function(#(&#values),*).await))
     };
-    let plain = !is_async;
     quote! {
         ::polder::__private::StepDef {
             name: #name,
@@ -178,7 +156,7 @@ fn step_fields(step: &Step) -> TokenStream {
             timeout: #timeout,
             plain: #plain,
             run: |cx| ::std::boxed::Box::pin(async move {
-                #(#extractions)*
+                #(let #values = #extractions;)*
                 ::core::mem::drop(cx);
                 #call
             }),
@@ -201,8 +179,4 @@ fn time(duration: Duration) -> TokenStream {
 /// The line of a token. `line!()` would give the attribute's.
 fn line(span: Span) -> u32 {
     u32::try_from(span.start().line).unwrap_or_default()
-}
-
-fn span(tokens: &impl syn::spanned::Spanned) -> Span {
-    tokens.span()
 }

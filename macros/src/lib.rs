@@ -1,7 +1,7 @@
 //! Attribute macros of polder: entry points, dispatch only.
 //!
-//! `#[suite]` goes through [`args`] (what stands in the attributes), [`model`] (what the module means, and every
-//! mistake in it) and [`expand`] (tokens). Behaviour lives in the library the tokens call.
+//! `#[suite]` goes through `args` (what stands in the attributes), `model` (what the module means, and every
+//! mistake in it) and `expand` (tokens). Behaviour lives in the library the tokens call.
 
 mod args;
 mod envfile;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::{
     Attribute, FnArg, Ident, Item, ItemFn, ItemMod, LitStr, Pat, Signature, Type, ext::IdentExt, parse2,
+    spanned::Spanned,
 };
 
 use crate::{
@@ -31,6 +32,8 @@ pub(crate) struct Suite {
 pub(crate) struct Step {
     /// As written, without our attributes.
     pub(crate) function: ItemFn,
+    /// Where its `test`, `setup` or `teardown` stands.
+    pub(crate) mark: Span,
     pub(crate) params: Vec<Param>,
     pub(crate) timeout: Option<Duration>,
 }
@@ -48,6 +51,8 @@ pub(crate) struct Param {
     /// What it asks for by name; the underscore that marks an unused parameter is not part of it.
     pub(crate) name: String,
     pub(crate) ty: Type,
+    /// Where its `&` stands.
+    pub(crate) reference: Span,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,11 +62,7 @@ enum Role {
     Teardown,
 }
 
-const ROLES: [(&str, Role); 3] = [
-    ("test", Role::Test),
-    ("setup", Role::Setup),
-    ("teardown", Role::Teardown),
-];
+const ROLES: [(&str, Role); 3] = [("test", Role::Test), ("setup", Role::Setup), ("teardown", Role::Teardown)];
 
 /// Names the report uses for what is not a scenario.
 const RESERVED: [&str; 3] = ["environment", "setup", "teardown"];
@@ -84,9 +85,7 @@ impl Suite {
             errors.at(&module, "a suite's module has its body here: `mod demo { .. }`");
             return None;
         };
-        let env = args
-            .env
-            .and_then(|literal| EnvFile::find(literal).map_err(|e| errors.push(e)).ok());
+        let env = args.env.and_then(|literal| EnvFile::find(literal).map_err(|e| errors.push(e)).ok());
         let mut suite = Self {
             module,
             env,
@@ -107,11 +106,7 @@ impl Suite {
 
     /// Every step, in no particular order.
     pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.scenarios
-            .iter()
-            .map(|s| &s.step)
-            .chain(&self.setup)
-            .chain(&self.teardown)
+        self.scenarios.iter().map(|s| &s.step).chain(&self.setup).chain(&self.teardown)
     }
 
     /// Takes an item if it is a step; gives it back if it is not.
@@ -142,24 +137,13 @@ impl Suite {
             return Some(Item::Fn(function));
         };
         for (_, second) in roles.iter().skip(1) {
-            errors.at(
-                second,
-                "a function is one of `#[test]`, `#[setup]` and `#[teardown]`, once",
-            );
+            errors.at(second, "a function is one of `#[test]`, `#[setup]` and `#[teardown]`, once");
         }
-        let known: &[&str] = if *role == Role::Test {
-            &["after", "timeout"]
-        } else {
-            &["timeout"]
-        };
+        let known: &[&str] = if *role == Role::Test { &["after", "timeout"] } else { &["timeout"] };
         let StepArgs { after, timeout } = args::step(attr, known, errors);
         refuse_foreign_tests(&function, errors);
         let params = check_signature(&function.sig, errors);
-        let step = Step {
-            function,
-            params,
-            timeout,
-        };
+        let step = Step { function, mark: attr.path().span(), params, timeout };
         match role {
             Role::Test => {
                 let ignore = ignore.map(|attr| args::ignore(&attr, errors));
@@ -189,10 +173,7 @@ impl Suite {
     fn add(&mut self, scenario: Scenario, errors: &mut Errors) {
         let ident = &scenario.step.function.sig.ident;
         if RESERVED.contains(&ident.unraw().to_string().as_str()) {
-            errors.at(
-                ident,
-                format!("reports use the name `{ident}` for something else; choose another"),
-            );
+            errors.at(ident, format!("reports use the name `{ident}` for something else; choose another"));
         }
         if self.scenarios.iter().any(|s| s.step.function.sig.ident == *ident) {
             errors.at(ident, format!("there is already a scenario `{ident}`"));
@@ -202,11 +183,7 @@ impl Suite {
     }
 
     fn check_after(&self, errors: &mut Errors) {
-        let names: Vec<&Ident> = self
-            .scenarios
-            .iter()
-            .map(|s| &s.step.function.sig.ident)
-            .collect();
+        let names: Vec<&Ident> = self.scenarios.iter().map(|s| &s.step.function.sig.ident).collect();
         for (index, scenario) in self.scenarios.iter().enumerate() {
             for target in &scenario.after {
                 match names.iter().position(|name| *name == target) {
@@ -238,18 +215,12 @@ impl Step {
 
     /// Its `#[cfg(..)]`s, which everything made for it repeats.
     pub(crate) fn cfgs(&self) -> impl Iterator<Item = &Attribute> {
-        self.function
-            .attrs
-            .iter()
-            .filter(|attr| attr.path().is_ident("cfg"))
+        self.function.attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
     }
 }
 
 fn role(attr: &Attribute) -> Option<Role> {
-    ROLES
-        .iter()
-        .find(|(word, _)| attr.path().is_ident(word))
-        .map(|(_, role)| *role)
+    ROLES.iter().find(|(word, _)| attr.path().is_ident(word)).map(|(_, role)| *role)
 }
 
 /// The step's parameters; a mistake in one does not hide those of the others.
@@ -264,29 +235,19 @@ fn check_signature(signature: &Signature, errors: &mut Errors) -> Vec<Param> {
         errors.at(token, "a step cannot have another ABI");
     }
     if !signature.generics.params.is_empty() {
-        errors.at(
-            &signature.generics,
-            "a step cannot be generic: the runner calls it",
-        );
+        errors.at(&signature.generics, "a step cannot be generic: the runner calls it");
     }
     if let Some(token) = &signature.variadic {
         errors.at(token, "a step cannot be variadic");
     }
-    signature
-        .inputs
-        .iter()
-        .filter_map(|input| param(input, errors))
-        .collect()
+    signature.inputs.iter().filter_map(|input| param(input, errors)).collect()
 }
 
 fn param(input: &FnArg, errors: &mut Errors) -> Option<Param> {
     let typed = match input {
         FnArg::Typed(typed) => typed,
         FnArg::Receiver(receiver) => {
-            errors.at(
-                receiver,
-                "a step is a free function; parameters are written `name: &Type`",
-            );
+            errors.at(receiver, "a step is a free function; parameters are written `name: &Type`");
             return None;
         }
     };
@@ -302,16 +263,10 @@ fn param(input: &FnArg, errors: &mut Errors) -> Option<Param> {
     };
     match &*typed.ty {
         Type::Reference(reference) if reference.mutability.is_none() && reference.lifetime.is_none() => {
-            Some(Param {
-                name,
-                ty: (*reference.elem).clone(),
-            })
+            Some(Param { name, ty: (*reference.elem).clone(), reference: reference.and_token.span })
         }
         ty => {
-            errors.at(
-                ty,
-                "parameters are shared references, `name: &Type`; the runner keeps the value",
-            );
+            errors.at(ty, "parameters are shared references, `name: &Type`; the runner keeps the value");
             None
         }
     }
@@ -330,10 +285,7 @@ fn refuse_foreign_tests(function: &ItemFn, errors: &mut Errors) {
                 "a scenario is marked `#[test]`, async or not; the runner provides the rest",
             );
         } else if last == "should_panic" {
-            errors.at(
-                attr.path(),
-                "scenarios cannot be expected to panic; check for the error instead",
-            );
+            errors.at(attr.path(), "scenarios cannot be expected to panic; check for the error instead");
         }
     }
 }
@@ -345,21 +297,14 @@ fn refuse_roles(item: &Item, errors: &mut Errors) {
             errors.at(attr, "only a function can be a step of a suite");
         }
     }
-    let Item::Mod(ItemMod {
-        content: Some((_, items)),
-        ..
-    }) = item
-    else {
+    let Item::Mod(ItemMod { content: Some((_, items)), .. }) = item else {
         return;
     };
     for inner in items {
         match inner {
             Item::Fn(function) => {
                 for attr in function.attrs.iter().filter(|attr| role(attr).is_some()) {
-                    errors.at(
-                        attr,
-                        "steps stand directly in the suite's module; this one would never run",
-                    );
+                    errors.at(attr, "steps stand directly in the suite's module; this one would never run");
                 }
             }
             other => refuse_roles(other, errors),
@@ -417,27 +362,15 @@ mod tests {
         assert_eq!(errors, [""; 0]);
         let names: Vec<String> = suite.scenarios.iter().map(|s| s.step.name()).collect();
         assert_eq!(names, ["b", "a"]);
-        let params: Vec<&str> = suite.scenarios[0]
-            .step
-            .params
-            .iter()
-            .map(|p| p.name.as_str())
-            .collect();
+        let params: Vec<&str> = suite.scenarios[0].step.params.iter().map(|p| p.name.as_str()).collect();
         assert_eq!(params, ["web", "lan"]);
         assert_eq!(suite.scenarios[1].after, ["b"]);
         assert!(
-            suite.scenarios[1]
-                .ignore
-                .as_ref()
-                .is_some_and(|why| why.as_ref().unwrap().value() == "slow")
+            suite.scenarios[1].ignore.as_ref().is_some_and(|why| why.as_ref().unwrap().value() == "slow")
         );
         assert_eq!(suite.scenarios[1].step.cfgs().count(), 1);
         assert!(suite.setup.is_some() && suite.teardown.is_none());
-        assert_eq!(
-            suite.module.content.unwrap().1.len(),
-            2,
-            "the rest stays in the module"
-        );
+        assert_eq!(suite.module.content.unwrap().1.len(), 2, "the rest stays in the module");
     }
 
     #[test]
@@ -446,9 +379,11 @@ mod tests {
             "mod demo {
                 #[test(after(b, a, nope))] fn a(self, x: u8, &y: &Y, z: &mut Z) {}
                 #[test(aftr(a))] fn b<T>() {}
+                #[setup] struct NoFunction;
+                mod inner { mod deeper { #[test] fn hidden() {} } }
             }",
         );
         assert!(suite.is_some());
-        assert_eq!(errors.len(), 9, "{errors:#?}");
+        assert_eq!(errors.len(), 11, "{errors:#?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use polder::prelude::*;
 
-mod failing;
+mod on_purpose;
 
 #[polder::suite(env = "demo.yaml", timeout = "10m")]
 mod demo {
@@ -22,7 +22,10 @@ mod demo {
     #[test]
     async fn names_resolve(web: &Vm, client: &Vm) -> Result {
         let found = web.succeed("getent hosts client.demo.test").await?;
-        ensure!(found.contains(&client.ip().context("client has an address")?.to_string()), "client.demo.test is {found}");
+        ensure!(
+            found.contains(&client.ip().context("client has an address")?.to_string()),
+            "client.demo.test is {found}"
+        );
         client.succeed("nslookup web.demo.test").await?;
         Ok(())
     }

@@ -68,6 +68,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     needed("nftables", "rules for networks", Program(&["nft"])),
     needed("uidmap", "labs of ordinary users", Program(&["newuidmap"])),
     needed("mmdebstrap", "building guest images", Program(&["mmdebstrap"])),
+    needed("lz4", "building guest images", Program(&["lz4"])),
     needed(
         "debian-archive-keyring",
         "building guest images",

@@ -1,9 +1,10 @@
 //! Fetches all items side by side within a limit, and writes them and the manifest.
 
 use std::{
+    collections::{HashMap, HashSet},
     error::Error,
     fs, io,
-    path::Path,
+    path::{Component, Path},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,66 +23,104 @@ const AT_ONCE: usize = 8;
 pub async fn collect(items: Vec<Item>, dir: &Path, each: Duration, total: Duration) -> Manifest {
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     let deadline = tokio::time::Instant::now() + total;
-    let mut entries: Vec<Entry> = items.iter().map(late).collect();
-    let mut fetching = JoinSet::new();
+    let mut entries: Vec<Entry> =
+        items.iter().map(|item| entry(item, "the time for collecting was up")).collect();
+    let (mut fetching, mut tasks, mut places) = (JoinSet::new(), HashMap::new(), HashSet::new());
     for (index, item) in items.into_iter().enumerate() {
-        let (slots, dir) = (slots.clone(), dir.to_owned());
-        fetching.spawn(async move {
+        let refused = if !is_below(&item.path) {
+            Some("its place is not below the folder of the collection")
+        } else if !places.insert(item.path.clone()) {
+            Some("another item has the same place")
+        } else {
+            None
+        };
+        if let (Some(why), Some(place)) = (refused, entries.get_mut(index)) {
+            *place = entry(&item, why);
+            continue;
+        }
+        let (slots, dir) = (Arc::clone(&slots), dir.to_owned());
+        let task = fetching.spawn(async move {
             let _slot = slots.acquire_owned().await;
-            (index, one(item, &dir, each).await)
+            one(item, &dir, each).await
         });
+        tasks.insert(task.id(), index);
     }
     loop {
-        match tokio::time::timeout_at(deadline, fetching.join_next()).await {
-            Ok(Some(Ok((index, entry)))) => {
-                if let Some(place) = entries.get_mut(index) {
-                    *place = entry;
-                }
-            }
-            // A panic while fetching leaves its entry as it was: not had.
-            Ok(Some(Err(_))) => {}
+        let (id, fetched) = match tokio::time::timeout_at(deadline, fetching.join_next_with_id()).await {
+            Ok(Some(Ok((id, fetched)))) => (id, Some(fetched)),
+            Ok(Some(Err(panicked))) => (panicked.id(), None),
             Ok(None) | Err(_) => break,
+        };
+        if let Some(place) = tasks.get(&id).and_then(|&index| entries.get_mut(index)) {
+            match fetched {
+                Some(fetched) => *place = fetched,
+                None => place.missing = Some("fetching it panicked".to_owned()),
+            }
         }
     }
-    fetching.abort_all();
-    let manifest = Manifest { entries };
-    if let Ok(text) = serde_json::to_vec_pretty(&manifest) {
-        let _ = fs::create_dir_all(dir).and_then(|()| fs::write(dir.join("manifest.json"), text));
+    // Waits for the ends, so that nothing grows any more while it is measured.
+    fetching.shutdown().await;
+    for entry in entries.iter_mut().filter(|entry| entry.missing.is_some() && is_below(&entry.path)) {
+        entry.bytes = size(&dir.join(&entry.path)).ok();
     }
+    let mut manifest = Manifest { entries, unwritten: None };
+    manifest.unwritten = save(&manifest, dir).err().map(|error| error.to_string());
     manifest
 }
 
-fn late(item: &Item) -> Entry {
-    let missing = Some("the time for collecting was up".to_owned());
-    Entry { path: item.path.clone(), source: item.source.clone(), bytes: None, seconds: 0.0, missing }
+/// The entry of an item of which nothing has come yet.
+fn entry(item: &Item, missing: &str) -> Entry {
+    let (path, source) = (item.path.clone(), item.source.clone());
+    Entry { path, source, how: None, bytes: None, seconds: 0.0, missing: Some(missing.to_owned()) }
 }
 
 async fn one(item: Item, dir: &Path, each: Duration) -> Entry {
     let start = Instant::now();
-    let Item { path, source, fetch } = item;
-    let place = dir.join(&path);
+    let mut entry = entry(&item, "");
+    let place = dir.join(&item.path);
     let made = place.parent().map_or(Ok(()), fs::create_dir_all);
     let result = match made {
-        Ok(()) => match tokio::time::timeout(each, fetch).await {
+        Ok(()) => match tokio::time::timeout(each, item.fetch).await {
             Ok(Ok(fetched)) => write(fetched, &place).map_err(|e| format!("cannot write it: {e}")),
             Ok(Err(error)) => Err(chain(&*error)),
-            Err(_) => Err(format!("it took more than {} s", each.as_secs())),
+            Err(_) => Err(format!("it took more than {} s", each.as_secs_f64())),
         },
         Err(e) => Err(format!("cannot make its folder: {e}")),
     };
-    let (bytes, missing) = match result {
-        Ok(bytes) => (Some(bytes), None),
-        Err(why) => (None, Some(why)),
-    };
-    Entry { path, source, bytes, seconds: start.elapsed().as_secs_f64(), missing }
+    match result {
+        Ok((bytes, how)) => (entry.bytes, entry.how, entry.missing) = (Some(bytes), how, None),
+        Err(why) => entry.missing = Some(why),
+    }
+    entry.seconds = start.elapsed().as_secs_f64();
+    entry
 }
 
-fn write(fetched: Fetched, place: &Path) -> io::Result<u64> {
+/// Puts what was fetched into its place; returns its size and how it came.
+fn write(fetched: Fetched, place: &Path) -> io::Result<(u64, Option<String>)> {
     match fetched {
-        Fetched::Bytes(bytes) => fs::write(place, &bytes).map(|()| bytes.len() as u64),
-        Fetched::File(from) => fs::copy(from, place),
-        Fetched::InPlace(bytes) => Ok(bytes),
+        Fetched::Bytes(bytes) => fs::write(place, &bytes).map(|()| (bytes.len() as u64, None)),
+        Fetched::File(from) => fs::copy(from, place).map(|bytes| (bytes, None)),
+        Fetched::InPlace { how } => size(place).map(|bytes| (bytes, Some(how))),
     }
+}
+
+/// The size of a file, or of everything in a folder.
+fn size(path: &Path) -> io::Result<u64> {
+    let meta = fs::symlink_metadata(path)?;
+    if !meta.is_dir() {
+        return Ok(meta.len());
+    }
+    fs::read_dir(path)?.map(|entry| size(&entry?.path())).sum()
+}
+
+fn is_below(path: &Path) -> bool {
+    path.file_name().is_some() && path.components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+fn save(manifest: &Manifest, dir: &Path) -> io::Result<()> {
+    let text = serde_json::to_vec_pretty(manifest).map_err(io::Error::other)?;
+    fs::create_dir_all(dir)?;
+    fs::write(dir.join("manifest.json"), text)
 }
 
 fn chain(error: &dyn Error) -> String {
@@ -107,23 +146,64 @@ mod tests {
     #[tokio::test]
     async fn every_item_has_its_entry_whatever_becomes_of_it() {
         let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
         let source = dir.path().join("source");
         fs::write(&source, "from a file").unwrap();
+        let (whole, part) = (out.join("whole"), out.join("part"));
         let items = vec![
             item("a/bytes", Box::pin(async { Ok(Fetched::Bytes(b"four".to_vec())) })),
             item("file", Box::pin(async { Ok(Fetched::File(source)) })),
             item("refused", Box::pin(async { Err("no such journal".into()) })),
             item("slow", Box::pin(std::future::pending())),
             item("panics", Box::pin(async { panic!("on purpose") })),
-            item("a/bytes/below", Box::pin(async { Ok(Fetched::Bytes(vec![])) })),
+            item(
+                "whole",
+                Box::pin(async move {
+                    fs::create_dir(&whole)?;
+                    fs::write(whole.join("x"), "123")?;
+                    Ok(Fetched::InPlace { how: "ssh".into() })
+                }),
+            ),
+            item(
+                "part",
+                Box::pin(async move {
+                    fs::write(&part, "12")?;
+                    Err("then it broke".into())
+                }),
+            ),
+            item("file", Box::pin(async { Ok(Fetched::Bytes(vec![])) })),
+            item("../out", Box::pin(async { Ok(Fetched::Bytes(vec![])) })),
         ];
-        let manifest = collect(items, &dir.path().join("out"), SECOND / 10, SECOND * 5).await;
-        let why: Vec<_> = manifest.entries.iter().map(|e| e.missing.as_deref().unwrap_or("-")).collect();
-        assert_eq!(why[..3], ["-", "-", "no such journal"]);
-        assert!(why[3].contains("took more than") && why[4].contains("time for collecting"), "{why:?}");
-        assert_eq!((manifest.entries[0].bytes, manifest.had() >= 2), (Some(4), true));
-        let written = fs::read(dir.path().join("out/manifest.json")).unwrap();
+        let manifest = collect(items, &out, SECOND / 2, SECOND * 5).await;
+        let told: Vec<_> =
+            manifest.entries.iter().map(|e| (e.bytes, e.missing.as_deref().unwrap_or("-"))).collect();
+        assert_eq!(
+            told,
+            [
+                (Some(4), "-"),
+                (Some(11), "-"),
+                (None, "no such journal"),
+                (None, "it took more than 0.5 s"),
+                (None, "fetching it panicked"),
+                (Some(3), "-"),
+                (Some(2), "then it broke"),
+                (Some(11), "another item has the same place"),
+                (None, "its place is not below the folder of the collection"),
+            ]
+        );
+        assert_eq!((manifest.entries[5].how.as_deref(), manifest.had()), (Some("ssh"), 3));
+        let written = fs::read(out.join("manifest.json")).unwrap();
         assert_eq!(serde_json::from_slice::<Manifest>(&written).unwrap(), manifest);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_made_is_told_for_each_item_and_the_manifest() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        let items = vec![item("x", Box::pin(async { Ok(Fetched::Bytes(vec![])) }))];
+        let manifest = collect(items, &dir.path().join("file/out"), SECOND, SECOND).await;
+        assert!(manifest.entries[0].missing.as_deref().unwrap().starts_with("cannot make its folder: "));
+        assert!(manifest.unwritten.unwrap().contains("Not a directory"));
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use crate::base::dial::BoxFuture;
 pub struct Item {
     /// Where it goes, below the folder of the collection.
     pub path: PathBuf,
-    /// From where and how, for people: "journalctl in web, over ssh".
+    /// From where, for people: "journalctl in web".
     pub source: String,
     /// Gets it.
     pub fetch: Fetch,
@@ -32,8 +32,11 @@ pub enum Fetched {
     Bytes(Vec<u8>),
     /// A file of this host, to be copied.
     File(PathBuf),
-    /// It wrote this many bytes to the item's place by itself.
-    InPlace(u64),
+    /// It wrote to the item's place by itself.
+    InPlace {
+        /// In which of several ways it came, for people: "ssh".
+        how: String,
+    },
 }
 
 /// What was collected and what was not, in `manifest.json`.
@@ -41,10 +44,13 @@ pub enum Fetched {
 pub struct Manifest {
     /// Every item, in the order it was asked for.
     pub entries: Vec<Entry>,
+    /// Why `manifest.json` itself could not be written.
+    #[serde(skip)]
+    pub unwritten: Option<String>,
 }
 
 impl Manifest {
-    /// How many items could be had.
+    /// How many items could be had whole.
     #[must_use]
     pub fn had(&self) -> usize {
         self.entries.iter().filter(|e| e.missing.is_none()).count()
@@ -62,14 +68,17 @@ impl Manifest {
 pub struct Entry {
     /// Its place below the collection's folder.
     pub path: PathBuf,
-    /// From where and how.
+    /// From where.
     pub source: String,
-    /// Its size, when it could be had.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// How it came, where there are several ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how: Option<String>,
+    /// Its size; with `missing`, the size of the part that came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// How long it took, in seconds.
     pub seconds: f64,
-    /// Why it could not be had.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Why it could not be had, or not whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
 }

@@ -21,7 +21,9 @@ pub enum NameError {
         max: usize,
     },
     /// A character that host names, file names or domains do not take.
-    #[error("`{name}` contains {found:?}; letters, digits, `-`, `_` and `.` are allowed, beginning with a letter or digit")]
+    #[error(
+        "`{name}` contains {found:?}; letters, digits, `-`, `_` and `.` are allowed, beginning with a letter or digit"
+    )]
     BadCharacter {
         /// The name as given.
         name: String,

@@ -60,7 +60,11 @@ pub(crate) enum Fork {
 
 fn only_thread() -> io::Result<()> {
     let threads = std::fs::read_dir("/proc/self/task")?.count();
-    if threads == 1 { Ok(()) } else { Err(io::Error::other(format!("{threads} threads, a fork needs exactly one"))) }
+    if threads == 1 {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("{threads} threads, a fork needs exactly one")))
+    }
 }
 
 fn forked(result: libc::c_long) -> io::Result<Fork> {
@@ -117,7 +121,8 @@ pub(crate) fn exit_now(code: i32) -> ! {
 
 /// Closes every descriptor from 3 on except `keep`.
 pub(crate) fn close_all_but(keep: &[RawFd]) {
-    let mut keep: Vec<u32> = keep.iter().filter_map(|&fd| u32::try_from(fd).ok()).filter(|&fd| fd > 2).collect();
+    let mut keep: Vec<u32> =
+        keep.iter().filter_map(|&fd| u32::try_from(fd).ok()).filter(|&fd| fd > 2).collect();
     keep.sort_unstable();
     let mut from = 3;
     for fd in keep.into_iter().chain([u32::MAX]) {

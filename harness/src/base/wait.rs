@@ -67,7 +67,11 @@ impl fmt::Display for WaitError {
         let Self { what, last, looks, waited, hopeless } = self;
         let how = if *hopeless { "cannot come true any more" } else { "did not come true in time" };
         let times = if *looks == 1 { "once".to_owned() } else { format!("{looks} times") };
-        write!(f, "waited {:.1} s for {what}: it {how}; looked {times}, last seen: {last}", waited.as_secs_f64())
+        write!(
+            f,
+            "waited {:.1} s for {what}: it {how}; looked {times}, last seen: {last}",
+            waited.as_secs_f64()
+        )
     }
 }
 
@@ -77,7 +81,12 @@ impl fmt::Display for WaitError {
 ///
 /// # Errors
 /// [`WaitError`] with the last status.
-pub async fn wait_for<T, F, Fut>(what: &str, limit: Duration, pause: Duration, mut look: F) -> Result<T, WaitError>
+pub async fn wait_for<T, F, Fut>(
+    what: &str,
+    limit: Duration,
+    pause: Duration,
+    mut look: F,
+) -> Result<T, WaitError>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Look<T>>,
@@ -114,16 +123,21 @@ mod tests {
 
     #[tokio::test]
     async fn reports_the_last_status() {
-        let error = wait_for::<(), _, _>("a boat", 30 * MS, 10 * MS, async || Look::NotYet("only sea".into()))
-            .await
-            .unwrap_err();
+        let error =
+            wait_for::<(), _, _>("a boat", 30 * MS, 10 * MS, async || Look::NotYet("only sea".into()))
+                .await
+                .unwrap_err();
         assert!(error.looks >= 2 && !error.hopeless, "{error:?}");
-        assert!(error.to_string().contains("for a boat") && error.to_string().ends_with("last seen: only sea"));
+        assert!(
+            error.to_string().contains("for a boat") && error.to_string().ends_with("last seen: only sea")
+        );
     }
 
     #[tokio::test]
     async fn gives_up_at_once_when_hopeless() {
-        let error = wait_for::<(), _, _>("x", 10_000 * MS, MS, async || Look::Failed("sunk".into())).await.unwrap_err();
+        let error = wait_for::<(), _, _>("x", 10_000 * MS, MS, async || Look::Failed("sunk".into()))
+            .await
+            .unwrap_err();
         assert!(error.hopeless && error.waited < Duration::from_secs(5));
     }
 

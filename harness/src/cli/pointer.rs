@@ -19,7 +19,7 @@ impl Pointer {
     fn path(init_file: &Path) -> anyhow::Result<PathBuf> {
         let name = init_file.file_name().with_context(|| format!("{} is not a file", init_file.display()))?;
         let folder = init_file.parent().unwrap_or(Path::new("")).join(".polder");
-        Ok(folder.join(name).with_added_extension("json"))
+        Ok(folder.join(format!("{}.json", name.to_string_lossy())))
     }
 
     /// Writes it.
@@ -27,7 +27,8 @@ impl Pointer {
         let path = Self::path(init_file)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        fs::write(&path, serde_json::to_vec(self)?).with_context(|| format!("cannot write {}", path.display()))
+        fs::write(&path, serde_json::to_vec(self)?)
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Reads it; `None` when the environment is not up.
@@ -35,7 +36,8 @@ impl Pointer {
         let path = Self::path(init_file)?;
         match fs::read(&path) {
             Ok(text) => {
-                let damaged = || format!("{} is damaged; remove it, the environment ends by itself", path.display());
+                let damaged =
+                    || format!("{} is damaged; remove it, the environment ends by itself", path.display());
                 let pointer: Self = serde_json::from_slice(&text).with_context(damaged)?;
                 Ok(pointer.lab.exists().then_some(pointer))
             }
@@ -46,7 +48,8 @@ impl Pointer {
 
     /// Reads it for a verb that needs a running environment.
     pub(super) fn require(init_file: &Path) -> anyhow::Result<Self> {
-        let hint = || format!("the environment of {0} is not up; `polder up {0}` brings it up", init_file.display());
+        let hint =
+            || format!("the environment of {0} is not up; `polder up {0}` brings it up", init_file.display());
         Self::load(init_file)?.with_context(hint)
     }
 

@@ -47,7 +47,9 @@ pub fn main() -> ExitCode {
 async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     let host = Host::from_env(&|name| std::env::var(name).ok())?;
     match verb {
-        Verb::Plan { file, json } => cmd::plan::run(&host, &file, json).await.map(|text| println!("{text}"))?,
+        Verb::Plan { file, json } => {
+            cmd::plan::run(&host, &file, json).await.map(|text| println!("{text}"))?
+        }
         Verb::Up { file } => cmd::up::run(&host, &file).await?,
         Verb::Status { file, json } => cmd::status::run(&file, json).await.map(|text| println!("{text}"))?,
         Verb::Shell { file, machine, command } => return cmd::shell::run(&file, &machine, &command).await,
@@ -73,7 +75,8 @@ fn print(error: &anyhow::Error) -> String {
 /// Whose fault it is decides the code: what was typed or written, or the environment.
 fn exit_of(error: &anyhow::Error) -> Exit {
     let input = error.chain().any(|cause| {
-        cause.is::<InitFileError>() || matches!(cause.downcast_ref(), Some(EnvError::InitFile(_) | EnvError::Plan(_)))
+        cause.is::<InitFileError>()
+            || matches!(cause.downcast_ref(), Some(EnvError::InitFile(_) | EnvError::Plan(_)))
     });
     match (input, error.downcast_ref::<EnvError>()) {
         (true, _) => Exit::Usage,

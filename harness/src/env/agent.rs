@@ -28,7 +28,8 @@ impl LibvirtAgent {
 impl AgentPort for LibvirtAgent {
     fn call(&self, request: String, limit: Duration) -> BoxFuture<'_, Result<String, AgentPortError>> {
         Box::pin(async move {
-            let connection = self.own.get_or_try_init(|| self.shared.another(limits::CONNECT)).await.map_err(port)?;
+            let connection =
+                self.own.get_or_try_init(|| self.shared.another(limits::CONNECT)).await.map_err(port)?;
             connection.agent(&self.domain, request, limit).await.map_err(port)
         })
     }

@@ -3,13 +3,8 @@
 use std::{io, path::PathBuf};
 
 use crate::{
-    base::id::MachineName,
-    env::plan::PlanErrors,
-    guest::GuestError,
-    image::ImageError,
-    initfile::InitFileError,
-    lab::LabError,
-    provider::ProviderError,
+    base::id::MachineName, env::plan::PlanErrors, guest::GuestError, image::ImageError,
+    initfile::InitFileError, lab::LabError, provider::ProviderError,
 };
 
 /// An environment could not be made, reached or ended.

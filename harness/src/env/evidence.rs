@@ -12,6 +12,8 @@ use crate::artifact::{self, Fetched, Item, Manifest};
 /// For one item, and for all of them, on a host whose time factor is 1.
 const EACH: Duration = Duration::from_secs(20);
 const TOTAL: Duration = Duration::from_secs(60);
+/// For all of them when the environment has broken: what can be had at once.
+const BROKEN: Duration = Duration::from_millis(1500);
 /// For a call to libvirt or a command in the lab.
 const CALL: Duration = Duration::from_secs(5);
 
@@ -20,7 +22,8 @@ impl Env {
     pub async fn collect(&self, dir: &Path) -> Manifest {
         let mut items: Vec<Item> = self.vms().into_iter().flat_map(|vm| of_machine(self, &vm, dir)).collect();
         items.extend(of_lab(self));
-        artifact::collect(items, dir, self.scaled(EACH), self.scaled(TOTAL)).await
+        let total = if self.failure().is_some() { BROKEN } else { self.scaled(TOTAL) };
+        artifact::collect(items, dir, self.scaled(EACH), total).await
     }
 
     /// Keeps what a passing suite keeps: the consoles.
@@ -44,23 +47,22 @@ fn of_machine(env: &Env, vm: &Vm, dir: &Path) -> Vec<Item> {
 
     let (path, to) = place("journal.txt");
     let guest = vm.clone();
-    items.push(item(path, "journalctl in the machine, over ssh or else the guest agent", async move {
-        guest.journal(&to).await?;
-        in_place(&to)
+    items.push(item(path, "journalctl in the machine", async move {
+        Ok(Fetched::InPlace { how: guest.journal(&to).await?.to_string() })
     }));
     let (path, to) = place("dmesg.txt");
     let guest = vm.clone();
-    items.push(item(path, "dmesg in the machine, over ssh or else the guest agent", async move {
-        guest.dmesg(&to).await?;
-        in_place(&to)
+    items.push(item(path, "dmesg in the machine", async move {
+        Ok(Fetched::InPlace { how: guest.dmesg(&to).await?.to_string() })
     }));
     for remote in &vm.plan().artifacts {
         let (path, to) = place(&format!("files/{}", remote.trim_start_matches('/')));
         let (guest, remote) = (vm.clone(), remote.clone());
-        items.push(item(path, &format!("{remote} in the machine (`artifacts` of the init file)"), async move {
-            guest.fetch(&remote, &to).await?;
-            in_place(&to)
-        }));
+        items.push(item(
+            path,
+            &format!("{remote} in the machine (`artifacts` of the init file)"),
+            async move { Ok(Fetched::InPlace { how: guest.fetch(&remote, &to).await?.to_string() }) },
+        ));
     }
     let (connection, domain) = (env.connection().clone(), name.to_string());
     items.push(item(place("domain.xml").0, "libvirt", async move {
@@ -102,16 +104,4 @@ fn item(
     fetch: impl Future<Output = Result<Fetched, Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 ) -> Item {
     Item { path: path.into(), source: source.to_owned(), fetch: Box::pin(fetch) }
-}
-
-/// The size of what a fetcher wrote by itself, folders with everything below them.
-fn in_place(path: &Path) -> Result<Fetched, Box<dyn std::error::Error + Send + Sync>> {
-    fn size(path: &Path) -> std::io::Result<u64> {
-        let is = std::fs::symlink_metadata(path)?;
-        if !is.is_dir() {
-            return Ok(is.len());
-        }
-        std::fs::read_dir(path)?.map(|entry| size(&entry?.path())).sum()
-    }
-    Ok(Fetched::InPlace(size(path)?))
 }

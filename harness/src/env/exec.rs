@@ -1,11 +1,6 @@
 //! Brings a planned environment up: named steps, each with a deadline, machines in parallel.
 
-use std::{
-    collections::BTreeMap,
-    os::fd::OwnedFd,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path, time::Duration};
 
 use super::{
     Env, EnvError, Host, Progress,
@@ -24,7 +19,10 @@ use crate::{
         accel::{self, Accel, Choice},
         paths::{INSIDE_ENV, INSIDE_STORE},
     },
-    provider::libvirt::{Connection, DomainState, xml},
+    provider::{
+        ProviderError,
+        libvirt::{Connection, DomainState, xml},
+    },
 };
 
 /// An environment that did not come up, and what there is of it: evidence can be collected, then it must go down.
@@ -68,7 +66,11 @@ pub(super) async fn prepare(host: &Host, spec: &EnvSpec, progress: &Progress) ->
 }
 
 /// Every image the file names, built where it is missing.
-async fn images(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<BTreeMap<String, ImageInfo>, EnvError> {
+async fn images(
+    host: &Host,
+    spec: &EnvSpec,
+    progress: &Progress,
+) -> Result<BTreeMap<String, ImageInfo>, EnvError> {
     let mut images = BTreeMap::new();
     let names = spec.machines.iter().flat_map(|m| &m.disks).filter_map(|disk| match &disk.source {
         DiskSource::Template { name, .. } => Some(name),
@@ -91,13 +93,20 @@ async fn accelerator(
 ) -> Result<Choice, EnvError> {
     let canary = match images.values().next() {
         Some(image) => image.clone(),
-        None => host.images.ensure(crate::image::recipe("minimal")?, &host.lab, &|text| progress.say(text)).await?,
+        None => {
+            host.images
+                .ensure(crate::image::recipe("minimal")?, &host.lab, &|text| progress.say(text))
+                .await?
+        }
     };
     let kernel = canary.dir.join(&canary.kernel);
     let initrd = canary.dir.join(&canary.initrd);
     let choice = accel::choose(&host.lab, &host.accel, &kernel, &initrd).await?;
     if choice.accel == Accel::Tcg {
-        progress.say(&format!("guests run under TCG: {}; deadlines are {:.1} times as long", choice.why, choice.factor));
+        progress.say(&format!(
+            "guests run under TCG: {}; deadlines are {:.1} times as long",
+            choice.why, choice.factor
+        ));
     }
     Ok(choice)
 }
@@ -134,15 +143,24 @@ async fn bring_up(host: &Host, env: &Env, progress: &Progress) -> Result<(), Env
         networks(env).await?;
         machines(host, env, progress).await
     };
-    tokio::select! {
+    let result = tokio::select! {
+        biased;
         result = work => result,
         error = env.broken() => Err(error),
+    };
+    if let Err(EnvError::Provider { error, .. }) = &result
+        && error.hangs()
+    {
+        // Else everything that is still to be asked of it runs into a deadline of its own.
+        let _ = env.lab().kill_daemon().await;
     }
+    result
 }
 
 /// A provider's failure, with the end of its daemon when that is the cause.
-fn explain(lab: &Hermetic, error: crate::provider::ProviderError) -> EnvError {
-    EnvError::Provider { error, daemon: lab.failure().map(|e| e.to_string()) }
+fn explain(lab: &Hermetic, error: ProviderError) -> EnvError {
+    let daemon = if error.hangs() { None } else { lab.failure().map(|e| e.to_string()) };
+    EnvError::Provider { error, daemon }
 }
 
 async fn overlays(env: &Env) -> Result<(), EnvError> {
@@ -155,10 +173,16 @@ async fn overlays(env: &Env) -> Result<(), EnvError> {
 }
 
 fn overlay_command(overlay: &OverlayPlan) -> Vec<String> {
-    let mut argv: Vec<String> = ["qemu-img", "create", "-q", "-f", &overlay.format.to_string()].map(str::to_owned).into();
+    let mut argv: Vec<String> =
+        ["qemu-img", "create", "-q", "-f", &overlay.format.to_string()].map(str::to_owned).into();
     if let Some(backing) = &overlay.backing {
         // The backing format is always named: a guest that writes a header into a raw disk must not choose it.
-        argv.extend(["-b".into(), backing.path.display().to_string(), "-F".into(), backing.format.to_string()]);
+        argv.extend([
+            "-b".into(),
+            backing.path.display().to_string(),
+            "-F".into(),
+            backing.format.to_string(),
+        ]);
     }
     argv.push(Path::new(INSIDE_ENV).join(&overlay.path).display().to_string());
     argv.extend(overlay.size.map(|size| size.to_string()));
@@ -173,7 +197,8 @@ async fn networks(env: &Env) -> Result<(), EnvError> {
         let made = env.connection().create_network(name, xml::network_xml(net), limit).await;
         made.map_err(|error| explain(env.lab(), error))?;
         for host in &net.hosts {
-            neighbours += &format!("neigh replace {} lladdr {} dev {} nud permanent\n", host.ip, host.mac, net.bridge);
+            neighbours +=
+                &format!("neigh replace {} lladdr {} dev {} nud permanent\n", host.ip, host.mac, net.bridge);
         }
     }
     // Without these, the kernel asks for an absent neighbour once a second only, and readiness is found that late.
@@ -187,13 +212,19 @@ async fn networks(env: &Env) -> Result<(), EnvError> {
 pub(super) async fn run(env: &Env, argv: &[&str]) -> Result<String, EnvError> {
     let path = Path::new("/dev/null");
     let null = OwnedFd::from(std::fs::File::open(path).map_err(file("open", path))?);
-    let out = tempfile::tempfile_in(env.lab().paths().log()).map_err(file("write below", &env.lab().paths().log()))?;
+    let out = tempfile::tempfile_in(env.lab().paths().log())
+        .map_err(file("write below", &env.lab().paths().log()))?;
     let cloned = |f: &std::fs::File| f.try_clone().map(OwnedFd::from).map_err(file("open", path));
     let streams = [null, cloned(&out)?, cloned(&out)?];
     let status = env.lab().exec(argv, streams, vec![], limits::COMMAND).await?;
-    let output = std::io::read_to_string(std::io::Seek::rewind(&mut &out).map(|()| &out).map_err(file("read", path))?)
-        .unwrap_or_default();
-    if status == 0 { Ok(output) } else { Err(EnvError::Command { command: argv.join(" "), status, output: output.trim().to_owned() }) }
+    let output =
+        std::io::read_to_string(std::io::Seek::rewind(&mut &out).map(|()| &out).map_err(file("read", path))?)
+            .unwrap_or_default();
+    if status == 0 {
+        Ok(output)
+    } else {
+        Err(EnvError::Command { command: argv.join(" "), status, output: output.trim().to_owned() })
+    }
 }
 
 /// Starts all machines, in parallel but for the host's boot slots, and waits until each answers.
@@ -233,14 +264,14 @@ async fn machine(env: &Env, vm: &Vm, progress: &Progress) -> Result<(), EnvError
     };
     tokio::select! {
         result = ready => result?,
-        error = ended(&connection, vm) => return Err(error),
+        error = ended(env, &connection, vm) => return Err(error),
     }
     progress.say(&format!("{name} answers after {:.1} s", start.elapsed().as_secs_f64()));
     Ok(())
 }
 
 /// Comes back only when a machine that should be booting has ended.
-async fn ended(connection: &Connection, vm: &Vm) -> EnvError {
+async fn ended(env: &Env, connection: &Connection, vm: &Vm) -> EnvError {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let state = connection.domain_state(vm.name().as_str(), limits::COMMAND).await;
@@ -248,11 +279,14 @@ async fn ended(connection: &Connection, vm: &Vm) -> EnvError {
             Ok(DomainState::Off | DomainState::Absent) => "was switched off while it booted",
             Ok(DomainState::Crashed) => "crashed while it booted",
             Ok(_) => continue,
-            Err(error) => return error.into(),
+            Err(error) => return explain(env.lab(), error),
         };
-            let console = vm.console_tail(5).await.join("\n");
-        let what = if console.is_empty() { what.to_owned() } else { format!("{what}; its console ends with:\n{console}") };
+        let console = vm.console_tail(5).await.join("\n");
+        let what = if console.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what}; its console ends with:\n{console}")
+        };
         return EnvError::MachineEnded { machine: vm.name().clone(), what };
     }
 }
-

@@ -168,6 +168,12 @@ impl Env {
         Ok(self.0.connection.domain_state(vm.name().as_str(), limits::COMMAND).await?)
     }
 
+    /// Why it cannot be used any more, if that is so.
+    #[must_use]
+    pub fn failure(&self) -> Option<EnvError> {
+        self.0.lab.failure().map(EnvError::from)
+    }
+
     /// Comes back only when the environment has broken: its daemon or its boundary ended.
     pub async fn broken(&self) -> EnvError {
         let mut state = self.0.lab.state();
@@ -175,7 +181,7 @@ impl Env {
         if !broken {
             std::future::pending::<()>().await; // joined labs are not watched
         }
-        self.0.lab.failure().map_or_else(|| LabState::Gone.as_error(), |e| e).into()
+        self.failure().unwrap_or_else(|| LabState::Gone.as_error().into())
     }
 
     /// What all its processes used so far.

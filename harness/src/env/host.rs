@@ -73,7 +73,7 @@ pub(super) mod limits {
     /// Making one network.
     pub(crate) const NETWORK: Duration = Duration::from_secs(10);
     /// Starting one domain.
-    pub(crate) const DOMAIN: Duration = Duration::from_secs(30);
+    pub(crate) const DOMAIN: Duration = Duration::from_secs(20);
     /// A short command inside the lab.
     pub(crate) const COMMAND: Duration = Duration::from_secs(10);
     /// From a domain's start to its first answer (stretched by the time factor).

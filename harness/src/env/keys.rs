@@ -51,7 +51,8 @@ fn generate(comment: &str) -> Result<String, EnvError> {
     let mut seed = [0; 32];
     rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
         .map_err(|e| EnvError::Key { what: "get random bytes for a key", error: e.to_string() })?;
-    let key = PrivateKey::new(Ed25519Keypair::from_seed(&seed).into(), comment).map_err(failed("make a key"))?;
+    let key =
+        PrivateKey::new(Ed25519Keypair::from_seed(&seed).into(), comment).map_err(failed("make a key"))?;
     Ok(key.to_openssh(LineEnding::LF).map_err(failed("write a private key"))?.to_string())
 }
 

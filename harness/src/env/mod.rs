@@ -1,7 +1,7 @@
 //! Environments: from a checked init file to running machines and back to nothing.
 //! The one place that connects lab, provider, guests and artifacts; knows no suites and no reports.
 //!
-//! `EnvSpec` --[`plan`]--> `EnvPlan` --[`exec`]--> [`Env`] --[`state`]--> `state.json` in the lab's folder.
+//! `EnvSpec` --[`plan`]--> `EnvPlan` --`exec`--> [`Env`] --`state`--> `state.json` in the lab's folder.
 
 mod agent;
 mod error;

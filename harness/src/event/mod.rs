@@ -24,15 +24,8 @@ impl Stamped {
     /// Stamps an event that happened `since_start` after the run's begin.
     #[must_use]
     pub fn new(since_start: Duration, event: RunEvent) -> Self {
-        let time = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs_f64();
-        Self {
-            time,
-            since_start: since_start.as_secs_f64(),
-            event,
-        }
+        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        Self { time, since_start: since_start.as_secs_f64(), event }
     }
 }
 

@@ -39,25 +39,14 @@ pub(super) enum Format {
 impl CommandLine {
     /// What is selected.
     pub(super) fn filter(&self) -> Filter {
-        let Arguments {
-            skip,
-            exact,
-            include_ignored,
-            ignored,
-            ..
-        } = &self.known;
+        let Arguments { skip, exact, include_ignored, ignored, .. } = &self.known;
         let ignored = match (include_ignored, ignored) {
             (true, _) => Ignored::Include,
             (false, true) => Ignored::Only,
             (false, false) => Ignored::Skip,
         };
         let only = self.known.filter.iter().chain(&self.more).cloned().collect();
-        Filter {
-            only,
-            skip: skip.clone(),
-            exact: *exact,
-            ignored,
-        }
+        Filter { only, skip: skip.clone(), exact: *exact, ignored }
     }
 
     /// Whether there is nothing to run or list: suites are tests, and benchmarks are asked for.
@@ -87,11 +76,7 @@ impl CommandLine {
             ColorSetting::Never => false,
         };
         let live_log = self.known.nocapture || self.no_capture || self.known.show_output;
-        Style {
-            colour,
-            terse: self.format() == Format::Terse,
-            live_log,
-        }
+        Style { colour, terse: self.format() == Format::Terse, live_log }
     }
 
     /// How many suites may run side by side, if it says.

@@ -35,10 +35,10 @@ enum FrontError {
     /// Compiled so that a panic ends the process.
     #[error("suites cannot be run with `panic = \"abort\"`: a scenario that fails would end all of them")]
     PanicAborts,
-    #[error("--test-threads must be above 0")]
+    #[error("--test-threads and RUST_TEST_THREADS must be numbers above 0")]
     NoThreads,
     /// Mistakes in suites and init files.
-    #[error("{}", .0.join("\n"))]
+    #[error("nothing was run\n{}", .0.join("\n"))]
     Suites(Vec<String>),
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -66,22 +66,12 @@ fn start(line: &CommandLine) -> Result<Exit, FrontError> {
     if cfg!(panic = "abort") {
         return Err(FrontError::PanicAborts);
     }
-    let threads = match line.threads() {
-        Some(threads) => NonZero::new(threads).ok_or(FrontError::NoThreads)?,
-        None => thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
-    };
+    let threads = threads(line)?;
     let mut suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
     suites.retain(|suite| suite.def.if_var.is_none_or(|name| env::var_os(name).is_some()));
-    let suites = if line.benchmarks_only() {
-        Vec::new()
-    } else {
-        suites
-    };
-    let unit = if env::var_os("NEXTEST").is_some_and(|value| value == "1") {
-        Unit::Suite
-    } else {
-        Unit::Scenario
-    };
+    let suites = if line.benchmarks_only() { Vec::new() } else { suites };
+    let unit =
+        if env::var_os("NEXTEST").is_some_and(|value| value == "1") { Unit::Suite } else { Unit::Scenario };
     if line.list() {
         print_list(&select::list(&suites, &line.filter(), unit), line.format()).map_err(FrontError::Run)?;
         return Ok(Exit::Done);
@@ -99,6 +89,15 @@ fn start(line: &CommandLine) -> Result<Exit, FrontError> {
 
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok()
+}
+
+/// How many suites may run side by side: as the command line says, or the environment, or one per core.
+fn threads(line: &CommandLine) -> Result<NonZero<usize>, FrontError> {
+    let number = || variable("RUST_TEST_THREADS").map(|value| value.parse().unwrap_or_default());
+    match line.threads().or_else(number) {
+        Some(threads) => NonZero::new(threads).ok_or(FrontError::NoThreads),
+        None => Ok(thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)),
+    }
 }
 
 /// libtest's form, which is that of nextest's protocol when terse.
@@ -128,18 +127,12 @@ fn check_names(picked: &[Picked]) -> Result<(), FrontError> {
             .transpose();
         match names {
             Ok(spec) => problems.extend(
-                check::check(suite, spec.as_ref().map(Names::of).as_ref())
-                    .iter()
-                    .map(ToString::to_string),
+                check::check(suite, spec.as_ref().map(Names::of).as_ref()).iter().map(ToString::to_string),
             ),
             Err(error) => problems.push(error.render(io::stderr().is_terminal())),
         }
     }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(FrontError::Suites(problems))
-    }
+    if problems.is_empty() { Ok(()) } else { Err(FrontError::Suites(problems)) }
 }
 
 /// Where runs lie: `polder` in cargo's target folder, which is above the binary.
@@ -148,9 +141,7 @@ fn output_root() -> PathBuf {
         return PathBuf::from(root);
     }
     let binary = env::current_exe().unwrap_or_default();
-    let target = binary
-        .ancestors()
-        .find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    let target = binary.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
     target.unwrap_or(Path::new("target")).join("polder")
 }
 

@@ -45,25 +45,14 @@ impl Reporter {
     pub(super) fn new(line: &CommandLine, sink: Sink, recorder: Recorder) -> io::Result<Self> {
         let printer = Printer::new(line, sink.folder())?;
         let (summary, start) = (Summary::default(), Instant::now());
-        Ok(Self {
-            sink,
-            printer,
-            recorder,
-            summary,
-            start,
-            incomplete: false,
-        })
+        Ok(Self { sink, printer, recorder, summary, start, incomplete: false })
     }
 
     /// Says how many scenarios there are, ignored ones included, and which suites.
     pub(super) fn begin(&mut self, count: usize, suites: Vec<String>, scenarios: usize) {
         self.printer.begin(count);
         let run = self.sink.run().to_owned();
-        self.take(&RunEvent::RunStarted {
-            run,
-            suites,
-            scenarios,
-        });
+        self.take(&RunEvent::RunStarted { run, suites, scenarios });
     }
 
     /// Takes an event.
@@ -77,27 +66,16 @@ impl Reporter {
         if let Err(error) = self.sink.write(self.start.elapsed(), event, &log)
             && !std::mem::replace(&mut self.incomplete, true)
         {
-            eprintln!("{:#}", anyhow::Error::from(error));
+            let _ = writeln!(io::stderr(), "{:#}", anyhow::Error::from(error));
         }
     }
 
     /// Writes the result; says what it is, and whether all of it could be written.
-    pub(super) fn end(mut self, filtered_out: usize) -> (Summary, bool) {
+    pub(super) fn end(mut self, filtered_out: usize, stopped: bool) -> (Summary, bool) {
+        self.summary.stopped = stopped;
         let took = self.start.elapsed();
-        let Summary {
-            passed,
-            failed,
-            not_run,
-            ignored,
-            ..
-        } = self.summary;
-        self.take(&RunEvent::RunFinished {
-            passed,
-            failed,
-            not_run,
-            ignored,
-            seconds: took.as_secs_f64(),
-        });
+        let Summary { passed, failed, not_run, ignored, .. } = self.summary;
+        self.take(&RunEvent::RunFinished { passed, failed, not_run, ignored, seconds: took.as_secs_f64() });
         self.printer.end(&self.summary, filtered_out, took);
         (self.summary, !self.incomplete)
     }

@@ -34,10 +34,7 @@ pub(super) fn run(
     sink: Sink,
     host: Host,
 ) -> io::Result<Exit> {
-    let work = runtime::Builder::new_multi_thread()
-        .thread_name("scenario")
-        .enable_all()
-        .build()?;
+    let work = runtime::Builder::new_multi_thread().thread_name("scenario").enable_all().build()?;
     let control = runtime::Builder::new_current_thread().enable_all().build()?;
     task::install_panic_hook();
     let (events, received) = mpsc::unbounded_channel();
@@ -45,14 +42,7 @@ pub(super) fn run(
     let (stopper, stop) = stop::pair();
     let folder = sink.folder().to_owned();
     let mut reporter = Reporter::new(line, sink, recorder.clone())?;
-    let runner = Runner {
-        work: work.handle().clone(),
-        events,
-        recorder,
-        stop: stop.clone(),
-        folder,
-        host,
-    };
+    let runner = Runner { work: work.handle().clone(), events, recorder, stop: stop.clone(), folder, host };
     control.block_on(async {
         tokio::spawn(Watch::new()?.run(stopper));
         begin(&mut reporter, &picked);
@@ -61,9 +51,9 @@ pub(super) fn run(
     })?;
     // What could not be stopped must not keep the process.
     work.shutdown_background();
-    let (summary, complete) = reporter.end(filtered_out);
+    let (summary, complete) = reporter.end(filtered_out, stop.is_requested());
     Ok(match () {
-        () if stop.is_requested() => Exit::Stopped,
+        () if summary.stopped => Exit::Stopped,
         () if summary.failed > 0 => Exit::TestsFailed,
         () if !complete => Exit::Environment,
         () => Exit::Done,

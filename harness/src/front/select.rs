@@ -36,9 +36,7 @@ pub(super) fn list(suites: &[Suite], filter: &Filter, unit: Unit) -> Vec<String>
             }
             Unit::Suite => {}
             Unit::Scenario => {
-                let full = candidates
-                    .iter()
-                    .map(|candidate| format!("{}::{}", suite.name, candidate.name));
+                let full = candidates.iter().map(|candidate| format!("{}::{}", suite.name, candidate.name));
                 names.extend(
                     full.enumerate()
                         .filter(|(i, name)| wanted(name, ignored.contains(i)))
@@ -58,16 +56,10 @@ pub(super) fn pick(suites: Vec<Suite>, filter: &Filter, unit: Unit) -> (Vec<Pick
         let selection = match unit {
             Unit::Scenario => select(&suite.name, &candidates(&suite), filter),
             Unit::Suite if filter.selects(&suite.name) => {
-                let whole = Filter {
-                    ignored: filter.ignored,
-                    ..Filter::default()
-                };
+                let whole = Filter { ignored: filter.ignored, ..Filter::default() };
                 select(&suite.name, &candidates(&suite), &whole)
             }
-            Unit::Suite => Selection {
-                filtered_out: suite.def.scenarios.len(),
-                ..Selection::default()
-            },
+            Unit::Suite => Selection { filtered_out: suite.def.scenarios.len(), ..Selection::default() },
         };
         filtered_out += selection.filtered_out;
         if !(selection.run.is_empty() && selection.ignored.is_empty()) {
@@ -84,4 +76,73 @@ fn candidates(suite: &Suite) -> Vec<Candidate<'static>> {
         ignored: scenario.ignore != Ignore::No,
     };
     suite.def.scenarios.iter().map(candidate).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::registry::{ScenarioDef, StepDef, SuiteDef};
+
+    const fn scenario(name: &'static str, after: &'static [&'static str], ignore: Ignore) -> ScenarioDef {
+        let run = |_| -> crate::base::dial::BoxFuture<'static, crate::Result> { Box::pin(async { Ok(()) }) };
+        let step = StepDef { name, line: 1, params: &[], timeout: None, plain: false, run };
+        ScenarioDef { step, after, ignore }
+    }
+
+    const fn suite(module: &'static str, scenarios: &'static [ScenarioDef]) -> SuiteDef {
+        SuiteDef {
+            module,
+            file: "t.rs",
+            line: 1,
+            env: None,
+            timeout: None,
+            if_var: None,
+            setup: &[],
+            teardown: &[],
+            scenarios,
+        }
+    }
+
+    static DEFS: [SuiteDef; 2] = [
+        suite("t::some", &[scenario("a", &[], Ignore::No), scenario("b", &["a"], Ignore::Yes)]),
+        suite("t::none", &[scenario("a", &[], Ignore::Because("slow")), scenario("b", &["a"], Ignore::No)]),
+    ];
+
+    fn suites() -> Vec<Suite> {
+        let name = |def: &SuiteDef| def.module.trim_start_matches("t::").to_owned();
+        DEFS.iter().map(|def| Suite { name: name(def), def }).collect()
+    }
+
+    fn filter(only: &str, ignored: Ignored) -> Filter {
+        let only = if only.is_empty() { Vec::new() } else { vec![only.to_owned()] };
+        Filter { only, exact: true, ignored, ..Filter::default() }
+    }
+
+    #[rstest::rstest]
+    #[case(Unit::Scenario, Ignored::Skip, &["some::a", "some::b", "none::a", "none::b"])]
+    #[case(Unit::Scenario, Ignored::Only, &["some::b", "none::a", "none::b"])]
+    #[case(Unit::Suite, Ignored::Skip, &["some", "none"])]
+    #[case(Unit::Suite, Ignored::Only, &["none"])]
+    fn lists(#[case] unit: Unit, #[case] ignored: Ignored, #[case] expected: &[&str]) {
+        assert_eq!(list(&suites(), &filter("", ignored), unit), expected);
+    }
+
+    /// Names of picked suites with how many run and are ignored, and how many scenarios are left out.
+    fn picked(unit: Unit, filter: &Filter) -> (Vec<(String, usize, usize)>, usize) {
+        let (picked, out) = pick(suites(), filter, unit);
+        let show =
+            |Picked { suite, selection }: Picked| (suite.name, selection.run.len(), selection.ignored.len());
+        (picked.into_iter().map(show).collect(), out)
+    }
+
+    #[test]
+    fn a_suite_as_one_test_is_run_whole() {
+        assert_eq!(picked(Unit::Suite, &filter("some", Ignored::Skip)), (vec![("some".into(), 1, 1)], 2));
+        assert_eq!(picked(Unit::Suite, &filter("none", Ignored::Only)), (vec![("none".into(), 2, 0)], 2));
+        assert_eq!(picked(Unit::Suite, &filter("some::a", Ignored::Skip)), (vec![], 4));
+        assert_eq!(
+            picked(Unit::Scenario, &filter("some::a", Ignored::Skip)),
+            (vec![("some".into(), 1, 0)], 3)
+        );
+    }
 }

@@ -1,6 +1,9 @@
 //! Where the wish to stop comes from: signals, and the death of whoever started us.
 
-use std::{io, thread};
+use std::{
+    io::{self, Write},
+    thread,
+};
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
@@ -34,14 +37,13 @@ impl Watch {
         ];
         // A parent in another pid namespace has no number here, and cannot be watched.
         let parent = getppid().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        Ok(Self {
-            signals,
-            parent: parent.map(death),
-        })
+        Ok(Self { signals, parent: parent.map(death) })
     }
 
     /// Stops the run at the first signal or the parent's death; leaves the process at the second signal.
     pub(super) async fn run(mut self, stopper: Stopper) {
+        // A Ctrl-C reaches our parent too: its death must not make that one signal two.
+        let mut signals = 0;
         loop {
             let [interrupt, terminate, hangup] = &mut self.signals;
             let signalled = tokio::select! {
@@ -50,16 +52,21 @@ impl Watch {
                 _ = hangup.recv() => true,
                 () = ended(self.parent.as_mut()) => false,
             };
-            if !signalled {
+            if signalled {
+                signals += 1;
+            } else {
                 self.parent = None;
             }
-            match (stopper.stop(), signalled) {
-                (true, true) => eprintln!(
-                    "stopping: what is under way ends, teardown follows; once more to leave at once"
-                ),
-                (true, false) => eprintln!("stopping: the process that started this one is gone"),
-                (false, true) => std::process::exit(Exit::Stopped as i32),
-                (false, false) => {}
+            if signals == 2 {
+                std::process::exit(Exit::Stopped as i32);
+            }
+            if stopper.stop() {
+                let why = if signalled { "asked to" } else { "the process that started this one is gone" };
+                // Where nobody reads it any more, a failure to say so must not end the teardown: no `eprintln!`.
+                let _ = writeln!(
+                    io::stderr(),
+                    "stopping: {why}; what is under way ends, teardown follows; Ctrl-C leaves at once"
+                );
             }
         }
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     limits,
     output::Status,
-    run::{RunError, Stage, Streams, kill_script},
+    run::{RunError, Running, Stage, Streams, kill_script},
     spec::{AgentPort, AgentPortError},
 };
 use crate::base::wait::{Deadline, Look, WaitError, wait_for};
@@ -172,11 +172,12 @@ impl Agent {
         }
         let pid = self.start(line, &input).await.map_err(|e| RunError::Before(Arc::new(e).into()))?;
         let during = |e: AgentError| RunError::During(Arc::new(e).into());
+        let running = Running::new(self.clone().kill(mark.to_owned()));
         let Ok(ended) = self.ended(pid, deadline.left()).await else {
-            let killed = self.kill(mark).await;
-            return Err(RunError::Deadline { stage: Stage::Running, killed });
+            return Err(RunError::Deadline { stage: Stage::Running, killed: running.kill().await });
         };
         let ended = ended.map_err(during)?;
+        running.disarm();
         let ExecStatus { out_data, err_data, out_truncated, err_truncated, exitcode, signal, .. } = ended;
         let out = decode("guest-exec-status", &out_data).map_err(during)?;
         streams.stdout.write(&out).await.map_err(RunError::Local)?;
@@ -218,9 +219,11 @@ impl Agent {
     }
 
     /// Kills what runs under `mark`; false when that is not certain.
-    async fn kill(&self, mark: &str) -> bool {
-        let Ok(pid) = self.start(&kill_script(mark), &[]).await else { return false };
-        let ended = self.ended(pid, limits::KILL.mul_f64(self.time_factor)).await;
+    async fn kill(self, mark: String) -> bool {
+        let Ok(pid) = self.start(&kill_script(&mark), &[]).await else {
+            return false;
+        };
+        let ended = self.ended(pid, limits::scaled(limits::KILL, self.time_factor)).await;
         matches!(ended, Ok(Ok(ExecStatus { exitcode: Some(0), .. })))
     }
 
@@ -229,9 +232,10 @@ impl Agent {
         request: &'static str,
         arguments: Value,
     ) -> Result<T, AgentError> {
-        let limit: Duration = limits::AGENT_CALL.mul_f64(self.time_factor);
+        let limit: Duration = limits::scaled(limits::AGENT_CALL, self.time_factor);
         let text = json!({ "execute": request, "arguments": arguments }).to_string();
-        let reply = self.port.call(text, limit).await.map_err(|source| AgentError::Port { request, source })?;
+        let reply =
+            self.port.call(text, limit).await.map_err(|source| AgentError::Port { request, source })?;
         parse(request, &reply)
     }
 }

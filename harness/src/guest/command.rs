@@ -19,6 +19,8 @@ const MAX_LINE: usize = 128 * 1024 - 1;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Command {
     what: What,
+    /// What people are shown instead, for scripts of our own.
+    shown: Option<&'static str>,
     env: Vec<(String, String)>,
     cwd: Option<String>,
     pub(super) stdin: Vec<u8>,
@@ -114,8 +116,14 @@ impl Command {
         self
     }
 
+    /// People are shown `text` instead of the command itself.
+    pub(super) fn shown_as(mut self, text: &'static str) -> Self {
+        self.shown = Some(text);
+        self
+    }
+
     fn of(what: What) -> Self {
-        Self { what, env: Vec::new(), cwd: None, stdin: Vec::new(), limit: None }
+        Self { what, shown: None, env: Vec::new(), cwd: None, stdin: Vec::new(), limit: None }
     }
 
     /// The line for the guest's login shell. `call` marks everything the command starts.
@@ -140,7 +148,8 @@ impl Command {
                 }
                 for (i, word) in argv.iter().enumerate() {
                     line.push(' ');
-                    line += &quote(word, || if i == 0 { "the program".into() } else { format!("argument {i}") })?;
+                    line +=
+                        &quote(word, || if i == 0 { "the program".into() } else { format!("argument {i}") })?;
                 }
             }
         }
@@ -169,9 +178,10 @@ impl From<&Self> for Command {
 /// As a person would type it.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.what {
-            What::Script(text) => f.write_str(text.trim()),
-            What::Argv(argv) => {
+        match (self.shown, &self.what) {
+            (Some(text), _) => f.write_str(text),
+            (None, What::Script(text)) => f.write_str(text.trim()),
+            (None, What::Argv(argv)) => {
                 for (i, word) in argv.iter().enumerate() {
                     let word = quote(word, String::new).unwrap_or(Cow::Borrowed(word));
                     write!(f, "{}{word}", if i == 0 { "" } else { " " })?;
@@ -267,7 +277,7 @@ mod tests {
     #[case(Command::from("true").env("A;id", ""), "`A;id` is not a name for an environment variable")]
     #[case(Command::from(" \n"), "the command is empty")]
     #[case(Command::new(""), "the command is empty")]
-    #[case(Command::new("x").arg("y".repeat(200_000)), "the command has 200030 bytes, at most 131071 are possible; write it to a file or to stdin")]
+    #[case(Command::new("x").arg("y".repeat(200_000)), "the command has 200032 bytes, at most 131071 are possible; write it to a file or to stdin")]
     fn what_no_guest_takes_is_refused(#[case] command: Command, #[case] message: &str) {
         assert_eq!(command.line("call").unwrap_err().to_string(), message);
     }

@@ -117,7 +117,9 @@ impl Console {
             }
             if length > seen {
                 let bytes = read_from(&self.path, seen).await.unwrap_or_default();
-                if let Some(fatal) = fatal_lines(&text(&bytes)).into_iter().find(|f| f.kind == FatalKind::Panic) {
+                if let Some(fatal) =
+                    fatal_lines(&text(&bytes)).into_iter().find(|f| f.kind == FatalKind::Panic)
+                {
                     return fatal;
                 }
                 // An unfinished line is looked at again when there is more of it.
@@ -194,7 +196,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let console = Console::new(dir.path().join("console"));
         assert!(console.tail(3).await.is_empty());
-        std::fs::write(dir.path().join("console"), b"a\r\n\r\n\x1b[1;32mOK\x1b[0m b\tc\r\n\x1bcd\xff").unwrap();
+        std::fs::write(dir.path().join("console"), b"a\r\n\r\n\x1b[1;32mOK\x1b[0m b\tc\r\n\x1bcd\xff")
+            .unwrap();
         assert_eq!(console.tail(2).await, ["OK b c", "d\u{fffd}"]);
     }
 
@@ -214,7 +217,8 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(300)).await;
             std::fs::write(&path, "booting\nKernel panic - not syncing: again\n").unwrap();
         };
-        let (fatal, ()) = tokio::join!(tokio::time::timeout(Duration::from_secs(5), console.panicked()), write);
+        let (fatal, ()) =
+            tokio::join!(tokio::time::timeout(Duration::from_secs(5), console.panicked()), write);
         assert_eq!(fatal.unwrap().line, "Kernel panic - not syncing: again");
     }
 }

@@ -3,12 +3,7 @@
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use super::{
-    agent::AgentError,
-    command::CommandError,
-    output::Output,
-    run::Stage,
-    spec::Channel,
-    ssh::SshError,
+    agent::AgentError, command::CommandError, link::SshError, output::Output, run::Stage, spec::Channel,
 };
 use crate::{
     base::{id::MachineName, wait::WaitError},
@@ -246,7 +241,8 @@ fn first_line(error: &dyn std::error::Error) -> String {
 }
 
 fn list(tried: &[(Channel, GuestError)]) -> String {
-    let tried: Vec<String> = tried.iter().map(|(over, error)| format!("over {over}: {}", error.brief())).collect();
+    let tried: Vec<String> =
+        tried.iter().map(|(over, error)| format!("over {over}: {}", error.brief())).collect();
     tried.join("; ")
 }
 

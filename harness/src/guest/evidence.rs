@@ -69,6 +69,11 @@ impl Guest {
         let limit = self.scaled(limits::EVIDENCE);
         let ran = self.run_over(over, command, Source::Bytes(Vec::new()), sink, limit).await?;
         match ran.output.status {
+            // An empty log is a log.
+            Status::Code(0) if ran.output.stdout.total == 0 => {
+                let made = tokio::fs::write(dest, b"").await;
+                made.map(|()| over).map_err(|source| self.local("keep a log", source))
+            }
             Status::Code(0) => Ok(over),
             _ => Err(GuestError::Failed(Box::new(self.with_console(ran).await))),
         }
@@ -82,7 +87,11 @@ impl Guest {
         let mut tried = Vec::new();
         for over in self.channels(what)? {
             match attempt(over).await {
-                Err(error @ (GuestError::Unreachable { .. } | GuestError::Lost { .. } | GuestError::Deadline { .. })) => {
+                Err(
+                    error @ (GuestError::Unreachable { .. }
+                    | GuestError::Lost { .. }
+                    | GuestError::Deadline { .. }),
+                ) => {
                     tried.push((over, error));
                 }
                 result => return result,

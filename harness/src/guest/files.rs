@@ -37,7 +37,7 @@ if [ "$kind" = folder ] && [ -e "$d" ] && [ ! -d "$d" ]; then echo "$d is not a 
 trap 'rm -rf -- "$t"' EXIT
 mkdir -- "$t" && tar -x -o -p -f - -C "$t" || exit 74
 [ -e "$t/$5" ] || { echo "not all of it arrived" >&2; exit 74; }
-if [ -d "$d" ]; then cp -R -P -p -- "$t/$4/." "$d/" || exit 75; else mv -f -- "$t/$4" "$d" || exit 74; fi
+if [ -d "$d" ]; then cp -R -P -p -f -- "$t/$4/." "$d/" || exit 75; else mv -f -- "$t/$4" "$d" || exit 74; fi
 "#;
 
 /// Gives `$1` as an archive: of `./name`, or of `./` and what lies in it.
@@ -76,7 +76,9 @@ impl Guest {
 
             let temporary = format!("{}/.polder-{}", parent(&remote), call_mark());
             let kind = if meta.is_dir() { "folder" } else { "file" };
-            let command = Command::script(TAKE).args([&remote, &temporary, kind, DATA, WHOLE]);
+            let command = Command::script(TAKE)
+                .args([&remote, &temporary, kind, DATA, WHOLE])
+                .shown_as("unpack the copy");
             let (to, chunks) = mpsc::channel(CHUNKS);
             let path = local.to_owned();
             let packing = spawn_blocking(move || tarball::pack(&path, to));
@@ -137,7 +139,11 @@ impl Guest {
             let received = self.receive(Channel::Ssh, remote, dest, limit).await;
             let result = match received {
                 Ok(ran) if ran.output.status.success() => {
-                    if merge { Ok(()) } else { tokio::fs::rename(&fresh, &local).await.map_err(Into::into) }
+                    if merge {
+                        Ok(())
+                    } else {
+                        tokio::fs::rename(&fresh, &local).await.map_err(Into::into)
+                    }
                 }
                 Ok(ran) => Err(GuestError::Failed(Box::new(self.with_console(ran).await)).into()),
                 Err(ReceiveError::Run(error @ GuestError::NoSuchPath { .. })) => return Err(error),
@@ -148,7 +154,11 @@ impl Guest {
                 if !merge {
                     let _ = std::fs::remove_dir_all(&fresh).or_else(|_| std::fs::remove_file(&fresh));
                 }
-                let left = if merge { "the folder there may hold a part of it" } else { "nothing was changed there" };
+                let left = if merge {
+                    "the folder there may hold a part of it"
+                } else {
+                    "nothing was changed there"
+                };
                 GuestError::Copy {
                     from: format!("{}:{remote}", self.name()),
                     to: local.display().to_string(),
@@ -168,7 +178,8 @@ impl Guest {
         const WRITE: &str = r#"[ -d "$2" ] || mkdir -p -- "$2" && cat > "$1""#;
         let bytes = bytes.into();
         timed(verb!(self, "write_file", remote = remote, bytes = bytes.len()), async {
-            let command = Command::script(WRITE).args([remote, parent(remote)]).stdin(bytes);
+            let command =
+                Command::script(WRITE).args([remote, parent(remote)]).shown_as("write the file").stdin(bytes);
             let ran = self.run(&command, self.scaled(limits::COPY)).await?;
             if ran.output.status.success() {
                 Ok(())
@@ -186,7 +197,7 @@ impl Guest {
     pub async fn read_file(&self, remote: &str) -> Result<Vec<u8>, GuestError> {
         const READ: &str = r#"[ -e "$1" ] || exit 66; exec cat < "$1""#;
         timed(verb!(self, "read_file", remote = remote), async {
-            let command = Command::script(READ).arg(remote);
+            let command = Command::script(READ).arg(remote).shown_as("read the file");
             let ran = self.run(&command, self.scaled(limits::COPY)).await?;
             let stdout = &ran.output.stdout;
             match (&ran.output.status, &stdout.whole) {
@@ -214,7 +225,7 @@ impl Guest {
         if let Some(dir) = dest.parent() {
             tokio::fs::create_dir_all(dir).await.map_err(ReceiveError::Unpack)?;
         }
-        let command = Command::script(GIVE).arg(without_slash(remote));
+        let command = Command::script(GIVE).arg(without_slash(remote)).shown_as("pack it");
         let (chunks, from) = mpsc::channel(CHUNKS);
         let dest = dest.to_owned();
         let unpacking = spawn_blocking(move || tarball::unpack(from, &dest));

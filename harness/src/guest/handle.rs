@@ -138,7 +138,7 @@ impl Guest {
 
     /// The real deadline for one that was meant for a fast machine.
     pub(super) fn scaled(&self, limit: Duration) -> Duration {
-        limit.mul_f64(self.0.spec.time_factor)
+        limits::scaled(limit, self.0.spec.time_factor)
     }
 
     /// Refuses what the image cannot do.
@@ -308,7 +308,7 @@ pub(super) async fn timed<T>(
 ) -> Result<T, GuestError> {
     async {
         let start = Instant::now();
-        let result = work.await;
+        let result = Box::pin(work).await;
         if let Err(error) = &result {
             tracing::error!(target: "polder", "failed after {:.2} s: {}", start.elapsed().as_secs_f64(), error.brief());
         }

@@ -17,10 +17,15 @@ pub const EVIDENCE: Duration = Duration::from_secs(60);
 pub const AGENT_CALL: Duration = Duration::from_secs(10);
 /// Opening the TCP connection of ssh, or a port that is waited for.
 pub(super) const DIAL: Duration = Duration::from_secs(5);
+/// One attempt at that, not scaled: the kernel repeats a lost first packet only after a second, a new attempt sends
+/// one at once.
+pub(super) const DIAL_ONCE: Duration = Duration::from_millis(500);
 /// Key exchange and authentication of ssh.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(15);
 /// One look whether the guest is there.
 pub(super) const LOOK: Duration = Duration::from_secs(10);
+/// One look whether the guest has rebooted: short, because it hangs on the connection to the kernel that went.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Killing in the guest what a command past its deadline left.
 pub(super) const KILL: Duration = Duration::from_secs(2);
 /// An ssh connection silent for this long is asked whether it lives.
@@ -37,3 +42,22 @@ pub(super) const AGENT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Bytes of a command's standard output, and of its standard error, that are kept in memory.
 pub const IN_MEMORY: usize = 16 * 1024 * 1024;
+
+/// `limit` for a machine that is `factor` times slower; what no clock can hold is cut to a century.
+pub(super) fn scaled(limit: Duration, factor: f64) -> Duration {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    Duration::try_from_secs_f64(limit.as_secs_f64() * factor).map_or(CENTURY, |scaled| scaled.min(CENTURY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case(Duration::from_secs(2), 1.5, Duration::from_secs(3))]
+    #[case(Duration::MAX, 1.0, Duration::from_secs(3_153_600_000))]
+    #[case(Duration::from_secs(2), f64::NAN, Duration::from_secs(3_153_600_000))]
+    fn no_deadline_overflows(#[case] limit: Duration, #[case] factor: f64, #[case] expected: Duration) {
+        assert_eq!(scaled(limit, factor), expected);
+    }
+}

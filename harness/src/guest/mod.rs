@@ -12,6 +12,7 @@ mod evidence;
 mod files;
 mod handle;
 pub mod limits;
+mod link;
 mod output;
 mod power;
 mod run;
@@ -21,8 +22,6 @@ mod tarball;
 mod terminal;
 mod waiting;
 
-#[cfg(test)]
-mod rig;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +38,7 @@ pub use error::GuestError;
 pub use error::Ran;
 pub use error::TransportError;
 pub use handle::Guest;
+pub use link::SshError;
 pub use output::Captured;
 pub use output::Output;
 pub use output::Status;
@@ -47,5 +47,4 @@ pub use spec::AgentPortError;
 pub use spec::Channel;
 pub use spec::GuestSpec;
 pub use spec::SshSpec;
-pub use ssh::SshError;
 pub use waiting::Until;

@@ -23,8 +23,8 @@ impl Guest {
     pub async fn reboot(&self, limit: Duration) -> Result<(), GuestError> {
         timed(verb!(self, "reboot"), async {
             self.require(Ability::Reboot, "reboot")?;
-            let look = self.scaled(limits::LOOK);
-            let before = self.boot_id(look).await?;
+            let look = self.scaled(limits::LOOK_AGAIN);
+            let before = self.boot_id(self.scaled(limits::LOOK)).await?;
             self.0.console.begin_anew().await;
             self.ask_to_go("reboot").await?;
             self.wait("a new start", limit, limits::SHORT_PAUSE, || async {
@@ -48,7 +48,9 @@ impl Guest {
             let channels = self.channels("shut down");
             match (&self.0.agent, channels) {
                 (_, Ok(_)) => self.ask_to_go("poweroff").await,
-                (Some(agent), Err(_)) => agent.shutdown().await.map_err(|source| self.agent_error("shut down", source)),
+                (Some(agent), Err(_)) => {
+                    agent.shutdown().await.map_err(|source| self.agent_error("shut down", source))
+                }
                 (None, Err(error)) => Err(error),
             }
         })
@@ -88,4 +90,3 @@ impl Guest {
         }
     }
 }
-

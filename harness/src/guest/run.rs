@@ -1,13 +1,14 @@
 //! What running a command over any transport has in common: its streams, and the ways in which it does not end.
 
-use std::io;
+use std::{future::Future, io};
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     error::TransportError,
     output::{Capture, Status},
 };
+use crate::base::dial::BoxFuture;
 
 /// A piece of a stream, or why there is no more of it.
 pub(super) type Chunk = io::Result<Vec<u8>>;
@@ -119,13 +120,48 @@ pub(super) fn call_mark() -> String {
     format!("{:x}-{:x}-{next:x}", std::process::id(), now.as_nanos())
 }
 
+/// A command under way: what it started in the guest is killed when this goes before it is over.
+pub(super) struct Running(Option<BoxFuture<'static, bool>>);
+
+impl Running {
+    /// `kill` answers whether nothing is left.
+    pub(super) fn new(kill: impl Future<Output = bool> + Send + 'static) -> Self {
+        Self(Some(Box::pin(kill)))
+    }
+
+    /// It has ended by itself.
+    pub(super) fn disarm(mut self) {
+        self.0 = None;
+    }
+
+    /// Kills it; false when that is not certain. Goes on when nobody waits for it any more.
+    pub(super) async fn kill(mut self) -> bool {
+        match self.start_to_kill() {
+            Some(killing) => killing.await.unwrap_or(false),
+            None => false,
+        }
+    }
+
+    fn start_to_kill(&mut self) -> Option<JoinHandle<bool>> {
+        let kill = self.0.take()?;
+        tokio::runtime::Handle::try_current().ok().map(|runtime| runtime.spawn(kill))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.start_to_kill();
+    }
+}
+
 /// A script that kills everything started under `mark`; it succeeds when nothing of it is left.
 pub(super) fn kill_script(mark: &str) -> String {
     let sign = super::command::CALL_VARIABLE;
+    // The status of grep says nothing here: processes vanish under it.
     format!(
-        "i=0; while found=$(grep -ls '{sign}={mark}' /proc/[0-9]*/environ); do \
+        "i=0; while found=$(grep -ls '{sign}={mark}' /proc/[0-9]*/environ); [ -n \"$found\" ]; do \
          for p in $found; do p=${{p#/proc/}}; kill -9 \"${{p%/environ}}\" 2>/dev/null; done; \
-         i=$((i+1)); [ $i -lt 20 ] || exit 1; done; true"
+         i=$((i+1)); [ $i -lt 20 ] || exit 1; done"
     )
 }
 
@@ -136,7 +172,8 @@ mod tests {
     #[test]
     fn the_kill_script_ends_a_family_and_nothing_else() {
         let mark = call_mark();
-        let mut other = std::process::Command::new("sleep").arg("1000").env("POLDER_CALL", "other").spawn().unwrap();
+        let mut other =
+            std::process::Command::new("sleep").arg("1000").env("POLDER_CALL", "other").spawn().unwrap();
         let mut family = std::process::Command::new("sh")
             .args(["-c", "setsid sleep 1000 & sleep 1000; :"])
             .env(super::super::command::CALL_VARIABLE, &mark)

@@ -151,7 +151,8 @@ mod tests {
 
     /// What `tar` makes of `args`, run in `dir`.
     fn tar_of(dir: &Path, args: &[&str]) -> Vec<u8> {
-        let output = std::process::Command::new("tar").args(["-c", "-f", "-"]).args(args).current_dir(dir).output();
+        let output =
+            std::process::Command::new("tar").args(["-c", "-f", "-"]).args(args).current_dir(dir).output();
         output.unwrap().stdout
     }
 
@@ -170,7 +171,8 @@ mod tests {
         fs::write(dir.path().join("a.tar"), &archive).unwrap();
         let out = dir.path().join("out");
         fs::create_dir(&out).unwrap();
-        let tar = std::process::Command::new("tar").args(["-x", "-p", "-f", "../a.tar"]).current_dir(&out).status();
+        let tar =
+            std::process::Command::new("tar").args(["-x", "-p", "-f", "../a.tar"]).current_dir(&out).status();
         assert!(tar.unwrap().success());
         assert_eq!(fs::metadata(out.join("data/sub/odd \n name ü")).unwrap().mode() & 0o777, 0o640);
         assert_eq!(fs::read_link(out.join("data/link")).unwrap(), Path::new("nowhere"));

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use russh::ChannelMsg;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     signal::unix::{SignalKind, signal},
@@ -34,8 +34,11 @@ impl Guest {
         let machine = || self.name().clone();
         let shown = command.as_ref().map_or_else(|| "(login shell)".to_owned(), ToString::to_string);
         let line = command.map(|command| command.line(&call_mark())).transpose();
-        let line =
-            line.map_err(|source| GuestError::Command { machine: machine(), command: shown.clone(), source })?;
+        let line = line.map_err(|source| GuestError::Command {
+            machine: machine(),
+            command: shown.clone(),
+            source,
+        })?;
         match self.terminal(line).await {
             Ok(status) => Ok(status),
             Err(error) => {
@@ -49,9 +52,11 @@ impl Guest {
     }
 
     async fn terminal(&self, line: Option<String>) -> Result<u8, RunError> {
-        let Some(ssh) = self.0.ssh.clone() else { return Ok(255) };
+        let Some(ssh) = self.0.ssh.clone() else {
+            return Ok(255);
+        };
         let mut stage = Stage::Connecting;
-        let before = |e: Arc<super::ssh::SshError>| RunError::Before(e.into());
+        let before = |e: Arc<super::link::SshError>| RunError::Before(e.into());
         let (mut reader, writer) = ssh.open(&mut stage).await.map_err(before)?;
         let sent = |r: Result<(), russh::Error>| r.map_err(|e| before(ssh.broken(Some(e))));
         let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
@@ -66,7 +71,8 @@ impl Guest {
         })?;
         let _raw = terminal.then(Raw::enter).transpose().map_err(RunError::Local)?;
         let mut resized = signal(SignalKind::window_change()).map_err(RunError::Local)?;
-        let (mut stdin, mut stdout, mut stderr) = (tokio::io::stdin(), tokio::io::stdout(), tokio::io::stderr());
+        let (mut stdin, mut stdout, mut stderr) =
+            (tokio::io::stdin(), tokio::io::stdout(), tokio::io::stderr());
         let (mut typed, mut open, mut status) = ([0; 4096], true, 255);
         loop {
             tokio::select! {

@@ -78,8 +78,10 @@ impl Guest {
             let command = Command::new("systemctl")
                 .args(["show", "--property=LoadState,ActiveState,SubState,Result", "--"])
                 .arg(unit);
-            self.wait_for_output(&format!("unit `{unit}`"), &command, limit, |output| unit_state(&output.stdout.text()))
-                .await
+            self.wait_for_output(&format!("unit `{unit}`"), &command, limit, |output| {
+                unit_state(&output.stdout.text())
+            })
+            .await
         })
         .await
     }
@@ -96,9 +98,8 @@ impl Guest {
                 return Err(GuestError::Unsupported { machine, what: "wait for a port".to_owned(), source });
             };
             let addr = SocketAddr::new(ssh.spec().addr.ip(), port);
-            let dial = self.scaled(limits::DIAL);
             self.wait(&format!("a connection to {addr}"), limit, limits::SHORT_PAUSE, || async {
-                match ssh.spec().dial.dial(addr, dial).await {
+                match ssh.spec().dial.dial(addr, limits::DIAL_ONCE).await {
                     Ok(_) => Seen::Ready(()),
                     Err(error) => Seen::NotYet(error.to_string()),
                 }
@@ -116,7 +117,11 @@ impl Guest {
         timed(verb!(self, "wait_for_file", path = path), async {
             let command = Command::new("test").arg("-e").arg(path);
             self.wait_for_output(&format!("`{path}`"), &command, limit, |output| {
-                if output.status.success() { Look::Ready(()) } else { Look::NotYet("it is not there".to_owned()) }
+                if output.status.success() {
+                    Look::Ready(())
+                } else {
+                    Look::NotYet("it is not there".to_owned())
+                }
             })
             .await
         })
@@ -322,7 +327,7 @@ fn unit_state(shown: &str) -> Look<()> {
 
 /// Whether another attempt cannot end otherwise.
 fn is_final(error: &GuestError) -> bool {
-    use super::{error::TransportError, ssh::SshError};
+    use super::{error::TransportError, link::SshError};
     match error {
         GuestError::Unsupported { .. } | GuestError::Command { .. } | GuestError::Local { .. } => true,
         GuestError::Unreachable { source: TransportError::Ssh(source), .. } => {
@@ -342,11 +347,26 @@ mod tests {
 
     #[rstest::rstest]
     #[case("LoadState=loaded\nActiveState=active\nSubState=running\nResult=success\n", "Ready(())")]
-    #[case("LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\n", "NotYet(\"activating (auto-restart)\")")]
-    #[case("LoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success\n", "NotYet(\"inactive (dead)\")")]
-    #[case("LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\n", "Failed(\"it has failed (exit-code)\")")]
-    #[case("LoadState=not-found\nActiveState=inactive\nSubState=dead\nResult=success\n", "Failed(\"there is no such unit\")")]
-    #[case("LoadState=masked\nActiveState=inactive\nSubState=dead\nResult=success\n", "Failed(\"the unit is masked\")")]
+    #[case(
+        "LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\n",
+        "NotYet(\"activating (auto-restart)\")"
+    )]
+    #[case(
+        "LoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success\n",
+        "NotYet(\"inactive (dead)\")"
+    )]
+    #[case(
+        "LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\n",
+        "Failed(\"it has failed (exit-code)\")"
+    )]
+    #[case(
+        "LoadState=not-found\nActiveState=inactive\nSubState=dead\nResult=success\n",
+        "Failed(\"there is no such unit\")"
+    )]
+    #[case(
+        "LoadState=masked\nActiveState=inactive\nSubState=dead\nResult=success\n",
+        "Failed(\"the unit is masked\")"
+    )]
     #[case("", "NotYet(\"unknown (unknown)\")")]
     fn unit_states(#[case] shown: &str, #[case] expected: &str) {
         assert_eq!(format!("{:?}", unit_state(shown)), expected);

@@ -42,7 +42,9 @@ pub(super) async fn build(
     stage(recipe, &input, Path::new("/etc/apt"))?;
     let script = input.join("build.sh");
     let command = BoxedCommand {
-        argv: ["/bin/sh".into(), script, input.clone(), out.clone()].map(|p: PathBuf| p.display().to_string()).into(),
+        argv: ["/bin/sh".into(), script, input.clone(), out.clone()]
+            .map(|p: PathBuf| p.display().to_string())
+            .into(),
         env: vec![
             ("DISK_SIZE".into(), recipe.disk_size.to_string()),
             ("SOURCE_DATE_EPOCH".into(), NEWEST_FILE.into()),
@@ -209,8 +211,14 @@ mod tests {
 
     #[rstest::rstest]
     #[case("==> look for tools\nmissing-tool: mke2fs\n", "`mke2fs` is not installed")]
-    #[case("==> make the disk\nqemu-img: No space left on device\n", "no space left while building image `tiny` (step: make the disk)")]
-    #[case("==> fetch\nErr:1 http://m Temporary failure resolving 'm'\n", "cannot fetch the packages of image `tiny`")]
+    #[case(
+        "==> make the disk\nqemu-img: No space left on device\n",
+        "no space left while building image `tiny` (step: make the disk)"
+    )]
+    #[case(
+        "==> fetch\nErr:1 http://m Temporary failure resolving 'm'\n",
+        "cannot fetch the packages of image `tiny`"
+    )]
     #[case("==> a\nfine\n==> b\nE: Unable to locate package frrr\n", "failed (step: b, exit status 1)")]
     #[case("", "failed (step: start, exit status 1)")]
     fn failures_are_told_apart(#[case] log: &str, #[case] expected: &str) {
@@ -231,7 +239,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let minimal = super::super::recipe("minimal").unwrap();
         stage(minimal, dir.path(), Path::new("/nowhere")).unwrap();
-        let mode = |path: &str| fs::metadata(dir.path().join("root").join(path)).unwrap().permissions().mode() & 0o777;
+        let mode = |path: &str| {
+            fs::metadata(dir.path().join("root").join(path)).unwrap().permissions().mode() & 0o777
+        };
         assert_eq!((mode("etc/inittab"), mode("etc/init.d/rcS")), (0o644, 0o755));
         assert!(fs::read_to_string(dir.path().join("packages")).unwrap().contains("dropbear-bin\n"));
         assert_eq!(fs::read_to_string(dir.path().join("debian.sources")).unwrap(), "");

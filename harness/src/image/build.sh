@@ -30,7 +30,7 @@ main() {
 
 check_tools() {
     step "look for tools"
-    for tool in mmdebstrap apt-get dpkg-deb tar awk mke2fs qemu-img; do
+    for tool in mmdebstrap apt-get dpkg-deb tar awk mke2fs qemu-img lz4; do
         command -v "$tool" >/dev/null || { echo "missing-tool: $tool"; exit 3; }
     done
 }
@@ -99,9 +99,18 @@ unpack_parts() {
     version=$(basename "$parts"/lib/modules/*)
 }
 
+# QEMU copies an uncompressed kernel into place by itself. Under translation the kernel's own unpacking takes half a
+# second at the first start, and up to a minute after a reboot, when the memory it writes held translated code.
+uncompressed_kernel() {
+    at=$(LC_ALL=C grep -abom1 "$(printf '\002\041\114\030')" "$1" | head -n 1 | cut -d: -f1)
+    # What follows the packed kernel in the file is not of it: lz4 complains after it has written everything.
+    [ -z "$at" ] || tail -c "+$((at + 1))" "$1" | lz4 -dcq >"$2" 2>/dev/null || true
+    [ "$(head -c 4 "$2" 2>/dev/null | tail -c 3)" = ELF ] || cp "$1" "$2"
+}
+
 unpack_kernel() {
     step "unpack the kernel"
-    cp "$parts/boot/vmlinuz-$version" "$out/kernel"
+    uncompressed_kernel "$parts/boot/vmlinuz-$version" "$out/kernel"
     modules=$root/usr/lib/modules/$version
     mkdir -p "$modules"
     tar -C "$parts/lib/modules/$version" --files-from="$in/modules" -c | tar -C "$modules" -x

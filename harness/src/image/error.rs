@@ -33,7 +33,9 @@ pub enum ImageError {
         problem: String,
     },
     /// A program that builds images is not installed.
-    #[error("cannot build image `{image}`: `{tool}` is not installed (`cargo ci setup` installs it, `polder doctor` says how)")]
+    #[error(
+        "cannot build image `{image}`: `{tool}` is not installed (`cargo ci setup` installs it, `polder doctor` says how)"
+    )]
     MissingTool {
         /// The image.
         image: String,

@@ -4,7 +4,7 @@
 
 use std::{fmt, net::Ipv4Addr};
 
-use crate::base::id::{MachineName, Mac};
+use crate::base::id::{Mac, MachineName};
 
 /// Version of the format; the initrd refuses a newer one than its own.
 const VERSION: u32 = 1;

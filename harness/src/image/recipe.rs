@@ -136,7 +136,9 @@ impl Recipe {
                 && !path.contains(|c: char| c.is_control())
         };
         let kept: &[String] = match &self.userland {
-            Userland::Busybox(kept) if kept.is_empty() => return Some("nothing is kept of its packages".to_owned()),
+            Userland::Busybox(kept) if kept.is_empty() => {
+                return Some("nothing is kept of its packages".to_owned());
+            }
             Userland::Busybox(kept) => kept,
             Userland::Debian => &[],
         };
@@ -154,7 +156,10 @@ impl Recipe {
             return Some(format!("`{path}` is not a path inside the guest, without the leading slash"));
         }
         if self.disk_size < 16 << 20 || !self.disk_size.is_multiple_of(4096) {
-            return Some(format!("a disk of {} bytes is too small or not a multiple of 4096", self.disk_size));
+            return Some(format!(
+                "a disk of {} bytes is too small or not a multiple of 4096",
+                self.disk_size
+            ));
         }
         None
     }

@@ -66,17 +66,31 @@ fn minimal() -> Recipe {
             GuestFile::program("etc/acpi/PWRF/00000080", "#!/bin/sh\nexec poweroff\n"),
             GuestFile::program("usr/sbin/shutdown", guest!("minimal/shutdown")),
             GuestFile::program("etc/udhcpc.script", guest!("minimal/udhcpc.script")),
-            GuestFile::text("etc/passwd", "root:*:0:0:root:/root:/bin/sh\nnobody:*:65534:65534:nobody:/:/bin/false\n"),
+            GuestFile::text(
+                "etc/passwd",
+                "root:*:0:0:root:/root:/bin/sh\nnobody:*:65534:65534:nobody:/:/bin/false\n",
+            ),
             GuestFile::text("etc/group", "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"),
             GuestFile::text("etc/shells", "/bin/sh\n"),
             GuestFile::text("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
-            GuestFile::text("etc/os-release", "ID=polder-minimal\nID_LIKE=debian\nPRETTY_NAME=\"Polder minimal guest\"\n"),
+            GuestFile::text(
+                "etc/os-release",
+                "ID=polder-minimal\nID_LIKE=debian\nPRETTY_NAME=\"Polder minimal guest\"\n",
+            ),
         ],
         cmdline: CMDLINE.into(),
         min_memory_mib: 96,
         disk_size: 256 << 20,
         abilities: Abilities(
-            [Ability::Ssh, Ability::Sftp, Ability::Agent, Ability::AgentExec, Ability::Reboot, Ability::Identity].into(),
+            [
+                Ability::Ssh,
+                Ability::Sftp,
+                Ability::Agent,
+                Ability::AgentExec,
+                Ability::Reboot,
+                Ability::Identity,
+            ]
+            .into(),
         ),
     }
 }
@@ -117,6 +131,7 @@ fn debian12_files() -> Vec<GuestFile> {
         GuestFile::text("etc/ssh/sshd_config.d/polder.conf", guest!("debian12/sshd.conf")),
         GuestFile::text("etc/systemd/system/serial-getty@ttyS0.service", guest!("debian12/console.service")),
         GuestFile::text("etc/systemd/journald.conf.d/polder.conf", guest!("debian12/journald.conf")),
+        GuestFile::text("etc/systemd/system.conf.d/polder.conf", guest!("debian12/system.conf")),
         GuestFile::text(
             "etc/systemd/system/systemd-udev-trigger.service.d/polder.conf",
             guest!("debian12/udev-trigger.conf"),
@@ -140,7 +155,9 @@ fn debian12_files() -> Vec<GuestFile> {
     ]);
     let mask = |path: String| GuestFile::link(&path, "/dev/null");
     files.extend(words(MASKED_UNITS).iter().map(|unit| mask(format!("etc/systemd/system/{unit}"))));
-    files.extend(words(MASKED_GENERATORS).iter().map(|name| mask(format!("etc/systemd/system-generators/{name}"))));
+    files.extend(
+        words(MASKED_GENERATORS).iter().map(|name| mask(format!("etc/systemd/system-generators/{name}"))),
+    );
     files
 }
 
@@ -152,7 +169,7 @@ const MASKED_UNITS: &str = "apt-daily.timer apt-daily-upgrade.timer dpkg-db-back
     systemd-ask-password-wall.path systemd-boot-system-token.service systemd-firstboot.service \
     systemd-fsck-root.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
     systemd-machine-id-commit.service systemd-network-generator.service systemd-networkd-wait-online.service \
-    systemd-pstore.service systemd-remount-fs.service systemd-repart.service systemd-sysusers.service \
+    systemd-pstore.service systemd-random-seed.service systemd-remount-fs.service systemd-repart.service systemd-sysusers.service \
     systemd-update-done.service systemd-update-utmp.service systemd-update-utmp-runlevel.service ldconfig.service";
 
 /// Generators of units that such a machine does not have; each is a process to start at boot.
@@ -174,6 +191,9 @@ mod tests {
     #[test]
     fn an_unknown_image_says_which_there_are() {
         let error = recipe("debain12").unwrap_err();
-        assert_eq!(error.to_string(), "no image `debain12` (did you mean `debian12`?); there are minimal, debian12");
+        assert_eq!(
+            error.to_string(),
+            "no image `debain12` (did you mean `debian12`?); there are minimal, debian12"
+        );
     }
 }

@@ -63,7 +63,10 @@ impl Entry {
         let off = self.enabled.as_deref().is_some_and(|v| matches!(v, "no" | "false" | "0"));
         let cdrom = self.uris.contains("cdrom:");
         // Others name their suite `bookworm` too; they come with a key of their own.
-        let debian = self.signed_by.as_deref().is_none_or(|key| key.contains("debian-archive") || key.contains("BEGIN PGP"));
+        let debian = self
+            .signed_by
+            .as_deref()
+            .is_none_or(|key| key.contains("debian-archive") || key.contains("BEGIN PGP"));
         if off || cdrom || !debian || !has(&self.types, "deb") || !has(&self.components, "main") {
             return None;
         }
@@ -72,7 +75,8 @@ impl Entry {
         if suites.is_empty() {
             return None;
         }
-        let mut text = format!("Types: deb\nURIs: {}\nSuites: {}\nComponents: main\n", self.uris, suites.join(" "));
+        let mut text =
+            format!("Types: deb\nURIs: {}\nSuites: {}\nComponents: main\n", self.uris, suites.join(" "));
         for (key, value) in [("Signed-By", &self.signed_by), ("Trusted", &self.trusted)] {
             if let Some(value) = value {
                 let space = if value.starts_with('\n') { "" } else { " " };

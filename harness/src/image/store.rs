@@ -248,8 +248,13 @@ impl ImageStore {
     /// The lock on an image's folder, or who holds it.
     fn try_lock(&self, folder: &str) -> Result<Result<BuildLock, String>, ImageError> {
         let path = self.folder().join(format!("{LOCK}{folder}"));
-        let mut file =
-            File::options().create(true).truncate(false).read(true).write(true).open(&path).or_cannot("open", &path)?;
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .or_cannot("open", &path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {

@@ -53,7 +53,9 @@ async fn build_by_hand() {
     let store = ImageStore::new(PathBuf::from(std::env::var("POLDER_BUILD_IN").unwrap()));
     let start = std::time::Instant::now();
     for name in std::env::var("POLDER_BUILD").unwrap().split(',') {
-        let info = store.build(recipe(name).unwrap(), &Unshare, &|text| eprintln!("{:?} {text}", start.elapsed())).await;
+        let info = store
+            .build(recipe(name).unwrap(), &Unshare, &|text| eprintln!("{:?} {text}", start.elapsed()))
+            .await;
         match info {
             Ok(info) => eprintln!("{:?} {info:?}", start.elapsed()),
             Err(error) => panic!("{error}"),

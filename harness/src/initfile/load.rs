@@ -26,8 +26,13 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<EnvSpec
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_text(path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<EnvSpec, InitFileError> {
-    let absolute = path::absolute(path).map_err(|source| InitFileError::Unreadable { path: path.to_owned(), source })?;
+pub fn load_text(
+    path: &Path,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<EnvSpec, InitFileError> {
+    let absolute =
+        path::absolute(path).map_err(|source| InitFileError::Unreadable { path: path.to_owned(), source })?;
     let folder = absolute.parent().unwrap_or(&absolute);
     parse(path, text, &Surroundings { folder, env, check_file: &check_file })
 }

@@ -65,7 +65,7 @@ pub struct DiskSpec {
     pub name: DiskName,
     /// Where its template's name stands, for other disks the disk.
     pub at: Place,
-    /// Guest device such as `vda`; `sd*` selects virtio-scsi, `hd*` is a CD-ROM.
+    /// Guest device such as `vda`; `sd*` selects virtio-scsi, `hd*` is for CD-ROMs.
     pub dev: String,
     /// Image format of the file the machine uses.
     pub format: DiskFormat,
@@ -142,7 +142,7 @@ pub struct DhcpRange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetKind {
-    /// Routed to the other nat nets of the environment through the lab's gateway.
+    /// Leads out through the lab, as far as that has a way out; nets of an environment do not reach one another.
     Nat,
     /// Reaches nothing but its own members and its gateway address.
     Isolated,

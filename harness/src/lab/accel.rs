@@ -74,7 +74,8 @@ pub async fn choose(host: &LabHost, wanted: &str, kernel: &Path, initrd: &Path) 
     }
     let key = key(wanted, kernel);
     let memory = host.cache.join("accel.json");
-    if let Some(known) = fs::read(&memory).ok().and_then(|text| serde_json::from_slice::<Remembered>(&text).ok())
+    if let Some(known) =
+        fs::read(&memory).ok().and_then(|text| serde_json::from_slice::<Remembered>(&text).ok())
         && known.key == key
     {
         return Ok(known.choice);
@@ -91,7 +92,9 @@ pub async fn choose(host: &LabHost, wanted: &str, kernel: &Path, initrd: &Path) 
         Err(why) if wanted == "kvm" => return Err(failed(why, "unset POLDER_ACCEL to fall back to TCG")),
         Err(why) => {
             let took = canary("tcg", "max", kernel, initrd, TCG_LIMIT).await;
-            let took = took.map_err(|e| failed(format!("KVM: {why}; TCG: {e}"), "`polder doctor` looks at the emulator"))?;
+            let took = took.map_err(|e| {
+                failed(format!("KVM: {why}; TCG: {e}"), "`polder doctor` looks at the emulator")
+            })?;
             Choice { accel: Accel::Tcg, factor: factor(took), why: format!("no KVM ({why})") }
         }
     };
@@ -113,7 +116,13 @@ fn key(wanted: &str, kernel: &Path) -> String {
     format!("{wanted} {} {emulator:?} {} {usable}", boot.trim(), kernel.display())
 }
 
-async fn canary(accel: &str, cpu: &str, kernel: &Path, initrd: &Path, limit: Duration) -> Result<Duration, String> {
+async fn canary(
+    accel: &str,
+    cpu: &str,
+    kernel: &Path,
+    initrd: &Path,
+    limit: Duration,
+) -> Result<Duration, String> {
     let (kernel, initrd) = (kernel.to_string_lossy(), initrd.to_string_lossy());
     let argv = [
         "qemu-system-x86_64",
@@ -140,7 +149,9 @@ async fn canary(accel: &str, cpu: &str, kernel: &Path, initrd: &Path, limit: Dur
     ];
     let start = Instant::now();
     let output = process::output(&argv, limit).await.map_err(|e| match e {
-        process::ProcessError::TimedOut { limit, .. } => format!("a canary did not boot within {} s", limit.as_secs()),
+        process::ProcessError::TimedOut { limit, .. } => {
+            format!("a canary did not boot within {} s", limit.as_secs())
+        }
         other => other.to_string(),
     })?;
     if String::from_utf8_lossy(&output.stdout).contains(MARKER) {

@@ -61,21 +61,24 @@ pub(super) fn make(spec: &LabSpec, paths: &LabPaths) -> Result<Boundary, StepErr
             }
             Ok(Some((Progress::Forked(pid), _))) => break pid,
             Ok(Some((Progress::Failed(error), _))) => return Err(error),
-            Ok(None) => return Err(StepError::new("enter the boundary", "its first process ended without a word")),
+            Ok(None) => {
+                return Err(StepError::new("enter the boundary", "its first process ended without a word"));
+            }
             Err(e) => return Err(StepError::new("listen to the boundary", e)),
         }
     };
     let _ = rustix::process::waitpid(Some(walker), WaitOptions::empty());
     let init = Pid::from_raw(init).ok_or_else(|| StepError::new("fork process 1", "no process number"))?;
-    let pidfd =
-        rustix::process::pidfd_open(init, PidfdFlags::empty()).map_err(|e| StepError::new("watch process 1", e))?;
+    let pidfd = rustix::process::pidfd_open(init, PidfdFlags::empty())
+        .map_err(|e| StepError::new("watch process 1", e))?;
     Ok(Boundary { pidfd, init, reports })
 }
 
 /// The warden's child: enters the namespaces, forks process 1 as its own sibling, and ends.
 fn walk_in(spec: &LabSpec, paths: &LabPaths, progress: &OwnedFd, reports: &OwnedFd) -> ! {
     let say = |message: &Progress| wire::send(progress, message, &[]).is_ok();
-    let result = enter(spec, progress).and_then(|()| sys::fork_sibling().map_err(|e| StepError::new("fork process 1", e)));
+    let result = enter(spec, progress)
+        .and_then(|()| sys::fork_sibling().map_err(|e| StepError::new("fork process 1", e)));
     match result {
         Ok(Fork::Child) => {
             sys::close_all_but(&[reports.as_raw_fd()]);
@@ -138,7 +141,8 @@ fn map_identities(pid: Pid) -> Result<(), StepError> {
             ))
         })?;
         let pid = pid.as_raw_nonzero().to_string();
-        let args = [pid, "0".into(), own.to_string(), "1".into(), "1".into(), start.to_string(), count.to_string()];
+        let args =
+            [pid, "0".into(), own.to_string(), "1".into(), "1".into(), start.to_string(), count.to_string()];
         let output = Command::new(program).args(&args).output().map_err(|e| {
             StepError::new(&step, format!("{program}: {e}")).advise("install the package `uidmap`")
         })?;

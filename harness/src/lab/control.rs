@@ -20,6 +20,7 @@ use crate::{base::sys, event::Usage};
 /// The listening socket and everything under way.
 pub(super) struct Control {
     listener: OwnedFd,
+    daemon: u32,
     clients: Vec<Client>,
     meter: Meter,
 }
@@ -41,16 +42,21 @@ enum Work {
 }
 
 impl Control {
-    /// Listens at `path`.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    /// Listens at `path`, for the lab whose daemon is the child `daemon`.
+    pub(super) fn open(path: &Path, daemon: u32) -> io::Result<Self> {
         let listener = wire::socket()?;
         rustix::net::bind(&listener, &rustix::net::SocketAddrUnix::new(path)?)?;
         rustix::net::listen(&listener, 128)?;
-        Ok(Self { listener, clients: Vec::new(), meter: Meter::default() })
+        Ok(Self { listener, daemon, clients: Vec::new(), meter: Meter::default() })
     }
 
     /// Waits at most `tick` for something to do and does it; `false` when the warden is gone.
-    pub(super) fn turn(&mut self, signals: BorrowedFd<'_>, warden: BorrowedFd<'_>, tick: Duration) -> io::Result<bool> {
+    pub(super) fn turn(
+        &mut self,
+        signals: BorrowedFd<'_>,
+        warden: BorrowedFd<'_>,
+        tick: Duration,
+    ) -> io::Result<bool> {
         let now = Instant::now();
         let next = self.clients.iter().filter_map(|c| match c.work {
             Work::Dialling { until, .. } => Some(until.saturating_duration_since(now)),
@@ -82,7 +88,7 @@ impl Control {
         }
         let newcomer = !seen.next().unwrap_or(PollFlags::empty()).is_empty();
         for (client, flags) in self.clients.iter_mut().zip(seen) {
-            client.proceed(flags, &mut self.meter);
+            client.proceed(flags, self.daemon, &mut self.meter);
         }
         self.clients.retain(|client| !matches!(client.work, Work::Done));
         if newcomer && let Ok(socket) = rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC) {
@@ -112,10 +118,10 @@ impl Client {
         self.answer(&Answer::refused(error), &[]);
     }
 
-    fn proceed(&mut self, flags: PollFlags, meter: &mut Meter) {
+    fn proceed(&mut self, flags: PollFlags, daemon: u32, meter: &mut Meter) {
         match &self.work {
             Work::Asking if !flags.is_empty() => match wire::receive(&self.socket) {
-                Ok(Some((request, fds))) => self.start(request, fds, meter),
+                Ok(Some((request, fds))) => self.start(request, fds, daemon, meter),
                 Ok(None) => self.work = Work::Done,
                 Err(error) => self.refuse(&error),
             },
@@ -142,11 +148,12 @@ impl Client {
         }
     }
 
-    fn start(&mut self, request: Request, fds: Vec<OwnedFd>, meter: &mut Meter) {
+    fn start(&mut self, request: Request, fds: Vec<OwnedFd>, daemon: u32, meter: &mut Meter) {
         match request {
             Request::Dial { addr, limit_ms } => match dial(addr) {
                 Ok(stream) => {
-                    self.work = Work::Dialling { stream, until: Instant::now() + Duration::from_millis(limit_ms) };
+                    self.work =
+                        Work::Dialling { stream, until: Instant::now() + Duration::from_millis(limit_ms) };
                 }
                 Err(error) => self.refuse(&error),
             },
@@ -154,6 +161,10 @@ impl Client {
                 Ok(pid) => self.work = Work::Running(pid),
                 Err(error) => self.refuse(&error),
             },
+            Request::KillDaemon => {
+                sys::kill(daemon);
+                self.answer(&Answer::Killed, &[]);
+            }
             Request::Usage => {
                 let usage = meter.read();
                 self.answer(&Answer::Usage(usage), &[]);

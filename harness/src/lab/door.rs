@@ -14,7 +14,10 @@ extern "C" fn enter() {
     let Some(value) = std::env::var_os(VARIABLE) else { return };
     // SAFETY: before `main` there is one thread.
     unsafe { std::env::remove_var(VARIABLE) };
-    let fds = value.to_str().and_then(|v| v.split_once(',')).and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    let fds = value
+        .to_str()
+        .and_then(|v| v.split_once(','))
+        .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     let code = match fds {
         Some((control, owner)) => super::warden::main(control, owner),
         None => 2,

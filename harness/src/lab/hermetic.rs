@@ -56,7 +56,8 @@ impl LabHost {
     pub fn from_env(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, LabError> {
         let launcher = match env("POLDER_LAUNCHER") {
             Some(path) if !path.is_empty() => PathBuf::from(path),
-            _ => std::env::current_exe().map_err(host("find the running executable", Path::new("/proc/self/exe")))?,
+            _ => std::env::current_exe()
+                .map_err(host("find the running executable", Path::new("/proc/self/exe")))?,
         };
         let root = runtime_root(env, rustix::process::geteuid().as_raw());
         Ok(Self { root, cache: cache_root(env), launcher })
@@ -242,7 +243,8 @@ impl Hermetic {
         let paths = LabPaths { folder: folder.to_owned() };
         let ended = |why: String| LabError::Ended { why };
         let id = fs::read(paths.warden()).map_err(host("read", &paths.warden()))?;
-        let id: WardenId = serde_json::from_slice(&id).map_err(|e| ended(format!("its warden.json is damaged: {e}")))?;
+        let id: WardenId =
+            serde_json::from_slice(&id).map_err(|e| ended(format!("its warden.json is damaged: {e}")))?;
         let pid = Pid::from_raw(id.pid).ok_or_else(|| ended("its warden.json names no process".into()))?;
         let gone = || ended(format!("its warden (process {}) is gone", id.pid));
         let warden = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|_| gone())?;
@@ -273,7 +275,9 @@ impl Hermetic {
             LabState::Starting | LabState::Running => None,
             LabState::PayloadEnded(status) => {
                 let last = crate::base::sandbox::tail(&self.0.paths.libvirtd_log(), 1);
-                Some(LabError::Ended { why: format!("its daemon ended with status {status}; its log ends with: {last}") })
+                Some(LabError::Ended {
+                    why: format!("its daemon ended with status {status}; its log ends with: {last}"),
+                })
             }
             other => Some(other.as_error()),
         }
@@ -294,6 +298,15 @@ impl Hermetic {
             Answer::Usage(usage) => Ok(usage),
             other => Err(LabError::Request { what: "say what it used".into(), source: other.into_error() }),
         }
+    }
+
+    /// Kills its daemon, so that every call it did not answer comes back with an error. The lab is of no use then but
+    /// for what can be collected.
+    ///
+    /// # Errors
+    /// The lab does not answer.
+    pub async fn kill_daemon(&self) -> Result<(), LabError> {
+        self.ask("kill its daemon", Request::KillDaemon, vec![], Duration::from_secs(1)).await.map(drop)
     }
 
     /// Runs a command inside on the given standard streams; it is killed, with its process group, after `limit`.
@@ -404,9 +417,13 @@ impl LabState {
     pub fn as_error(&self) -> LabError {
         match self.clone() {
             Self::Failed { step, error, advice } => LabError::Step { step, error, advice },
-            Self::PayloadEnded(status) => LabError::Ended { why: format!("its daemon ended with status {status}") },
+            Self::PayloadEnded(status) => {
+                LabError::Ended { why: format!("its daemon ended with status {status}") }
+            }
             Self::Gone => LabError::Ended { why: "its process 1 is gone".into() },
-            Self::Starting | Self::Running | Self::Ended => LabError::Ended { why: "its warden is gone".into() },
+            Self::Starting | Self::Running | Self::Ended => {
+                LabError::Ended { why: "its warden is gone".into() }
+            }
         }
     }
 }
@@ -437,7 +454,8 @@ impl Dial for Hermetic {
     fn dial(&self, addr: SocketAddr, limit: Duration) -> BoxFuture<'_, io::Result<TcpStream>> {
         Box::pin(async move {
             let path = self.0.paths.control_sock();
-            let request = Request::Dial { addr, limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX) };
+            let request =
+                Request::Dial { addr, limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX) };
             // Process 1 keeps the limit; ours is for a process 1 that does not answer at all.
             let patience = limit + Duration::from_secs(1);
             let answer = tokio::task::spawn_blocking(move || ask(&path, &request, &[], patience)).await?;

@@ -1,7 +1,7 @@
 //! Labs: a boundary, a libvirt daemon inside it, and a way to reach guest addresses.
 //! Knows no init files, domains or guests.
 //!
-//! Owner (the test binary or command) -> [`warden`] (own session, watches the owner) -> [`process1`] (first process of
+//! Owner (the test binary or command) -> `warden` (own session, watches the owner) -> `process1` (first process of
 //! the boundary; mounts, runs the daemon, answers requests). Whatever dies, everything below it dies with it.
 
 pub mod accel;

@@ -42,7 +42,11 @@ pub(super) fn mount_all(spec: &LabSpec, paths: &LabPaths) -> Result<(), StepErro
             }
             attach(own, Path::new(INSIDE), true)?;
             attach(cache, Path::new("/var/cache/libvirt"), false)?;
-            attach(open_tree(&Path::new(INSIDE).join("log/qemu"))?, Path::new("/var/log/libvirt/qemu"), false)?;
+            attach(
+                open_tree(&Path::new(INSIDE).join("log/qemu"))?,
+                Path::new("/var/log/libvirt/qemu"),
+                false,
+            )?;
             dev(devices)?;
         }
         Payload::Command { offline, .. } => {
@@ -67,8 +71,10 @@ fn open_binds(binds: &[Bind]) -> Result<Vec<OwnedFd>, StepError> {
 }
 
 fn open_tree(path: &Path) -> Result<OwnedFd, StepError> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    rustix::mount::open_tree(CWD, path, flags).map_err(|e| StepError::new(format!("open {}", path.display()), e))
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    rustix::mount::open_tree(CWD, path, flags)
+        .map_err(|e| StepError::new(format!("open {}", path.display()), e))
 }
 
 fn open_devices(kvm: bool) -> Result<Vec<(PathBuf, OwnedFd)>, StepError> {
@@ -93,7 +99,11 @@ fn step(what: &'static str, target: &Path) -> impl FnOnce(io::Error) -> StepErro
 fn fresh(kind: &str, target: &str, flags: MountFlags) -> Result<(), StepError> {
     rustix::mount::mount(kind, target, kind, flags, None)
         .map_err(|e| step("mount", Path::new(target))(e.into()))
-        .map_err(|e| e.advise("in a container, /proc and /sys must not be masked (run it with `--privileged` or its like)"))
+        .map_err(|e| {
+            e.advise(
+                "in a container, /proc and /sys must not be masked (run it with `--privileged` or its like)",
+            )
+        })
 }
 
 fn memory(target: &str) -> Result<(), StepError> {
@@ -104,11 +114,15 @@ fn memory(target: &str) -> Result<(), StepError> {
 /// Puts `tree` at `target`, which is made first when `make` says so or a parent is missing.
 fn attach(tree: OwnedFd, target: &Path, make: bool) -> Result<(), StepError> {
     if make {
-        let is_dir = rustix::fs::fstat(&tree).is_ok_and(|s| rustix::fs::FileType::from_raw_mode(s.st_mode).is_dir());
+        let is_dir =
+            rustix::fs::fstat(&tree).is_ok_and(|s| rustix::fs::FileType::from_raw_mode(s.st_mode).is_dir());
         let made = if is_dir {
             fs::create_dir_all(target)
         } else {
-            target.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::File::create(target).map(drop))
+            target
+                .parent()
+                .map_or(Ok(()), fs::create_dir_all)
+                .and_then(|()| fs::File::create(target).map(drop))
         };
         made.map_err(step("make the mount point", target))?;
     } else if fs::metadata(target).is_err() {
@@ -142,15 +156,21 @@ fn dev(devices: Vec<(PathBuf, OwnedFd)>) -> Result<(), StepError> {
     for (path, tree) in devices {
         attach(tree, &path, true)?;
     }
-    for (dir, kind, options) in [("/dev/pts", "devpts", c"newinstance,ptmxmode=0666,mode=620"), ("/dev/shm", "tmpfs", c"mode=1777")] {
+    for (dir, kind, options) in
+        [("/dev/pts", "devpts", c"newinstance,ptmxmode=0666,mode=620"), ("/dev/shm", "tmpfs", c"mode=1777")]
+    {
         let made = fs::create_dir_all(dir);
         made.map_err(step("make the mount point", Path::new(dir)))?;
         rustix::mount::mount(kind, dir, kind, MountFlags::NOSUID | MountFlags::NOEXEC, Some(options))
             .map_err(|e| step("mount", Path::new(dir))(e.into()))?;
     }
-    for (link, to) in
-        [("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")]
-    {
+    for (link, to) in [
+        ("ptmx", "pts/ptmx"),
+        ("fd", "/proc/self/fd"),
+        ("stdin", "fd/0"),
+        ("stdout", "fd/1"),
+        ("stderr", "fd/2"),
+    ] {
         let link = Path::new("/dev").join(link);
         std::os::unix::fs::symlink(to, &link).map_err(step("link", &link))?;
     }

@@ -92,7 +92,8 @@ fn run(spec: &LabSpec, paths: &LabPaths, reports: &OwnedFd) -> Result<i32, StepE
 fn hung_up(reports: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(reports, PollFlags::empty())];
     let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut fds, Some(&zero)).is_ok() && fds.iter().any(|f| f.revents().contains(PollFlags::HUP))
+    rustix::event::poll(&mut fds, Some(&zero)).is_ok()
+        && fds.iter().any(|f| f.revents().contains(PollFlags::HUP))
 }
 
 fn loopback_up() -> Result<(), StepError> {
@@ -148,7 +149,7 @@ fn daemon(reports: &OwnedFd, signals: &OwnedFd, log: fs::File) -> Result<i32, St
     identities()?;
     let argv = ["libvirtd", "--config", "/etc/libvirt/libvirtd.conf"].map(str::to_owned);
     let child = spawn(&argv, &[], log).map_err(|e| e.advise("install the package `libvirt-daemon`"))?;
-    let mut control = Control::open(Path::new("/run/polder/sock/lab.sock"))
+    let mut control = Control::open(Path::new("/run/polder/sock/lab.sock"), child)
         .map_err(|e| StepError::new("open the control socket", e))?;
     let started = Instant::now();
     let mut ready = false;
@@ -156,7 +157,10 @@ fn daemon(reports: &OwnedFd, signals: &OwnedFd, log: fs::File) -> Result<i32, St
         while let Some((pid, status)) = sys::reap() {
             if u32::try_from(pid.as_raw_nonzero().get()) == Ok(child) {
                 if !ready {
-                    let error = format!("it ended with status {status}: {}", last_line("/run/polder/log/libvirtd.log"));
+                    let error = format!(
+                        "it ended with status {status}: {}",
+                        last_line("/run/polder/log/libvirtd.log")
+                    );
                     return Err(StepError::new("start libvirtd", error));
                 }
                 let _ = wire::send(reports, &Report::PayloadEnded(status), &[]);
@@ -172,7 +176,10 @@ fn daemon(reports: &OwnedFd, signals: &OwnedFd, log: fs::File) -> Result<i32, St
             return Err(StepError::new("start libvirtd", error));
         }
         let tick = if ready { TICK } else { START_TICK };
-        if !control.turn(signals.as_fd(), reports.as_fd(), tick).map_err(|e| StepError::new("serve the lab", e))? {
+        if !control
+            .turn(signals.as_fd(), reports.as_fd(), tick)
+            .map_err(|e| StepError::new("serve the lab", e))?
+        {
             return Ok(0);
         }
         sys::pending_signals(signals);
@@ -206,7 +213,8 @@ fn identities() -> Result<(), StepError> {
         ("group", "libvirt-qemu:x:64055:\n"),
     ] {
         let path = Path::new("/etc").join(file);
-        let step = |e: io::Error| StepError::new(format!("add the daemon's account to {}", path.display()), e);
+        let step =
+            |e: io::Error| StepError::new(format!("add the daemon's account to {}", path.display()), e);
         let mut text = fs::read_to_string(&path).map_err(step)?;
         if !text.lines().any(|line| line.starts_with("libvirt-qemu:")) {
             text.push_str(entry);

@@ -60,7 +60,8 @@ fn guard(
     owner: OwnedFd,
     signals: &OwnedFd,
 ) -> Result<(), StepError> {
-    let _lock = make_folder(paths).map_err(|e| StepError::new(format!("make {}", paths.folder.display()), e))?;
+    let _lock =
+        make_folder(paths).map_err(|e| StepError::new(format!("make {}", paths.folder.display()), e))?;
     let boundary = boundary::make(spec, paths)?;
     let result = watch(&boundary, control, owner, signals);
     boundary.kill();
@@ -89,7 +90,8 @@ fn make_folder(paths: &LabPaths) -> io::Result<OwnedFd> {
 
 /// Holds the lock of the folder of all labs.
 pub(super) fn lock_root(root: &Path) -> io::Result<OwnedFd> {
-    let lock = OwnedFd::from(fs::File::options().create(true).truncate(false).write(true).open(root.join(".lock"))?);
+    let lock =
+        OwnedFd::from(fs::File::options().create(true).truncate(false).write(true).open(root.join(".lock"))?);
     rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
     Ok(lock)
 }
@@ -112,11 +114,12 @@ fn watch(boundary: &Boundary, control: &OwnedFd, owner: OwnedFd, signals: &Owned
             slots.push(slot);
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
         };
-        if let Some(owner) = &owner {
-            watch(Slot::Owner, owner.as_fd());
-        }
+        // First the orders: an owner may detach the lab and end before we look.
         if talking {
             watch(Slot::Control, control.as_fd());
+        }
+        if let Some(owner) = &owner {
+            watch(Slot::Owner, owner.as_fd());
         }
         if running {
             watch(Slot::Report, boundary.reports.as_fd());
@@ -133,7 +136,8 @@ fn watch(boundary: &Boundary, control: &OwnedFd, owner: OwnedFd, signals: &Owned
         }
         for slot in slots.into_iter().zip(seen).filter_map(|(slot, seen)| seen.then_some(slot)) {
             match slot {
-                Slot::Owner => return Ok(()),
+                Slot::Owner if owner.is_some() => return Ok(()),
+                Slot::Owner => {}
                 Slot::Control => match wire::receive(control) {
                     Ok(Some((Order::Detach, _))) => {
                         owner = None;

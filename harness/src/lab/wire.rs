@@ -69,6 +69,8 @@ pub(super) enum Request {
     Dial { addr: SocketAddr, limit_ms: u64 },
     /// Run a command inside on the three descriptors sent along; ends when the asker goes away.
     Exec { argv: Vec<String>, env: Vec<(String, String)> },
+    /// Kill the daemon: the one way to get calls back that it does not answer.
+    KillDaemon,
     /// What the processes of the lab used so far.
     Usage,
 }
@@ -77,6 +79,7 @@ pub(super) enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     Dialled,
+    Killed,
     Exited(i32),
     Usage(Usage),
     /// The error's number, when it has one, and text.
@@ -130,8 +133,12 @@ pub(super) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Opti
     let mut bytes = vec![0; LONGEST];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let got =
-        rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let got = rustix::net::recvmsg(
+        socket,
+        &mut [IoSliceMut::new(&mut bytes)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
     let fds = ancillary
         .drain()
         .filter_map(|message| match message {

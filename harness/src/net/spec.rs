@@ -13,7 +13,7 @@ pub const PREFIX: u8 = 24;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetKind {
-    /// Routed to the other nat nets through the lab.
+    /// Leads out through the lab, as far as that has a way out; nets do not reach one another.
     Nat,
     /// Reaches nothing but its own members and its gateway address.
     Isolated,

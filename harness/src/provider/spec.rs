@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::base::id::{MachineName, Mac, NetName};
+use crate::base::id::{Mac, MachineName, NetName};
 
 /// A network to be made: what was decided about it is all there is to know.
 pub use crate::net::PlannedNet as NetworkSpec;
@@ -58,10 +58,8 @@ pub struct DomainDisk {
 pub enum Bus {
     /// virtio-blk.
     Virtio,
-    /// virtio-scsi.
+    /// virtio-scsi; also for CD-ROMs, because the kernels of cloud images drive no other bus that has them.
     Scsi,
-    /// AHCI, for CD-ROMs.
-    Sata,
 }
 
 /// Format of a disk image.

@@ -17,12 +17,7 @@ pub(crate) fn line(event: &RunEvent, log: &str) -> Option<Value> {
         RunEvent::ScenarioStarted { suite, scenario, .. } if is_scenario(scenario) => {
             Some(json!({ "type": "test", "event": "started", "name": format!("{suite}::{scenario}") }))
         }
-        RunEvent::ScenarioFinished {
-            suite,
-            scenario,
-            outcome,
-            seconds,
-        } => {
+        RunEvent::ScenarioFinished { suite, scenario, outcome, seconds } => {
             let failed = matches!(outcome, Outcome::Failed { .. });
             (failed || is_scenario(scenario))
                 .then(|| finished(&format!("{suite}::{scenario}"), outcome, *seconds, log))
@@ -33,14 +28,8 @@ pub(crate) fn line(event: &RunEvent, log: &str) -> Option<Value> {
 
 /// The line that ends a run.
 pub(crate) fn end(summary: &Summary, filtered_out: usize, seconds: f64) -> Value {
-    let Summary {
-        passed,
-        failed,
-        not_run,
-        ignored,
-        ..
-    } = summary;
-    let event = if *failed == 0 { "ok" } else { "failed" };
+    let Summary { passed, failed, not_run, ignored, .. } = summary;
+    let event = if *failed == 0 && !summary.stopped { "ok" } else { "failed" };
     json!({
         "type": "suite", "event": event, "passed": passed, "failed": failed, "ignored": ignored + not_run,
         "measured": 0, "filtered_out": filtered_out, "exec_time": seconds,
@@ -86,12 +75,7 @@ mod tests {
             r#"{"type":"test","name":"demo::a","event":"ignored","message":"not run: x"}"#
         );
         assert_eq!(line(finished("setup", Outcome::Passed)), "");
-        let summary = Summary {
-            passed: 1,
-            ignored: 1,
-            not_run: 1,
-            ..Summary::default()
-        };
+        let summary = Summary { passed: 1, ignored: 1, not_run: 1, ..Summary::default() };
         assert_eq!(
             end(&summary, 3, 1.5).to_string(),
             r#"{"type":"suite","event":"ok","passed":1,"failed":0,"ignored":2,"measured":0,"filtered_out":3,"exec_time":1.5}"#

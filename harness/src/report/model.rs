@@ -9,6 +9,8 @@ pub(crate) struct Summary {
     pub(crate) failed: usize,
     pub(crate) not_run: usize,
     pub(crate) ignored: usize,
+    /// Whether the operator ended the run early.
+    pub(crate) stopped: bool,
     /// In the order they happened.
     pub(crate) failures: Vec<Failure>,
 }
@@ -41,12 +43,7 @@ impl Summary {
     /// Takes an event; `log` is that of the scenario it ends.
     pub(crate) fn take(&mut self, event: &RunEvent, log: &str) {
         match event {
-            RunEvent::ScenarioFinished {
-                suite,
-                scenario,
-                outcome,
-                ..
-            } => {
+            RunEvent::ScenarioFinished { suite, scenario, outcome, .. } => {
                 self.count(scenario, outcome);
                 if let Outcome::Failed { error, .. } = outcome {
                     self.failures.push(Failure {
@@ -58,18 +55,9 @@ impl Summary {
                     });
                 }
             }
-            RunEvent::Collected {
-                suite,
-                scenario,
-                items,
-                missing,
-                ..
-            } => {
-                let failure = self
-                    .failures
-                    .iter_mut()
-                    .rev()
-                    .find(|f| f.suite == *suite && f.scenario == *scenario);
+            RunEvent::Collected { suite, scenario, items, missing, .. } => {
+                let failure =
+                    self.failures.iter_mut().rev().find(|f| f.suite == *suite && f.scenario == *scenario);
                 if let Some(failure) = failure {
                     failure.collected = Some((*items, *missing));
                 }
@@ -102,22 +90,14 @@ mod tests {
             outcome,
             seconds: 1.0,
         };
-        let failed = || Outcome::Failed {
-            fault: Fault::Product,
-            error: "1 != 2".into(),
-        };
+        let failed = || Outcome::Failed { fault: Fault::Product, error: "1 != 2".into() };
         let mut summary = Summary::default();
         for event in [
             finished("environment", Outcome::Passed),
             finished("setup", Outcome::Passed),
             finished("a", Outcome::Passed),
             finished("b", failed()),
-            finished(
-                "c",
-                Outcome::NotRun {
-                    reason: "needs `b`, which failed".into(),
-                },
-            ),
+            finished("c", Outcome::NotRun { reason: "needs `b`, which failed".into() }),
             finished("d", Outcome::Ignored { reason: None }),
             finished("teardown", failed()),
         ] {
@@ -131,21 +111,9 @@ mod tests {
             missing: 1,
         };
         summary.take(&collected, "");
-        let Summary {
-            passed,
-            failed,
-            not_run,
-            ignored,
-            failures,
-        } = summary;
+        let Summary { passed, failed, not_run, ignored, failures, .. } = summary;
         assert_eq!((passed, failed, not_run, ignored), (1, 2, 1, 1));
-        assert_eq!(
-            failures.iter().map(Failure::name).collect::<Vec<_>>(),
-            ["demo::b", "demo::teardown"]
-        );
-        assert_eq!(
-            (failures[0].collected, failures[0].log.as_str()),
-            (Some((3, 1)), "log")
-        );
+        assert_eq!(failures.iter().map(Failure::name).collect::<Vec<_>>(), ["demo::b", "demo::teardown"]);
+        assert_eq!((failures[0].collected, failures[0].log.as_str()), (Some((3, 1)), "log"));
     }
 }

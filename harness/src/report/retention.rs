@@ -21,19 +21,12 @@ pub(crate) fn to_remove(mut runs: Vec<Found>, now: SystemTime) -> Vec<String> {
     runs.retain(|run| run.ended);
     runs.sort_by(|a, b| b.name.cmp(&a.name));
     let old = |run: &Found| now.duration_since(run.begun).is_ok_and(|age| age >= YOUNG);
-    runs.into_iter()
-        .skip(KEPT)
-        .filter(old)
-        .map(|run| run.name)
-        .collect()
+    runs.into_iter().skip(KEPT).filter(old).map(|run| run.name).collect()
 }
 
 /// The name of a run begun at `now` by process `pid`: UTC time first, so that names sort by it.
 pub(crate) fn run_id(now: SystemTime, pid: u32) -> String {
-    let seconds = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let (days, time) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date(days);
     let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
@@ -46,9 +39,7 @@ pub(crate) fn is_run_id(name: &str) -> bool {
         return false;
     };
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    time.split_once('T')
-        .is_some_and(|(date, time)| digits(date) && digits(time))
-        && digits(pid)
+    time.split_once('T').is_some_and(|(date, time)| digits(date) && digits(time)) && digits(pid)
 }
 
 /// Year, month and day of a number of days since 1970; years begin in March here, so leap days come last.
@@ -81,14 +72,7 @@ mod tests {
 
     #[test]
     fn other_folders_are_no_runs() {
-        for name in [
-            "latest",
-            "",
-            "2026T1Z",
-            "x20261121T051505Z-7",
-            "20261121T051505Z-",
-            "20261121-7",
-        ] {
+        for name in ["latest", "", "2026T1Z", "x20261121T051505Z-7", "20261121T051505Z-", "20261121-7"] {
             assert!(!is_run_id(name), "{name}");
         }
     }
@@ -103,12 +87,7 @@ mod tests {
         };
         let mut runs: Vec<Found> = (10..30).map(|n| run(n, 10, true)).collect();
         assert_eq!(to_remove(runs.clone(), now), [""; 0]);
-        runs.extend([
-            run(1, 9_000, true),
-            run(2, 9_000, false),
-            run(3, 60, true),
-            run(4, 3_600, true),
-        ]);
+        runs.extend([run(1, 9_000, true), run(2, 9_000, false), run(3, 60, true), run(4, 3_600, true)]);
         assert_eq!(to_remove(runs, now), ["004", "001"]);
     }
 }

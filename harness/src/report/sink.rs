@@ -74,10 +74,7 @@ impl Sink {
         line.push(b'\n');
         self.events.write_all(&line).map_err(at(&path))?;
         if let RunEvent::ScenarioFinished {
-            suite,
-            scenario,
-            outcome: Outcome::Failed { error, .. },
-            ..
+            suite, scenario, outcome: Outcome::Failed { error, .. }, ..
         } = event
         {
             let folder = scenario_folder(&self.folder, suite, scenario);
@@ -101,17 +98,9 @@ fn point(root: &Path, run: &str) -> io::Result<()> {
 fn found(root: &Path) -> Vec<Found> {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     let found = |entry: fs::DirEntry| {
-        let name = entry
-            .file_name()
-            .into_string()
-            .ok()
-            .filter(|name| retention::is_run_id(name))?;
+        let name = entry.file_name().into_string().ok().filter(|name| retention::is_run_id(name))?;
         let begun = entry.metadata().and_then(|data| data.modified()).ok()?;
-        Some(Found {
-            ended: ended(&entry.path()),
-            name,
-            begun,
-        })
+        Some(Found { ended: ended(&entry.path()), name, begun })
     };
     entries.filter_map(found).collect()
 }
@@ -126,10 +115,7 @@ fn ended(folder: &Path) -> bool {
 
 fn at(path: &Path) -> impl Fn(io::Error) -> SinkError + use<> {
     let path = path.to_owned();
-    move |source| SinkError {
-        path: path.clone(),
-        source,
-    }
+    move |source| SinkError { path: path.clone(), source }
 }
 
 #[cfg(test)]
@@ -144,23 +130,13 @@ mod tests {
         let event = RunEvent::ScenarioFinished {
             suite: "net::demo".into(),
             scenario: "boots".into(),
-            outcome: Outcome::Failed {
-                fault: Fault::Product,
-                error: "no boat".into(),
-            },
+            outcome: Outcome::Failed { fault: Fault::Product, error: "no boat".into() },
             seconds: 1.5,
         };
-        sink.write(Duration::from_millis(1_500), &event, "a log\n")
-            .unwrap();
+        sink.write(Duration::from_millis(1_500), &event, "a log\n").unwrap();
         let latest = root.path().join(LATEST);
-        assert_eq!(
-            fs::read_to_string(latest.join("net.demo/boots/error.txt")).unwrap(),
-            "no boat\n"
-        );
-        assert_eq!(
-            fs::read_to_string(latest.join("net.demo/boots/log.txt")).unwrap(),
-            "a log\n"
-        );
+        assert_eq!(fs::read_to_string(latest.join("net.demo/boots/error.txt")).unwrap(), "no boat\n");
+        assert_eq!(fs::read_to_string(latest.join("net.demo/boots/log.txt")).unwrap(), "a log\n");
         let lines = fs::read_to_string(latest.join(EVENTS)).unwrap();
         let read: Stamped = serde_json::from_str(lines.trim_end()).unwrap();
         assert_eq!((read.since_start, read.event), (1.5, event));
@@ -178,15 +154,9 @@ mod tests {
             found
         };
         let run = sink.run().to_owned();
-        assert_eq!(
-            ended(root.path()),
-            [("20000101T000000Z-1".into(), true), (run.clone(), false)]
-        );
+        assert_eq!(ended(root.path()), [("20000101T000000Z-1".into(), true), (run.clone(), false)]);
         drop(sink);
-        assert_eq!(
-            ended(root.path()),
-            [("20000101T000000Z-1".into(), true), (run, true)]
-        );
+        assert_eq!(ended(root.path()), [("20000101T000000Z-1".into(), true), (run, true)]);
     }
 
     #[test]

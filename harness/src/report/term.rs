@@ -37,22 +37,12 @@ pub(crate) struct Term<W> {
 impl<W: Write> Term<W> {
     /// A writer of results to `out` and progress to `notes`; `folder` is the run's.
     pub(crate) fn new(out: W, notes: W, style: Style, folder: &Path) -> Self {
-        Self {
-            out,
-            notes,
-            style,
-            folder: folder.to_owned(),
-            prerequisites: HashSet::new(),
-        }
+        Self { out, notes, style, folder: folder.to_owned(), prerequisites: HashSet::new() }
     }
 
     /// Says how many scenarios there are.
     pub(crate) fn begin(&mut self, count: usize) -> io::Result<()> {
-        writeln!(
-            self.out,
-            "\nrunning {count} test{}",
-            if count == 1 { "" } else { "s" }
-        )
+        writeln!(self.out, "\nrunning {count} test{}", if count == 1 { "" } else { "s" })
     }
 
     /// Shows an event, if people care for it.
@@ -61,27 +51,16 @@ impl<W: Write> Term<W> {
             RunEvent::SuiteProgress { suite, text } if !self.style.terse => {
                 writeln!(self.notes, "{suite}: {text}")
             }
-            RunEvent::ScenarioStarted {
-                suite,
-                scenario,
-                prerequisite: true,
-            } => {
+            RunEvent::ScenarioStarted { suite, scenario, prerequisite: true } => {
                 self.prerequisites.insert((suite.clone(), scenario.clone()));
                 Ok(())
             }
-            RunEvent::Log {
-                suite,
-                scenario,
-                text,
-            } if self.style.live_log => {
+            RunEvent::Log { suite, scenario, text } if self.style.live_log => {
                 writeln!(self.out, "{suite}::{scenario}: {text}")
             }
-            RunEvent::ScenarioFinished {
-                suite,
-                scenario,
-                outcome,
-                seconds,
-            } => self.finished(suite, scenario, outcome, *seconds),
+            RunEvent::ScenarioFinished { suite, scenario, outcome, seconds } => {
+                self.finished(suite, scenario, outcome, *seconds)
+            }
             _ => Ok(()),
         }
     }
@@ -101,20 +80,14 @@ impl<W: Write> Term<W> {
                 writeln!(self.out, "    {}", failure.name())?;
             }
         }
-        let Summary {
-            passed,
-            failed,
-            not_run,
-            ignored,
-            ..
-        } = summary;
+        let Summary { passed, failed, not_run, ignored, .. } = summary;
         if *not_run > 0 {
             writeln!(self.out, "\n{not_run} not run")?;
         }
-        let verdict = if *failed == 0 {
-            self.paint(GREEN, "ok")
-        } else {
-            self.paint(RED, "FAILED")
+        let verdict = match (failed, summary.stopped) {
+            (0, false) => self.paint(GREEN, "ok"),
+            (0, true) => self.paint(YELLOW, "stopped"),
+            _ => self.paint(RED, "FAILED"),
         };
         writeln!(
             self.out,
@@ -142,11 +115,7 @@ impl<W: Write> Term<W> {
             return self.out.flush();
         }
         let key = (suite.to_owned(), scenario.to_owned());
-        let role = if self.prerequisites.contains(&key) {
-            ", prerequisite"
-        } else {
-            ""
-        };
+        let role = if self.prerequisites.contains(&key) { ", prerequisite" } else { "" };
         let words = match outcome {
             Outcome::Passed => format!("{} ({seconds:.1} s{role})", self.paint(GREEN, "ok")),
             Outcome::Failed { .. } => format!("{} ({seconds:.1} s{role})", self.paint(RED, "FAILED")),
@@ -164,11 +133,7 @@ impl<W: Write> Term<W> {
         let lines: Vec<&str> = failure.log.lines().collect();
         if !lines.is_empty() {
             let hidden = lines.len().saturating_sub(LOG_LINES);
-            let note = if hidden > 0 {
-                format!(" (its last {LOG_LINES} lines)")
-            } else {
-                String::new()
-            };
+            let note = if hidden > 0 { format!(" (its last {LOG_LINES} lines)") } else { String::new() };
             writeln!(self.out, "log{note}:")?;
             for line in lines.iter().skip(hidden) {
                 writeln!(self.out, "{line}")?;
@@ -180,19 +145,11 @@ impl<W: Write> Term<W> {
             Some((items, missing)) => format!(", {items} items collected, {missing} could not be had"),
             None => String::new(),
         };
-        writeln!(
-            self.out,
-            "left in {}: error.txt, log.txt{collected}",
-            folder.display()
-        )
+        writeln!(self.out, "left in {}: error.txt, log.txt{collected}", folder.display())
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
-        if self.style.colour {
-            format!("\x1b[{colour}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.style.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -206,12 +163,7 @@ mod tests {
     use crate::event::Fault;
 
     fn finished(scenario: &str, outcome: Outcome) -> RunEvent {
-        RunEvent::ScenarioFinished {
-            suite: "demo".into(),
-            scenario: scenario.into(),
-            outcome,
-            seconds: 1.25,
-        }
+        RunEvent::ScenarioFinished { suite: "demo".into(), scenario: scenario.into(), outcome, seconds: 1.25 }
     }
 
     fn shown(style: Style) -> (String, String) {
@@ -219,50 +171,23 @@ mod tests {
         let mut term = Term::new(&mut out, &mut notes, style, Path::new("/t/polder/run"));
         let mut summary = Summary::default();
         term.begin(5).unwrap();
-        let log = |text: &str| RunEvent::Log {
-            suite: "demo".into(),
-            scenario: "b".into(),
-            text: text.into(),
-        };
+        let log =
+            |text: &str| RunEvent::Log { suite: "demo".into(), scenario: "b".into(), text: text.into() };
         for event in [
-            RunEvent::SuiteProgress {
-                suite: "demo".into(),
-                text: "web: answers over ssh".into(),
-            },
+            RunEvent::SuiteProgress { suite: "demo".into(), text: "web: answers over ssh".into() },
             finished("environment", Outcome::Passed),
-            RunEvent::ScenarioStarted {
-                suite: "demo".into(),
-                scenario: "a".into(),
-                prerequisite: true,
-            },
+            RunEvent::ScenarioStarted { suite: "demo".into(), scenario: "a".into(), prerequisite: true },
             finished("a", Outcome::Passed),
             log("pinging"),
             finished(
                 "b",
-                Outcome::Failed {
-                    fault: Fault::Product,
-                    error: "no answer\ncaused by: EIO".into(),
-                },
+                Outcome::Failed { fault: Fault::Product, error: "no answer\ncaused by: EIO".into() },
             ),
-            finished(
-                "c",
-                Outcome::NotRun {
-                    reason: "needs `b`, which failed".into(),
-                },
-            ),
-            finished(
-                "d",
-                Outcome::Ignored {
-                    reason: Some("slow".into()),
-                },
-            ),
+            finished("c", Outcome::NotRun { reason: "needs `b`, which failed".into() }),
+            finished("d", Outcome::Ignored { reason: Some("slow".into()) }),
             finished("teardown", Outcome::Passed),
         ] {
-            let log = if event == finished("c", Outcome::Passed) {
-                ""
-            } else {
-                "    0.001 pinging\n"
-            };
+            let log = if event == finished("c", Outcome::Passed) { "" } else { "    0.001 pinging\n" };
             summary.take(&event, log);
             term.show(&event).unwrap();
         }
@@ -305,11 +230,7 @@ mod tests {
 
     #[test]
     fn terse_is_a_letter_each_and_live_logs_are_wanted_only() {
-        let (out, notes) = shown(Style {
-            terse: true,
-            colour: true,
-            live_log: false,
-        });
+        let (out, notes) = shown(Style { terse: true, colour: true, live_log: false });
         assert!(
             out.starts_with(
                 "\nrunning 5 tests\n\x1b[32m.\x1b[0m\x1b[31mF\x1b[0m\x1b[33mn\x1b[0m\x1b[33mi\x1b[0m\n"
@@ -317,10 +238,7 @@ mod tests {
             "{out}"
         );
         assert_eq!(notes, "");
-        let (out, _) = shown(Style {
-            live_log: true,
-            ..Style::default()
-        });
+        let (out, _) = shown(Style { live_log: true, ..Style::default() });
         assert!(out.contains("\ndemo::b: pinging\n"), "{out}");
     }
 }

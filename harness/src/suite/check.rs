@@ -22,11 +22,7 @@ pub(crate) fn check(suite: &Suite, names: Option<&Names>) -> Vec<Missing> {
     let scenarios = def.scenarios.iter().map(|scenario| &scenario.step);
     let steps = def.setup.iter().chain(scenarios).chain(def.teardown);
     steps
-        .flat_map(|step| {
-            step_problems(suite, step, names)
-                .into_iter()
-                .map(move |problem| (step, problem))
-        })
+        .flat_map(|step| step_problems(suite, step, names).into_iter().map(move |problem| (step, problem)))
         .map(|(step, problem)| Missing {
             place: format!("{}:{}", def.file, step.line),
             suite: suite.name.clone(),
@@ -42,10 +38,7 @@ fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<St
         let name = param.name;
         let Some(names) = names else {
             return (param.need != Need::Nothing).then(|| {
-                format!(
-                    "`{}` asks for `{name}`, but the suite names no init file (`env = ..`)",
-                    step.name
-                )
+                format!("`{}` asks for `{name}`, but the suite names no init file (`env = ..`)", step.name)
             });
         };
         let (what, known, found) = match param.need {
@@ -57,9 +50,7 @@ fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<St
             return None;
         }
         let hint = did_you_mean(name, known.iter().map(String::as_str));
-        let hint = hint
-            .map(|known| format!("; did you mean `{known}`?"))
-            .unwrap_or_default();
+        let hint = hint.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
         Some(format!("no {what} `{name}` in {file}{hint}"))
     };
     step.params.iter().filter_map(problem).collect()
@@ -71,30 +62,12 @@ mod tests {
     use super::*;
 
     const PARAMS: &[Param] = &[
-        Param {
-            name: "r3",
-            need: Need::Machine,
-        },
-        Param {
-            name: "web_1",
-            need: Need::Machine,
-        },
-        Param {
-            name: "lan",
-            need: Need::Net,
-        },
-        Param {
-            name: "r1",
-            need: Need::Net,
-        },
-        Param {
-            name: "env",
-            need: Need::Environment,
-        },
-        Param {
-            name: "whatever",
-            need: Need::Nothing,
-        },
+        Param { name: "r3", need: Need::Machine },
+        Param { name: "web_1", need: Need::Machine },
+        Param { name: "lan", need: Need::Net },
+        Param { name: "r1", need: Need::Net },
+        Param { name: "env", need: Need::Environment },
+        Param { name: "whatever", need: Need::Nothing },
     ];
     const STEP: StepDef = StepDef {
         name: "routes",
@@ -108,36 +81,20 @@ mod tests {
         module: "t::demo",
         file: "tests/demo.rs",
         line: 3,
-        env: Some(EnvFile {
-            path: "/src/tests/demo.yaml",
-            text: "",
-        }),
+        env: Some(EnvFile { path: "/src/tests/demo.yaml", text: "" }),
         timeout: None,
         if_var: None,
         setup: &[],
         teardown: &[],
-        scenarios: &[ScenarioDef {
-            step: STEP,
-            after: &[],
-            ignore: Ignore::No,
-        }],
+        scenarios: &[ScenarioDef { step: STEP, after: &[], ignore: Ignore::No }],
     };
 
     #[test]
     fn names_what_is_not_in_the_file() {
-        let suite = Suite {
-            name: "demo".into(),
-            def: &DEF,
-        };
+        let suite = Suite { name: "demo".into(), def: &DEF };
         let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        let names = Names {
-            machines: owned(&["r1", "r2", "web-1"]),
-            nets: owned(&["lan"]),
-        };
-        let problems: Vec<String> = check(&suite, Some(&names))
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let names = Names { machines: owned(&["r1", "r2", "web-1"]), nets: owned(&["lan"]) };
+        let problems: Vec<String> = check(&suite, Some(&names)).iter().map(ToString::to_string).collect();
         assert_eq!(
             problems,
             [
@@ -145,10 +102,6 @@ mod tests {
                 "tests/demo.rs:12: suite `demo`: no net `r1` in demo.yaml",
             ]
         );
-        assert_eq!(
-            check(&suite, None).len(),
-            5,
-            "without a file nothing can be named"
-        );
+        assert_eq!(check(&suite, None).len(), 5, "without a file nothing can be named");
     }
 }

@@ -39,9 +39,7 @@ impl SuiteCx {
     /// The step's folder.
     #[must_use]
     pub fn artifacts(&self) -> Artifacts {
-        Artifacts {
-            folder: Arc::from(self.folder.as_path()),
-        }
+        Artifacts { folder: Arc::from(self.folder.as_path()) }
     }
 
     /// By how much slower than usual the machines are; limits are multiplied by it. 1 without an environment.
@@ -99,14 +97,10 @@ impl Artifacts {
     pub fn path(&self, name: &str) -> Result<PathBuf, ArtifactsError> {
         let mut parts = Path::new(name).components();
         if !matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name) {
-            return Err(ArtifactsError::BadName {
-                name: name.to_owned(),
-            });
+            return Err(ArtifactsError::BadName { name: name.to_owned() });
         }
-        std::fs::create_dir_all(&self.folder).map_err(|source| ArtifactsError::Write {
-            path: self.folder.to_path_buf(),
-            source,
-        })?;
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|source| ArtifactsError::Write { path: self.folder.to_path_buf(), source })?;
         Ok(self.folder.join(name))
     }
 }
@@ -118,16 +112,11 @@ mod tests {
     #[test]
     fn files_stay_in_the_folder() {
         let dir = tempfile::tempdir().unwrap();
-        let artifacts = Artifacts {
-            folder: Arc::from(dir.path().join("a/b")),
-        };
+        let artifacts = Artifacts { folder: Arc::from(dir.path().join("a/b")) };
         artifacts.add("x.txt", "text").unwrap();
         assert_eq!(std::fs::read(dir.path().join("a/b/x.txt")).unwrap(), b"text");
         for name in ["", ".", "..", "../x", "/etc/x", "a/b", "a/"] {
-            assert!(
-                matches!(artifacts.add(name, ""), Err(ArtifactsError::BadName { .. })),
-                "{name:?}"
-            );
+            assert!(matches!(artifacts.add(name, ""), Err(ArtifactsError::BadName { .. })), "{name:?}");
         }
     }
 }

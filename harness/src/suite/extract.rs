@@ -99,6 +99,14 @@ pub async fn extract<T: FromSuite>(cx: &SuiteCx, index: usize) -> Result<T> {
     T::from_suite(cx, param).await
 }
 
+/// What a step's result says.
+///
+/// # Errors
+/// The step's own.
+pub fn verdict<V: Verdict>(returned: V) -> Result {
+    returned.into_result()
+}
+
 /// What a step may return: nothing, or a `Result` of nothing with any error that fits [`crate::Result`].
 #[diagnostic::on_unimplemented(
     message = "a scenario cannot return `{Self}`",

@@ -1,7 +1,5 @@
 //! How a step's end becomes an outcome: whose fault, and the words. Pure.
 
-use std::time::Duration;
-
 use crate::{
     env::EnvError,
     event::{Fault, Outcome},
@@ -10,37 +8,20 @@ use crate::{
 
 use super::task::Ended;
 
-/// The outcome of a step that had `limit`; `file` is its source file.
-pub(crate) fn outcome(ended: &Ended<()>, limit: Duration, file: &str) -> Outcome {
-    let seconds = limit.as_secs_f64();
+/// The outcome of a step; `limit` are the words for its limit, `file` is its source file.
+pub(crate) fn outcome(ended: &Ended<()>, limit: &str, file: &str) -> Outcome {
+    let failed = |error: String| Outcome::Failed { fault: Fault::Product, error };
     match ended {
         Ended::Returned(Ok(())) => Outcome::Passed,
-        Ended::Returned(Err(error)) => Outcome::Failed {
-            fault: fault(error),
-            error: describe(error, file),
-        },
-        Ended::Panicked(text) => Outcome::Failed {
-            fault: Fault::Product,
-            error: text.clone(),
-        },
-        Ended::TimedOut { stuck: false } => {
-            let error = format!("did not end within {seconds} s");
-            Outcome::Failed {
-                fault: Fault::Product,
-                error,
-            }
-        }
+        Ended::Returned(Err(error)) => Outcome::Failed { fault: fault(error), error: describe(error, file) },
+        Ended::Panicked(text) => failed(text.clone()),
+        Ended::TimedOut { stuck: false } => failed(format!("did not end within {limit}")),
         Ended::TimedOut { stuck: true } => {
-            let error =
-                format!("did not end within {seconds} s, and cannot be stopped: it blocks its thread");
-            Outcome::Failed {
-                fault: Fault::Product,
-                error,
-            }
+            failed(format!("did not end within {limit}, and cannot be stopped: it blocks its thread"))
         }
-        Ended::Stopped { .. } => Outcome::NotRun {
-            reason: "stopped by the operator before its end".to_owned(),
-        },
+        Ended::Stopped { .. } => {
+            Outcome::NotRun { reason: "stopped by the operator before its end".to_owned() }
+        }
     }
 }
 
@@ -53,7 +34,7 @@ pub(crate) fn describe(error: &anyhow::Error, file: &str) -> String {
     }
     if let Some(place) = place(&error.backtrace().to_string(), file) {
         text.push_str("\nat ");
-        text.push_str(place);
+        text.push_str(&place);
     }
     text
 }
@@ -64,21 +45,19 @@ pub(crate) fn fault(error: &anyhow::Error) -> Fault {
         cause.is::<EnvError>()
             || cause.downcast_ref::<GuestError>().is_some_and(|error| error.fault() == Fault::Environment)
     };
-    if error.chain().any(environment) {
-        Fault::Environment
-    } else {
-        Fault::Product
-    }
+    if error.chain().any(environment) { Fault::Environment } else { Fault::Product }
 }
 
-/// The innermost frame of a backtrace that lies in `file`.
-fn place<'a>(backtrace: &'a str, file: &str) -> Option<&'a str> {
-    let frames = backtrace
-        .lines()
-        .filter_map(|line| line.trim_start().strip_prefix("at "));
-    frames
-        .map(|frame| frame.trim_start_matches("./"))
-        .find(|frame| frame.contains(&format!("{file}:")))
+/// The innermost frame of a backtrace that lies in `file`. Either path may be relative to a folder the other names.
+fn place(backtrace: &str, file: &str) -> Option<String> {
+    let frames = backtrace.lines().filter_map(|line| line.trim_start().strip_prefix("at "));
+    let mut places = frames.filter_map(|frame| {
+        let (rest, column) = frame.rsplit_once(':')?;
+        let (path, line) = rest.rsplit_once(':')?;
+        let path = path.trim_start_matches("./");
+        (path.ends_with(file) || file.ends_with(path)).then(|| format!("{file}:{line}:{column}"))
+    });
+    places.next()
 }
 
 #[cfg(test)]
@@ -89,26 +68,27 @@ mod tests {
 
     #[test]
     fn causes_stand_on_lines_of_their_own() {
-        let error = Err::<(), _>(anyhow::anyhow!("connection refused"))
-            .context("cannot reach web")
-            .unwrap_err();
-        assert_eq!(
-            describe(&error, "nowhere.rs"),
-            "cannot reach web\ncaused by: connection refused"
-        );
+        let error =
+            Err::<(), _>(anyhow::anyhow!("connection refused")).context("cannot reach web").unwrap_err();
+        assert_eq!(describe(&error, "nowhere.rs"), "cannot reach web\ncaused by: connection refused");
     }
 
-    #[test]
-    fn the_place_is_the_innermost_frame_in_the_file() {
-        let backtrace = "   0: anyhow::error\n             at /deps/anyhow/src/lib.rs:1:2\n   \
-                         1: demo::x\n             at ./tests/demo.rs:42:9\n   2: y\n             at ./tests/demo.rs:7:1\n";
-        assert_eq!(place(backtrace, "tests/demo.rs"), Some("tests/demo.rs:42:9"));
-        assert_eq!(place("disabled backtrace", "tests/demo.rs"), None);
+    #[rstest::rstest]
+    #[case("./tests/demo.rs:42:9", Some("harness/tests/demo.rs:42:9"))]
+    #[case("/src/harness/tests/demo.rs:42:9", Some("harness/tests/demo.rs:42:9"))]
+    #[case("/src/harness/tests/other.rs:42:9", None)]
+    #[case("nowhere", None)]
+    fn the_place_is_the_innermost_frame_in_the_file(#[case] frame: &str, #[case] expected: Option<&str>) {
+        let backtrace = format!(
+            "   0: anyhow::error\n             at /deps/anyhow/src/lib.rs:1:2\n   1: demo::x\n             at {frame}\n"
+        );
+        assert_eq!(place(&backtrace, "harness/tests/demo.rs").as_deref(), expected);
     }
 
     #[test]
     fn the_environment_is_told_from_the_product() {
-        let error = anyhow::Error::from(EnvError::Key { what: "x", error: "y".into() }).context("cannot go on");
+        let error =
+            anyhow::Error::from(EnvError::Key { what: "x", error: "y".into() }).context("cannot go on");
         assert_eq!(fault(&error), Fault::Environment);
         assert_eq!(fault(&anyhow::anyhow!("1 != 2")), Fault::Product);
     }

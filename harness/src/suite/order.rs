@@ -31,11 +31,7 @@ impl Filter {
     /// Whether a full name is selected, ignored or not.
     pub(crate) fn selects(&self, name: &str) -> bool {
         let hit = |pattern: &String| {
-            if self.exact {
-                name == pattern
-            } else {
-                name.contains(pattern)
-            }
+            if self.exact { name == pattern } else { name.contains(pattern) }
         };
         (self.only.is_empty() || self.only.iter().any(hit)) && !self.skip.iter().any(hit)
     }
@@ -97,10 +93,7 @@ pub(crate) fn select(suite: &str, scenarios: &[Candidate<'_>], filter: &Filter) 
     }
     selection.run = selected
         .union(&needed)
-        .map(|&index| Planned {
-            index,
-            prerequisite: !selected.contains(&index),
-        })
+        .map(|&index| Planned { index, prerequisite: !selected.contains(&index) })
         .collect();
     selection.filtered_out = scenarios.len() - selection.run.len() - selection.ignored.len();
     selection
@@ -115,10 +108,7 @@ pub(crate) fn ignored_set(scenarios: &[Candidate<'_>]) -> BTreeSet<usize> {
 fn needs(scenarios: &[Candidate<'_>]) -> Vec<Vec<usize>> {
     let needs = |(index, scenario): (usize, &Candidate<'_>)| {
         let earlier = scenarios.iter().enumerate().take(index);
-        earlier
-            .filter(|(_, other)| scenario.after.contains(&other.name))
-            .map(|(other, _)| other)
-            .collect()
+        earlier.filter(|(_, other)| scenario.after.contains(&other.name)).map(|(other, _)| other).collect()
     };
     scenarios.iter().enumerate().map(needs).collect()
 }
@@ -149,44 +139,21 @@ mod tests {
     use super::*;
 
     const SCENARIOS: &[Candidate<'static>] = &[
-        Candidate {
-            name: "boots",
-            after: &[],
-            ignored: false,
-        },
-        Candidate {
-            name: "routes",
-            after: &["boots"],
-            ignored: false,
-        },
-        Candidate {
-            name: "slow",
-            after: &[],
-            ignored: true,
-        },
-        Candidate {
-            name: "slower",
-            after: &["slow", "routes"],
-            ignored: false,
-        },
+        Candidate { name: "boots", after: &[], ignored: false },
+        Candidate { name: "routes", after: &["boots"], ignored: false },
+        Candidate { name: "slow", after: &[], ignored: true },
+        Candidate { name: "slower", after: &["slow", "routes"], ignored: false },
     ];
 
     fn filter(only: &[&str], skip: &[&str], exact: bool, ignored: Ignored) -> Filter {
         let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        Filter {
-            only: owned(only),
-            skip: owned(skip),
-            exact,
-            ignored,
-        }
+        Filter { only: owned(only), skip: owned(skip), exact, ignored }
     }
 
     /// `+` a prerequisite, `-` ignored, then the number filtered out.
     fn show(selection: &Selection) -> String {
-        let run = selection
-            .run
-            .iter()
-            .map(|p| format!("{}{}", if p.prerequisite { "+" } else { "" }, p.index));
+        let run =
+            selection.run.iter().map(|p| format!("{}{}", if p.prerequisite { "+" } else { "" }, p.index));
         let ignored = selection.ignored.iter().map(|index| format!("-{index}"));
         let words: Vec<String> = run.chain(ignored).collect();
         format!("{} out {}", words.join(" "), selection.filtered_out)

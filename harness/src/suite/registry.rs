@@ -123,11 +123,7 @@ pub(crate) fn arrange(defs: &'static [SuiteDef]) -> Result<Vec<Suite>, Vec<Dupli
             None => drop(seen.insert(&suite.name, suite.def)),
         }
     }
-    if duplicates.is_empty() {
-        Ok(suites)
-    } else {
-        Err(duplicates)
-    }
+    if duplicates.is_empty() { Ok(suites) } else { Err(duplicates) }
 }
 
 fn name(def: &SuiteDef) -> String {
@@ -159,16 +155,9 @@ mod tests {
 
     #[test]
     fn source_order_and_libtest_names() {
-        static DEFS: [SuiteDef; 3] = [
-            def("t::b", "t.rs", 20),
-            def("t::inner::r#a", "t.rs", 3),
-            def("other::x", "a.rs", 9),
-        ];
-        let names: Vec<String> = arrange(&DEFS)
-            .unwrap()
-            .into_iter()
-            .map(|suite| suite.name)
-            .collect();
+        static DEFS: [SuiteDef; 3] =
+            [def("t::b", "t.rs", 20), def("t::inner::r#a", "t.rs", 3), def("other::x", "a.rs", 9)];
+        let names: Vec<String> = arrange(&DEFS).unwrap().into_iter().map(|suite| suite.name).collect();
         assert_eq!(names, ["x", "inner::a", "b"]);
     }
 
@@ -176,9 +165,6 @@ mod tests {
     fn one_name_for_two_suites_is_an_error() {
         static DEFS: [SuiteDef; 2] = [def("t::a", "t.rs", 2), def("lib::a", "lib.rs", 1)];
         let errors = arrange(&DEFS).unwrap_err();
-        assert_eq!(
-            errors[0].to_string(),
-            "two suites are called `a`: lib.rs:1 and t.rs:2"
-        );
+        assert_eq!(errors[0].to_string(), "two suites are called `a`: lib.rs:1 and t.rs:2");
     }
 }

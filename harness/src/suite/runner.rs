@@ -12,8 +12,8 @@ use tokio::{runtime::Handle, sync::mpsc::UnboundedSender};
 use tracing::Span;
 
 use crate::{
-    base::wait::Deadline,
     artifact::Manifest,
+    base::wait::Deadline,
     env::{Env, EnvError, Host, Progress, UpFailure},
     event::{Fault, Outcome, RunEvent, Usage, scenario_folder},
     initfile,
@@ -24,7 +24,7 @@ use super::{
     context::SuiteCx,
     failure,
     order::{Planned, Selection},
-    registry::{EnvFile, Ignore, StepDef, Suite},
+    registry::{EnvFile, Ignore, ScenarioDef, StepDef, Suite},
     stop::Stop,
     task::{self, Bounds, Ended},
 };
@@ -57,25 +57,28 @@ pub(crate) struct Runner {
 impl Runner {
     /// Runs what is selected of `suite` to its end, teardown included.
     pub(crate) async fn run(&self, suite: &Suite, selection: &Selection) {
-        let start = Instant::now();
-        self.emit(RunEvent::SuiteStarted {
-            suite: suite.name.clone(),
-        });
         for &index in &selection.ignored {
             self.report_ignored(suite, index);
         }
+        if !selection.run.is_empty() {
+            self.run_selected(suite, &selection.run).await;
+        }
+    }
+
+    async fn run_selected(&self, suite: &Suite, planned: &[Planned]) {
+        let start = Instant::now();
+        self.emit(RunEvent::SuiteStarted { suite: suite.name.clone() });
         let session = match (self.stop.is_requested(), suite.def.env) {
             (true, _) => Err(STOPPED.to_owned()),
             (false, None) => Ok(Session::new(self, suite, None, start)),
-            (false, Some(file)) => self
-                .up(suite, file)
-                .await
-                .map(|env| Session::new(self, suite, Some(env), start)),
+            (false, Some(file)) => {
+                self.up(suite, file).await.map(|env| Session::new(self, suite, Some(env), start))
+            }
         };
         let usage = match session {
-            Ok(session) => session.run(&selection.run).await,
+            Ok(session) => session.run(planned).await,
             Err(reason) => {
-                for planned in &selection.run {
+                for planned in planned {
                     self.report_not_run(suite, planned.index, &reason);
                 }
                 None
@@ -106,11 +109,7 @@ impl Runner {
             })
         };
         let span = self.recorder.scenario(&suite.name, ENVIRONMENT);
-        let bounds = Bounds {
-            limit: None,
-            stop: Some(&self.stop),
-            plain: false,
-        };
+        let bounds = Bounds { limit: None, stop: Some(&self.stop), plain: false };
         let ended = task::run(&self.work, span, bounds, rise).await;
         let mut wreck = None;
         let (env, outcome) = match ended {
@@ -124,19 +123,12 @@ impl Runner {
                 let error = failure::describe(&error, suite.def.file);
                 (Err(NO_ENVIRONMENT.to_owned()), Outcome::Failed { fault: Fault::Environment, error })
             }
-            Ended::Panicked(error) => (
-                Err(NO_ENVIRONMENT.to_owned()),
-                Outcome::Failed {
-                    fault: Fault::Harness,
-                    error,
-                },
-            ),
-            Ended::Stopped { .. } | Ended::TimedOut { .. } => (
-                Err(STOPPED.to_owned()),
-                Outcome::NotRun {
-                    reason: STOPPED.to_owned(),
-                },
-            ),
+            Ended::Panicked(error) => {
+                (Err(NO_ENVIRONMENT.to_owned()), Outcome::Failed { fault: Fault::Harness, error })
+            }
+            Ended::Stopped { .. } | Ended::TimedOut { .. } => {
+                (Err(STOPPED.to_owned()), Outcome::NotRun { reason: STOPPED.to_owned() })
+            }
         };
         self.report_finished(suite, ENVIRONMENT, outcome, start.elapsed());
         if let Some(wreck) = wreck {
@@ -151,7 +143,8 @@ impl Runner {
         let (env, path) = (env.clone(), folder.clone());
         // It keeps its own limits.
         let bounds = Bounds { limit: None, stop: None, plain: false };
-        let ended = task::run(&self.work, Span::none(), bounds, async move { Ok(env.collect(&path).await) }).await;
+        let ended =
+            task::run(&self.work, Span::none(), bounds, async move { Ok(env.collect(&path).await) }).await;
         let manifest = if let Ended::Returned(Ok(manifest)) = ended { manifest } else { Manifest::default() };
         self.emit(RunEvent::Collected {
             suite: suite.name.clone(),
@@ -192,33 +185,24 @@ impl Runner {
         let reason = match scenario.ignore {
             Ignore::Because(why) => Some(why.to_owned()),
             Ignore::Yes => None,
-            Ignore::No => Some("needs one that is ignored".to_owned()),
+            Ignore::No => {
+                ignored_need(suite, scenario).map(|need| format!("needs `{need}`, which is ignored"))
+            }
         };
-        self.report_finished(
-            suite,
-            scenario.step.name,
-            Outcome::Ignored { reason },
-            Duration::ZERO,
-        );
+        self.report_finished(suite, scenario.step.name, Outcome::Ignored { reason }, Duration::ZERO);
     }
 
     fn report_not_run(&self, suite: &Suite, index: usize, reason: &str) {
         let Some(scenario) = suite.def.scenarios.get(index) else {
             return;
         };
-        let outcome = Outcome::NotRun {
-            reason: reason.to_owned(),
-        };
+        let outcome = Outcome::NotRun { reason: reason.to_owned() };
         self.report_finished(suite, scenario.step.name, outcome, Duration::ZERO);
     }
 
     fn report_started(&self, suite: &Suite, scenario: &str, prerequisite: bool) {
         let (suite, scenario) = (suite.name.clone(), scenario.to_owned());
-        self.emit(RunEvent::ScenarioStarted {
-            suite,
-            scenario,
-            prerequisite,
-        });
+        self.emit(RunEvent::ScenarioStarted { suite, scenario, prerequisite });
     }
 
     fn report_finished(&self, suite: &Suite, scenario: &str, outcome: Outcome, took: Duration) {
@@ -234,6 +218,17 @@ impl Runner {
         // The receiver outlives every suite; when it is gone, so is whoever could read this.
         let _ = self.events.send(event);
     }
+}
+
+/// The scenario because of which one that is not ignored itself is.
+fn ignored_need(suite: &Suite, scenario: &ScenarioDef) -> Option<&'static str> {
+    let mut needs = suite.def.scenarios.iter().filter(|other| scenario.after.contains(&other.step.name));
+    let found = needs.find(|need| need.ignore != Ignore::No || ignored_need(suite, need).is_some());
+    found.map(|need| need.step.name)
+}
+
+fn seconds(limit: Duration) -> String {
+    format!("{} s", limit.as_secs_f64())
 }
 
 const NO_ENVIRONMENT: &str = "the environment did not come up";
@@ -261,13 +256,7 @@ impl<'a> Session<'a> {
         let factor = env.as_ref().map_or(1.0, Env::time_factor);
         let limit = suite.def.timeout.map(|limit| limit.mul_f64(factor));
         let deadline = limit.map(|limit| Deadline::within(limit.saturating_sub(start.elapsed())));
-        Self {
-            runner,
-            suite,
-            env,
-            factor,
-            deadline,
-        }
+        Self { runner, suite, env, factor, deadline }
     }
 
     /// Set-up, scenarios, teardown, environment down; returns what the environment used.
@@ -286,24 +275,14 @@ impl<'a> Session<'a> {
                 continue;
             };
             let name = scenario.step.name;
-            let needs = scenario
-                .after
-                .iter()
-                .find_map(|need| Some((need, unmet.get(need)?)));
+            let needs = scenario.after.iter().find_map(|need| Some((need, unmet.get(need)?)));
             let needs = needs.map(|(need, what)| format!("needs `{need}`, which {what}"));
             if let Some(reason) = self.obstacle().or_else(|| halted.clone()).or(needs) {
                 self.runner.report_not_run(self.suite, planned.index, &reason);
                 unmet.insert(name, "was not run");
                 continue;
             }
-            let went = self
-                .step(
-                    name,
-                    &scenario.step,
-                    planned.prerequisite,
-                    Some(&self.runner.stop),
-                )
-                .await;
+            let went = self.step(name, &scenario.step, planned.prerequisite, Some(&self.runner.stop)).await;
             if !went.passed {
                 unmet.insert(name, "failed");
             }
@@ -325,9 +304,16 @@ impl<'a> Session<'a> {
         if self.runner.stop.is_requested() {
             return Some(STOPPED.to_owned());
         }
-        let limit = self.suite.def.timeout?.mul_f64(self.factor);
+        if let Some(error) = self.env.as_ref().and_then(Env::failure) {
+            return Some(format!("the environment broke: {error}"));
+        }
         let over = self.deadline.is_some_and(Deadline::passed);
-        over.then(|| format!("the suite's {} s are over", limit.as_secs_f64()))
+        over.then(|| format!("{} are over", self.whole_limit()))
+    }
+
+    fn whole_limit(&self) -> String {
+        let limit = self.suite.def.timeout.unwrap_or_default();
+        format!("the suite's {}", seconds(limit.mul_f64(self.factor)))
     }
 
     async fn step(
@@ -342,10 +328,10 @@ impl<'a> Session<'a> {
         runner.report_started(suite, name, prerequisite);
         let own = step.timeout.unwrap_or(STEP_LIMIT).mul_f64(self.factor);
         // Teardown is owed its time even when the suite's is over.
-        let limit = if stop.is_some() {
-            self.deadline.map_or(own, |deadline| own.min(deadline.left()))
-        } else {
-            own
+        let left = self.deadline.filter(|_| stop.is_some()).map(Deadline::left);
+        let (limit, words) = match left {
+            Some(left) if left < own => (left, self.whole_limit()),
+            _ => (own, seconds(own)),
         };
         let folder = scenario_folder(&runner.folder, &suite.name, name);
         let cx = SuiteCx {
@@ -354,31 +340,24 @@ impl<'a> Session<'a> {
             env: self.env.clone(),
             folder: folder.clone(),
         };
-        let bounds = Bounds {
-            limit: Some(limit),
-            stop,
-            plain: step.plain,
-        };
+        let bounds = Bounds { limit: Some(limit), stop, plain: step.plain };
         let span = runner.recorder.scenario(&suite.name, name);
         let env = self.env.clone();
         let work = async move {
-            let Some(env) = env else { return (step.run)(cx).await };
+            let Some(env) = env else {
+                return (step.run)(cx).await;
+            };
             tokio::select! {
                 result = (step.run)(cx) => result,
                 error = env.broken() => Err(error.into()),
             }
         };
         let ended = task::run(&runner.work, span, bounds, work).await;
-        let stuck = matches!(
-            ended,
-            Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true }
-        );
-        let outcome = failure::outcome(&ended, limit, suite.def.file);
-        let (passed, failed) = (
-            outcome == Outcome::Passed,
-            matches!(outcome, Outcome::Failed { .. }),
-        );
-        runner.report_finished(suite, name, outcome, start.elapsed());
+        let took = start.elapsed();
+        let stuck = matches!(ended, Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true });
+        let outcome = failure::outcome(&ended, &words, suite.def.file);
+        let (passed, failed) = (outcome == Outcome::Passed, matches!(outcome, Outcome::Failed { .. }));
+        runner.report_finished(suite, name, outcome, took);
         if let (true, Some(env)) = (failed, &self.env) {
             runner.collect(suite, env, name).await;
         }

@@ -115,9 +115,8 @@ impl PanicSlot {
     fn set(&self, info: &PanicHookInfo<'_>) {
         let payload = info.payload();
         let text = payload.downcast_ref::<String>().map(String::as_str);
-        let message = text
-            .or_else(|| payload.downcast_ref::<&str>().copied())
-            .unwrap_or("a value that is no text");
+        let message =
+            text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a value that is no text");
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         slot.get_or_insert_with(|| format!("panicked at {place}:\n{message}"));
@@ -161,17 +160,7 @@ mod tests {
         plain: bool,
         future: impl Future<Output = Result> + Send + 'static,
     ) -> Ended<()> {
-        run(
-            &Handle::current(),
-            Span::none(),
-            Bounds {
-                limit: Some(limit),
-                stop: None,
-                plain,
-            },
-            future,
-        )
-        .await
+        run(&Handle::current(), Span::none(), Bounds { limit: Some(limit), stop: None, plain }, future).await
     }
 
     #[tokio::test]
@@ -193,13 +182,18 @@ mod tests {
         assert!(*dropped.lock().unwrap());
     }
 
+    fn asleep() -> Result {
+        std::thread::sleep(3_000 * MS);
+        Ok(())
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_does_not_yield_is_abandoned() {
         let start = Instant::now();
-        let plain = ended(20 * MS, true, blocking(|| Ok(std::thread::sleep(3_000 * MS)))).await;
+        let plain = ended(20 * MS, true, blocking(asleep)).await;
         assert!(matches!(plain, Ended::TimedOut { stuck: true }), "{plain:?}");
         assert!(start.elapsed() < 1_000 * MS);
-        let busy = ended(20 * MS, false, async { Ok(std::thread::sleep(3_000 * MS)) }).await;
+        let busy = ended(20 * MS, false, async { asleep() }).await;
         assert!(matches!(busy, Ended::TimedOut { stuck: true }), "{busy:?}");
     }
 
@@ -209,9 +203,7 @@ mod tests {
         let future: Ended<()> = ended(5_000 * MS, false, async { panic!("no {}", "boat") }).await;
         let plain = ended(5_000 * MS, true, blocking(|| panic!("no ship"))).await;
         for (ended, message) in [(future, "no boat"), (plain, "no ship")] {
-            let Ended::Panicked(text) = ended else {
-                panic!("{ended:?}")
-            };
+            let Ended::Panicked(text) = ended else { panic!("{ended:?}") };
             assert!(text.contains("task.rs:") && text.ends_with(message), "{text}");
         }
     }
@@ -219,25 +211,14 @@ mod tests {
     #[tokio::test]
     async fn stops_when_asked_and_not_when_nobody_can_ask() {
         let (stopper, stop) = super::super::stop::pair();
-        let bounds = Bounds {
-            limit: Some(5_000 * MS),
-            stop: Some(&stop),
-            plain: false,
-        };
-        assert!(
-            stopper.stop() && !stopper.stop(),
-            "only the first wish is the first"
-        );
+        let bounds = Bounds { limit: Some(5_000 * MS), stop: Some(&stop), plain: false };
+        assert!(stopper.stop() && !stopper.stop(), "only the first wish is the first");
         let ended: Ended<()> = run(&Handle::current(), Span::none(), bounds, std::future::pending()).await;
         assert!(matches!(ended, Ended::Stopped { stuck: false }));
 
         let (stopper, stop) = super::super::stop::pair();
         drop(stopper);
-        let bounds = Bounds {
-            limit: Some(30 * MS),
-            stop: Some(&stop),
-            plain: false,
-        };
+        let bounds = Bounds { limit: Some(30 * MS), stop: Some(&stop), plain: false };
         let ended: Ended<()> = run(&Handle::current(), Span::none(), bounds, std::future::pending()).await;
         assert!(matches!(ended, Ended::TimedOut { .. }));
     }

@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    fmt::{self, Write},
+    fmt::{self, Write as _},
+    io::{self, Write as _},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -50,13 +51,8 @@ impl Recorder {
     /// Where the binary has a subscriber of its own already, that one stays and there are no trees.
     pub(crate) fn install(events: UnboundedSender<RunEvent>) -> Self {
         let recorder = Self::default();
-        let layer = Recording {
-            recorder: recorder.clone(),
-            events,
-        };
-        let _ = tracing_subscriber::registry()
-            .with(layer.with_filter(filter()))
-            .try_init();
+        let layer = Recording { recorder: recorder.clone(), events };
+        let _ = tracing_subscriber::registry().with(layer.with_filter(filter())).try_init();
         recorder
     }
 
@@ -74,9 +70,7 @@ impl Recorder {
 
 /// Ours in detail, of others what they call information or worse.
 fn filter() -> Targets {
-    Targets::new()
-        .with_default(LevelFilter::INFO)
-        .with_target("polder", LevelFilter::DEBUG)
+    Targets::new().with_default(LevelFilter::INFO).with_target("polder", LevelFilter::DEBUG)
 }
 
 struct Recording {
@@ -97,60 +91,38 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
         let mut fields = Fields::default();
         attributes.record(&mut fields);
         if attributes.metadata().target() == SCENARIO {
-            let live = Live {
-                key: fields.key(),
-                start: Instant::now(),
-                tree: Mutex::default(),
-            };
+            let live = Live { key: fields.key(), start: Instant::now(), tree: Mutex::default() };
             let live = Arc::new(live);
             lock(&self.recorder.trees).insert(live.key.clone(), Arc::clone(&live));
             span.extensions_mut().insert(Node { live, id: None });
             return;
         }
-        let Some(parent) = span
-            .parent()
-            .and_then(|parent| parent.extensions().get::<Node>().cloned())
-        else {
+        let Some(parent) = span.parent().and_then(|parent| parent.extensions().get::<Node>().cloned()) else {
             return;
         };
         let text = fields.text(attributes.metadata().name());
         let entry = lock(&parent.live.tree).open(parent.id, parent.live.elapsed(), text);
-        span.extensions_mut().insert(Node {
-            id: Some(entry),
-            ..parent
-        });
+        span.extensions_mut().insert(Node { id: Some(entry), ..parent });
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let text = fields.text("");
-        let node = context
-            .event_span(event)
-            .and_then(|span| span.extensions().get::<Node>().cloned());
+        let node = context.event_span(event).and_then(|span| span.extensions().get::<Node>().cloned());
         if let Some(Node { live, id }) = node {
             lock(&live.tree).line(id, live.elapsed(), text.clone());
             let (suite, scenario) = live.key.clone();
-            let _ = self.events.send(RunEvent::Log {
-                suite,
-                scenario,
-                text,
-            });
+            let _ = self.events.send(RunEvent::Log { suite, scenario, text });
         } else if event.metadata().target() == LOG {
             // From a task the scenario spawned without its span: better here than nowhere.
-            eprintln!("{text}");
+            let _ = writeln!(io::stderr(), "{text}");
         }
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        let node = context
-            .span(&id)
-            .and_then(|span| span.extensions().get::<Node>().cloned());
-        if let Some(Node {
-            live,
-            id: Some(entry),
-        }) = node
-        {
+        let node = context.span(&id).and_then(|span| span.extensions().get::<Node>().cloned());
+        if let Some(Node { live, id: Some(entry) }) = node {
             lock(&live.tree).close(entry, live.elapsed());
         }
     }
@@ -171,11 +143,7 @@ struct Fields {
 
 impl Fields {
     fn text(self, name: &str) -> String {
-        let mut text = if self.message.is_empty() {
-            name.to_owned()
-        } else {
-            self.message
-        };
+        let mut text = if self.message.is_empty() { name.to_owned() } else { self.message };
         for (field, value) in self.others {
             let _ = write!(text, " {field}={value}");
         }
@@ -224,10 +192,7 @@ mod tests {
     fn spans_and_lines_reach_their_scenario_only() {
         let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
         let recorder = Recorder::default();
-        let layer = Recording {
-            recorder: recorder.clone(),
-            events: sender,
-        };
+        let layer = Recording { recorder: recorder.clone(), events: sender };
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter()));
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!("outside");
@@ -239,9 +204,7 @@ mod tests {
                     tracing::debug!(target: "chatty", "not ours, not wanted");
                 });
             });
-            recorder
-                .scenario("demo", "other")
-                .in_scope(|| tracing::info!("elsewhere"));
+            recorder.scenario("demo", "other").in_scope(|| tracing::info!("elsewhere"));
         });
         let text = recorder.take("demo", "boots");
         let lines: Vec<&str> = text.lines().map(|line| line.get(10..).unwrap_or(line)).collect();

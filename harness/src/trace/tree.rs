@@ -38,19 +38,12 @@ enum Took {
 impl Tree {
     /// Adds a span that began `at` after the scenario; returns its id.
     pub(crate) fn open(&mut self, parent: Option<u64>, at: Duration, text: String) -> u64 {
-        self.push(Entry {
-            parent,
-            at,
-            text: shorten(text),
-            took: Took::Open,
-        })
+        self.push(Entry { parent, at, text: shorten(text), took: Took::Open })
     }
 
     /// Ends a span.
     pub(crate) fn close(&mut self, id: u64, at: Duration) {
-        let index = id
-            .checked_sub(self.dropped)
-            .and_then(|index| usize::try_from(index).ok());
+        let index = id.checked_sub(self.dropped).and_then(|index| usize::try_from(index).ok());
         if let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) {
             entry.took = Took::Closed(at.saturating_sub(entry.at));
         }
@@ -58,12 +51,7 @@ impl Tree {
 
     /// Adds a line.
     pub(crate) fn line(&mut self, parent: Option<u64>, at: Duration, text: String) {
-        self.push(Entry {
-            parent,
-            at,
-            text: shorten(text),
-            took: Took::Line,
-        });
+        self.push(Entry { parent, at, text: shorten(text), took: Took::Line });
     }
 
     /// The tree as text, indented; empty when nothing was recorded.
@@ -80,14 +68,7 @@ impl Tree {
         }
         let mut todo: Vec<(u64, usize)> = Vec::new();
         let below = |todo: &mut Vec<(u64, usize)>, parent: Option<u64>, depth: usize| {
-            todo.extend(
-                children
-                    .get(&parent)
-                    .into_iter()
-                    .flatten()
-                    .rev()
-                    .map(|id| (*id, depth)),
-            );
+            todo.extend(children.get(&parent).into_iter().flatten().rev().map(|id| (*id, depth)));
         };
         below(&mut todo, None, 0);
         while let Some((id, depth)) = todo.pop() {
@@ -173,11 +154,7 @@ mod tests {
         tree.close(first, ms(9));
         tree.line(None, ms(0), "é".repeat(TEXT + 1));
         let text = tree.render();
-        assert!(
-            text.starts_with("(2 older entries were dropped)\n    0.001 line 1\n"),
-            "{}",
-            &text[..80]
-        );
+        assert!(text.starts_with("(2 older entries were dropped)\n    0.001 line 1\n"), "{}", &text[..80]);
         assert!(text.ends_with("é ...\n") && text.lines().count() == CAPACITY + 1);
     }
 }

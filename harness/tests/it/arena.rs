@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -23,7 +23,9 @@ pub(crate) fn in_own_process(test: &str, vars: &[(&str, String)]) {
 /// The command that runs one of this binary's ignored tests.
 pub(crate) fn ours(test: &str, vars: &[(&str, String)]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", test, "--nocapture", "--quiet"]).envs(vars.iter().map(|(k, v)| (k, v)));
+    command
+        .args(["--ignored", "--exact", test, "--nocapture", "--quiet"])
+        .envs(vars.iter().map(|(k, v)| (k, v)));
     command
 }
 
@@ -53,9 +55,9 @@ pub(crate) fn become_subreaper() {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
 }
 
-/// Starts a victim; its output goes where ours goes.
-pub(crate) fn start(command: &mut Command) -> Child {
-    command.stdin(Stdio::null()).spawn().unwrap()
+/// Starts a victim and returns its number; the subreaper reaps it with everything else.
+pub(crate) fn start(command: &mut Command) -> i32 {
+    i32::try_from(command.stdin(Stdio::null()).spawn().unwrap().id()).unwrap()
 }
 
 /// Parent of every process of this host.
@@ -78,7 +80,8 @@ pub(crate) fn children(of: i32) -> Vec<i32> {
 
 /// The warden below an owner, if it is there already.
 pub(crate) fn warden(owner: i32) -> Option<i32> {
-    let is_warden = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.starts_with(b"polder-warden"));
+    let is_warden =
+        |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.starts_with(b"polder-warden"));
     children(owner).into_iter().find(is_warden)
 }
 
@@ -97,7 +100,7 @@ pub(crate) fn kill(pid: i32) {
 }
 
 /// What is alive below this process, as (number, command).
-fn descendants() -> Vec<(i32, String)> {
+pub(crate) fn descendants() -> Vec<(i32, String)> {
     let parents = parents();
     let me = rustix::process::getpid().as_raw_nonzero().get();
     let below = |mut pid: i32| {
@@ -109,7 +112,8 @@ fn descendants() -> Vec<(i32, String)> {
         }
         false
     };
-    let name = |pid: i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
+    let name =
+        |pid: i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
     parents.keys().filter(|&&pid| below(pid)).map(|&pid| (pid, name(pid))).collect()
 }
 
@@ -117,15 +121,21 @@ fn descendants() -> Vec<(i32, String)> {
 ///
 /// Returns how long it took, or what is still there after [`LIMIT`].
 pub(crate) fn emptied() -> Result<Duration, String> {
+    emptied_but(None, LIMIT)
+}
+
+/// As [`emptied`], with another limit, and not minding the process `but`.
+pub(crate) fn emptied_but(but: Option<i32>, limit: Duration) -> Result<Duration, String> {
     let start = Instant::now();
     loop {
         while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
-        let left = descendants();
+        let mut left = descendants();
+        left.retain(|&(pid, _)| Some(pid) != but);
         if left.is_empty() {
             return Ok(start.elapsed());
         }
-        if start.elapsed() > LIMIT {
-            return Err(format!("still alive after {LIMIT:?}: {left:?}"));
+        if start.elapsed() > limit {
+            return Err(format!("still alive after {limit:?}: {left:?}"));
         }
         std::thread::sleep(Duration::from_millis(5));
     }

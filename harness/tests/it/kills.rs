@@ -43,7 +43,6 @@ fn arena_process() {
     for round in 0..rounds {
         let mut command = arena::ours("kills::owner", &[]);
         let owner = arena::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
-        let owner = i32::try_from(owner.id()).unwrap();
         std::thread::sleep(Duration::from_micros(dice.below(60_000)));
         let warden = arena::warden(owner);
         let process1 = warden.and_then(arena::process1);

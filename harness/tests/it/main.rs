@@ -1,7 +1,14 @@
-//! Integration tests of the harness on the real thing; a module each for lab, environment and command.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! Tests of the harness from outside, on the real thing: labs and environments, and suite binaries as people run them.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail that way")]
 
 mod arena;
+mod binary;
 mod images;
 mod kills;
 mod lab;
+mod lives;
+mod outcomes;
+mod runners;
+mod selection;
+mod stopping;
+mod ui;

@@ -18,6 +18,7 @@ pub(in crate::cli) async fn run(host: &Host) -> (String, bool) {
         format!("{mark}  {}{fix}", finding.text)
     });
     let fit = findings.iter().all(|f| f.grade != Grade::Bad);
-    let verdict = if fit { "hermetic labs work on this host" } else { "hermetic labs do not work on this host yet" };
+    let verdict =
+        if fit { "hermetic labs work on this host" } else { "hermetic labs do not work on this host yet" };
     (lines.chain([verdict.to_owned()]).collect::<Vec<_>>().join("\n"), fit)
 }

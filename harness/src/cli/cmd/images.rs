@@ -12,7 +12,9 @@ pub(in crate::cli) async fn run(host: &Host, what: Images) -> Result<String, Env
         Images::List => {
             let line = |image: image::Listed| {
                 let state = match image.state {
-                    State::Built => format!("{:>5} MiB  {}", image.size / (1024 * 1024), image.path.display()),
+                    State::Built => {
+                        format!("{:>5} MiB  {}", image.size / (1024 * 1024), image.path.display())
+                    }
                     State::Missing => "not built".to_owned(),
                     State::Stale => format!("stale      {}", image.path.display()),
                 };
@@ -33,7 +35,10 @@ pub(in crate::cli) async fn run(host: &Host, what: Images) -> Result<String, Env
         }
         Images::Prune => {
             let pruned = store.prune(image::recipes())?;
-            let removed = pruned.removed.iter().map(|(path, bytes)| format!("removed {} ({} MiB)", path.display(), bytes / (1024 * 1024)));
+            let removed = pruned
+                .removed
+                .iter()
+                .map(|(path, bytes)| format!("removed {} ({} MiB)", path.display(), bytes / (1024 * 1024)));
             let failed = pruned.errors.iter().map(|error| format!("kept: {error}"));
             let lines: Vec<String> = removed.chain(failed).collect();
             Ok(if lines.is_empty() { "nothing to remove".into() } else { lines.join("\n") })

@@ -11,7 +11,8 @@ pub(in crate::cli) async fn run(file: &Path, machine: &str, command: &[String]) 
     let vm = env.vm(machine).with_context(|| {
         let names: Vec<_> = env.vms().iter().map(|vm| vm.name().to_string()).collect();
         let hint = did_you_mean(machine, names.iter().map(String::as_str));
-        let hint = hint.map_or_else(|| format!("there are: {}", names.join(", ")), |n| format!("did you mean `{n}`?"));
+        let hint = hint
+            .map_or_else(|| format!("there are: {}", names.join(", ")), |n| format!("did you mean `{n}`?"));
         format!("no machine `{machine}` in {}; {hint}", file.display())
     })?;
     let command = command.split_first().map(|(program, args)| Command::new(program).args(args));

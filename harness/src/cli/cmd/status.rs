@@ -39,7 +39,9 @@ pub(in crate::cli) async fn run(file: &Path, json: bool) -> anyhow::Result<Strin
     }
     let mut lines = vec![format!("lab      {}", status.lab.display())];
     if let Some(Usage { cpu_seconds, peak_memory_mib }) = status.usage {
-        lines.push(format!("used     {cpu_seconds:.1} s of processor time, at most {peak_memory_mib:.0} MiB of memory"));
+        lines.push(format!(
+            "used     {cpu_seconds:.1} s of processor time, at most {peak_memory_mib:.0} MiB of memory"
+        ));
     }
     for machine in status.machines {
         let state = format!("{:?}", machine.state).to_lowercase();

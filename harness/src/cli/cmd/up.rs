@@ -11,7 +11,10 @@ use crate::{
 
 pub(in crate::cli) async fn run(host: &Host, file: &Path) -> anyhow::Result<()> {
     if Pointer::load(file)?.is_some() {
-        bail!("the environment of {0} is up already; `polder status {0}` shows it, `polder down {0}` ends it", file.display());
+        bail!(
+            "the environment of {0} is up already; `polder status {0}` shows it, `polder down {0}` ends it",
+            file.display()
+        );
     }
     let spec = super::load(file)?;
     let env = match Env::up(host, &spec, &super::progress()).await {

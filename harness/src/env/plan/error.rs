@@ -34,7 +34,9 @@ pub enum PlanError {
         dir: PathBuf,
     },
     /// The image does not boot with so little.
-    #[error("{at}: machine `{machine}` has {memory_mib} MiB of memory, the image `{image}` needs {needed_mib}")]
+    #[error(
+        "{at}: machine `{machine}` has {memory_mib} MiB of memory, the image `{image}` needs {needed_mib}"
+    )]
     TooLittleMemory {
         /// The machine's place.
         at: Where,
@@ -48,7 +50,9 @@ pub enum PlanError {
         needed_mib: u32,
     },
     /// There is nothing to boot.
-    #[error("{at}: the first disk of machine `{machine}` must be of type `template`: it is what the machine boots")]
+    #[error(
+        "{at}: the first disk of machine `{machine}` must be of type `template`: it is what the machine boots"
+    )]
     NoRootDisk {
         /// The machine's place.
         at: Where,

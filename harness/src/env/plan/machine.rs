@@ -43,7 +43,8 @@ impl<'a> Planner<'a> {
         let root = self.root(&mut errors);
         let oem_strings = self.identity().map_err(|error| errors.push(error)).map(|who| who.oem_strings());
         let dir = root.and_then(|(_, image)| self.image_dir(image).ok());
-        let (Some((root, image)), Some(dir), Ok(oem_strings), true) = (root, dir, oem_strings, errors.is_empty())
+        let (Some((root, image)), Some(dir), Ok(oem_strings), true) =
+            (root, dir, oem_strings, errors.is_empty())
         else {
             return Err(errors);
         };
@@ -104,7 +105,11 @@ impl<'a> Planner<'a> {
         Some((root, image))
     }
 
-    fn disk(&self, disk: &DiskSpec, binds: &mut Binds) -> Result<(DomainDisk, Option<OverlayPlan>), PlanError> {
+    fn disk(
+        &self,
+        disk: &DiskSpec,
+        binds: &mut Binds,
+    ) -> Result<(DomainDisk, Option<OverlayPlan>), PlanError> {
         let overlay = |format: ImageFormat, backing, size| {
             // `+` is in no name, so no two disks meet in one file.
             let path = PathBuf::from(format!("{}+{}.{format}", self.spec.name, disk.name));
@@ -121,9 +126,11 @@ impl<'a> Planner<'a> {
             (DiskSource::Empty { size }, _) => overlay(ImageFormat::Qcow2, None, Some(*size)),
             (DiskSource::File { path }, DiskFormat::Iso) => {
                 let path = binds.add(path);
-                let bus = if disk.dev.starts_with("sd") { Bus::Scsi } else { Bus::Sata };
                 let dev = disk.dev.clone();
-                return Ok((DomainDisk { dev, bus, path, format: ImageFormat::Raw, cdrom: true }, None));
+                return Ok((
+                    DomainDisk { dev, bus: Bus::Scsi, path, format: ImageFormat::Raw, cdrom: true },
+                    None,
+                ));
             }
             (DiskSource::File { path }, format) => {
                 let format = if format == DiskFormat::Raw { ImageFormat::Raw } else { ImageFormat::Qcow2 };
@@ -152,7 +159,8 @@ impl<'a> Planner<'a> {
 
     /// An image's folder as seen inside the lab.
     fn image_dir(&self, image: &ImageInfo) -> Result<PathBuf, PlanError> {
-        let inside = image.dir.strip_prefix(self.inputs.store_root).map(|dir| self.inputs.lab_store_dir.join(dir));
+        let inside =
+            image.dir.strip_prefix(self.inputs.store_root).map(|dir| self.inputs.lab_store_dir.join(dir));
         inside.map_err(|_| PlanError::OutsideStore { image: image.name.clone(), dir: image.dir.clone() })
     }
 

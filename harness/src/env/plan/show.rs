@@ -69,7 +69,11 @@ fn bytes(size: u64) -> String {
 
 fn show_net(f: &mut fmt::Formatter<'_>, net: &PlannedNet) -> fmt::Result {
     let mark = if net.management { " (management)" } else { "" };
-    write!(f, "net {}{mark}: {}, gateway {}/{} on {}", net.name, net.kind, net.gateway, net.prefix, net.bridge)?;
+    write!(
+        f,
+        "net {}{mark}: {}, gateway {}/{} on {}",
+        net.name, net.kind, net.gateway, net.prefix, net.bridge
+    )?;
     match &net.dhcp {
         Some(range) => write!(f, ", DHCP {} to {}", range.start, range.end)?,
         None => write!(f, ", no DHCP")?,

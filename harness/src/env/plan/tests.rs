@@ -10,7 +10,6 @@ use crate::{
     image::{Abilities, Ability, ImageInfo},
     initfile::{self, EnvSpec, Surroundings},
     lab::accel::Accel,
-    provider::libvirt::xml,
 };
 
 fn spec(text: &str) -> EnvSpec {
@@ -207,18 +206,4 @@ nets: {lan: {management: true}, lan-0: {}}
     the image `stray` is at /elsewhere/d3, outside the store
     there is no host key for machine `keyless`
     ");
-}
-
-/// Not a test of itself: writes the XML of the everything-plan for trying it on a real libvirt by hand.
-#[test]
-#[ignore = "writes XML to POLDER_XML_DIR for trying it by hand"]
-fn write_xml() {
-    let dir = std::path::PathBuf::from(std::env::var("POLDER_XML_DIR").unwrap());
-    let plan = planned(EVERYTHING).unwrap();
-    for net in &plan.nets {
-        std::fs::write(dir.join(format!("net-{}.xml", net.name)), xml::network_xml(net)).unwrap();
-    }
-    for machine in &plan.machines {
-        std::fs::write(dir.join(format!("domain-{}.xml", machine.name)), xml::domain_xml(&machine.domain)).unwrap();
-    }
 }

@@ -41,7 +41,10 @@ pub fn judge(seen: &Observations) -> Vec<Finding> {
     });
     findings.push(match &seen.tun {
         Ok(()) => good("/dev/net/tun can be opened"),
-        Err(why) => bad(&format!("/dev/net/tun: {why}"), Some("as root: modprobe tun; chmod 0666 /dev/net/tun".into())),
+        Err(why) => bad(
+            &format!("/dev/net/tun: {why}"),
+            Some("as root: modprobe tun; chmod 0666 /dev/net/tun".into()),
+        ),
     });
     findings.push(match &seen.kvm {
         Ok(()) => good("/dev/kvm can be opened (whether it works is tried when machines start)"),
@@ -56,7 +59,8 @@ pub fn judge(seen: &Observations) -> Vec<Finding> {
         if *mib >= SCARCE_MIB {
             return good(&text);
         }
-        let fix = Some("free some space, or set POLDER_RUNTIME_DIR and POLDER_CACHE_DIR to another disk".into());
+        let fix =
+            Some("free some space, or set POLDER_RUNTIME_DIR and POLDER_CACHE_DIR to another disk".into());
         Finding { grade: Grade::Note, text, fix }
     }));
     findings
@@ -71,13 +75,17 @@ fn bad(text: &str, fix: Option<String>) -> Finding {
 }
 
 fn tools(seen: &Observations) -> Finding {
-    let missing: Vec<_> = TOOLS.iter().filter(|(tool, _)| !matches!(seen.tools.get(*tool), Some(Some(_)))).collect();
+    let missing: Vec<_> =
+        TOOLS.iter().filter(|(tool, _)| !matches!(seen.tools.get(*tool), Some(Some(_)))).collect();
     if missing.is_empty() {
         return good("all programs are installed");
     }
     let names: Vec<_> = missing.iter().map(|(tool, _)| *tool).collect();
     let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
-    let fix = format!("on Debian or Ubuntu, as root: apt-get install --no-install-recommends {}", packages.join(" "));
+    let fix = format!(
+        "on Debian or Ubuntu, as root: apt-get install --no-install-recommends {}",
+        packages.join(" ")
+    );
     bad(&format!("not installed: {}", names.join(", ")), Some(fix))
 }
 
@@ -86,7 +94,10 @@ fn subordinate(seen: &Observations) -> Finding {
         (true, true) => good("subordinate user and group ids are there"),
         (users, _) => {
             let what = if users { "group" } else { "user" };
-            let fix = format!("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {}", seen.user);
+            let fix = format!(
+                "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {}",
+                seen.user
+            );
             bad(&format!("user {} has no subordinate {what} ids", seen.user), Some(fix))
         }
     }

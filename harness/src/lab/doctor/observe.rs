@@ -13,7 +13,7 @@ use crate::lab::{
 };
 
 /// The programs a lab or an image build runs, and Debian's package of each.
-pub(super) const TOOLS: [(&str, &str); 9] = [
+pub(super) const TOOLS: [(&str, &str); 10] = [
     ("libvirtd", "libvirt-daemon"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("qemu-img", "qemu-utils"),
@@ -23,6 +23,7 @@ pub(super) const TOOLS: [(&str, &str); 9] = [
     ("newuidmap", "uidmap"),
     ("mmdebstrap", "mmdebstrap"),
     ("mke2fs", "e2fsprogs"),
+    ("lz4", "lz4"),
 ];
 
 /// What was seen on the host.
@@ -61,12 +62,17 @@ pub enum Sandboxed {
 pub async fn observe(host: &LabHost) -> Observations {
     let uid = rustix::process::geteuid().as_raw();
     let range = |file| subordinate_range(file, uid).is_some();
-    let open = |path| fs::File::options().read(true).write(true).open(path).map(drop).map_err(|e| e.to_string());
+    let open =
+        |path| fs::File::options().read(true).write(true).open(path).map(drop).map_err(|e| e.to_string());
     let sysctl = |name: &str| {
         let value = fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?;
         Some((name.to_owned(), value.trim().to_owned()))
     };
-    let sysctls = ["kernel/unprivileged_userns_clone", "user/max_user_namespaces", "kernel/apparmor_restrict_unprivileged_userns"];
+    let sysctls = [
+        "kernel/unprivileged_userns_clone",
+        "user/max_user_namespaces",
+        "kernel/apparmor_restrict_unprivileged_userns",
+    ];
     Observations {
         user: user_name(uid),
         root: uid == 0,
@@ -96,11 +102,13 @@ fn free_mib(dir: &Path) -> Option<(PathBuf, u64)> {
 
 async fn try_boundary(host: &LabHost) -> Sandboxed {
     let log = std::env::temp_dir().join(format!("polder-doctor-{}", std::process::id()));
-    let payload = Payload::Command { argv: vec!["true".into()], env: vec![], log: log.clone(), offline: true };
-    let result = match Hermetic::start(host, LabSpec { payload, binds: vec![] }, Duration::from_secs(20)).await {
-        Ok(lab) => lab.end(Duration::from_secs(5)).await,
-        Err(error) => Err(error),
-    };
+    let payload =
+        Payload::Command { argv: vec!["true".into()], env: vec![], log: log.clone(), offline: true };
+    let result =
+        match Hermetic::start(host, LabSpec { payload, binds: vec![] }, Duration::from_secs(20)).await {
+            Ok(lab) => lab.end(Duration::from_secs(5)).await,
+            Err(error) => Err(error),
+        };
     let _ = fs::remove_file(log);
     result.map_or_else(|error| Sandboxed::Fails(error.to_string()), |()| Sandboxed::Works)
 }

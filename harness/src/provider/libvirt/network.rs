@@ -10,7 +10,12 @@ impl Connection {
     ///
     /// # Errors
     /// What libvirt said, or that it did not come back within `limit`.
-    pub async fn create_network(&self, name: &str, xml: String, limit: Duration) -> Result<(), ProviderError> {
+    pub async fn create_network(
+        &self,
+        name: &str,
+        xml: String,
+        limit: Duration,
+    ) -> Result<(), ProviderError> {
         let job = move |c: &virt::connect::Connect| c.create_network_xml(&xml).map(drop);
         self.call(format!("start network {name}"), limit, job).await
     }

@@ -53,7 +53,7 @@ fn devices(w: &mut Xml, spec: &DomainSpec) -> io::Result<()> {
     empty(w, "controller", &[("type", "usb"), ("model", "none")])?;
     if spec.disks.iter().any(|disk| disk.bus == Bus::Scsi) {
         // Named, because libvirt would add an emulated one that hardly any kernel drives.
-        empty(w, "controller", &[("type", "scsi"), ("model", "virtio-scsi")])?;
+        empty(w, "controller", &[("type", "scsi"), ("index", "0"), ("model", "virtio-scsi")])?;
     }
     for one in &spec.nics {
         nic(w, one)?;
@@ -74,7 +74,6 @@ fn disk(w: &mut Xml, position: usize, disk: &DomainDisk) -> io::Result<()> {
     let bus = match disk.bus {
         Bus::Virtio => "virtio",
         Bus::Scsi => "scsi",
-        Bus::Sata => "sata",
     };
     let device = if disk.cdrom { "cdrom" } else { "disk" };
     parent(w, "disk", &[("type", "file"), ("device", device)], |w| {
@@ -84,7 +83,12 @@ fn disk(w: &mut Xml, position: usize, disk: &DomainDisk) -> io::Result<()> {
         empty(w, "driver", &driver)?;
         empty(w, "source", &[("file", &shown(&disk.path))])?;
         empty(w, "target", &[("dev", &disk.dev), ("bus", bus)])?;
-        text(w, "serial", &[], &position.to_string())?;
+        let position = position.to_string();
+        text(w, "serial", &[], &position)?;
+        if disk.bus == Bus::Scsi {
+            // Given, because libvirt makes it from the last letter of `dev`, and `hda` and `sda` would share it.
+            empty(w, "address", &[("type", "drive"), ("controller", "0"), ("unit", &position)])?;
+        }
         if disk.cdrom { empty(w, "readonly", &[]) } else { Ok(()) }
     })
 }
@@ -210,7 +214,7 @@ mod tests {
         other.kvm = true;
         other.oem_strings.clear();
         other.disks.push(disk("sda", Bus::Scsi, "/data's \"<&>.raw", ImageFormat::Raw, false));
-        other.disks.push(disk("hdc", Bus::Sata, "/tools.iso", ImageFormat::Raw, true));
+        other.disks.push(disk("hdc", Bus::Scsi, "/tools.iso", ImageFormat::Raw, true));
         other.nics.push(DomainNic {
             mac: "54:52:c0:a8:c9:02".parse().unwrap(),
             network: "storage".parse().unwrap(),
@@ -225,13 +229,15 @@ mod tests {
               <source file="/data&apos;s &quot;&lt;&amp;&gt;.raw"/>
               <target dev="sda" bus="scsi"/>
               <serial>2</serial>
+              <address type="drive" controller="0" unit="2"/>
             <disk type="file" device="cdrom">
               <driver name="qemu" type="raw" cache="unsafe" discard="unmap"/>
               <source file="/tools.iso"/>
-              <target dev="hdc" bus="sata"/>
+              <target dev="hdc" bus="scsi"/>
               <serial>3</serial>
+              <address type="drive" controller="0" unit="3"/>
               <readonly/>
-            <controller type="scsi" model="virtio-scsi"/>
+            <controller type="scsi" index="0" model="virtio-scsi"/>
               <mac address="54:52:c0:a8:c9:02"/>
               <source network="storage"/>
               <mtu size="9000"/>

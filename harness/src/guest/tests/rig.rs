@@ -22,9 +22,9 @@ use russh::keys::{
 };
 use serde_json::{Value, json};
 
-use super::{AgentPort, AgentPortError, Guest, GuestSpec, SshSpec};
 use crate::{
     base::dial::{BoxFuture, Dial},
+    guest::{AgentPort, AgentPortError, Guest, GuestSpec, SshSpec},
     image::{Abilities, Ability},
 };
 
@@ -66,9 +66,10 @@ impl Rig {
         fs::write(path("host_key"), key(1).to_openssh(LineEnding::LF).unwrap()).unwrap();
         fs::set_permissions(path("host_key"), fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(path("authorized_keys"), key(2).public_key().to_openssh().unwrap()).unwrap();
+        // A `bash` that is nested this deep leaves the user's own configuration alone.
         let config = format!(
             "HostKey {host}\nAuthorizedKeysFile {keys}\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\n\
-             PrintMotd no\nSetEnv PATH={bin}:/usr/bin:/bin:/usr/sbin:/sbin\n{extra}\n",
+             PrintMotd no\nSetEnv PATH={bin}:/usr/bin:/bin:/usr/sbin:/sbin SHLVL=9\n{extra}\n",
             host = path("host_key").display(),
             keys = path("authorized_keys").display(),
             bin = path("bin").display(),
@@ -119,6 +120,7 @@ impl Rig {
 impl Server {
     /// Kills the servers of all connections; the commands they run go on.
     pub(super) fn kill(&self) {
+        self.signal("KILL");
         for mut child in self.running.lock().unwrap().drain(..) {
             let _ = child.kill();
             let _ = child.wait();
@@ -130,7 +132,8 @@ impl Server {
         for child in self.running.lock().unwrap().iter() {
             let pid = child.id().to_string();
             // As root the connection is served by the process itself or by a child; stop both.
-            let _ = std::process::Command::new("pkill").args([&format!("-{name}"), "-P", &pid, "sshd"]).status();
+            let _ =
+                std::process::Command::new("pkill").args([&format!("-{name}"), "-P", &pid, "sshd"]).status();
             let _ = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status();
         }
     }

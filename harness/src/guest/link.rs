@@ -1,0 +1,218 @@
+//! One ssh connection: key exchange, the pinned host key, authentication, opening sessions.
+//! Does not know what sessions are for, nor when to connect anew.
+
+use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use russh::{
+    client, kex,
+    keys::{HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate},
+};
+
+use super::{limits, spec::SshSpec};
+use crate::base::wait::{Look, wait_for};
+
+/// Why there is no ssh connection, or none any more.
+#[derive(Debug, thiserror::Error)]
+pub enum SshError {
+    /// No TCP connection.
+    #[error("cannot open a connection to {addr}")]
+    Dial {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// No ssh connection on the TCP connection.
+    #[error("cannot agree on an ssh connection with {addr}")]
+    Handshake {
+        /// The address.
+        addr: SocketAddr,
+        /// What went wrong.
+        #[source]
+        source: russh::Error,
+    },
+    /// The server took too long.
+    #[error("{addr} did not {step} within {:.1} s", limit.as_secs_f64())]
+    Slow {
+        /// The address.
+        addr: SocketAddr,
+        /// What it did not do.
+        step: &'static str,
+        /// How long it had.
+        limit: Duration,
+    },
+    /// Another machine, or one that was made anew.
+    #[error("{addr} has another host key than the pinned one: it shows {shown}, pinned is {pinned}")]
+    HostKey {
+        /// The address.
+        addr: SocketAddr,
+        /// Fingerprint of the key it showed.
+        shown: String,
+        /// Fingerprint of the key it should have.
+        pinned: String,
+    },
+    /// The key is not accepted.
+    #[error("{addr} refuses the key {key} for the user `{user}`")]
+    Auth {
+        /// The address.
+        addr: SocketAddr,
+        /// The user.
+        user: String,
+        /// Fingerprint of the key offered.
+        key: String,
+    },
+    /// No session on the ssh connection.
+    #[error("{addr} refuses to run a command")]
+    Refused {
+        /// The address.
+        addr: SocketAddr,
+    },
+    /// The connection broke.
+    #[error("the ssh connection to {addr} broke")]
+    Broken {
+        /// The address.
+        addr: SocketAddr,
+        /// What was noticed, when it was.
+        #[source]
+        source: Option<russh::Error>,
+    },
+}
+
+/// One connection.
+pub(super) struct Link {
+    handle: client::Handle<HostKeyCheck>,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link(closed: {})", self.handle.is_closed())
+    }
+}
+
+impl Link {
+    /// Opens a connection and logs in.
+    pub(super) async fn connect(
+        spec: &SshSpec,
+        config: Arc<client::Config>,
+        time_factor: f64,
+    ) -> Result<Self, SshError> {
+        let SshSpec { dial, addr, user, key, host_key } = spec;
+        let addr = *addr;
+        let limit = limits::scaled(limits::DIAL, time_factor);
+        let dialled = wait_for("a connection", limit, limits::SHORT_PAUSE, async || {
+            match dial.dial(addr, limits::DIAL_ONCE.min(limit)).await {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => Look::NotYet(error.to_string()),
+                done => Look::Ready(done),
+            }
+        });
+        let late = |_| Err(io::ErrorKind::TimedOut.into());
+        let stream = dialled.await.unwrap_or_else(late).map_err(|source| SshError::Dial { addr, source })?;
+        let _ = stream.set_nodelay(true);
+
+        let check = HostKeyCheck { addr, pinned: host_key.clone() };
+        let limit = limits::scaled(limits::HANDSHAKE, time_factor);
+        let slow = |step| move |_| SshError::Slow { addr, step, limit };
+        let connecting = client::connect_stream(config, stream, check);
+        let mut handle = tokio::time::timeout(limit, connecting)
+            .await
+            .map_err(slow("finish the ssh handshake"))?
+            .map_err(|error| match error {
+                LinkError::Protocol(source) => SshError::Handshake { addr, source },
+                LinkError::HostKey(error) => *error,
+            })?;
+        let offered = PrivateKeyWithHashAlg::new(Arc::clone(key), None);
+        let result = tokio::time::timeout(limit, handle.authenticate_publickey(user, offered))
+            .await
+            .map_err(slow("answer to the ssh key"))?
+            .map_err(|source| SshError::Handshake { addr, source })?;
+        if result.success() {
+            tracing::debug!(target: "polder", %addr, "opened an ssh connection");
+            Ok(Self { handle })
+        } else {
+            let key = fingerprint(key.public_key());
+            Err(SshError::Auth { addr, user: user.clone(), key })
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.handle.is_closed()
+    }
+
+    /// Opens a session. In a task of its own: when the caller gives up meanwhile, the session is closed instead of
+    /// taking a place on the server for good.
+    pub(super) async fn open(self: &Arc<Self>) -> Result<russh::Channel<client::Msg>, russh::Error> {
+        struct CloseOnDrop(Option<russh::Channel<client::Msg>>);
+        impl Drop for CloseOnDrop {
+            fn drop(&mut self) {
+                if let (Some(channel), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+                    runtime.spawn(async move { channel.close().await });
+                }
+            }
+        }
+        let link = Arc::clone(self);
+        let opening = tokio::spawn(async move {
+            link.handle.channel_open_session().await.map(|channel| CloseOnDrop(Some(channel)))
+        });
+        opening.await.map_err(std::io::Error::other)??.0.take().ok_or(russh::Error::Disconnect)
+    }
+}
+
+/// What is asked of every connection to a guest.
+pub(super) fn config(spec: &SshSpec, time_factor: f64) -> client::Config {
+    let mut preferred = russh::Preferred::DEFAULT;
+    // Post-quantum exchanges cost an emulated guest 0.4 s a connection and protect nothing inside a lab.
+    let first = [kex::CURVE25519, kex::CURVE25519_PRE_RFC_8731];
+    let others = preferred.kex.iter().filter(|name| !first.contains(name)).cloned();
+    preferred.kex = Cow::Owned(first.iter().cloned().chain(others).collect());
+    if let Some(pinned) = &spec.host_key {
+        // A server with several host keys shows the pinned one.
+        let pinned = pinned.algorithm();
+        let others = preferred.key.iter().filter(|name| **name != pinned).cloned();
+        preferred.key = Cow::Owned(std::iter::once(pinned.clone()).chain(others).collect());
+    }
+    client::Config {
+        preferred,
+        keepalive_interval: Some(limits::scaled(limits::KEEPALIVE, time_factor)),
+        keepalive_max: limits::KEEPALIVE_MISSES,
+        ..client::Config::default()
+    }
+}
+
+fn fingerprint(key: &PublicKey) -> String {
+    key.fingerprint(HashAlg::Sha256).to_string()
+}
+
+struct HostKeyCheck {
+    addr: SocketAddr,
+    pinned: Option<PublicKey>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error(transparent)]
+    Protocol(#[from] russh::Error),
+    #[error(transparent)]
+    HostKey(Box<SshError>),
+}
+
+impl client::Handler for HostKeyCheck {
+    type Error = LinkError;
+
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, LinkError> {
+        let Some(pinned) = &self.pinned else {
+            return Ok(true);
+        };
+        match shown {
+            PublicKeyOrCertificate::PublicKey { key, .. } if key.key_data() == pinned.key_data() => Ok(true),
+            shown => {
+                let shown = match shown {
+                    PublicKeyOrCertificate::PublicKey { key, .. } => fingerprint(key),
+                    PublicKeyOrCertificate::Certificate(_) => "a certificate".to_owned(),
+                };
+                let pinned = fingerprint(pinned);
+                Err(LinkError::HostKey(Box::new(SshError::HostKey { addr: self.addr, shown, pinned })))
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What scenarios end in, what is said of it, and what it leaves.
+
+use std::time::{Duration, Instant};
+
+use crate::binary::run;
+
+#[test]
+fn every_kind_of_failure_is_told() {
+    let start = Instant::now();
+    let ran = run("failing", &["--test-threads", "1"]);
+    assert_eq!(ran.code, Some(101), "{}", ran.notes);
+    insta::assert_snapshot!(ran.outcomes().join("\n"), @r"
+    mixed::ignored ... ignored
+    mixed::needs_an_ignored_one ... ignored, needs `ignored`, which is ignored
+    mixed::passes ... ok
+    mixed::fails ... FAILED
+    mixed::needs_it ... not run: needs `fails`, which failed
+    mixed::needs_what_needs_it ... not run: needs `needs_it`, which was not run
+    mixed::panics ... FAILED
+    mixed::panics_plainly ... FAILED
+    mixed::logs ... FAILED
+    mixed::goes_on ... ok
+    limits::hangs ... FAILED
+    limits::goes_on ... ok
+    limits::hangs_plainly ... FAILED
+    limits::never_begins ... not run: `hangs_plainly` still runs: it could not be stopped
+    whole_limit::takes_too_long ... FAILED
+    whole_limit::comes_too_late ... not run: the suite's 0.3 s are over
+    bad_setup::setup ... FAILED
+    bad_setup::never_begins ... not run: `setup` failed
+    bad_teardown::fails ... FAILED
+    bad_teardown::teardown ... FAILED
+    unbootable::environment ... FAILED
+    unbootable::never_begins ... not run: the environment did not come up
+    ");
+    assert_eq!(ran.result(), "FAILED. 3 passed; 11 failed; 2 ignored; 0 measured; 0 filtered out");
+    assert!(ran.out.contains("\n6 not run\n"), "{}", ran.out);
+    let tidied: Vec<_> = ran.events().into_iter().filter(|event| event["text"] == "tidied").collect();
+    assert_eq!(tidied.len(), 3, "teardown runs, whatever failed before");
+    assert!(start.elapsed() < Duration::from_secs(30), "what hangs must not keep the process");
+}
+
+#[test]
+fn a_failure_leaves_its_error_its_log_and_every_event() {
+    let ran = run("failing", &["mixed::logs", "mixed::panics_plainly", "mixed::passes"]);
+    assert!(ran.file("mixed/logs/error.txt").starts_with("after logging\n"));
+    let log = ran.file("mixed/logs/log.txt");
+    let lines: Vec<&str> = log.lines().map(|line| &line[10..]).collect();
+    assert_eq!((lines[0], lines[2]), ("on the way", "  deep inside"), "{log}");
+    assert!(lines[1].starts_with("exec vm=web ("), "{log}");
+    let error = ran.file("mixed/panics_plainly/error.txt");
+    assert!(error.starts_with("panicked at ") && error.ends_with("\nno harbour\n"), "{error}");
+    assert!(!ran.notes.contains("harbour"), "printed twice: {}", ran.notes);
+    assert!(!ran.root().join("latest/mixed/passes").exists(), "a passing scenario keeps nothing");
+
+    let events = ran.events();
+    let kinds: Vec<&str> = events.iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(
+        kinds,
+        [
+            "run_started",
+            "suite_started",
+            "scenario_started",
+            "scenario_finished",
+            "scenario_started",
+            "log",
+            "scenario_finished",
+            "scenario_started",
+            "log",
+            "log",
+            "scenario_finished",
+            "suite_finished",
+            "run_finished",
+        ]
+    );
+    assert_eq!(events[5]["text"], "about to panic");
+    assert_eq!(events[10]["outcome"]["fault"], "product");
+    assert_eq!((events[12]["passed"].as_u64(), events[12]["failed"].as_u64()), (Some(1), Some(2)));
+}
+
+#[test]
+fn an_environment_that_does_not_come_up_is_reported_once() {
+    let ran = run("failing", &["unbootable"]);
+    assert_eq!(ran.code, Some(101));
+    assert_eq!(
+        ran.outcomes(),
+        [
+            "unbootable::environment ... FAILED",
+            "unbootable::never_begins ... not run: the environment did not come up",
+        ]
+    );
+    let events = ran.events();
+    let failure = events.iter().find(|event| event["outcome"]["outcome"] == "failed").unwrap();
+    assert_eq!(failure["outcome"]["fault"], "environment");
+    assert!(ran.file("unbootable/environment/error.txt").contains("missing"));
+}
+
+#[test]
+fn suites_run_side_by_side_within_the_bound() {
+    let ran = run("side_by_side", &["--test-threads", "2"]);
+    assert_eq!(ran.result(), "ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+    let ran = run("side_by_side", &["--test-threads=1"]);
+    assert_eq!(
+        ran.outcomes(),
+        ["left::meets ... FAILED", "inner::right::meets ... ok"],
+        "the first one waited alone"
+    );
+}
+
+#[test]
+fn wrong_names_are_said_before_anything_starts() {
+    let ran = run("wrong_names", &[]);
+    assert_eq!(ran.code, Some(2));
+    insta::assert_snapshot!(ran.notes, @r"
+    error: nothing was run
+    harness/tests/suites/wrong_names.rs:10: suite `wrong_names`: no net `wan` in unbootable.yaml; did you mean `lan`?
+    harness/tests/suites/wrong_names.rs:15: suite `wrong_names`: no machine `wbe` in unbootable.yaml; did you mean `web`?
+    harness/tests/suites/wrong_names.rs:25: suite `without_file`: `asks_for_a_machine` asks for `web`, but the suite names no init file (`env = ..`)
+    ");
+    assert!(!ran.root().exists(), "nothing has begun");
+    let ran = run("wrong_names", &["--list"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.notes);
+}
+
+#[test]
+fn a_forgotten_harness_line_fails_loudly() {
+    let ran = run("forgotten", &[]);
+    assert_eq!(ran.code, Some(101));
+    assert!(ran.out.contains("add `harness = false` to its `[[test]]`"), "{}", ran.out);
+    assert!(ran.out.contains("test demo::boots ... FAILED"), "{}", ran.out);
+}

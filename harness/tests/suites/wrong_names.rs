@@ -1,0 +1,33 @@
+//! A suite whose parameters name what its init file does not have.
+
+use polder::prelude::*;
+
+#[polder::suite(env = "unbootable.yaml")]
+mod wrong_names {
+    use super::*;
+
+    #[setup]
+    async fn prepare(wan: &Net) {
+        let _ = wan;
+    }
+
+    #[test]
+    async fn asks_for_too_much(web: &Vm, wbe: &Vm) {
+        let _ = (web, wbe);
+    }
+}
+
+#[polder::suite]
+mod without_file {
+    use super::*;
+
+    #[test]
+    async fn asks_for_a_machine(web: &Vm) {
+        let _ = web;
+    }
+
+    #[test]
+    async fn asks_for_nothing() {}
+}
+
+polder::main!();
