@@ -66,16 +66,19 @@ fn parse_account(line: &str) -> Option<Account> {
 }
 
 fn give_ids(account: &Account) -> Result<()> {
+    let mut missing = vec![];
     for (file, option) in [("/etc/subuid", "--add-subuids"), ("/etc/subgid", "--add-subgids")] {
         let text = fs::read_to_string(file).unwrap_or_default();
-        let Some(range) = missing_range(&text, account) else {
-            continue;
-        };
-        println!("{} has no subordinate ids in {file}: adding {range}", account.name);
-        let root = Root::get(&[format!("sudo usermod {option} {range} {}", account.name)])?;
-        command::run(root.command("usermod").args([option, &range, &account.name]))?;
+        if let Some(range) = missing_range(&text, account) {
+            println!("{} has no subordinate ids in {file}: adding {range}", account.name);
+            missing.extend([option.to_owned(), range]);
+        }
     }
-    Ok(())
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let root = Root::get(&[format!("sudo usermod {} {}", missing.join(" "), account.name)])?;
+    command::run(root.command("usermod").args(missing).arg(&account.name))
 }
 
 /// The range to give, when the user has none large enough: above all that is given already.
