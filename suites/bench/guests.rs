@@ -1,0 +1,166 @@
+//! Commands and copies: ours over the connection that is kept, next to OpenSSH's programs on the same machine.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use polder::env::{Env, Vm};
+use tokio::net::TcpListener;
+
+use crate::{figure, ours};
+
+/// Commands on each side.
+const COMMANDS: usize = 20;
+/// Bytes copied.
+const SIZE: usize = 32 * 1024 * 1024;
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// `machines` times `debian12` on one net.
+pub(crate) fn init_file(machines: usize) -> String {
+    let machine = |n| {
+        format!(
+            "  vm{n}:\n    memory: 384\n    nics: [{{net: lan}}]\n    disks: \
+             [{{name: root, type: template, template_name: debian12, dev: vda, format: qcow2}}]\n"
+        )
+    };
+    let machines: String = (0..machines).map(machine).collect();
+    format!("domains:\n{machines}nets:\n  lan: {{type: nat, management: true}}\n")
+}
+
+/// One machine, and OpenSSH's way to it: a port on loopback that leads to its ssh server, and a key file.
+struct Bench {
+    env: Env,
+    vm: Vm,
+    dir: tempfile::TempDir,
+    port: u16,
+}
+
+impl Bench {
+    async fn new() -> Result<Self> {
+        let env = ours::environment(&ours::host()?, &init_file(1)).await?;
+        let vm = env.vm("vm0").context("no machine")?;
+        let dir = tempfile::tempdir()?;
+        let state: serde_json::Value =
+            serde_json::from_slice(&fs::read(env.paths().env().join("state.json"))?)?;
+        let key = dir.path().join("key");
+        fs::write(&key, state.pointer("/keys/client").and_then(|key| key.as_str()).context("no key")?)?;
+        fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        let port = forward(&vm).await?;
+        Ok(Self { env, vm, dir, port })
+    }
+
+    /// A program of OpenSSH's with everything it needs to know.
+    fn openssh(&self, program: &str, port_flag: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(["-q", "-F", "/dev/null", port_flag, &self.port.to_string(), "-i"])
+            .arg(self.path("key"));
+        for option in [
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+            "BatchMode=yes",
+            "KexAlgorithms=curve25519-sha256",
+        ] {
+            command.args(["-o", option]);
+        }
+        command
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+/// Listens on loopback and hands every connection to the machine's ssh server.
+async fn forward(vm: &Vm) -> Result<u16> {
+    let ssh = vm.spec().ssh.clone().context("no ssh")?;
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let port = listener.local_addr()?.port();
+    tokio::spawn(async move {
+        while let Ok((mut here, _)) = listener.accept().await {
+            let ssh = ssh.clone();
+            tokio::spawn(async move {
+                if let Ok(mut there) = ssh.dial.dial(ssh.addr, LIMIT).await {
+                    let _ = there.set_nodelay(true);
+                    let _ = here.set_nodelay(true);
+                    let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
+                }
+            });
+        }
+    });
+    Ok(port)
+}
+
+async fn timed(mut command: Command) -> Result<Duration> {
+    let start = Instant::now();
+    let shown = format!("{command:?}");
+    let status = tokio::task::spawn_blocking(move || command.status()).await??;
+    ensure!(status.success(), "{shown} failed");
+    Ok(start.elapsed())
+}
+
+pub(crate) async fn exec() -> Result<()> {
+    let bench = Bench::new().await?;
+    for _ in 0..COMMANDS {
+        let start = Instant::now();
+        bench.vm.succeed("true").await?;
+        figure("exec", "ours", start.elapsed());
+        let mut plain = bench.openssh("ssh", "-p");
+        plain.args(["root@127.0.0.1", "true"]);
+        figure("exec", "plain", timed(plain).await?);
+    }
+    Ok(bench.env.down().await?)
+}
+
+pub(crate) async fn copy() -> Result<()> {
+    let bench = Bench::new().await?;
+    let (here, back) = (bench.path("here"), bench.path("back"));
+    fs::write(&here, noise(SIZE))?;
+    let start = Instant::now();
+    bench.vm.copy_to(&here, "/root/ours").await?;
+    figure("copy to, 32 MiB", "ours", start.elapsed());
+    figure(
+        "copy to, 32 MiB",
+        "plain",
+        scp(&bench, &here.display().to_string(), "root@127.0.0.1:/root/plain").await?,
+    );
+    let start = Instant::now();
+    bench.vm.copy_from("/root/ours", &back).await?;
+    figure("copy from, 32 MiB", "ours", start.elapsed());
+    ensure!(same(&here, &back)?, "our copy is not the same");
+    fs::remove_file(&back)?;
+    figure(
+        "copy from, 32 MiB",
+        "plain",
+        scp(&bench, "root@127.0.0.1:/root/plain", &back.display().to_string()).await?,
+    );
+    ensure!(same(&here, &back)?, "scp's copy is not the same");
+    Ok(bench.env.down().await?)
+}
+
+async fn scp(bench: &Bench, from: &str, to: &str) -> Result<Duration> {
+    let mut command = bench.openssh("scp", "-P");
+    command.args([from, to]);
+    timed(command).await
+}
+
+fn same(a: &Path, b: &Path) -> Result<bool> {
+    Ok(fs::read(a)? == fs::read(b)?)
+}
+
+/// Bytes that do not compress.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    std::iter::repeat_with(next).flatten().take(len).collect()
+}

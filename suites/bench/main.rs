@@ -1,0 +1,37 @@
+//! The program behind `cargo ci bench`: does a benchmark our way and with the plain tools, in turn, and prints a line
+//! of JSON for each figure.
+#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+
+mod guests;
+mod ours;
+mod plain;
+
+use anyhow::{Result, bail};
+
+/// Prints one figure, in the form `cargo ci bench` reads.
+fn figure(name: &str, side: &str, took: std::time::Duration) {
+    println!("{}", serde_json::json!({ "name": name, "side": side, "seconds": took.as_secs_f64() }));
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    match name.as_str() {
+        "up" => {
+            for machines in [1, 2, 4] {
+                let text = guests::init_file(machines);
+                let label = format!("up, {machines} debian12");
+                figure(&label, "ours", ours::up(&text).await?);
+                figure(&label, "plain", plain::up(&text).await?);
+            }
+        }
+        "lab" => {
+            figure("lab", "ours", ours::lab().await?);
+            figure("lab", "plain", plain::lab()?);
+        }
+        "exec" => guests::exec().await?,
+        "copy" => guests::copy().await?,
+        other => bail!("no benchmark `{other}`; there are up, lab, exec, copy"),
+    }
+    Ok(())
+}

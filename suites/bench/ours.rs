@@ -1,0 +1,57 @@
+//! Our side of bringing things up.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use polder::{
+    env::{Env, Host, Progress},
+    initfile,
+    lab::{Hermetic, LabSpec, Payload},
+    provider::libvirt::Connection,
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub(crate) fn host() -> Result<Host> {
+    Ok(Host::from_env(&|name| std::env::var(name).ok())?)
+}
+
+pub(crate) fn quiet() -> Progress {
+    Progress::new(|_| {})
+}
+
+/// An environment, up.
+pub(crate) async fn environment(host: &Host, text: &str) -> Result<Env> {
+    let spec = initfile::load_text(Path::new("bench.yaml"), text, &|_| None)?;
+    match Env::up(host, &spec, &quiet()).await {
+        Ok(env) => Ok(env),
+        Err(failure) => Err(failure.error.into()),
+    }
+}
+
+/// From an init file's text to machines that answer; images and accelerator are known before.
+pub(crate) async fn up(text: &str) -> Result<Duration> {
+    let host = host()?;
+    Env::plan_of(&host, &initfile::load_text(Path::new("bench.yaml"), text, &|_| None)?, &quiet()).await?;
+    let start = Instant::now();
+    let env = environment(&host, text).await?;
+    let took = start.elapsed();
+    env.down().await?;
+    Ok(took)
+}
+
+/// A lab from nothing until its daemon answers, and away again.
+pub(crate) async fn lab() -> Result<Duration> {
+    let host = host()?;
+    let capability_cache = host.lab.cache.join("capabilities-tcg");
+    std::fs::create_dir_all(&capability_cache)?;
+    let start = Instant::now();
+    let spec = LabSpec { payload: Payload::Libvirtd { kvm: false, capability_cache }, binds: vec![] };
+    let lab = Hermetic::start(&host.lab, spec, LIMIT).await?;
+    Connection::open(&lab.libvirt_uri(), LIMIT).await?;
+    lab.end(LIMIT).await?;
+    Ok(start.elapsed())
+}
