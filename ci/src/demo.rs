@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     command::{self, cargo},
-    setup, workspace,
+    gate, setup, workspace,
 };
 
 /// Selects the suite that fails on purpose instead of the others; read by the demo suite.
@@ -48,7 +48,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 
     println!("\n=== a suite that fails on purpose ({FAIL}=1)");
     let mut failing = cargo(&suite);
-    let code = command::watched(failing.current_dir(workspace::root()).env(FAIL, "1"), |_| {})?;
+    let code = command::watched(failing.current_dir(workspace::root()).env(FAIL, "1"), gate::LIMIT, |_| {})?;
     if code != Some(TESTS_FAILED) {
         bail!("the failing suite had to end with exit code {TESTS_FAILED}, and ended with {code:?}");
     }

@@ -1,6 +1,9 @@
 //! `cargo ci gate`: what must be green before a push. Installs nothing; `test` is set-up and this.
 
-use std::process::{Command, ExitCode};
+use std::{
+    process::{Command, ExitCode},
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 
@@ -11,11 +14,14 @@ use crate::{
     rootless, setup, tidy, workspace,
 };
 
+/// For all tests as one user; whoever needs longer hangs.
+pub(crate) const LIMIT: Duration = Duration::from_secs(25 * 60);
+
 /// The verb; `skips` is what set-up could not get.
 pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
     let no_namespaces = skips.iter().any(|skip| skip.name.contains("ordinary users"));
     let mut phases = Phases::new(skips);
-    phases.run("format", |_| command::run(at_root(&mut cargo(&["fmt", "--all", "--check"]))));
+    phases.run("format", |_| command::run(at_root(&mut cargo(&["fmt", "--all", "--check", "--", "-l"]))));
     phases.run("tidy", |_| tidy::check());
     phases.run("layers", |_| layers::check());
     phases.run("lints", |_| {
@@ -38,7 +44,7 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
     });
     if built {
         phases.run("tests", |tally| {
-            test(at_root(&mut cargo(&["test", "--workspace", "--no-fail-fast"])), tally)
+            test(at_root(&mut cargo(&["test", "--workspace", "--no-fail-fast"])), LIMIT, tally)
         });
         if !setup::is_root() {
             println!("\nThis was an ordinary user: there is nobody else to run the tests as.");
@@ -54,8 +60,8 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
 }
 
 /// Runs something that ends like a test binary, counting its tests.
-pub(crate) fn test(command: &mut Command, tally: &mut Tally) -> Result<()> {
-    match command::watched(command, |line| tally.look(line))? {
+pub(crate) fn test(command: &mut Command, limit: Duration, tally: &mut Tally) -> Result<()> {
+    match command::watched(command, limit, |line| tally.look(line))? {
         Some(0) => Ok(()),
         Some(code) => bail!("`{}` ended with exit code {code}", command::shown(command)),
         None => bail!("`{}` was ended by a signal", command::shown(command)),

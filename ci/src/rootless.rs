@@ -95,7 +95,7 @@ pub(crate) fn run(tally: &mut Tally) -> Result<()> {
     let ourselves = format!("/proc/{}/exe", std::process::id());
     let mut inside =
         command::command(&["unshare", "--mount", "--propagation", "slave", "--", &ourselves, "rootless"]);
-    gate::test(inside.arg(&file), tally).with_context(|| {
+    gate::test(inside.arg(&file), gate::LIMIT, tally).with_context(|| {
         format!("as user {USER}; what failures left lies in {}", own.join("polder").display())
     })
 }

@@ -3,7 +3,7 @@
 
 use std::{
     process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Result, bail};
@@ -19,6 +19,9 @@ use crate::{
 const SEED: &str = "POLDER_SOAK_SEED";
 /// Read by the tests.
 const ROUNDS: &str = "POLDER_SOAK_ROUNDS";
+
+/// For one campaign.
+const LIMIT: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// What one campaign runs.
 struct Campaign {
@@ -73,7 +76,7 @@ fn once(campaign: &Campaign, seed: u64, tally: &mut Tally) -> Result<()> {
     test.args([campaign.test, "--exact", "--include-ignored", "--nocapture"]).current_dir(workspace::root());
     test.env(SEED, seed.to_string()).env(ROUNDS, campaign.rounds.to_string());
     let mut own = Tally::default();
-    let result = gate::test(&mut test, &mut own);
+    let result = gate::test(&mut test, LIMIT, &mut own);
     tally.passed += own.passed;
     tally.failed += own.failed;
     result?;
