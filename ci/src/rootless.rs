@@ -31,6 +31,9 @@ const USER: &str = "polder-test";
 const NEED_TOOLCHAIN: &[(&str, &str)] =
     &[("polder-macros", "polder_macros"), ("polder-ci", "polder-ci"), ("polder", "ui")];
 
+/// Tests of the others that do: parts of their names.
+const NEED_TOOLCHAIN_TESTS: &[&str] = &["ui::", "runners::"];
+
 /// The image this user builds itself, so that building without privileges is tested as well; it copies the others.
 const BUILT_BY_USER: &str = "minimal-";
 
@@ -165,7 +168,9 @@ fn as_user(plan: &Plan, binary: &Binary) -> Command {
         // insta would ask cargo.
         .env("INSTA_WORKSPACE_ROOT", &plan.workspace)
         .env("INSTA_UPDATE", "no")
-        .envs(ours);
+        .env("POLDER_TEST_PREBUILT", "1")
+        .envs(ours)
+        .args(NEED_TOOLCHAIN_TESTS.iter().flat_map(|name| ["--skip", name]));
     command
 }
 

@@ -28,10 +28,11 @@ const QUOTED: usize = 15;
 /// Where progress goes, a few words at a time.
 pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
-/// Builds `recipe` inside the empty folder `work` and returns the finished image, which is in `work/out`.
+/// Builds `recipe` inside the empty folder `work`; the image is then in `work/out`, ready to be moved to `place`.
 pub(super) async fn build(
     recipe: &Recipe,
     work: &Path,
+    place: &Path,
     sandbox: &dyn Sandbox,
     progress: Progress<'_>,
 ) -> Result<ImageInfo, ImageError> {
@@ -54,7 +55,7 @@ pub(super) async fn build(
         limit: LIMIT,
     };
     let built = match run(recipe, command, sandbox, progress).await {
-        Ok(()) => finish(recipe, &out),
+        Ok(()) => finish(recipe, &out, place),
         Err(error) => Err(error),
     };
     fs::remove_dir_all(&input).or_cannot("remove", &input)?;
@@ -143,11 +144,11 @@ fn write_with_mode(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 }
 
 /// Describes the image and sees to it that it survives a crash of the host once it has its name.
-fn finish(recipe: &Recipe, out: &Path) -> Result<ImageInfo, ImageError> {
+fn finish(recipe: &Recipe, out: &Path, place: &Path) -> Result<ImageInfo, ImageError> {
     let info = ImageInfo {
         name: recipe.name.clone(),
         digest: recipe.digest(),
-        dir: out.to_owned(),
+        dir: place.to_owned(),
         disk: "disk".into(),
         disk_size: recipe.disk_size,
         kernel: "kernel".into(),

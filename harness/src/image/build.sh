@@ -115,7 +115,7 @@ unpack_kernel() {
     mkdir -p "$modules"
     tar -C "$parts/lib/modules/$version" --files-from="$in/modules" -c | tar -C "$modules" -x
     cp "$parts/lib/modules/$version"/modules.builtin* "$parts/lib/modules/$version/modules.order" "$modules"
-    if [ -x $root/usr/sbin/depmod ] && [ ! -s "$in/keep" ]; then
+    if [ -e $root/usr/bin/kmod ]; then
         chroot $root depmod "$version"
     else
         "$parts/busybox" depmod -b $root "$version"

@@ -107,7 +107,7 @@ fn debian12() -> Recipe {
         modules: words("kernel"),
         files: debian12_files(),
         cmdline: CMDLINE.into(),
-        min_memory_mib: 256,
+        min_memory_mib: 192,
         disk_size: 2 << 30,
         abilities: Abilities(
             [
@@ -129,7 +129,10 @@ fn debian12_files() -> Vec<GuestFile> {
     let mut files = vec![
         GuestFile::text("etc/systemd/system/ssh.service", guest!("debian12/ssh.service")),
         GuestFile::text("etc/ssh/sshd_config.d/polder.conf", guest!("debian12/sshd.conf")),
-        GuestFile::text("etc/systemd/system/serial-getty@ttyS0.service", guest!("debian12/console.service")),
+        GuestFile::text(
+            "etc/systemd/system/polder-console.service",
+            guest!("debian12/polder-console.service"),
+        ),
         GuestFile::text("etc/systemd/journald.conf.d/polder.conf", guest!("debian12/journald.conf")),
         GuestFile::text("etc/systemd/system.conf.d/polder.conf", guest!("debian12/system.conf")),
         GuestFile::text(
@@ -145,7 +148,7 @@ fn debian12_files() -> Vec<GuestFile> {
     };
     files.extend([
         wants("sysinit.target", "ssh.service", "/etc/systemd/system"),
-        wants("getty.target", "serial-getty@ttyS0.service", "/etc/systemd/system"),
+        wants("getty.target", "polder-console.service", "/etc/systemd/system"),
         wants("multi-user.target", "polder-dns.path", "/etc/systemd/system"),
         wants("multi-user.target", "systemd-networkd.service", "/usr/lib/systemd/system"),
         GuestFile::link(
@@ -153,6 +156,10 @@ fn debian12_files() -> Vec<GuestFile> {
             "/usr/lib/systemd/system/systemd-networkd.service",
         ),
     ]);
+    files.extend(["journald", "udevd", "logind", "networkd"].map(|daemon| {
+        let path = format!("etc/systemd/system/systemd-{daemon}.service.d/polder.conf");
+        GuestFile::text(&path, guest!("debian12/unconfined.conf"))
+    }));
     let mask = |path: String| GuestFile::link(&path, "/dev/null");
     files.extend(words(MASKED_UNITS).iter().map(|unit| mask(format!("etc/systemd/system/{unit}"))));
     files.extend(

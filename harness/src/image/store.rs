@@ -87,6 +87,12 @@ impl ImageStore {
         Some(Self::new(root))
     }
 
+    /// The cache's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The image `recipe` makes, when it has been built.
     #[must_use]
     pub fn find(&self, recipe: &Recipe) -> Option<ImageInfo> {
@@ -199,22 +205,22 @@ impl ImageStore {
         sandbox: &dyn Sandbox,
         progress: Progress<'_>,
     ) -> Result<ImageInfo, ImageError> {
-        if let Some(problem) = recipe.problem() {
-            return Err(ImageError::Recipe { image: recipe.name.clone(), problem });
-        }
         let work = self.folder().join(format!("{PARTIAL}{}", recipe.folder()));
         remove(&work)?;
         fs::create_dir(&work).or_cannot("create", &work)?;
         progress(&format!("building image {}", recipe.name));
-        let info = build::build(recipe, &work, sandbox, progress).await?;
         let place = self.place(recipe);
+        let info = build::build(recipe, &work, &place, sandbox, progress).await?;
         remove(&place)?;
-        fs::rename(&info.dir, &place).or_cannot("create", &place)?;
+        fs::rename(work.join("out"), &place).or_cannot("create", &place)?;
         remove(&work)?;
-        Ok(ImageInfo { dir: place, ..info })
+        Ok(info)
     }
 
     async fn lock(&self, recipe: &Recipe, progress: Progress<'_>) -> Result<BuildLock, ImageError> {
+        if let Some(problem) = recipe.problem() {
+            return Err(ImageError::Recipe { image: recipe.name.clone(), problem });
+        }
         let images = self.folder();
         fs::create_dir_all(&images).or_cannot("create", images)?;
         let mut told = None;

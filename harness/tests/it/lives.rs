@@ -156,7 +156,8 @@ fn hangs_process() {
             None => assert!(log.contains("test result: ok"), "{log}"),
             Some(_) if log.contains("test result: ok") => {}
             Some(_) => {
-                let said = log.contains("libvirt did not ") || log.contains("start libvirtd: it did not listen");
+                let said =
+                    log.contains("libvirt did not ") || log.contains("start libvirtd: it did not listen");
                 assert!(said, "it does not say what hung:\n{log}");
                 assert!(took < HUNG, "stopped after {delay:?} ms, it took {took:?}:\n{log}");
             }

@@ -3,6 +3,7 @@
 
 mod arena;
 mod binary;
+mod faults;
 mod images;
 mod kills;
 mod lab;
