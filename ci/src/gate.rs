@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// For all tests as one user; whoever needs longer hangs.
-pub(crate) const LIMIT: Duration = Duration::from_secs(25 * 60);
+const LIMIT: Duration = Duration::from_secs(25 * 60);
 
 /// The verb; `skips` is what set-up could not get.
 pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
@@ -44,7 +44,7 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
     });
     if built {
         phases.run("tests", |tally| {
-            test(at_root(&mut cargo(&["test", "--workspace", "--no-fail-fast"])), LIMIT, tally)
+            test(at_root(&mut cargo(&["test", "--workspace", "--no-fail-fast"])), tally)
         });
         if !setup::is_root() {
             println!("\nThis was an ordinary user: there is nobody else to run the tests as.");
@@ -60,8 +60,13 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
 }
 
 /// Runs something that ends like a test binary, counting its tests.
-pub(crate) fn test(command: &mut Command, limit: Duration, tally: &mut Tally) -> Result<()> {
-    match command::watched(command, limit, |line| tally.look(line))? {
+pub(crate) fn test(command: &mut Command, tally: &mut Tally) -> Result<()> {
+    tests_passed(command, LIMIT, |line| tally.look(line))
+}
+
+/// Runs something that ends like a test binary, showing each of its lines to `look`.
+pub(crate) fn tests_passed(command: &mut Command, limit: Duration, look: impl FnMut(&str)) -> Result<()> {
+    match command::watched(command, limit, look)? {
         Some(0) => Ok(()),
         Some(code) => bail!("`{}` ended with exit code {code}", command::shown(command)),
         None => bail!("`{}` was ended by a signal", command::shown(command)),
