@@ -1,10 +1,12 @@
 //! Running other programs where people can see it. Does not decide what to run.
 
 use std::{
-    fmt,
-    io::{BufRead, BufReader},
+    fmt, fs,
+    io::{BufRead, BufReader, Read},
     process::{Command, Stdio},
-    time::Instant,
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -69,25 +71,90 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// How long a process that ended may leave its output open: what holds it then is something it left behind.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// Prints the command, runs it, passes its standard output on line by line and hands each line to `look` as well.
-/// Returns the exit code, or `None` when a signal ended it.
-pub(crate) fn watched(command: &mut Command, mut look: impl FnMut(&str)) -> Result<Option<i32>> {
+/// Returns the exit code, or `None` when a signal ended it. After `limit` it is killed with everything it started.
+pub(crate) fn watched(
+    command: &mut Command,
+    limit: Duration,
+    mut look: impl FnMut(&str),
+) -> Result<Option<i32>> {
     println!("$ {}", shown(command));
-    let context = || format!("could not run `{}`", shown(command));
-    let context = context();
+    let context = format!("could not run `{}`", shown(command));
+    let started = Instant::now();
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| context.clone())?;
-    if let Some(stdout) = child.stdout.take() {
-        let mut reader = BufReader::new(stdout);
-        let mut line = Vec::new();
-        // Bytes, not `lines()`: what a test prints need not be UTF-8.
-        while reader.read_until(b'\n', &mut line).with_context(|| context.clone())? > 0 {
-            let text = String::from_utf8_lossy(&line);
-            print!("{text}");
-            look(text.trim_end());
-            line.clear();
+    let lines = child.stdout.take().map(lines).with_context(|| context.clone())?;
+    let mut ended = None;
+    loop {
+        match lines.recv_timeout(Duration::from_millis(50)) {
+            Ok(line) => {
+                print!("{line}");
+                look(line.trim_end());
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if ended.is_none() && child.try_wait().with_context(|| context.clone())?.is_some() {
+            ended = Some(Instant::now());
+        }
+        if ended.is_some_and(|ended| ended.elapsed() > GRACE) {
+            println!("warning: something that `{}` started outlives it and holds its output", shown(command));
+            break;
+        }
+        if ended.is_none() && started.elapsed() > limit {
+            kill_family(child.id());
+            child.wait().context(context)?;
+            bail!("`{}` had not ended after {limit:?} and was killed; see its last lines", shown(command));
         }
     }
     Ok(child.wait().context(context)?.code())
+}
+
+/// The lines of a pipe, from a thread of its own, so that waiting for one can have an end.
+fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        let mut reader = BufReader::new(pipe);
+        let mut line = Vec::new();
+        // Bytes, not `lines()`: what a test prints need not be UTF-8.
+        while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            if send.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                break;
+            }
+            line.clear();
+        }
+    });
+    receive
+}
+
+/// Kills a process and all its descendants: a test that hangs is no child of ours but of cargo.
+fn kill_family(root: u32) {
+    let parents: Vec<(u32, u32)> = processes().collect();
+    let mut family = vec![root];
+    let mut at = 0;
+    while let Some(parent) = family.get(at).copied() {
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    let killed = Command::new("kill").arg("-KILL").args(family.iter().map(ToString::to_string)).status();
+    if let Err(error) = killed {
+        println!("warning: could not start `kill`: {error}");
+    }
+}
+
+/// All processes with their parents.
+fn processes() -> impl Iterator<Item = (u32, u32)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        // The name before the state may hold anything, parentheses too.
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+        Some((pid, parent))
+    })
 }
 
 /// The command as one would type it, without its environment.
@@ -117,10 +184,31 @@ mod tests {
         assert_eq!(shown, r"printf 'a b' 'it'\''s' '' x=1");
     }
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_hangs_is_killed_with_its_children() {
+        let mut command = command(&["sh", "-c", "echo begun; sh -c 'sleep 1000; true'; true"]);
+        let started = Instant::now();
+        let error = watched(&mut command, Duration::from_millis(200), |_| {}).unwrap_err().to_string();
+        assert!(error.contains("had not ended after 200ms"), "{error}");
+        assert!(started.elapsed() < MINUTE);
+    }
+
+    #[test]
+    fn what_outlives_the_command_does_not_hold_us() {
+        let mut command = command(&["sh", "-c", "sleep 6 & echo last"]);
+        let mut lines = vec![];
+        let started = Instant::now();
+        let code = watched(&mut command, MINUTE, |line| lines.push(line.to_owned())).unwrap();
+        assert_eq!((code, lines.as_slice()), (Some(0), &["last".to_owned()][..]));
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+
     #[test]
     fn watched_lines_and_the_exit_code_arrive() {
         let mut lines = vec![];
-        let code = watched(&mut command(&["sh", "-c", r"printf 'one\n\377two'; exit 7"]), |l| {
+        let code = watched(&mut command(&["sh", "-c", r"printf 'one\n\377two'; exit 7"]), MINUTE, |l| {
             lines.push(l.to_owned())
         });
         assert_eq!(code.unwrap(), Some(7));

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +19,9 @@ const FAIL: &str = "POLDER_DEMO_FAIL";
 
 /// How cargo and a test binary say that tests failed.
 const TESTS_FAILED: i32 = 101;
+
+/// For the failing suite, whose own limit is far below.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Lines of the listing at most.
 const LONGEST: usize = 80;
@@ -48,7 +52,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 
     println!("\n=== a suite that fails on purpose ({FAIL}=1)");
     let mut failing = cargo(&suite);
-    let code = command::watched(failing.current_dir(workspace::root()).env(FAIL, "1"), |_| {})?;
+    let code = command::watched(failing.current_dir(workspace::root()).env(FAIL, "1"), LIMIT, |_| {})?;
     if code != Some(TESTS_FAILED) {
         bail!("the failing suite had to end with exit code {TESTS_FAILED}, and ended with {code:?}");
     }

@@ -1,6 +1,9 @@
 //! `cargo ci gate`: what must be green before a push. Installs nothing; `test` is set-up and this.
 
-use std::process::{Command, ExitCode};
+use std::{
+    process::{Command, ExitCode},
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 
@@ -11,11 +14,14 @@ use crate::{
     rootless, setup, tidy, workspace,
 };
 
+/// For all tests as one user; whoever needs longer hangs.
+const LIMIT: Duration = Duration::from_secs(25 * 60);
+
 /// The verb; `skips` is what set-up could not get.
 pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
     let no_namespaces = skips.iter().any(|skip| skip.name.contains("ordinary users"));
     let mut phases = Phases::new(skips);
-    phases.run("format", |_| command::run(at_root(&mut cargo(&["fmt", "--all", "--check"]))));
+    phases.run("format", |_| command::run(at_root(&mut cargo(&["fmt", "--all", "--check", "--", "-l"]))));
     phases.run("tidy", |_| tidy::check());
     phases.run("layers", |_| layers::check());
     phases.run("lints", |_| {
@@ -55,7 +61,12 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
 
 /// Runs something that ends like a test binary, counting its tests.
 pub(crate) fn test(command: &mut Command, tally: &mut Tally) -> Result<()> {
-    match command::watched(command, |line| tally.look(line))? {
+    tests_passed(command, LIMIT, |line| tally.look(line))
+}
+
+/// Runs something that ends like a test binary, showing each of its lines to `look`.
+pub(crate) fn tests_passed(command: &mut Command, limit: Duration, look: impl FnMut(&str)) -> Result<()> {
+    match command::watched(command, limit, look)? {
         Some(0) => Ok(()),
         Some(code) => bail!("`{}` ended with exit code {code}", command::shown(command)),
         None => bail!("`{}` was ended by a signal", command::shown(command)),

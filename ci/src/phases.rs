@@ -21,23 +21,26 @@ pub(crate) struct Tally {
 impl Tally {
     /// Adds what a line of a test binary's output says, if it is the closing one.
     pub(crate) fn look(&mut self, line: &str) {
-        let Some(counts) = line.trim_start().strip_prefix("test result: ").and_then(|r| r.split_once(". "))
-        else {
+        let Some((own, filtered_out)) = closing(line) else { return };
+        // One selected test: a process that a test made of its own binary. The test itself is counted.
+        if filtered_out > 0 && own.passed + own.failed + own.ignored <= 1 {
             return;
-        };
-        for part in counts.1.split(';') {
-            let mut words = part.split_whitespace();
-            let Some(number) = words.next().and_then(|n| n.parse::<u64>().ok()) else {
-                continue;
-            };
-            match words.next() {
-                Some("passed") => self.passed += number,
-                Some("failed") => self.failed += number,
-                Some("ignored") => self.ignored += number,
-                _ => {}
-            }
         }
+        self.passed += own.passed;
+        self.failed += own.failed;
+        self.ignored += own.ignored;
     }
+}
+
+/// What the closing line of a test binary says, and how many tests were filtered out.
+pub(crate) fn closing(line: &str) -> Option<(Tally, u64)> {
+    let (_, counts) = line.trim_start().strip_prefix("test result: ")?.split_once(". ")?;
+    let number = |what: &str| {
+        let part = counts.split("; ").find(|part| part.ends_with(what))?;
+        part.strip_suffix(what)?.trim_end().parse::<u64>().ok()
+    };
+    let tally = Tally { passed: number("passed")?, failed: number("failed")?, ignored: number("ignored")? };
+    Some((tally, number("filtered out").unwrap_or(0)))
 }
 
 /// Something that could not be had and what that costs.
@@ -144,6 +147,7 @@ mod tests {
             "test a ... ok",
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.01s",
             "test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s",
+            "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 36 filtered out; finished in 0.01s",
             "test result: odd",
             "a log line saying test result: ok. 100 passed; 0 failed",
         ] {
