@@ -3,6 +3,7 @@
 
 mod arena;
 mod binary;
+mod command;
 mod faults;
 mod images;
 mod kills;
