@@ -4,6 +4,7 @@
 //! a time limit, and the answer is kept until the host reboots.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     path::Path,
     time::{Duration, Instant},
@@ -53,11 +54,8 @@ const TCG_LIMIT: Duration = Duration::from_secs(90);
 
 const MARKER: &str = "polder-canary-ok";
 
-#[derive(Serialize, Deserialize)]
-struct Remembered {
-    key: String,
-    choice: Choice,
-}
+/// Answers by what they depend on, in `accel.json`.
+type Remembered = BTreeMap<String, Choice>;
 
 /// Chooses by `wanted` (`auto`, `kvm` or `tcg`), booting `kernel` and `initrd` as canary unless the answer is known.
 ///
@@ -74,11 +72,14 @@ pub async fn choose(host: &LabHost, wanted: &str, kernel: &Path, initrd: &Path) 
     }
     let key = key(wanted, kernel);
     let memory = host.cache.join("accel.json");
-    if let Some(known) =
-        fs::read(&memory).ok().and_then(|text| serde_json::from_slice::<Remembered>(&text).ok())
-        && known.key == key
-    {
-        return Ok(known.choice);
+    if let Some(known) = remembered(&memory).remove(&key) {
+        return Ok(known);
+    }
+    // One canary at a time: several would slow one another down, and deadlines with them.
+    let turn = host.cache.clone();
+    let _turn = tokio::task::spawn_blocking(move || take_turn(&turn)).await;
+    if let Some(known) = remembered(&memory).remove(&key) {
+        return Ok(known);
     }
     let kvm = match wanted {
         "tcg" => Err("POLDER_ACCEL=tcg".to_owned()),
@@ -98,10 +99,29 @@ pub async fn choose(host: &LabHost, wanted: &str, kernel: &Path, initrd: &Path) 
             Choice { accel: Accel::Tcg, factor: factor(took), why: format!("no KVM ({why})") }
         }
     };
-    let text = serde_json::to_vec(&Remembered { key, choice: choice.clone() }).unwrap_or_default();
+    let mut answers = remembered(&memory);
+    let boot = boot();
+    answers.retain(|key, _| key.contains(&boot));
+    answers.insert(key, choice.clone());
     // Only a convenience: without it the canary boots again.
-    let _ = fs::create_dir_all(&host.cache).and_then(|()| fs::write(&memory, text));
+    let _ = fs::write(&memory, serde_json::to_vec_pretty(&answers).unwrap_or_default());
     Ok(choice)
+}
+
+fn remembered(memory: &Path) -> Remembered {
+    fs::read(memory).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+/// Waits for whoever boots a canary now, and holds the turn until the file is closed.
+fn take_turn(cache: &Path) -> Option<fs::File> {
+    fs::create_dir_all(cache).ok()?;
+    let turn = fs::File::create(cache.join("accel.lock")).ok()?;
+    rustix::fs::flock(&turn, rustix::fs::FlockOperation::LockExclusive).ok()?;
+    Some(turn)
+}
+
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 fn factor(took: Duration) -> f64 {
@@ -110,10 +130,10 @@ fn factor(took: Duration) -> f64 {
 
 /// What the answer depends on: this boot of the host, the emulator, the kernel, the permission to use `/dev/kvm`.
 fn key(wanted: &str, kernel: &Path) -> String {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let boot = boot();
     let emulator = fs::metadata("/usr/bin/qemu-system-x86_64").and_then(|m| m.modified()).ok();
     let usable = fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
-    format!("{wanted} {} {emulator:?} {} {usable}", boot.trim(), kernel.display())
+    format!("{wanted} {} {emulator:?} {} {usable}", boot, kernel.display())
 }
 
 async fn canary(
@@ -159,4 +179,37 @@ async fn canary(
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(format!("a canary did not boot: {}", said.lines().last().unwrap_or("the emulator said nothing")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_are_never_shorter_than_meant() {
+        assert!((factor(Duration::from_millis(100)) - 1.0).abs() < f64::EPSILON);
+        assert!((factor(REFERENCE * 3) - 3.0).abs() < 1e-9);
+    }
+
+    #[tokio::test]
+    async fn another_word_than_the_three_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = LabHost { root: dir.path().into(), cache: dir.path().into(), launcher: "/nowhere".into() };
+        let error = choose(&host, "fast", Path::new("k"), Path::new("i")).await.unwrap_err().to_string();
+        assert!(
+            error.contains("POLDER_ACCEL is `fast`") && error.contains("`auto`, `kvm` or `tcg`"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_known_answer_boots_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = LabHost { root: dir.path().into(), cache: dir.path().into(), launcher: "/nowhere".into() };
+        let choice = Choice { accel: Accel::Tcg, factor: 2.5, why: "remembered".into() };
+        let kernel = Path::new("/nowhere/kernel");
+        let answers: Remembered = [(key("tcg", kernel), choice.clone())].into();
+        fs::write(dir.path().join("accel.json"), serde_json::to_vec(&answers).unwrap()).unwrap();
+        assert_eq!(choose(&host, "tcg", kernel, Path::new("/nowhere/initrd")).await.unwrap(), choice);
+    }
 }
