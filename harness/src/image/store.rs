@@ -2,7 +2,6 @@
 //! Does not know what is in an image.
 
 use std::{
-    ffi::OsString,
     fs::{self, File},
     io::{self, Read, Seek, Write},
     os::unix::fs::MetadataExt,
@@ -75,16 +74,6 @@ impl ImageStore {
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
         Self { root }
-    }
-
-    /// The cache of the user whose environment `var` looks up: `$POLDER_CACHE_DIR`, `$XDG_CACHE_HOME/polder` or
-    /// `~/.cache/polder`; `None` when not even `HOME` is set.
-    pub fn of_user(var: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
-        let path = |name| var(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let root = path("POLDER_CACHE_DIR")
-            .or_else(|| Some(path("XDG_CACHE_HOME")?.join("polder")))
-            .or_else(|| Some(path("HOME")?.join(".cache/polder")))?;
-        Some(Self::new(root))
     }
 
     /// The cache's folder.

@@ -202,16 +202,6 @@ async fn a_cache_that_cannot_be_written_is_named() {
     );
 }
 
-#[rstest::rstest]
-#[case(&[("POLDER_CACHE_DIR", "/c"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], Some("/c"))]
-#[case(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], Some("/x/polder"))]
-#[case(&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")], Some("/h/.cache/polder"))]
-#[case(&[], None)]
-fn the_cache_is_where_the_user_says(#[case] env: &[(&str, &str)], #[case] expected: Option<&str>) {
-    let store = ImageStore::of_user(|name| env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).into()));
-    assert_eq!(store.as_ref().map(ImageStore::root), expected.map(Path::new));
-}
-
 /// Gives `/tmp` a fresh tmpfs in which the writable folder `$1` is still there, and runs the rest.
 const FRESH_TMP: &str = r#"
     exec 9<"$1" && mount -t tmpfs tmp /tmp && mkdir -p "$1" &&

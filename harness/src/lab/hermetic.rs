@@ -59,8 +59,10 @@ impl LabHost {
             _ => std::env::current_exe()
                 .map_err(host("find the running executable", Path::new("/proc/self/exe")))?,
         };
-        let root = runtime_root(env, rustix::process::geteuid().as_raw());
-        Ok(Self { root, cache: cache_root(env), launcher })
+        // The warden works elsewhere than we do: paths must not depend on where one stands.
+        let absolute = |path: PathBuf| std::path::absolute(&path).map_err(host("find", &path));
+        let root = absolute(runtime_root(env, rustix::process::geteuid().as_raw()))?;
+        Ok(Self { root, cache: absolute(cache_root(env))?, launcher })
     }
 
     /// Makes the folder of all labs, private to this user, and refuses one that is somebody else's.

@@ -93,7 +93,8 @@ pub fn runtime_root(env: &dyn Fn(&str) -> Option<String>, uid: u32) -> PathBuf {
 pub fn cache_root(env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
     let set = |name: &str| env(name).filter(|dir| !dir.is_empty()).map(PathBuf::from);
     set("POLDER_CACHE_DIR")
-        .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("polder")))
+        // A relative one is to be ignored, says the specification of these variables.
+        .or_else(|| set("XDG_CACHE_HOME").filter(|dir| dir.is_absolute()).map(|dir| dir.join("polder")))
         .or_else(|| set("HOME").map(|dir| dir.join(".cache/polder")))
         .unwrap_or_else(|| PathBuf::from("/var/cache/polder"))
 }
@@ -106,6 +107,7 @@ mod tests {
     #[case(&[], "/var/cache/polder")]
     #[case(&[("HOME", "/h")], "/h/.cache/polder")]
     #[case(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")], "/x/polder")]
+    #[case(&[("HOME", "/h"), ("XDG_CACHE_HOME", "x")], "/h/.cache/polder")]
     #[case(&[("HOME", "/h"), ("POLDER_CACHE_DIR", "/p")], "/p")]
     #[case(&[("HOME", "/h"), ("POLDER_CACHE_DIR", "")], "/h/.cache/polder")]
     fn cache_root_follows_the_environment(#[case] vars: &[(&str, &str)], #[case] expected: &str) {
