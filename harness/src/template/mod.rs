@@ -16,6 +16,7 @@ mod spec;
 mod chain;
 mod fetch;
 mod files;
+mod ova;
 mod record;
 mod repos;
 mod store;
@@ -24,6 +25,7 @@ mod upkeep;
 
 pub use chain::{Backing, ImageInfo, Link};
 pub use error::{Fault, TemplateError};
+pub use ova::{Ova, OvaDisk};
 pub use manifest::{Manifest, SourceSpec, TemplateSpec, VersionSpec};
 pub use progress::{Meter, Progress, TemplateEvent, Transfer};
 pub use repos::{NewImage, RepoListed, Updated};
@@ -31,3 +33,6 @@ pub use source::{FetchCx, Lookup, SourceArgs, SourceFactory, TemplateSource};
 pub use spec::{Limits, Metadata, Repo, TemplateDisk, TemplateId, User};
 pub use templates::{Templates, TemplatesConfig};
 pub use upkeep::{Listed, Pruned, Verdict, Verified};
+
+#[cfg(test)]
+mod tests;
