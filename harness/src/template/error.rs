@@ -162,7 +162,7 @@ pub enum TemplateError {
     )]
     Hash {
         /// The template.
-        id: TemplateId,
+        id: Box<TemplateId>,
         /// Path or URL.
         place: String,
         /// The published hash.
@@ -294,6 +294,32 @@ pub enum TemplateError {
         #[source]
         source: io::Error,
     },
+}
+
+impl TemplateError {
+    /// Whether what was asked for is wrong, rather than that it cannot be had.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::NoRepo
+            | Self::UnknownRepo { .. }
+            | Self::RepoExists { .. }
+            | Self::RepoNotLocal { .. }
+            | Self::VersionExists { .. }
+            | Self::Name { .. }
+            | Self::ManifestSyntax { .. }
+            | Self::Manifest { .. }
+            | Self::UnknownTemplate { .. }
+            | Self::UnknownVersion { .. }
+            | Self::SourceArgs { .. }
+            | Self::NotAlone { .. }
+            | Self::Cycle { .. }
+            | Self::BackingLost { .. }
+            | Self::Ova { .. } => true,
+            Self::Backing { source, .. } => source.is_input(),
+            _ => false,
+        }
+    }
 }
 
 /// What ended an attempt to download something.

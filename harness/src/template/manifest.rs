@@ -234,7 +234,7 @@ mod tests {
         manifest /r/repo.json: the template's name `t/u` contains '/', which names of files in the store cannot have
         manifest /r/repo.json: source `s` has the unknown type `htp`; did you mean `http`?
         manifest /r/repo.json: template `empty` has no versions
-        manifest /r/repo.json: template `t/u`, version `v`: there is no source `z`; did you mean `s`?
+        manifest /r/repo.json: template `t/u`, version `v`: there is no source `z`; there are: s
         manifest /r/repo.json: template `t/u`, version `v`: its handle is empty
         ");
     }

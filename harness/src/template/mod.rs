@@ -25,8 +25,8 @@ mod upkeep;
 
 pub use chain::{Backing, ImageInfo, Link};
 pub use error::{Fault, TemplateError};
-pub use ova::{Ova, OvaDisk};
 pub use manifest::{Manifest, SourceSpec, TemplateSpec, VersionSpec};
+pub use ova::{Ova, OvaDisk};
 pub use progress::{Meter, Progress, TemplateEvent, Transfer};
 pub use repos::{NewImage, RepoListed, Updated};
 pub use source::{FetchCx, Lookup, SourceArgs, SourceFactory, TemplateSource};

@@ -179,7 +179,7 @@ impl Locked<'_> {
             let wrong = match unpacked {
                 Ok((image, found)) if found == hash => return Ok(image),
                 Ok((_, found)) => TemplateError::Hash {
-                    id: self.id.clone(),
+                    id: Box::new(self.id.clone()),
                     place: origin.source.place(origin.handle),
                     expected: hash.to_owned(),
                     found,

@@ -87,7 +87,8 @@ impl Templates {
             fs::create_dir_all(into.parent().unwrap_or(&into)).or_cannot("create", &into)?;
             self.download(at, archive).await?;
         }
-        let archive = fetched.clone().unwrap_or_else(|| PathBuf::from(at.strip_prefix("file://").unwrap_or(at)));
+        let archive =
+            fetched.clone().unwrap_or_else(|| PathBuf::from(at.strip_prefix("file://").unwrap_or(at)));
         let part = beside(".part");
         if part.exists() {
             fs::remove_dir_all(&part).or_cannot("remove", &part)?;
@@ -187,7 +188,10 @@ fn extract(archive: &Path, folder: &Path, cx: &FetchCx) -> Result<Descriptor, Te
         copy(&mut from, &mut to, cx.deadline, &mut meter).or_cannot("extract", &target)?;
         if from.limit() > 0 {
             let missing = from.limit();
-            return Err(wrong(vec![format!("it ends early, {missing} bytes of disk `{}` are missing", disk.name)]));
+            return Err(wrong(vec![format!(
+                "it ends early, {missing} bytes of disk `{}` are missing",
+                disk.name
+            )]));
         }
         to.finish().or_cannot("write", &target)?;
         meter.end();

@@ -71,7 +71,10 @@ fn is_hardware(element: &Element) -> bool {
 }
 
 fn first<'a>(items: &[&'a Element], what: &str) -> Result<&'a Element, String> {
-    items.first().copied().ok_or_else(|| format!("its descriptor does not say how much {what} the machine has"))
+    items
+        .first()
+        .copied()
+        .ok_or_else(|| format!("its descriptor does not say how much {what} the machine has"))
 }
 
 fn number(item: &Element, name: &str) -> Result<u64, String> {
@@ -244,7 +247,11 @@ mod tests {
 
     #[rstest::rstest]
     #[case("MegaBytes", "Furlongs", "the memory in `Furlongs`")]
-    #[case("<rasd:num_of_sockets>2<", "<rasd:num_of_sockets>two<", "`num_of_sockets` in its descriptor is `two`")]
+    #[case(
+        "<rasd:num_of_sockets>2<",
+        "<rasd:num_of_sockets>two<",
+        "`num_of_sockets` in its descriptor is `two`"
+    )]
     #[case("<rasd:HostResource>g1/i1<", "<rasd:HostResource><", "no `HostResource`")]
     #[case("<rasd:HostResource>g1/i1<", "<rasd:HostResource>ovf:/disk/x<", "no `Disk` with the diskId `x`")]
     #[case("1024", "99999999999999999999", "not a number above 0")]

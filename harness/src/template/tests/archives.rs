@@ -127,7 +127,10 @@ async fn nothing_leads_out_of_an_archive() {
     let disk = content(1, 65_536);
     let (_, result) = import(&[("a.ovf", OVIRT.as_bytes()), ("../one", &disk), ("/two", &disk)]).await;
     let error = result.unwrap_err();
-    assert!(error.contains("its file ../one would lie outside") && error.contains("its file /two would"), "{error}");
+    assert!(
+        error.contains("its file ../one would lie outside") && error.contains("its file /two would"),
+        "{error}"
+    );
 
     let descriptor = ONE_DISK.replace("HREF", "../../etc/passwd");
     let (_, result) = import(&[("a.ovf", descriptor.as_bytes())]).await;

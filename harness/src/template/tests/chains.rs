@@ -66,11 +66,12 @@ async fn overlays_that_lie_on_the_store_itself() {
 #[tokio::test]
 async fn what_cannot_be_repaired_says_why() {
     let (world, templates) = repo().await;
-    let message = async |image: &Path| {
-        told(&templates.ensure_chain(image, "qcow2", None).await.unwrap_err())
-    };
+    let message = async |image: &Path| told(&templates.ensure_chain(image, "qcow2", None).await.unwrap_err());
     let text = message(&overlay(&world, "env/a", "nowhere", "raw")).await;
-    assert!(text.contains("the backing file nowhere of") && text.contains("not named like a version"), "{text}");
+    assert!(
+        text.contains("the backing file nowhere of") && text.contains("not named like a version"),
+        "{text}"
+    );
     let text = message(&overlay(&world, "env/b", "./el:v9", "raw")).await;
     assert!(text.contains("is missing: template `el` has no version `v9`"), "{text}");
     let text = message(&overlay(&world, "env/c", "/elsewhere/el:v1", "raw")).await;

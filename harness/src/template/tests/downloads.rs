@@ -42,11 +42,7 @@ async fn compressed_and_plain_images() {
 #[tokio::test]
 async fn a_broken_download_is_continued() {
     let (content, image) = image();
-    for (how, ranges) in [
-        (How::Truncate(100_000), 2),
-        (How::Stall(100_000), 2),
-        (How::Status(503), 2),
-    ] {
+    for (how, ranges) in [(How::Truncate(100_000), 2), (How::Stall(100_000), 2), (How::Status(503), 2)] {
         let continued = !matches!(how, How::Status(_));
         let (world, server) = good("el.qcow2", &image, &content, &image, &[how, How::Good]).await;
         let asked = server.ranges(HANDLE);
@@ -71,7 +67,8 @@ async fn a_server_without_ranges_starts_over() {
 #[tokio::test]
 async fn nothing_is_continued_that_could_have_changed() {
     let (content, image) = image();
-    let (world, server) = (World::new(), one_image("el.qcow2", &image, &image, &[How::Truncate(9), How::Good]).await);
+    let (world, server) =
+        (World::new(), one_image("el.qcow2", &image, &image, &[How::Truncate(9), How::Good]).await);
     server.without_etag(HANDLE);
     let disk = world.at(server.url("/repo.metadata")).resolve("el", None, None).await.unwrap();
     assert!(fs::read(&disk.path).unwrap().starts_with(&content));
@@ -101,7 +98,10 @@ async fn what_never_gets_better_is_given_up() {
 
     let (error, _, server) = bad(&[How::Status(403)], limits()).await;
     assert!(error.starts_with("image `el.qcow2` is not there; looked for http://"), "{error}");
-    assert!(error.contains("el.qcow2.xz (404 Not Found) and ") && error.ends_with("el.qcow2 (403 Forbidden)"), "{error}");
+    assert!(
+        error.contains("el.qcow2.xz (404 Not Found) and ") && error.ends_with("el.qcow2 (403 Forbidden)"),
+        "{error}"
+    );
     assert_eq!(server.asked(HANDLE), 1, "asking again does not help");
 }
 
@@ -111,7 +111,11 @@ async fn a_server_that_always_truncates_is_given_up() {
     let (world, server) = (World::new(), one_image("el.qcow2", &image, &image, &[How::Truncate(5)]).await);
     server.without_etag(HANDLE);
     let error = world.at(server.url("/repo.metadata")).resolve("el", None, None).await.unwrap_err();
-    assert!(told(&error).contains(&format!("got 5 of {} bytes in 3 attempts", image.len())), "{}", told(&error));
+    assert!(
+        told(&error).contains(&format!("got 5 of {} bytes in 3 attempts", image.len())),
+        "{}",
+        told(&error)
+    );
 }
 
 #[tokio::test]
@@ -147,10 +151,7 @@ async fn a_lie_about_the_hash_is_noticed() {
 #[tokio::test]
 async fn a_hash_that_is_none_and_metadata_that_is_none() {
     let (_, image) = image();
-    for (file, body, start) in [
-        (".hash", "<html>", "http://"),
-        (".metadata", "[1]", "http://"),
-    ] {
+    for (file, body, start) in [(".hash", "<html>", "http://"), (".metadata", "[1]", "http://")] {
         let (world, server) = (World::new(), one_image("el.qcow2", &image, &image, &[]).await);
         server.put(&format!("{HANDLE}{file}"), body, &[]);
         let error = world.at(server.url("/repo.metadata")).resolve("el", None, None).await.unwrap_err();
@@ -158,7 +159,10 @@ async fn a_hash_that_is_none_and_metadata_that_is_none() {
         server.put(&format!("{HANDLE}{file}"), "", &[How::Status(404)]);
         let error = world.at(server.url("/repo.metadata")).resolve("el", None, None).await.unwrap_err();
         let what = file.trim_start_matches('.');
-        assert!(told(&error).starts_with(&format!("the {what} file of image `el.qcow2` is not there")), "{error}");
+        assert!(
+            told(&error).starts_with(&format!("the {what} file of image `el.qcow2` is not there")),
+            "{error}"
+        );
         assert_eq!(server.asked(HANDLE), 0, "what is known to fail is not fetched first");
     }
 }

@@ -67,7 +67,7 @@ async fn in_the_middle_of_a_download() {
 
 #[tokio::test]
 async fn in_the_middle_of_a_conversion() {
-    let body = content(1, 200_000_000);
+    let body = content(1, 60_000_000);
     let image = qcow2(&body);
     let (world, server) = (World::new(), one_image("el.qcow2", &image, &image, &[]).await);
     let url = server.url("/repo.metadata");
@@ -84,10 +84,10 @@ async fn in_the_middle_of_a_conversion() {
 async fn at_any_moment() {
     let body = content(1, 3_000_000);
     let image = qcow2(&body);
-    let how = How::Slow(400_000, Duration::from_millis(2));
+    let how = [How::Slow(400_000, Duration::from_millis(2))];
     let packed = xz(&image);
     for milliseconds in [20, 45, 60, 75, 90, 110, 140, 180] {
-        let (world, server) = (World::new(), one_image("el.qcow2.xz", &image, &packed, &[how.clone()]).await);
+        let (world, server) = (World::new(), one_image("el.qcow2.xz", &image, &packed, &how).await);
         let url = server.url("/repo.metadata");
         let start_of = Instant::now();
         let soon = || start_of.elapsed() > Duration::from_millis(milliseconds);

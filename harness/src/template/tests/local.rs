@@ -25,7 +25,10 @@ async fn files_are_taken_as_they_lie_there() {
     fs::remove_file(world.path("images/a.qcow2.hash")).unwrap();
     fs::remove_file(&plain.path).unwrap();
     let error = templates.resolve("el", Some("a"), None).await.unwrap_err();
-    assert!(error.to_string().starts_with("the hash file of image `a.qcow2` is not there; looked for"), "{error}");
+    assert!(
+        error.to_string().starts_with("the hash file of image `a.qcow2` is not there; looked for"),
+        "{error}"
+    );
 
     let world = World::new();
     let repo = world.write("repo.json", manifest("file", "$NOWHERE/images", &[("el", "a", "a", 1.0)]));
@@ -41,13 +44,23 @@ async fn repositories_are_registered_and_found_by_name() {
     let error = templates.resolve("el", None, None).await.unwrap_err();
     assert!(error.to_string().ends_with("there are none"), "{error}");
     assert_eq!(templates.add_repo(repo.to_str().unwrap()).await.unwrap().templates, 1);
-    assert_eq!(templates.resolve("el", None, None).await.unwrap().id.version, "b", "its relative root still leads there");
-    assert!(matches!(templates.add_repo(repo.to_str().unwrap()).await, Err(TemplateError::RepoExists { .. })));
+    assert_eq!(
+        templates.resolve("el", None, None).await.unwrap().id.version,
+        "b",
+        "its relative root still leads there"
+    );
+    assert!(matches!(
+        templates.add_repo(repo.to_str().unwrap()).await,
+        Err(TemplateError::RepoExists { .. })
+    ));
 
     world.write("repos/deeper/broken.json", "{");
     let lost = world.with(world.config(Some(Repo::Named("cord".into()))));
     let error = lost.resolve("el", None, None).await.unwrap_err().to_string();
-    assert!(error.contains("no template repository `cord` below") && error.contains("did you mean `corp`?"), "{error}");
+    assert!(
+        error.contains("no template repository `cord` below") && error.contains("did you mean `corp`?"),
+        "{error}"
+    );
     assert!(error.contains("not looked into: manifest") && error.contains("deeper/broken.json"), "{error}");
     let listed = templates.repos().unwrap();
     assert_eq!(listed.iter().map(|repo| repo.name.as_str()).collect::<Vec<_>>(), ["broken", "corp"]);
@@ -105,10 +118,16 @@ async fn images_are_added() {
     assert_eq!(one.metadata["version"], "1");
 
     new.version = Some("2".into());
-    assert_eq!(templates.add(&new).await.unwrap_err().to_string(), "`local:mine:2` is there already; name another version");
+    assert_eq!(
+        templates.add(&new).await.unwrap_err().to_string(),
+        "`local:mine:2` is there already; name another version"
+    );
     for (template, version) in [("a/b", "1"), ("a:b", "1"), ("", "1"), ("a", "../../x")] {
         let wrong = NewImage { template: template.into(), version: Some(version.into()), ..new.clone() };
-        assert!(matches!(templates.add(&wrong).await, Err(TemplateError::Name { .. })), "{template} {version}");
+        assert!(
+            matches!(templates.add(&wrong).await, Err(TemplateError::Name { .. })),
+            "{template} {version}"
+        );
     }
     new.image = world.path("nowhere");
     assert!(told(&templates.add(&new).await.unwrap_err()).contains("No such file"));
@@ -143,7 +162,8 @@ impl TemplateSource for Endless {
         _: &'a FetchCx,
     ) -> BoxFuture<'a, Result<bool, TemplateError>> {
         Box::pin(async move {
-            let told = |source: std::io::Error| TemplateError::Source { what: handle.into(), source: source.into() };
+            let told =
+                |source: std::io::Error| TemplateError::Source { what: handle.into(), source: source.into() };
             tokio::fs::write(to, handle.repeat(self.size)).await.map_err(told)?;
             Ok(false)
         })

@@ -69,7 +69,8 @@ impl World {
     fn stored(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path("store")).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().into_string().unwrap());
-        let mut names: Vec<_> = names.filter(|name| !name.ends_with(".lock") && !name.starts_with('.')).collect();
+        let mut names: Vec<_> =
+            names.filter(|name| !name.ends_with(".lock") && !name.starts_with('.')).collect();
         names.sort();
         names
     }
@@ -149,7 +150,11 @@ async fn one_image(handle: &str, hash_of: &[u8], body: &[u8], how: &[How]) -> Se
     server.put("/repo.metadata", manifest, &[]);
     server.put(&format!("/images/{handle}"), body, how);
     server.put(&format!("/images/{handle}.hash"), format!("{}\n", sha1(hash_of)), &[]);
-    server.put(&format!("/images/{handle}.metadata"), r#"{"distro": "el7", "root-partition": "/dev/sda3"}"#, &[]);
+    server.put(
+        &format!("/images/{handle}.metadata"),
+        r#"{"distro": "el7", "root-partition": "/dev/sda3"}"#,
+        &[],
+    );
     server
 }
 

@@ -34,7 +34,10 @@ async fn what_is_cached_needs_no_network() {
     assert!(world.told("using its manifest fetched "));
     let error = world.at(&url).resolve("el", Some("v2"), None).await.unwrap_err();
     assert!(told(&error).starts_with("template `el` has no version `v2`"), "{error}");
-    assert_eq!(world.at("/nowhere.json").resolve("el", Some("v1"), None).await.unwrap_err().to_string(), "cannot read /nowhere.json");
+    assert_eq!(
+        world.at("/nowhere.json").resolve("el", Some("v1"), None).await.unwrap_err().to_string(),
+        "cannot read /nowhere.json"
+    );
 
     // A store from elsewhere, whose manifest was never fetched here.
     fs::remove_dir_all(world.path("store/.manifests")).unwrap();
