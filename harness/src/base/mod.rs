@@ -4,6 +4,7 @@
 pub mod dial;
 pub mod exit;
 pub mod id;
+pub mod owner;
 pub mod process;
 pub mod sandbox;
 pub mod sys;
