@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{
@@ -13,10 +14,10 @@ use super::{
 use crate::{
     initfile::{
         EnvSpec,
-        spec::{self, MachineSpec, NetSpec},
+        spec::{self, Ipv6Spec, MachineSpec, NetSpec, NicSpec, VlanSpec},
     },
     lab::{Bind, paths::INSIDE_FILES},
-    net::{self, MachineAsk, NetAsk, NetKind, NetPlan, NicAsk},
+    net::{self, Family, Impairment, LinkPlan, MachineAsk, NetAsk, NetKind, NetPlan, NicAsk, Scope, Vlan},
 };
 
 /// Decides everything.
@@ -27,15 +28,17 @@ pub fn plan(spec: &EnvSpec, inputs: &PlanInputs<'_>) -> Result<EnvPlan, PlanErro
     let mut errors = Vec::new();
     let nets: Vec<NetAsk> = spec.nets.iter().map(net_ask).collect();
     let machines: Vec<MachineAsk> = spec.machines.iter().map(machine_ask).collect();
-    let net_plan = net::plan(&nets, &machines).unwrap_or_else(|why| {
-        errors.extend(why.into_iter().map(|error| PlanError::Net { file: spec.origin.clone(), error }));
+    let net_plan = net::plan(&nets, &machines, &Scope::hermetic()).unwrap_or_else(|why| {
+        errors.extend(
+            why.into_iter().map(|error| PlanError::Net { file: spec.origin.clone(), error: Box::new(error) }),
+        );
         NetPlan { nets: Vec::new(), nics: BTreeMap::new() }
     });
     let mut binds = Binds::default();
     let mut machines = Vec::new();
     for machine in &spec.machines {
         let nics = net_plan.nics.get(&machine.name).map(Vec::as_slice).unwrap_or_default();
-        let planner = Planner { origin: &spec.origin, spec: machine, nics, nets: &net_plan.nets, inputs };
+        let planner = Planner { spec: machine, nics, nets: &net_plan.nets, inputs };
         match planner.plan(&mut binds) {
             Ok(machine) => machines.push(machine),
             Err(more) => errors.extend(more),
@@ -54,19 +57,55 @@ fn net_ask(net: &NetSpec) -> NetAsk {
         kind: match net.kind {
             spec::NetKind::Nat => NetKind::Nat,
             spec::NetKind::Isolated => NetKind::Isolated,
+            spec::NetKind::Bridge => NetKind::Bridge,
         },
         management: net.management,
-        gateway: net.gateway,
+        ipv4: match net.gateway {
+            _ if !net.ipv4 => Family::Off,
+            Some(gateway) => Family::Given(gateway, net.prefix_len),
+            None => Family::Auto,
+        },
+        ipv6: match net.ipv6 {
+            Ipv6Spec::Off => Family::Off,
+            Ipv6Spec::Auto => Family::Auto,
+            Ipv6Spec::Given(net) => Family::Given(net.gateway, net.prefix_len),
+        },
         dhcp: net.dhcp.map(|range| range.start..=range.end),
         dns_domain: net.dns_domain.clone(),
         dns_records: net.dns_records.clone(),
+        dns_forward: net.dns_forward,
         mtu: net.mtu,
     }
 }
 
 fn machine_ask(machine: &MachineSpec) -> MachineAsk {
-    let nics = machine.nics.iter().map(|nic| NicAsk { net: nic.net.clone(), ip: nic.ip });
-    MachineAsk { name: machine.name.clone(), nics: nics.collect() }
+    MachineAsk { name: machine.name.clone(), nics: machine.nics.iter().map(nic_ask).collect() }
+}
+
+fn nic_ask(nic: &NicSpec) -> NicAsk {
+    NicAsk {
+        net: nic.net.clone(),
+        ip: nic.ip,
+        ip6: nic.ip6,
+        mac: nic.mac,
+        mtu: nic.mtu,
+        vlan: nic.vlan.as_ref().map(|vlan| match vlan {
+            VlanSpec::Access(vlan) => Vlan::Access(*vlan),
+            VlanSpec::Trunk(vlans) => Vlan::Trunk(vlans.clone()),
+        }),
+        link: LinkPlan {
+            up: nic.link.up,
+            impairment: Impairment {
+                delay: Duration::from_millis(nic.link.delay_ms.into()),
+                jitter: Duration::from_millis(nic.link.jitter_ms.into()),
+                loss: nic.link.loss_percent,
+                duplicate: nic.link.duplicate_percent,
+                corrupt: nic.link.corrupt_percent,
+                rate_kbit: nic.link.rate_kbit,
+            },
+        },
+        names: nic.dns.clone(),
+    }
 }
 
 /// Files of the host that are seen inside the lab.
