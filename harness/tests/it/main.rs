@@ -9,6 +9,7 @@ mod images;
 mod kills;
 mod lab;
 mod lives;
+mod nets;
 mod outcomes;
 mod runners;
 mod selection;
