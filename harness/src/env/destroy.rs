@@ -1,0 +1,133 @@
+//! Removes an environment, whatever is left of it: machines, then networks, then leases, then files. What there is to
+//! remove is taken from the state, from the journal, and from the marks on what runs; none of them has to be whole.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    EnvError, Host, Progress,
+    error::{chain, file},
+    host::limits,
+    state::{EnvState, LabState},
+};
+use crate::{
+    env::Env,
+    lab::{self, Hermetic},
+    workdir::Prefix,
+};
+
+/// How long to wait for another command on the same prefix.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What was found of an environment that was destroyed, and what could not be removed.
+#[derive(Debug, Default)]
+pub struct Destroyed {
+    /// What was found, a line each.
+    pub found: Vec<String>,
+    /// What is still there, and why.
+    pub left: Vec<EnvError>,
+}
+
+impl Destroyed {
+    fn found(&mut self, progress: &Progress, what: impl Into<String>) {
+        let what = what.into();
+        progress.say(&what);
+        self.found.push(what);
+    }
+
+    fn try_to(&mut self, done: Result<(), EnvError>) {
+        self.left.extend(done.err());
+    }
+}
+
+impl Env {
+    /// Removes the environment of a prefix, and the prefix. Of a prefix that is a link, only the link goes. When
+    /// something cannot be removed, what is needed to try again stays.
+    ///
+    /// # Errors
+    /// It is protected (and not `force`), or another command is busy with it. What could not be removed is in
+    /// [`Destroyed::left`].
+    pub async fn destroy(
+        host: &Host,
+        prefix: &Prefix,
+        force: bool,
+        progress: &Progress,
+    ) -> Result<Destroyed, EnvError> {
+        let mut destroyed = Destroyed::default();
+        let folder = prefix.path();
+        match fs::symlink_metadata(folder) {
+            Ok(is) if is.is_symlink() => {
+                destroyed.found(progress, format!("{} is a link: only the link is removed", folder.display()));
+                destroyed.try_to(fs::remove_file(folder).map_err(file("remove", folder)));
+                return Ok(destroyed);
+            }
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(destroyed),
+            Err(e) => return Err(file("look at", folder)(e)),
+        }
+        let locked = prefix.lock("destroy", PATIENCE).await?;
+        if let (Some(reason), false) = (prefix.protected(), force) {
+            return Err(EnvError::Protected { prefix: folder.to_owned(), reason });
+        }
+        for lab in labs(prefix, host, &mut destroyed, progress) {
+            destroyed.found(progress, format!("lab {}", lab.display()));
+            let ended = end_lab(&lab).await;
+            destroyed.try_to(ended);
+        }
+        if destroyed.left.is_empty() {
+            drop(locked);
+            destroyed.found(progress, format!("folder {}", folder.display()));
+            destroyed.try_to(remove(folder));
+        }
+        Ok(destroyed)
+    }
+}
+
+/// The labs that serve a prefix, or were made for it and are still there.
+fn labs(prefix: &Prefix, host: &Host, destroyed: &mut Destroyed, progress: &Progress) -> BTreeSet<PathBuf> {
+    let mut labs = BTreeSet::new();
+    match EnvState::load(prefix.path()) {
+        Ok(EnvState { lab: LabState::Hermetic { folder }, .. }) => labs.extend(folder),
+        Err(error) => destroyed.found(progress, chain(&error)),
+    }
+    labs.retain(|lab| lab.exists());
+    labs
+}
+
+async fn end_lab(folder: &Path) -> Result<(), EnvError> {
+    match Hermetic::join(folder) {
+        Ok(lab) => Ok(lab.end(limits::DOWN).await?),
+        // Its warden was killed, and everything inside died with it: files are all that is left.
+        Err(_) => match folder.parent() {
+            Some(root) => Ok(lab::sweep(root).map(drop)?),
+            None => Ok(()),
+        },
+    }
+}
+
+/// Removes a folder with everything below it, also where it is not writable.
+fn remove(folder: &Path) -> Result<(), EnvError> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(folder);
+            fs::remove_dir_all(folder).map_err(file("remove", folder))
+        }
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(file("remove", folder)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Makes folders writable for their owner, as far as that can be done.
+fn open_up(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}

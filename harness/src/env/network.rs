@@ -1,0 +1,67 @@
+//! The life of networks: made before the first machine that needs them, waited for, ended with the last.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{EnvError, Vm, host::limits, site::Running};
+use crate::{
+    base::wait::{Look, wait_for},
+    net::PlannedNet,
+    provider::libvirt::xml,
+};
+
+/// How often it is looked whether a network serves.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Whether `vm` is on `net`.
+pub(super) fn needs(vm: &Vm, net: &PlannedNet) -> bool {
+    vm.plan().nics.iter().any(|nic| nic.net == net.name)
+}
+
+/// Makes a network and waits until it answers.
+pub(super) async fn create(running: &Running, net: &PlannedNet) -> Result<(), EnvError> {
+    let made = running.connection.create_network(net.name.as_str(), xml::network_xml(net), limits::NETWORK);
+    made.await.map_err(|error| running.explain(error))?;
+    let mut neighbours = String::new();
+    for host in &net.hosts {
+        neighbours += &format!("neigh replace {} lladdr {} dev {} nud permanent\n", host.ip, host.mac, net.bridge);
+    }
+    // Without these, the kernel asks for an absent neighbour once a second only, and readiness is found that late.
+    running.run(&["ip", "-batch", "-"], &neighbours).await?;
+    if net.dns.is_some() {
+        serves(running, net).await?;
+    }
+    Ok(())
+}
+
+/// Waits until the name server of a network answers. The same process serves addresses, and opens what it listens on
+/// for those first: who boots then gets its address at its first request.
+async fn serves(running: &Running, net: &PlannedNet) -> Result<(), EnvError> {
+    let at = std::net::SocketAddr::from((net.gateway, 53));
+    // One question for the root's addresses; any answer will do.
+    let question = b"\x00\x11\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01";
+    let ask = async || -> std::io::Result<u16> {
+        let mut stream = running.lab.dial(at, limits::NETWORK).await?;
+        stream.write_all(question).await?;
+        stream.read_u16().await
+    };
+    let answered = wait_for(&format!("an answer of the name server at {at}"), limits::NETWORK, PAUSE, async || {
+        match ask().await {
+            Ok(_) => Look::Ready(()),
+            Err(error) => Look::NotYet(error.to_string()),
+        }
+    });
+    answered.await.map_err(|source| EnvError::NoService { net: net.name.clone(), source })
+}
+
+/// Ends networks by the names libvirt knows them by; those that are gone are no failure.
+pub(super) async fn destroy_all(running: &Running, names: Vec<String>) -> Result<(), EnvError> {
+    let mut errors = Vec::new();
+    for name in names {
+        if let Err(error) = running.connection.destroy_network(&name, limits::NETWORK).await {
+            errors.push(running.explain(error));
+        }
+    }
+    EnvError::all(errors)
+}
