@@ -11,6 +11,7 @@ pub mod trace;
 pub mod image;
 pub mod initfile;
 pub mod net;
+pub mod workdir;
 // -- where an environment lives
 pub mod lab;
 // -- adapters: not one another

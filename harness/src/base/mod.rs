@@ -6,6 +6,7 @@ pub mod exit;
 pub mod id;
 pub mod process;
 pub mod sandbox;
+pub mod store;
 pub mod sys;
 pub mod text;
 pub mod wait;

@@ -46,7 +46,8 @@ async fn serves(running: &Running, net: &PlannedNet) -> Result<(), EnvError> {
         stream.write_all(question).await?;
         stream.read_u16().await
     };
-    let answered = wait_for(&format!("an answer of the name server at {at}"), limits::NETWORK, PAUSE, async || {
+    let what = format!("an answer of the name server at {at}");
+    let answered = wait_for(&what, limits::NETWORK, PAUSE, async || {
         match ask().await {
             Ok(_) => Look::Ready(()),
             Err(error) => Look::NotYet(error.to_string()),

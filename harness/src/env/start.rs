@@ -68,7 +68,9 @@ impl Env {
         progress.say("the lab is up");
         let (folder, at) = (lab.paths().folder.clone(), lab.paths().env());
         let record = LabState::Hermetic { folder: Some(folder.clone()) };
-        let state = EnvState::new(record, plan, keys.hosts().clone(), factor)?;
+        // Nobody else sees it, so the lab's own name is as good as any.
+        let uuid = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let state = EnvState::new(uuid, record, plan, keys.hosts().clone(), factor);
         keys.save(&at)?;
         state.save(&at)?;
         let env = Self::assemble(host, Home::Lab(at), state, &keys)?;

@@ -52,6 +52,11 @@ pub(super) struct MachineState {
 }
 
 impl EnvState {
+    /// That of an environment that was just planned.
+    pub(super) fn new(uuid: String, lab: LabState, plan: EnvPlan, host_keys: HostKeys, factor: f64) -> Self {
+        Self { uuid, lab, plan, host_keys, factor, machines: BTreeMap::new() }
+    }
+
     /// Writes it, readable for this user alone: host keys are in it.
     pub(super) fn save(&self, folder: &Path) -> Result<(), EnvError> {
         Ok(store::write(&folder.join(FILE), VERSION, self)?)

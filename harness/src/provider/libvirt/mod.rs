@@ -2,6 +2,7 @@
 
 mod connection;
 mod domain;
+mod interim;
 mod network;
 pub mod xml;
 

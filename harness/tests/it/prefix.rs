@@ -1,0 +1,140 @@
+//! Environments of prefixes on real labs: made, started and stopped machine by machine, found again by others, moved,
+//! and removed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use polder::{
+    env::{Env, Host, How, Progress, Selection},
+    initfile,
+    lab::LabHost,
+    provider::libvirt::DomainState,
+    workdir::Prefix,
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+const TWO: &str = "
+domains:
+  web:
+    memory: 128
+    vcpu: 1
+    nics: [{net: front}]
+    disks: [{name: root, type: template, template_name: minimal, dev: vda, format: qcow2}]
+  db:
+    memory: 128
+    vcpu: 1
+    nics: [{net: front}, {net: back}]
+    disks: [{name: root, type: template, template_name: minimal, dev: vda, format: qcow2}]
+nets:
+  front: {type: nat, management: true, dhcp: {start: 100, end: 200}}
+  back: {type: isolated}
+";
+
+/// A host of its own, with the images of this user.
+struct Ground {
+    dir: tempfile::TempDir,
+    host: Host,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("pp").tempdir_in("/var/tmp").unwrap();
+        Self::at(dir)
+    }
+
+    fn at(dir: tempfile::TempDir) -> Self {
+        let root = dir.path().join("labs").display().to_string();
+        let env = |name: &str| match name {
+            "POLDER_RUNTIME_DIR" => Some(root.clone()),
+            _ => std::env::var(name).ok(),
+        };
+        let host = Host::from_env(&env).unwrap();
+        Self { dir, host, said: Arc::default() }
+    }
+
+    fn progress(&self) -> Progress {
+        let said = Arc::clone(&self.said);
+        Progress::new(move |line| said.lock().unwrap().push(line.to_owned()))
+    }
+
+    fn labs(&self) -> usize {
+        let entries = fs::read_dir(self.dir.path().join("labs")).into_iter().flatten().flatten();
+        entries.filter(|e| e.path().is_dir()).count()
+    }
+
+    async fn init(&self, text: &str) -> Env {
+        let path = self.dir.path().join("w");
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("uuid"), "0123456789abcdef0123456789abcdef").unwrap();
+        let prefix = Prefix::at(path);
+        let spec = initfile::load_text(Path::new("two.yaml"), text, &|_| None).unwrap();
+        let locked = prefix.lock("init", LIMIT).await.unwrap();
+        Env::init(&self.host, &locked, &spec, &self.progress()).await.unwrap()
+    }
+}
+
+fn only(name: &str) -> Selection {
+    Selection::Named(vec![name.to_owned()])
+}
+
+async fn states(env: &Env) -> Vec<(String, &'static str)> {
+    let status = env.status().await.unwrap();
+    let nets = status.prefix.nets.iter().map(|(name, net)| (name.clone(), net.status));
+    let machines = status.prefix.machines.iter().map(|(name, machine)| (name.clone(), machine.status));
+    nets.chain(machines).collect()
+}
+
+fn all_of(back: &'static str, front: &'static str, db: &'static str, web: &'static str) -> Vec<(String, &'static str)> {
+    [("back", back), ("front", front), ("db", db), ("web", web)].map(|(n, s)| (n.to_owned(), s)).into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_start_and_stop_one_at_a_time_and_nets_follow() {
+    let ground = Ground::new();
+    let env = ground.init(TWO).await;
+    let progress = ground.progress();
+    assert_eq!(states(&env).await, all_of("down", "down", "down", "down"));
+    assert!(env.vm("web").unwrap().succeed("true").await.unwrap_err().to_string().contains("web"));
+    assert_eq!(ground.labs(), 0);
+
+    env.start(&only("web"), &progress).await.unwrap();
+    assert_eq!(states(&env).await, all_of("down", "up", "down", "running"));
+    env.start(&Selection::All, &progress).await.unwrap();
+    assert_eq!(states(&env).await, all_of("up", "up", "running", "running"));
+    assert!(ground.said.lock().unwrap().iter().any(|line| line == "web runs already"));
+    env.wait_ready(&Selection::All, &progress).await.unwrap();
+    // Somebody else finds it.
+    let other = Env::load(&ground.host, &Prefix::at(env.folder().to_owned())).await.unwrap();
+    let name = other.vm("db").unwrap().succeed("hostname").await.unwrap();
+    assert_eq!(name.trim(), "db");
+
+    other.pause(&only("web")).await.unwrap();
+    assert_eq!(env.state_of(&env.vm("web").unwrap()).await.unwrap(), DomainState::Paused);
+    env.resume(&only("web")).await.unwrap();
+    env.vm("web").unwrap().succeed("touch /kept && sync").await.unwrap();
+
+    let stopped = other.shutdown(&only("db"), LIMIT, &progress).await.unwrap();
+    assert_eq!(stopped.iter().map(|s| s.how).collect::<Vec<_>>(), [How::Graceful]);
+    assert_eq!(states(&env).await, all_of("down", "up", "down", "running"));
+    let stopped = env.stop(&Selection::All, &progress).await.unwrap();
+    assert_eq!(stopped.iter().map(|s| s.how).collect::<Vec<_>>(), [How::Forced, How::Already]);
+    assert_eq!(states(&env).await, all_of("down", "down", "down", "down"));
+    assert_eq!(ground.labs(), 0, "the lab ends with its last machine");
+
+    // Its files stayed.
+    env.start(&only("web"), &progress).await.unwrap();
+    env.wait_ready(&only("web"), &progress).await.unwrap();
+    env.vm("web").unwrap().succeed("test -e /kept").await.unwrap();
+
+    let destroyed =
+        Env::destroy(&ground.host, &Prefix::at(env.folder().to_owned()), false, &progress).await.unwrap();
+    assert!(destroyed.left.is_empty() && destroyed.found.len() == 2, "{destroyed:?}");
+    assert!(!env.folder().exists());
+    assert_eq!(ground.labs(), 0);
+}
