@@ -1,22 +1,18 @@
 //! Removes an environment, whatever is left of it: machines, then networks, then leases, then files. What there is to
 //! remove is taken from the state, from the journal, and from the marks on what runs; none of them has to be whole.
 
-use std::{
-    collections::BTreeSet,
-    fs, io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, io, path::Path, time::Duration};
 
 use super::{
     EnvError, Host, Progress,
     error::{chain, file},
+    handle::join,
     host::limits,
     state::{EnvState, LabState},
 };
 use crate::{
     env::Env,
-    lab::{self, Hermetic},
+    lab::{self, Hermetic, Lab},
     workdir::Prefix,
 };
 
@@ -74,10 +70,12 @@ impl Env {
             return Err(EnvError::Protected { prefix: folder.to_owned(), reason });
         }
         for lab in labs(prefix, host, &mut destroyed, progress) {
-            destroyed.found(progress, format!("lab {}", lab.display()));
-            let ended = end_lab(&lab).await;
-            destroyed.try_to(ended);
+            destroyed.found(progress, format!("a lab in {}", lab.paths().folder.display()));
+            let ended = lab.end(limits::DOWN).await;
+            destroyed.try_to(ended.map_err(EnvError::from));
         }
+        // What is left of labs whose warden was killed, with everything inside.
+        destroyed.try_to(lab::sweep(&host.lab.root).map(drop).map_err(EnvError::from));
         if destroyed.left.is_empty() {
             drop(locked);
             destroyed.found(progress, format!("folder {}", folder.display()));
@@ -87,26 +85,17 @@ impl Env {
     }
 }
 
-/// The labs that serve a prefix, or were made for it and are still there.
-fn labs(prefix: &Prefix, host: &Host, destroyed: &mut Destroyed, progress: &Progress) -> BTreeSet<PathBuf> {
-    let mut labs = BTreeSet::new();
+/// The labs that serve a prefix: those that say so themselves, and the one the state names.
+fn labs(prefix: &Prefix, host: &Host, destroyed: &mut Destroyed, progress: &Progress) -> Vec<Hermetic> {
+    let mut labs = lab::serving(&host.lab.root, prefix.path());
     match EnvState::load(prefix.path()) {
-        Ok(EnvState { lab: LabState::Hermetic { folder }, .. }) => labs.extend(folder),
+        Ok(EnvState { lab: LabState::Hermetic { folder }, .. }) => {
+            let named = folder.and_then(|folder| join(&folder, prefix.path()));
+            labs.extend(named.filter(|named| labs.iter().all(|lab| lab.paths() != named.paths())));
+        }
         Err(error) => destroyed.found(progress, chain(&error)),
     }
-    labs.retain(|lab| lab.exists());
     labs
-}
-
-async fn end_lab(folder: &Path) -> Result<(), EnvError> {
-    match Hermetic::join(folder) {
-        Ok(lab) => Ok(lab.end(limits::DOWN).await?),
-        // Its warden was killed, and everything inside died with it: files are all that is left.
-        Err(_) => match folder.parent() {
-            Some(root) => Ok(lab::sweep(root).map(drop)?),
-            None => Ok(()),
-        },
-    }
 }
 
 /// Removes a folder with everything below it, also where it is not writable.

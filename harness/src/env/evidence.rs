@@ -70,8 +70,8 @@ fn of_machine(env: &Env, vm: &Vm, dir: &Path) -> Vec<Item> {
     items.push(item(place("domain.xml").0, "libvirt", async move {
         Ok(Fetched::Bytes(at.connection.domain_xml(&domain, CALL).await?.into_bytes()))
     }));
-    if let Some(logs) = running.lab.logs() {
-        let log = logs.join(format!("qemu/{}.log", vm.domain()));
+    if let Some(runtime) = running.lab.runtime() {
+        let log = runtime.log().join(format!("qemu/{}.log", vm.domain()));
         items.push(item(place("qemu.log").0, "the emulator's log", async move { Ok(Fetched::File(log)) }));
     }
     items
@@ -96,9 +96,9 @@ fn of_lab(env: &Env) -> Vec<Item> {
             Ok(Fetched::Bytes(at.run(argv, "").await?.into_bytes()))
         }));
     }
-    for log in running.lab.logs().into_iter().flat_map(|logs| ["libvirtd.log", "warden.log"].map(|f| logs.join(f))) {
-        let name = log.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        items.push(item(format!("lab/{name}"), "the lab's own logs", async move { Ok(Fetched::File(log)) }));
+    for log in ["libvirtd.log", "warden.log"] {
+        let Some(file) = running.lab.runtime().map(|runtime| runtime.log().join(log)) else { continue };
+        items.push(item(format!("lab/{log}"), "the lab's own logs", async move { Ok(Fetched::File(file)) }));
     }
     items
 }

@@ -3,13 +3,14 @@
 
 use std::{
     fmt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use super::{
     EnvError, Host, Net, Progress, Vm,
+    error::chain,
     host::limits,
     keys::Keys,
     machine::Common,
@@ -22,8 +23,8 @@ use super::{
 use crate::{
     event::Usage,
     initfile::EnvSpec,
-    lab::{Hermetic, Lab},
-    provider::libvirt::{Connection, DomainState},
+    lab::{Hermetic, Lab, paths::LabPaths},
+    provider::libvirt::DomainState,
     workdir::Prefix,
 };
 
@@ -110,14 +111,12 @@ impl Env {
     /// # Errors
     /// The lab is gone, or what was written down of it cannot be read.
     pub async fn join(host: &Host, lab: &Path) -> Result<Self, EnvError> {
-        let joined = Hermetic::join(lab)?;
-        let folder = joined.paths().env();
-        let connection = Connection::open(&joined.libvirt_uri(), limits::CONNECT).await?;
+        let lab: Arc<dyn Lab> = Arc::new(Hermetic::join(lab)?);
+        let folder = lab.env().to_owned();
         let state = EnvState::load(&folder)?;
         let keys = Keys::load(&folder, state.host_keys.clone())?;
         let env = Self::assemble(host, Home::Lab(folder), state, &keys)?;
-        let running = Running { lab: Arc::new(joined), folder: Some(lab.to_owned()), connection };
-        env.site().set(Ground::Up(Arc::new(running)));
+        env.site().set(Ground::Up(Arc::new(Running::connect(lab).await?)));
         Ok(env)
     }
 
@@ -143,27 +142,29 @@ impl Env {
     pub(super) async fn refresh(&self) -> Result<(), EnvError> {
         let Home::Prefix(prefix) = self.home() else { return Ok(()) };
         let state = EnvState::load(prefix.path())?;
-        let LabState::Hermetic { folder } = state.lab.clone();
+        let record = state.lab.clone();
         self.set_state(state);
-        let Some(folder) = folder else {
-            self.site().set(Ground::Down);
-            return Ok(());
-        };
-        let Ok(lab) = Hermetic::join(&folder) else {
-            self.site().set(Ground::Down);
-            return Ok(());
+        let lab: Arc<dyn Lab> = match record {
+            LabState::Hermetic { folder: None } => {
+                self.site().set(Ground::Down);
+                return Ok(());
+            }
+            LabState::Hermetic { folder: Some(folder) } => match join(&folder, prefix.path()) {
+                Some(lab) => Arc::new(lab),
+                None => {
+                    self.site().set(Ground::Down);
+                    return Ok(());
+                }
+            },
         };
         if let Ground::Up(running) = self.site().ground()
-            && running.folder.as_ref() == Some(&folder)
+            && running.lab.runtime() == lab.runtime()
         {
             return Ok(());
         }
-        let ground = match Connection::open(&lab.libvirt_uri(), limits::CONNECT).await {
-            Ok(connection) => {
-                let lab: Arc<dyn Lab> = Arc::new(lab);
-                Ground::Up(Arc::new(Running { lab, folder: Some(folder), connection }))
-            }
-            Err(error) => Ground::Broken { lab: Arc::new(lab), why: error.to_string() },
+        let ground = match Running::connect(Arc::clone(&lab)).await {
+            Ok(running) => Ground::Up(Arc::new(running)),
+            Err(error) => Ground::Broken { lab, why: chain(&error) },
         };
         self.site().set(ground);
         Ok(())
@@ -250,10 +251,10 @@ impl Env {
         Ok(self.site().running()?.lab.usage().await?)
     }
 
-    /// The runtime folder of its hermetic lab, while there is one.
+    /// The runtime folder of its lab, while there is one that is ours.
     #[must_use]
-    pub fn lab_folder(&self) -> Option<PathBuf> {
-        self.site().running().ok()?.folder.clone()
+    pub fn runtime(&self) -> Option<LabPaths> {
+        self.site().running().ok()?.lab.runtime().cloned()
     }
 
     /// Leaves it running when this process ends.
@@ -303,4 +304,11 @@ impl Env {
     pub(super) fn scaled(&self, limit: Duration) -> Duration {
         limit.mul_f64(self.0.factor)
     }
+}
+
+/// The lab a prefix names, when it is alive and serves that prefix: one that was moved since, but not the original of
+/// a copy.
+pub(super) fn join(lab: &Path, prefix: &Path) -> Option<Hermetic> {
+    let lab = Hermetic::join(lab).ok()?;
+    (lab.serves(prefix) || !lab.env().exists()).then_some(lab)
 }

@@ -6,7 +6,6 @@ use std::{
     io::{self, Read, Seek, Write},
     net::SocketAddr,
     os::fd::OwnedFd,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -24,16 +23,21 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) lab: Arc<dyn Lab>,
-    /// The runtime folder of a lab of its own.
-    pub(super) folder: Option<PathBuf>,
     pub(super) connection: Connection,
 }
 
 impl Running {
+    /// Connects to the daemon of `lab`.
+    pub(super) async fn connect(lab: Arc<dyn Lab>) -> Result<Self, EnvError> {
+        match Connection::open_as(&lab.libvirt_uri(), lab.credentials(), limits::CONNECT).await {
+            Ok(connection) => Ok(Self { lab, connection }),
+            Err(error) => Err(explain(&*lab, error)),
+        }
+    }
+
     /// A provider's failure, with the end of its daemon when that is the cause.
     pub(super) fn explain(&self, error: ProviderError) -> EnvError {
-        let daemon = if error.hangs() { None } else { self.lab.failure().map(|e| e.to_string()) };
-        EnvError::Provider { error, daemon }
+        explain(&*self.lab, error)
     }
 
     /// Runs a command inside the lab on the given input and returns what it printed.
@@ -56,6 +60,11 @@ impl Running {
             Err(EnvError::Command { command: argv.join(" "), status, output: output.trim().to_owned() })
         }
     }
+}
+
+fn explain(lab: &dyn Lab, error: ProviderError) -> EnvError {
+    let daemon = if error.hangs() { None } else { lab.failure().map(|e| e.to_string()) };
+    EnvError::Provider { error, daemon }
 }
 
 /// Whether there is a lab at the moment.

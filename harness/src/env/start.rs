@@ -22,7 +22,7 @@ use crate::{
     image::Ability,
     initfile::EnvSpec,
     lab::{Bind, Hermetic, LabSpec, Payload, paths::INSIDE_STORE},
-    provider::libvirt::{Connection, DomainState, xml},
+    provider::libvirt::{DomainState, xml},
 };
 
 /// An environment that did not come up, and what there is of it: evidence can be collected, then it must go down.
@@ -74,7 +74,7 @@ impl Env {
         keys.save(&at)?;
         state.save(&at)?;
         let env = Self::assemble(host, Home::Lab(at), state, &keys)?;
-        env.reached(lab, folder).await?;
+        env.site().set(Ground::Up(Arc::new(Running::connect(Arc::new(lab)).await?)));
         // From here on there is something to look at when it fails.
         let work = async {
             let turn = Turn::begin(&env, "up").await?;
@@ -144,19 +144,7 @@ impl Env {
         turn.journal().makes("lab", &folder.display().to_string())?;
         turn.update(|state| state.lab = LabState::Hermetic { folder: Some(folder.clone()) })?;
         progress.say("the lab is up");
-        self.reached(lab, folder).await
-    }
-
-    /// Connects to a lab that was just started.
-    async fn reached(&self, lab: Hermetic, folder: std::path::PathBuf) -> Result<(), EnvError> {
-        let opened = Connection::open(&lab.libvirt_uri(), limits::CONNECT).await;
-        let daemon = lab.failure().map(|e| e.to_string());
-        let connection = opened.map_err(|error| EnvError::Provider {
-            daemon: daemon.filter(|_| !error.hangs()),
-            error,
-        })?;
-        let running = Running { lab: Arc::new(lab), folder: Some(folder), connection };
-        self.site().set(Ground::Up(Arc::new(running)));
+        self.site().set(Ground::Up(Arc::new(Running::connect(Arc::new(lab)).await?)));
         Ok(())
     }
 

@@ -116,7 +116,8 @@ impl Env {
                     states.insert(vm.name().clone(), word(state.map_err(|e| running.explain(e))?));
                 }
                 let usage = running.lab.usage().await.ok();
-                let (folder, libvirt) = (running.folder.clone(), running.lab.libvirt_uri());
+                let folder = running.lab.runtime().map(|runtime| runtime.folder.clone());
+                let libvirt = running.lab.libvirt_uri();
                 (Some(LabStatus { folder, libvirt, broken: None, usage }), active, states)
             }
         };

@@ -166,7 +166,7 @@ impl Env {
                 alive.push(vm);
             }
         }
-        if alive.is_empty() && running.folder.is_some() && matches!(self.home(), Home::Prefix(_)) {
+        if alive.is_empty() && running.lab.runtime().is_some() && matches!(self.home(), Home::Prefix(_)) {
             return self.end_lab(turn).await;
         }
         let active = running.connection.active_networks(limits::NETWORK).await;
