@@ -1,5 +1,5 @@
-//! Ground everything stands on: names, deadlines, child processes, the dial and sandbox traits, credentials, exit codes.
-//! Knows no more of the domain than names.
+//! Ground everything stands on: names, deadlines, child processes, versioned files, the dial and sandbox traits,
+//! credentials, exit codes. Knows no more of the domain than names.
 
 pub mod credentials;
 pub mod dial;

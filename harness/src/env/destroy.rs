@@ -13,7 +13,7 @@ use super::{
 use crate::{
     env::Env,
     lab::{self, Hermetic, Lab},
-    workdir::Prefix,
+    workdir::{LockedPrefix, Prefix, WorkdirError},
 };
 
 /// How long to wait for another command on the same prefix.
@@ -65,9 +65,10 @@ impl Env {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(destroyed),
             Err(e) => return Err(file("look at", folder)(e)),
         }
-        let locked = prefix.lock("destroy", PATIENCE).await?;
-        if let (Some(reason), false) = (prefix.protected(), force) {
-            return Err(EnvError::Protected { prefix: folder.to_owned(), reason });
+        prefix.require_marks()?;
+        let locked = lock(prefix).await?;
+        if !force {
+            locked.require_unprotected()?;
         }
         for lab in labs(prefix, host, &mut destroyed, progress) {
             destroyed.found(progress, format!("a lab in {}", lab.paths().folder.display()));
@@ -77,11 +78,24 @@ impl Env {
         // What is left of labs whose warden was killed, with everything inside.
         destroyed.try_to(lab::sweep(&host.lab.root).map(drop).map_err(EnvError::from));
         if destroyed.left.is_empty() {
-            drop(locked);
-            destroyed.found(progress, format!("folder {}", folder.display()));
-            destroyed.try_to(remove(folder));
+            destroyed.found(progress, format!("the folder {}", folder.display()));
+            open_up(folder);
+            destroyed.try_to(locked.remove().map_err(EnvError::from));
         }
         Ok(destroyed)
+    }
+}
+
+/// Takes the lock; where something else lies in its place, that goes first.
+async fn lock(prefix: &Prefix) -> Result<LockedPrefix, EnvError> {
+    match prefix.lock("destroy", PATIENCE).await {
+        Err(WorkdirError::File { .. }) => {
+            open_up(prefix.path());
+            let lock = prefix.paths().lock();
+            let _ = fs::remove_dir_all(&lock).or_else(|_| fs::remove_file(&lock));
+            Ok(prefix.lock("destroy", PATIENCE).await?)
+        }
+        other => Ok(other?),
     }
 }
 
@@ -96,18 +110,6 @@ fn labs(prefix: &Prefix, host: &Host, destroyed: &mut Destroyed, progress: &Prog
         Err(error) => destroyed.found(progress, chain(&error)),
     }
     labs
-}
-
-/// Removes a folder with everything below it, also where it is not writable.
-fn remove(folder: &Path) -> Result<(), EnvError> {
-    match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(folder);
-            fs::remove_dir_all(folder).map_err(file("remove", folder))
-        }
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(file("remove", folder)(e)),
-        _ => Ok(()),
-    }
 }
 
 /// Makes folders writable for their owner, as far as that can be done.

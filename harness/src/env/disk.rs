@@ -13,7 +13,6 @@ use super::{
     error::file,
     parallel,
     plan::OverlayPlan,
-    turn::Journal,
 };
 use crate::{
     base::process,
@@ -25,15 +24,12 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Makes all disk images and the folders for what machines write.
-pub(super) async fn make(env: &Env, journal: Journal<'_>) -> Result<(), EnvError> {
+pub(super) async fn make(env: &Env) -> Result<(), EnvError> {
     let machines = &env.plan().machines;
     let overlays: Vec<&OverlayPlan> = machines.iter().flat_map(|machine| &machine.overlays).collect();
     let files = overlays.iter().map(|o| &o.path).chain(machines.iter().map(|machine| &machine.console));
     for folder in files.filter_map(|path| Some(env.folder().join(path).parent()?.to_owned())) {
         fs::create_dir_all(&folder).map_err(file("make", &folder))?;
-    }
-    for overlay in &overlays {
-        journal.makes("disk", &overlay.path.display().to_string())?;
     }
     let work = |overlay: OverlayPlan| {
         let env = env.clone();

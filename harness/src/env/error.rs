@@ -67,14 +67,6 @@ pub enum EnvError {
         /// What is wrong with it.
         why: String,
     },
-    /// It must not be destroyed.
-    #[error("{} is protected: {reason}; `polder unlock` ends that, `polder destroy --force` ignores it", prefix.display())]
-    Protected {
-        /// Which prefix.
-        prefix: PathBuf,
-        /// What the one who protected it said.
-        reason: String,
-    },
     /// Machines were named that there are not.
     #[error("{what}")]
     NoMachine {

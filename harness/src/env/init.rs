@@ -4,15 +4,15 @@ use super::{
     Env, EnvError, Host, Progress, disk,
     prepare::{Prepared, prepare},
     state::{EnvState, LabState},
-    turn::{Home, Journal},
+    turn::Home,
 };
-use crate::{initfile::EnvSpec, workdir::LockedPrefix};
+use crate::{initfile::EnvSpec, workdir::{LockedPrefix, Prefix}};
 
 impl Env {
-    /// Makes what `spec` asks for in a prefix that has nothing yet, and marks it as usable.
+    /// Makes what `spec` asks for in a prefix that has only been added to its workdir, and marks it as usable.
     ///
     /// # Errors
-    /// Whatever fails first; what was made until then is in the journal, for [`Env::destroy`].
+    /// Whatever fails first; what was made until then, [`Env::destroy`] finds.
     pub async fn init(
         host: &Host,
         prefix: &LockedPrefix,
@@ -20,13 +20,13 @@ impl Env {
         progress: &Progress,
     ) -> Result<Self, EnvError> {
         let Prepared { plan, keys, factor } = prepare(host, spec, progress).await?;
-        let folder = prefix.prefix().path();
+        let folder = prefix.path();
         let lab = LabState::Hermetic { folder: None };
-        let state = EnvState::new(prefix.prefix().uuid()?, lab, plan, keys.hosts().clone(), factor);
+        let state = EnvState::new(prefix.uuid()?, lab, plan, keys.hosts().clone(), factor);
         keys.save(folder)?;
         state.save(folder)?;
-        let env = Self::assemble(host, Home::Prefix(prefix.prefix().clone()), state, &keys)?;
-        disk::make(&env, Journal(Some(prefix))).await?;
+        let env = Self::assemble(host, Home::Prefix(Prefix::at(folder)), state, &keys)?;
+        disk::make(&env).await?;
         prefix.mark_initialized()?;
         progress.say(&format!("{} is made", folder.display()));
         Ok(env)

@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{EnvError, Vm, host::limits, site::Running};
+use super::{
+    EnvError, Vm,
+    host::limits,
+    site::Running,
+    turn::{Turn, thing},
+};
 use crate::{
     base::wait::{Look, wait_for},
     net::PlannedNet,
     provider::libvirt::xml,
+    workdir::Kind,
 };
 
 /// How often it is looked whether a network serves.
@@ -57,12 +63,16 @@ async fn serves(running: &Running, net: &PlannedNet) -> Result<(), EnvError> {
 }
 
 /// Ends networks by the names libvirt knows them by; those that are gone are no failure.
-pub(super) async fn destroy_all(running: &Running, names: Vec<String>) -> Result<(), EnvError> {
+pub(super) async fn destroy_all(
+    turn: &Turn<'_>,
+    running: &Running,
+    names: Vec<String>,
+) -> Result<(), EnvError> {
     let mut errors = Vec::new();
     for name in names {
-        if let Err(error) = running.connection.destroy_network(&name, limits::NETWORK).await {
-            errors.push(running.explain(error));
-        }
+        let ended = running.connection.destroy_network(&name, limits::NETWORK).await;
+        let ended = ended.map_err(|error| running.explain(error));
+        errors.extend(ended.and_then(|()| turn.gone(&thing(Kind::Network, &name, &*running.lab))).err());
     }
     EnvError::all(errors)
 }

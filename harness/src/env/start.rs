@@ -16,13 +16,14 @@ use super::{
     prepare::{Prepared, prepare},
     site::{Ground, Running},
     state::{EnvState, LabState},
-    turn::{Home, Turn},
+    turn::{Home, Turn, thing},
 };
 use crate::{
     image::Ability,
     initfile::EnvSpec,
     lab::{Bind, Hermetic, LabSpec, Payload, paths::INSIDE_STORE},
     provider::libvirt::{DomainState, xml},
+    workdir::Kind,
 };
 
 /// An environment that did not come up, and what there is of it: evidence can be collected, then it must go down.
@@ -78,7 +79,7 @@ impl Env {
         // From here on there is something to look at when it fails.
         let work = async {
             let turn = Turn::begin(&env, "up").await?;
-            disk::make(&env, turn.journal()).await?;
+            disk::make(&env).await?;
             env.bring_up(&turn, env.vms(), Until::Ready, &Mutex::default(), progress).await
         };
         match work.await {
@@ -141,7 +142,7 @@ impl Env {
         let lab = Hermetic::start(&self.host().lab, spec, limits::LAB).await?;
         locked(started).lab = true;
         let folder = lab.paths().folder.clone();
-        turn.journal().makes("lab", &folder.display().to_string())?;
+        turn.making(&thing(Kind::Lab, &folder.display().to_string(), &lab))?;
         turn.update(|state| state.lab = LabState::Hermetic { folder: Some(folder.clone()) })?;
         progress.say("the lab is up");
         self.site().set(Ground::Up(Arc::new(Running::connect(Arc::new(lab)).await?)));
@@ -206,7 +207,7 @@ impl Env {
         progress: &Progress,
     ) -> Result<(), EnvError> {
         for vm in &vms {
-            turn.journal().makes("domain", vm.domain())?;
+            turn.making(&thing(Kind::Domain, vm.domain(), &*running.lab))?;
         }
         // Before it is known whether they start: a machine whose start failed half-way is to be undone, too.
         locked(started).machines.extend(vms.iter().cloned());
@@ -244,8 +245,8 @@ impl Env {
                 return self.end_lab(turn).await;
             }
             let running = self.site().running()?;
-            let machines = super::stop::destroy_all(&running, machines).await;
-            let nets = network::destroy_all(&running, nets).await;
+            let machines = super::stop::destroy_all(turn, &running, machines).await;
+            let nets = network::destroy_all(turn, &running, nets).await;
             machines.and(nets)
         };
         match undone.await {
@@ -284,7 +285,7 @@ async fn networks(
     let active = running.connection.active_networks(limits::NETWORK).await.map_err(|e| running.explain(e))?;
     let needed = env.plan().nets.iter().filter(|net| vms.iter().any(|vm| network::needs(vm, net)));
     for net in needed.filter(|net| !active.contains(&net.name.to_string())) {
-        turn.journal().makes("network", net.name.as_str())?;
+        turn.making(&thing(Kind::Network, net.name.as_str(), &*running.lab))?;
         locked(started).nets.push(net.name.to_string());
         network::create(running, net).await?;
     }

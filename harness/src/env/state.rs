@@ -7,18 +7,17 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{EnvError, keys::HostKeys, plan::EnvPlan};
-use crate::base::{id::MachineName, store};
+use super::{EnvError, error::file, keys::HostKeys, plan::EnvPlan};
+use crate::base::{
+    id::MachineName,
+    store::{self, Document},
+};
 
 /// The file, in the environment's folder.
 pub(super) const FILE: &str = "state.json";
 
-/// The version of the file's format.
-const VERSION: u32 = 2;
-
 /// Everything that is not in files of its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct EnvState {
     /// Names the environment for good.
     pub(super) uuid: String,
@@ -51,6 +50,10 @@ pub(super) struct MachineState {
     pub(super) disks: BTreeMap<String, PathBuf>,
 }
 
+impl Document for EnvState {
+    const VERSION: u32 = 2;
+}
+
 impl EnvState {
     /// That of an environment that was just planned.
     pub(super) fn new(uuid: String, lab: LabState, plan: EnvPlan, host_keys: HostKeys, factor: f64) -> Self {
@@ -59,11 +62,13 @@ impl EnvState {
 
     /// Writes it, readable for this user alone: host keys are in it.
     pub(super) fn save(&self, folder: &Path) -> Result<(), EnvError> {
-        Ok(store::write(&folder.join(FILE), VERSION, self)?)
+        Ok(store::write(&folder.join(FILE), self)?)
     }
 
     /// Reads it back.
     pub(super) fn load(folder: &Path) -> Result<Self, EnvError> {
-        Ok(store::read(&folder.join(FILE), VERSION)?)
+        let path = folder.join(FILE);
+        let missing = || file("read", &path)(std::io::ErrorKind::NotFound.into());
+        store::read(&path)?.ok_or_else(missing)
     }
 }

@@ -7,12 +7,11 @@ use serde::Serialize;
 
 use super::{
     Env, EnvError, Progress, Selection, Vm,
-    error::file,
     host::limits,
     network, parallel,
     site::{Ground, Running},
     state::LabState,
-    turn::{Home, Turn},
+    turn::{Home, Turn, thing},
 };
 use crate::{
     base::{
@@ -21,6 +20,7 @@ use crate::{
     },
     image::Ability,
     provider::libvirt::{Connection, DomainState},
+    workdir::Kind,
 };
 
 /// How often it is looked whether a machine has gone down.
@@ -117,10 +117,9 @@ impl Env {
     pub async fn cleanup(&self, progress: &Progress) -> Result<(), EnvError> {
         let turn = Turn::begin(self, "cleanup").await?;
         self.end(&turn, self.vms(), Duration::ZERO, progress).await?;
-        let mark = self.folder().join("initialized");
-        match std::fs::remove_file(&mark) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(file("remove", &mark)(e)),
-            _ => Ok(()),
+        match turn.prefix() {
+            Some(prefix) => Ok(prefix.unmark_initialized()?),
+            None => Ok(()),
         }
     }
 
@@ -149,7 +148,11 @@ impl Env {
                 Ok(Stopped { machine: vm.name().clone(), how })
             }
         };
+        let domains: Vec<_> = vms.iter().map(|vm| thing(Kind::Domain, vm.domain(), &*running.lab)).collect();
         let stopped = parallel::each(vms, each).await;
+        if stopped.is_ok() {
+            domains.iter().try_for_each(|domain| turn.gone(domain))?;
+        }
         let idle = self.end_idle(turn, &running).await;
         match (stopped, idle) {
             (Ok(stopped), Ok(())) => Ok(stopped),
@@ -173,7 +176,7 @@ impl Env {
         let active = active.map_err(|e| running.explain(e))?;
         let idle = self.plan().nets.iter().filter(|net| !alive.iter().any(|vm| network::needs(vm, net)));
         let names = idle.map(|net| net.name.to_string()).filter(|name| active.contains(name));
-        network::destroy_all(running, names.collect()).await
+        network::destroy_all(turn, running, names.collect()).await
     }
 
     /// Ends the lab, with everything in it.
@@ -184,7 +187,9 @@ impl Env {
             Ground::Down => None,
         };
         if let Some(lab) = lab {
+            let runtime = lab.runtime().map(|runtime| runtime.folder.display().to_string());
             lab.end(limits::DOWN).await?;
+            runtime.map_or(Ok(()), |folder| turn.gone(&thing(Kind::Lab, &folder, &*lab)))?;
         }
         let down = LabState::Hermetic { folder: None };
         if self.state().lab == down { Ok(()) } else { turn.update(|state| state.lab = down) }
@@ -263,10 +268,16 @@ async fn goes_down(connection: &Connection, vm: &Vm, limit: Duration) -> bool {
 }
 
 /// Cuts the power of machines; those that are off already are no failure.
-pub(super) async fn destroy_all(running: &Arc<Running>, vms: Vec<Vm>) -> Result<(), EnvError> {
+pub(super) async fn destroy_all(
+    turn: &Turn<'_>,
+    running: &Arc<Running>,
+    vms: Vec<Vm>,
+) -> Result<(), EnvError> {
+    let domains: Vec<_> = vms.iter().map(|vm| thing(Kind::Domain, vm.domain(), &*running.lab)).collect();
     let each = |vm: Vm| {
         let running = Arc::clone(running);
         async move { end_machine(&running, &vm, Duration::ZERO).await }
     };
-    parallel::each(vms, each).await.map(drop)
+    parallel::each(vms, each).await?;
+    domains.iter().try_for_each(|domain| turn.gone(domain))
 }

@@ -3,7 +3,10 @@
 use std::{path::{Path, PathBuf}, time::Duration};
 
 use super::{Env, EnvError, state::EnvState};
-use crate::workdir::{LockedPrefix, Prefix};
+use crate::{
+    lab::{Lab, LabKind},
+    workdir::{Journal, Kind, LockedPrefix, Prefix, Thing, WorkdirError},
+};
 
 /// How long to wait for another command on the same prefix.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,9 +48,32 @@ impl<'a> Turn<'a> {
         Ok(Self { env, lock, _one: one })
     }
 
-    /// Where it is noted what is about to be made.
-    pub(super) fn journal(&self) -> Journal<'_> {
-        Journal(self.lock.as_ref())
+    /// Notes that something outside of the prefix is about to be made. What is made inside a boundary that dies with
+    /// us, or is itself noted, needs no note.
+    pub(super) fn making(&self, thing: &Thing) -> Result<(), EnvError> {
+        self.note(thing, Journal::making)
+    }
+
+    /// Notes that something is gone.
+    pub(super) fn gone(&self, thing: &Thing) -> Result<(), EnvError> {
+        self.note(thing, Journal::gone)
+    }
+
+    fn note(
+        &self,
+        thing: &Thing,
+        note: fn(&Journal, &Thing) -> Result<(), WorkdirError>,
+    ) -> Result<(), EnvError> {
+        let within = matches!(thing.kind, Kind::Domain | Kind::Network) && thing.place.is_empty();
+        match &self.lock {
+            Some(lock) if !within => Ok(note(&lock.journal(), thing)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// The prefix, where there is one.
+    pub(super) fn prefix(&self) -> Option<&LockedPrefix> {
+        self.lock.as_ref()
     }
 
     /// Changes the state, on disk first.
@@ -60,16 +86,11 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// The journal of a prefix. What is made inside a boundary that dies with us needs none.
-#[derive(Clone, Copy)]
-pub(super) struct Journal<'a>(pub(super) Option<&'a LockedPrefix>);
-
-impl Journal<'_> {
-    /// Notes that something outside of this process is about to be made.
-    pub(super) fn makes(self, kind: &str, name: &str) -> Result<(), EnvError> {
-        match self.0 {
-            None => Ok(()),
-            Some(prefix) => Ok(prefix.makes(kind, name)?),
-        }
-    }
+/// A thing for the journal; what lives in a hermetic lab goes with the lab.
+pub(super) fn thing(kind: Kind, name: &str, lab: &dyn Lab) -> Thing {
+    let place = match lab.kind() {
+        LabKind::System => lab.libvirt_uri(),
+        LabKind::Hermetic => String::new(),
+    };
+    Thing { kind, name: name.to_owned(), place }
 }

@@ -1,30 +1,42 @@
-//! Interim.
-#![expect(missing_docs, clippy::missing_errors_doc, reason = "interim")]
-use std::{fs, io::Write, path::{Path, PathBuf}, time::Duration};
-#[derive(Debug, thiserror::Error)]
-#[error("prefix")]
-pub struct WorkdirError(#[from] std::io::Error);
-#[derive(Debug, Clone)]
-pub struct Prefix { path: PathBuf }
-impl Prefix {
-    pub fn at(path: PathBuf) -> Self { Self { path } }
-    pub fn path(&self) -> &Path { &self.path }
-    pub fn uuid(&self) -> Result<String, WorkdirError> { Ok(fs::read_to_string(self.path.join("uuid"))?) }
-    pub fn protected(&self) -> Option<String> { fs::read_to_string(self.path.join("locked")).ok() }
-    pub async fn lock(&self, _verb: &str, _wait: Duration) -> Result<LockedPrefix, WorkdirError> {
-        let file = fs::File::create(self.path.join("lock"))?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map_err(std::io::Error::from)?;
-        Ok(LockedPrefix { prefix: self.clone(), _file: file })
-    }
-}
-#[derive(Debug)]
-pub struct LockedPrefix { prefix: Prefix, _file: fs::File }
-impl LockedPrefix {
-    pub fn prefix(&self) -> &Prefix { &self.prefix }
-    pub fn makes(&self, kind: &str, name: &str) -> Result<(), WorkdirError> {
-        let mut f = fs::File::options().create(true).append(true).open(self.prefix.path.join("journal.jsonl"))?;
-        writeln!(f, "{{\"kind\":{kind:?},\"name\":{name:?}}}")?;
-        Ok(())
-    }
-    pub fn mark_initialized(&self) -> Result<(), WorkdirError> { fs::write(self.prefix.path.join("initialized"), "")?; Ok(()) }
+//! Workdirs, the prefixes in them, and what lies in a prefix: where things are, who holds them, what was made.
+//! Not what the documents in a prefix mean, and nothing that runs.
+//!
+//! A [`Workdir`] holds prefixes; a [`Prefix`] is one environment's folder; a [`LockedPrefix`] is the same while its
+//! lock is held, and what needs the lock is a method of it. Prefixes made by Lago are read, too ([`lago`]).
+
+mod error;
+mod folder;
+mod journal;
+mod judge;
+pub mod lago;
+mod lock;
+mod lookup;
+pub mod paths;
+mod prefix;
+#[cfg(test)]
+mod tests;
+
+pub use error::WorkdirError;
+pub use folder::Workdir;
+pub use journal::Entry;
+pub use journal::Journal;
+pub use journal::Kind;
+pub use journal::Record;
+pub use journal::Step;
+pub use journal::Thing;
+pub use lock::Holder;
+pub use lookup::Choice;
+pub use prefix::LockedPrefix;
+pub use prefix::Maker;
+pub use prefix::Prefix;
+pub use prefix::Protection;
+
+/// Reads `bytes` as every kind of file a prefix has; nothing may come of it but values and errors.
+#[doc(hidden)]
+pub fn fuzz_state(bytes: &[u8]) {
+    let _ = journal::parse(bytes);
+    let _ = lock::parse(bytes);
+    let _ = prefix::parse_protection(bytes);
+    let _ = prefix::parse_uuid(bytes);
+    lago::fuzz(bytes);
 }

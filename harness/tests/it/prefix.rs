@@ -3,17 +3,16 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use polder::{
     env::{Env, Host, How, Progress, Selection},
-    initfile,
-    lab::LabHost,
+    initfile::{self, Options},
     provider::libvirt::DomainState,
-    workdir::Prefix,
+    workdir::{Prefix, Workdir},
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -69,11 +68,9 @@ impl Ground {
     }
 
     async fn init(&self, text: &str) -> Env {
-        let path = self.dir.path().join("w");
-        fs::create_dir_all(&path).unwrap();
-        fs::write(path.join("uuid"), "0123456789abcdef0123456789abcdef").unwrap();
-        let prefix = Prefix::at(path);
-        let spec = initfile::load_text(Path::new("two.yaml"), text, &|_| None).unwrap();
+        let workdir = Workdir::create(&self.dir.path().join(".polder")).unwrap();
+        let prefix = workdir.add("default").unwrap();
+        let spec = initfile::load_text(Path::new("two.yaml"), text, &Options::new(&|_| None)).unwrap().spec;
         let locked = prefix.lock("init", LIMIT).await.unwrap();
         Env::init(&self.host, &locked, &spec, &self.progress()).await.unwrap()
     }
@@ -110,7 +107,7 @@ async fn machines_start_and_stop_one_at_a_time_and_nets_follow() {
     assert!(ground.said.lock().unwrap().iter().any(|line| line == "web runs already"));
     env.wait_ready(&Selection::All, &progress).await.unwrap();
     // Somebody else finds it.
-    let other = Env::load(&ground.host, &Prefix::at(env.folder().to_owned())).await.unwrap();
+    let other = Env::load(&ground.host, &Prefix::at(env.folder())).await.unwrap();
     let name = other.vm("db").unwrap().succeed("hostname").await.unwrap();
     assert_eq!(name.trim(), "db");
 
@@ -133,8 +130,8 @@ async fn machines_start_and_stop_one_at_a_time_and_nets_follow() {
     env.vm("web").unwrap().succeed("test -e /kept").await.unwrap();
 
     let destroyed =
-        Env::destroy(&ground.host, &Prefix::at(env.folder().to_owned()), false, &progress).await.unwrap();
+        Env::destroy(&ground.host, &Prefix::at(env.folder()), false, &progress).await.unwrap();
     assert!(destroyed.left.is_empty() && destroyed.found.len() == 2, "{destroyed:?}");
-    assert!(!env.folder().exists());
+    assert!(!env.folder().exists() && !ground.dir.path().join(".polder").exists());
     assert_eq!(ground.labs(), 0);
 }
