@@ -41,6 +41,9 @@ impl<E: Into<EnvError>> From<E> for UpFailure {
     }
 }
 
+/// How long to wait for the word that a daemon has ended.
+const OBITUARY: Duration = Duration::from_millis(300);
+
 /// When a machine counts as started.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
@@ -169,13 +172,19 @@ impl Env {
             result = work => result,
             error = self.broken() => Err(error),
         };
-        if let Err(EnvError::Provider { error, .. }) = &result
-            && error.hangs()
-        {
-            // Else everything that is still to be asked of it runs into a deadline of its own.
-            let _ = running.lab.kill_daemon().await;
+        match result {
+            Err(EnvError::Provider { error, .. }) if error.hangs() => {
+                // Else everything that is still to be asked of it runs into a deadline of its own.
+                let _ = running.lab.kill_daemon().await;
+                Err(running.explain(error))
+            }
+            Err(EnvError::Provider { error, daemon: None }) => {
+                // A call notices the daemon's end a moment before we are told of it.
+                let _ = tokio::time::timeout(OBITUARY, running.lab.broken()).await;
+                Err(running.explain(error))
+            }
+            other => other,
         }
-        result
     }
 
     /// Those that do not run; what is left of one that crashed is removed.

@@ -135,3 +135,89 @@ async fn machines_start_and_stop_one_at_a_time_and_nets_follow() {
     assert!(!env.folder().exists() && !ground.dir.path().join(".polder").exists());
     assert_eq!(ground.labs(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_start_stops_only_what_it_started() {
+    let ground = Ground::new();
+    let env = ground.init(TWO).await;
+    let progress = ground.progress();
+    env.start(&only("web"), &progress).await.unwrap();
+    // Its disk is gone, so the machine cannot start; the net only it needs was made before.
+    let disk = fs::read_dir(env.folder()).unwrap().flatten().map(|e| e.path());
+    let images = fs::read_dir(env.folder().join("images")).unwrap().flatten().map(|e| e.path());
+    let is_db = |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("db+root");
+    fs::remove_file(disk.chain(images).find(is_db).unwrap()).unwrap();
+    let error = env.start(&Selection::All, &progress).await.unwrap_err().to_string();
+    assert!(error.contains("start domain db"), "{error}");
+    assert_eq!(states(&env).await, all_of("down", "up", "down", "running"));
+    env.stop(&Selection::All, &progress).await.unwrap();
+    // Nothing was up before: the lab goes, too.
+    env.start(&only("db"), &progress).await.unwrap_err();
+    assert_eq!((states(&env).await, ground.labs()), (all_of("down", "down", "down", "down"), 0));
+
+    let error = env.start(&only("wbe"), &progress).await.unwrap_err();
+    assert_eq!(error.to_string(), "no machine `wbe`; did you mean `web`?");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_can_be_moved_and_its_copy_is_another() {
+    let ground = Ground::new();
+    let env = ground.init(TWO).await;
+    let progress = ground.progress();
+    let (old, new) = (env.folder().to_owned(), ground.dir.path().join("elsewhere and far: away"));
+    fs::rename(&old, &new).unwrap();
+    let moved = Env::load(&ground.host, &Prefix::at(&new)).await.unwrap();
+    moved.start(&only("web"), &progress).await.unwrap();
+    moved.wait_ready(&only("web"), &progress).await.unwrap();
+    let console = moved.vm("web").unwrap().spec().console.clone();
+    assert!(console.starts_with(&new) && fs::metadata(&console).unwrap().len() > 0);
+
+    // A copy of what runs does not run, and its end is not the original's.
+    let copied = std::process::Command::new("cp").args(["-a"]).arg(&new).arg(&old).status().unwrap();
+    assert!(copied.success());
+    let copy = Env::load(&ground.host, &Prefix::at(&old)).await.unwrap();
+    assert_eq!(states(&copy).await, all_of("down", "down", "down", "down"));
+    Env::destroy(&ground.host, &Prefix::at(&old), false, &progress).await.unwrap();
+    assert_eq!(states(&moved).await, all_of("down", "up", "down", "running"));
+
+    // While it runs, it may be moved back.
+    fs::create_dir_all(old.parent().unwrap()).unwrap();
+    fs::rename(&new, &old).unwrap();
+    let back = Env::load(&ground.host, &Prefix::at(&old)).await.unwrap();
+    assert_eq!(states(&back).await, all_of("down", "up", "down", "running"));
+    let destroyed = Env::destroy(&ground.host, &Prefix::at(&old), false, &progress).await.unwrap();
+    assert!(destroyed.left.is_empty() && destroyed.found.len() == 2, "{destroyed:?}");
+    assert_eq!(ground.labs(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_protected_stays_and_what_is_damaged_goes() {
+    let ground = Ground::new();
+    let env = ground.init(TWO).await;
+    let progress = ground.progress();
+    let prefix = Prefix::at(env.folder());
+    env.start(&only("web"), &progress).await.unwrap();
+    prefix.lock("lock", LIMIT).await.unwrap().protect("being looked at").unwrap();
+    let error = Env::destroy(&ground.host, &prefix, false, &progress).await.unwrap_err();
+    assert!(error.to_string().contains("being looked at"), "{error}");
+
+    // Neither state nor journal: the lab itself says whom it serves.
+    fs::write(env.folder().join("state.json"), "{\"version\": 2, \"uu").unwrap();
+    fs::remove_file(env.folder().join("journal.jsonl")).unwrap();
+    let destroyed = Env::destroy(&ground.host, &prefix, true, &progress).await.unwrap();
+    assert!(destroyed.left.is_empty(), "{destroyed:?}");
+    assert!(destroyed.found.iter().any(|line| line.contains("state.json is damaged")), "{destroyed:?}");
+    assert_eq!((ground.labs(), env.folder().exists()), (0, false));
+    // Again, it is nothing.
+    assert!(Env::destroy(&ground.host, &prefix, false, &progress).await.unwrap().found.is_empty());
+
+    // Of a link, only the link goes.
+    let other = ground.init(TWO).await;
+    let link = ground.dir.path().join("link");
+    std::os::unix::fs::symlink(other.folder(), &link).unwrap();
+    Env::destroy(&ground.host, &Prefix::at(&link), false, &progress).await.unwrap();
+    assert!(other.folder().exists() && link.symlink_metadata().is_err());
+
+    other.cleanup(&progress).await.unwrap();
+    assert!(!Prefix::at(other.folder()).is_initialized() && other.folder().join("uuid").exists());
+}
