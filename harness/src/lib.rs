@@ -8,6 +8,7 @@ pub mod base;
 pub mod event;
 pub mod trace;
 // -- values: not one another
+pub mod config;
 pub mod image;
 pub mod initfile;
 pub mod net;
