@@ -191,8 +191,16 @@ mod tests {
         (result, std::io::read_to_string(out).unwrap())
     }
 
-    fn alive(pid: &str) -> bool {
-        std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).is_ok_and(|s| !s.contains(") Z "))
+    /// Waits until a killed process is seen to be gone.
+    async fn gone(pid: &str) {
+        let stat = format!("/proc/{}/stat", pid.trim());
+        for _ in 0..500 {
+            if std::fs::read_to_string(&stat).map_or(true, |s| s.contains(") Z ")) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{pid} still runs");
     }
 
     #[tokio::test]
@@ -208,19 +216,13 @@ mod tests {
     async fn what_it_leaves_in_its_group_ends_with_it() {
         let (status, pid) = script("sleep 1000 & echo $!", LIMIT).await;
         assert_eq!(status.unwrap(), 0);
-        assert!(!alive(&pid));
+        gone(&pid).await;
     }
 
     #[tokio::test]
     async fn it_is_killed_with_its_children_when_time_is_up() {
         let (status, pid) = script("sleep 1000 & echo $!; wait", Duration::from_millis(300)).await;
         assert!(status.unwrap_err().to_string().contains("did not end within 0.3 s"));
-        for _ in 0..500 {
-            if !alive(&pid) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("{pid} still runs");
+        gone(&pid).await;
     }
 }

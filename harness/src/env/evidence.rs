@@ -81,9 +81,9 @@ fn of_lab(env: &Env) -> Vec<Item> {
     let mut items = Vec::new();
     let Ok(running) = env.site().running() else { return items };
     for net in &env.plan().nets {
-        let (at, name) = (Arc::clone(&running), net.name.to_string());
-        items.push(item(format!("lab/network-{name}.xml"), "libvirt", async move {
-            Ok(Fetched::Bytes(at.connection.network_xml(&name, CALL).await?.into_bytes()))
+        let (at, known) = (Arc::clone(&running), net.libvirt_name.clone());
+        items.push(item(format!("lab/network-{}.xml", net.name), "libvirt", async move {
+            Ok(Fetched::Bytes(at.connection.network_xml(&known, CALL).await?.into_bytes()))
         }));
     }
     for (file, argv) in [

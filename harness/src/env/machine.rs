@@ -51,7 +51,7 @@ impl Vm {
     /// Its first address on `net`.
     #[must_use]
     pub fn ip_on(&self, net: &Net) -> Option<Ipv4Addr> {
-        self.plan.nics.iter().find(|nic| nic.net == *net.name()).map(|nic| nic.ip)
+        self.plan.nics.iter().find(|nic| nic.net == *net.name())?.ip
     }
 
     /// What was decided for it.

@@ -17,9 +17,9 @@ impl Net {
         &self.spec.name
     }
 
-    /// The address of its gateway, which is the lab's own.
+    /// The IPv4 address of its gateway, which is the lab's own.
     #[must_use]
-    pub fn gateway(&self) -> Ipv4Addr {
+    pub fn gateway(&self) -> Option<Ipv4Addr> {
         self.spec.gateway
     }
 }

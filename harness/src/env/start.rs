@@ -291,11 +291,11 @@ async fn networks(
     vms: &[Vm],
     started: &Mutex<Started>,
 ) -> Result<(), EnvError> {
-    let active = running.connection.active_networks(limits::NETWORK).await.map_err(|e| running.explain(e))?;
+    let active = network::active(running, &env.plan().nets).await?;
     let needed = env.plan().nets.iter().filter(|net| vms.iter().any(|vm| network::needs(vm, net)));
-    for net in needed.filter(|net| !active.contains(&net.name.to_string())) {
-        turn.making(&thing(Kind::Network, net.name.as_str(), &*running.lab))?;
-        locked(started).nets.push(net.name.to_string());
+    for net in needed.filter(|net| !active.contains(&net.libvirt_name)) {
+        turn.making(&thing(Kind::Network, &net.libvirt_name, &*running.lab))?;
+        locked(started).nets.push(net.libvirt_name.clone());
         network::create(running, net).await?;
     }
     Ok(())

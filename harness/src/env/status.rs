@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use super::{Env, EnvError, host::limits, site::Ground};
+use super::{Env, EnvError, host::limits, network, site::Ground};
 use crate::{event::Usage, provider::libvirt::DomainState};
 
 /// A snapshot of an environment's state.
@@ -108,8 +108,7 @@ impl Env {
                 (Some(LabStatus { folder: None, libvirt, broken: Some(why), usage: None }), vec![], unknown)
             }
             Ground::Up(running) => {
-                let active = running.connection.active_networks(limits::NETWORK).await;
-                let active = active.map_err(|e| running.explain(e))?;
+                let active = network::active(&running, &self.plan().nets).await?;
                 let mut states = BTreeMap::new();
                 for vm in self.vms() {
                     let state = running.connection.domain_state(vm.domain(), limits::COMMAND).await;
@@ -122,14 +121,15 @@ impl Env {
             }
         };
         let nets = self.plan().nets.iter().map(|net| {
-            let status = if active.contains(&net.name.to_string()) { "up" } else { "down" };
-            let gateway = Some(net.gateway.to_string());
+            let status = if active.contains(&net.libvirt_name) { "up" } else { "down" };
+            let gateway = net.server().map(|ip| ip.to_string());
             (net.name.to_string(), NetStatus { gateway, status, management: net.management })
         });
         let machines = self.vms().into_iter().map(|vm| {
             let plan = vm.plan();
             let nic = |nic: &crate::net::PlannedNic| {
-                (format!("eth{}", nic.index), NicStatus { ip: nic.ip.to_string(), network: nic.net.to_string() })
+                let ip = nic.addresses().next().map_or_else(|| "N/A".to_owned(), |ip| ip.to_string());
+                (format!("eth{}", nic.index), NicStatus { ip, network: nic.net.to_string() })
             };
             let status = MachineStatus {
                 nics: plan.nics.iter().map(nic).collect(),

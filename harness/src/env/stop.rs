@@ -172,10 +172,9 @@ impl Env {
         if alive.is_empty() && running.lab.runtime().is_some() && matches!(self.home(), Home::Prefix(_)) {
             return self.end_lab(turn).await;
         }
-        let active = running.connection.active_networks(limits::NETWORK).await;
-        let active = active.map_err(|e| running.explain(e))?;
+        let active = network::active(running, &self.plan().nets).await?;
         let idle = self.plan().nets.iter().filter(|net| !alive.iter().any(|vm| network::needs(vm, net)));
-        let names = idle.map(|net| net.name.to_string()).filter(|name| active.contains(name));
+        let names = idle.map(|net| net.libvirt_name.clone()).filter(|name| active.contains(name));
         network::destroy_all(turn, running, names.collect()).await
     }
 

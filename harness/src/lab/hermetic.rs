@@ -105,7 +105,11 @@ impl Hermetic {
         let started = tokio::time::timeout(limit, started).await.map(|state| state.map(|s| s.clone()));
         match started {
             Ok(Ok(LabState::Running | LabState::PayloadEnded(_))) => {}
-            Ok(Ok(other)) => return Err(other.as_error()),
+            Ok(Ok(other)) => {
+                // Its warden says why first and cleans up then.
+                let _ = lab.end(Duration::from_secs(2)).await;
+                return Err(other.as_error());
+            }
             Ok(Err(_)) => return Err(LabError::Ended { why: "its warden vanished".into() }),
             Err(_) => {
                 let _ = lab.end(Duration::from_secs(2)).await;

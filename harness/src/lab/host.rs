@@ -13,7 +13,7 @@ use super::{
     Bind, Hermetic, Lab, LabSpec, LabState, Payload,
     error::{LabError, host},
     paths::{LabPaths, cache_root, runtime_root},
-    warden,
+    warden::{self, WardenId},
 };
 use crate::base::{
     dial::BoxFuture,
@@ -65,6 +65,37 @@ impl LabHost {
     }
 }
 
+/// A lab's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabFolder {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The environment it was made for, where that is not in the folder.
+    pub env: Option<PathBuf>,
+    /// Whether its warden is gone, and everything that ran in it.
+    pub abandoned: bool,
+}
+
+/// All labs of this user.
+///
+/// # Errors
+/// [`LabError::Host`] when the folder of labs cannot be read.
+pub fn labs(root: &Path) -> Result<Vec<LabFolder>, LabError> {
+    if !root.exists() {
+        return Ok(Vec::new());
+    }
+    let _busy = warden::lock_root(root).map_err(host("lock", root))?;
+    list(root)
+}
+
+/// The labs that run for the environment in the folder `env`, whatever is left of what that says itself.
+#[must_use]
+pub fn serving(root: &Path, env: &Path) -> Vec<Hermetic> {
+    let labs = labs(root).unwrap_or_default();
+    let alive = labs.iter().filter(|lab| !lab.abandoned);
+    alive.filter_map(|lab| Hermetic::join(&lab.folder).ok()).filter(|lab| lab.serves(env)).collect()
+}
+
 /// Removes what labs left whose warden was killed; returns the folders removed.
 ///
 /// # Errors
@@ -74,23 +105,21 @@ pub fn sweep(root: &Path) -> Result<Vec<PathBuf>, LabError> {
         return Ok(Vec::new());
     }
     let _busy = warden::lock_root(root).map_err(host("lock", root))?;
-    let mut removed = Vec::new();
-    for entry in fs::read_dir(root).map_err(host("list", root))?.flatten() {
-        let paths = LabPaths { folder: entry.path() };
-        if entry.file_type().is_ok_and(|t| t.is_dir()) && abandoned(&paths) {
-            warden::remove_folder(&paths.folder);
-            removed.push(paths.folder);
-        }
-    }
-    Ok(removed)
+    let left: Vec<_> = list(root)?.into_iter().filter(|lab| lab.abandoned).map(|lab| lab.folder).collect();
+    left.iter().for_each(|folder| warden::remove_folder(folder));
+    Ok(left)
 }
 
-/// Labs whose environment is in the folder `env`.
-#[must_use]
-pub fn serving(root: &Path, env: &Path) -> Vec<Hermetic> {
-    let labs = fs::read_dir(root).into_iter().flatten().flatten();
-    let labs = labs.filter_map(|entry| Hermetic::join(&entry.path()).ok());
-    labs.filter(|lab| lab.serves(env)).collect()
+/// The root's lock is held, so that none is half made.
+fn list(root: &Path) -> Result<Vec<LabFolder>, LabError> {
+    let entries = fs::read_dir(root).map_err(host("list", root))?.flatten();
+    let folders = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path());
+    let lab = |folder: PathBuf| {
+        let paths = LabPaths { folder };
+        let id = fs::read(paths.warden()).ok().and_then(|id| serde_json::from_slice::<WardenId>(&id).ok());
+        LabFolder { abandoned: abandoned(&paths), env: id.and_then(|id| id.env), folder: paths.folder }
+    };
+    Ok(folders.map(lab).collect())
 }
 
 /// Whether nobody holds the lab's lock. A folder without one was never locked: its maker died with the root's lock.

@@ -10,6 +10,7 @@ mod kills;
 mod lab;
 mod lives;
 mod outcomes;
+mod own_host;
 mod prefix;
 mod runners;
 mod selection;
