@@ -1,6 +1,6 @@
 //! One machine: its domain, its disks and who it is.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{
     decide::Binds,
