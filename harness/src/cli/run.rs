@@ -51,9 +51,15 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Plan { file, json } => {
             cmd::plan::run(&host, &file, json).await.map(|text| println!("{text}"))?
         }
+        Verb::Validate { file, json, allow_unknown, variables } => {
+            let (text, good) = cmd::validate::run(&file, json, allow_unknown, variables);
+            println!("{text}");
+            return Ok(if good { Exit::Done } else { Exit::Usage }.into());
+        }
+        Verb::Schema => println!("{}", cmd::schema::run()),
         Verb::Up { file } => cmd::up::run(&host, &file).await?,
-        Verb::Status { file, json } => cmd::status::run(&file, json).await.map(|text| println!("{text}"))?,
-        Verb::Shell { file, machine, command } => return cmd::shell::run(&file, &machine, &command).await,
+        Verb::Status { file, json } => cmd::status::run(&host, &file, json).await.map(|text| println!("{text}"))?,
+        Verb::Shell { file, machine, command } => return cmd::shell::run(&host, &file, &machine, &command).await,
         Verb::Down { file } => cmd::down::run(&file).await.map(|text| println!("{text}"))?,
         Verb::Images { what } => cmd::images::run(&host, what).await.map(|text| println!("{text}"))?,
         Verb::Templates(args) => {
