@@ -13,6 +13,7 @@ mod nets;
 mod outcomes;
 mod own_host;
 mod prefix;
+mod provider;
 mod runners;
 mod selection;
 mod stopping;
