@@ -78,7 +78,7 @@ domains:
       - {name: root, type: template, template_name: minimal, dev: vda, format: qcow2}
       - {name: data, type: empty, size: 64M, dev: vdb, format: raw}
 nets:
-  lan: {management: true, dhcp: {start: 100, end: 254}}
+  lan: {management: true, ipv6: true, dhcp: {start: 100, end: 254}}
 ";
 
 /// Who the guest is, and what it has on disk and in memory.
@@ -140,6 +140,9 @@ async fn a_running_domain_does_as_it_is_told() {
     assert_eq!(found.iter().map(|f| (f.name.as_str(), &f.label)).collect::<Vec<_>>(), [("a", &None)]);
     let addresses = connection.domain_interfaces("a", AddressSource::Lease, LIMIT).await.unwrap();
     assert_eq!(addresses[0].addresses[0].0, vm.ip().unwrap());
+    let six = vm.plan().nics[0].ip6.unwrap();
+    let own = vm.succeed("ip -6 addr show dev eth0 scope global").await.unwrap();
+    assert!(own.contains(&format!("inet6 {six}/64 ")) && !own.contains("tentative"), "{own}");
     let said = connection.monitor("a", "info status".into(), LIMIT).await.unwrap();
     assert!(said.contains("VM status: running"), "{said}");
 
@@ -214,7 +217,7 @@ async fn libvirt_takes_machines_of_every_kind() {
     };
     on_q35.disks[0].boot_order = Some(2);
     on_q35.disks[3].boot_order = Some(1);
-    let custom = serde_json::json!({ "@mode": "custom", "model": "qemu64", "feature": { "@policy": "require", "@name": "sse3" } });
+    let custom = serde_json::json!({ "@mode": "custom", "model": "qemu64", "feature": { "@policy": "require", "@name": "pni" } });
     let mut on_pc = DomainSpec {
         machine_type: "pc".into(),
         boot: Boot::Bios,
