@@ -7,6 +7,7 @@ pub(super) mod plan;
 pub(super) mod schema;
 pub(super) mod shell;
 pub(super) mod status;
+pub(super) mod templates;
 pub(super) mod up;
 pub(super) mod validate;
 

@@ -91,6 +91,6 @@ pub enum PlanError {
         /// The init file.
         file: PathBuf,
         /// Why.
-        error: NetError,
+        error: Box<NetError>,
     },
 }

@@ -65,7 +65,7 @@ impl<'a> Planner<'a> {
                 nics: self.nics.iter().map(|nic| self.domain_nic(nic)).collect(),
                 console: self.inputs.lab_env_dir.join(&console),
             },
-            management_ip: self.management().map(|(nic, _)| nic.ip),
+            management_ip: self.management().and_then(|(nic, net)| nic.ip.filter(|_| net.gateway.is_some())),
             nics: self.nics.to_vec(),
             overlays,
             console,
@@ -173,31 +173,32 @@ impl<'a> Planner<'a> {
     fn identity(&self) -> Result<Identity, PlanError> {
         let machine = &self.spec.name;
         let host_key = self.inputs.host_keys.get(machine);
-        let dns = self.management().and_then(|(_, net)| Some((net.gateway, net.dns.as_ref()?)));
+        let dns = self.management().and_then(|(_, net)| Some((net.gateway?, net.dns.as_ref()?)));
         Ok(Identity {
             hostname: machine.clone(),
             authorized_key: self.inputs.authorized_key.to_owned(),
             host_key: host_key.cloned().ok_or_else(|| PlanError::NoHostKey { machine: machine.clone() })?,
             nics: self.nics.iter().map(|nic| self.nic_identity(nic)).collect(),
             dns: dns.map(|(gateway, _)| gateway),
-            search: dns.map(|(_, plan)| plan.domain.clone()),
+            search: dns.and_then(|(_, plan)| plan.domain.clone()),
         })
     }
 
     fn nic_identity(&self, nic: &PlannedNic) -> NicIdentity {
         let net = self.net(nic);
-        let address = match net {
-            Some(net) if net.dhcp.is_none() => {
-                let gateway = net.is_default_route().then_some(net.gateway);
-                NicAddress::Static { ip: nic.ip, prefix: net.prefix, gateway }
+        let address = match (net, nic.ip) {
+            (Some(net), Some(ip)) if net.dhcp.is_none() => {
+                let gateway = net.gateway.filter(|_| net.is_default_route());
+                NicAddress::Static { ip, prefix: net.prefix, gateway }
             }
-            _ => NicAddress::Dhcp,
+            (_, Some(_)) => NicAddress::Dhcp,
+            (_, None) => NicAddress::None,
         };
-        NicIdentity { mac: nic.mac, address, mtu: net.and_then(|net| net.mtu) }
+        NicIdentity { mac: nic.mac, address, mtu: nic.mtu }
     }
 
     fn domain_nic(&self, nic: &PlannedNic) -> DomainNic {
-        DomainNic { mac: nic.mac, network: nic.net.clone(), mtu: self.net(nic).and_then(|net| net.mtu) }
+        DomainNic { mac: nic.mac, network: nic.net.clone(), mtu: nic.mtu }
     }
 
     fn management(&self) -> Option<(&'a PlannedNic, &'a PlannedNet)> {

@@ -5,4 +5,4 @@ mod network;
 mod write;
 
 pub use domain::domain_xml;
-pub use network::network_xml;
+pub use network::{dhcp_hosts_xml, dns_host_xml, network_xml};

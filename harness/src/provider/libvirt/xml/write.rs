@@ -19,6 +19,13 @@ pub(crate) fn write(
     String::from_utf8_lossy(&writer.into_inner()).into_owned()
 }
 
+/// What `content` writes, without a document around it.
+pub(crate) fn fragment(content: impl FnOnce(&mut Xml) -> io::Result<()>) -> String {
+    let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
+    let _ = content(&mut writer);
+    String::from_utf8_lossy(&writer.into_inner()).into_owned()
+}
+
 /// An element with elements in it.
 pub(crate) fn parent(
     w: &mut Xml,
