@@ -46,10 +46,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
-    let host = Host::from_env(&|name| std::env::var(name).ok())?;
+    // Not every verb needs a host that is fit for labs.
+    let host = || Host::from_env(&|name| std::env::var(name).ok());
     match verb {
         Verb::Plan { file, json } => {
-            cmd::plan::run(&host, &file, json).await.map(|text| println!("{text}"))?
+            cmd::plan::run(&host()?, &file, json).await.map(|text| println!("{text}"))?
         }
         Verb::Validate { file, json, allow_unknown, variables } => {
             let (text, good) = cmd::validate::run(&file, json, allow_unknown, variables);
@@ -57,18 +58,18 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             return Ok(if good { Exit::Done } else { Exit::Usage }.into());
         }
         Verb::Schema => println!("{}", cmd::schema::run()),
-        Verb::Up { file } => cmd::up::run(&host, &file).await?,
-        Verb::Status { file, json } => cmd::status::run(&host, &file, json).await.map(|text| println!("{text}"))?,
-        Verb::Shell { file, machine, command } => return cmd::shell::run(&host, &file, &machine, &command).await,
+        Verb::Up { file } => cmd::up::run(&host()?, &file).await?,
+        Verb::Status { file, json } => cmd::status::run(&host()?, &file, json).await.map(|text| println!("{text}"))?,
+        Verb::Shell { file, machine, command } => return cmd::shell::run(&host()?, &file, &machine, &command).await,
         Verb::Down { file } => cmd::down::run(&file).await.map(|text| println!("{text}"))?,
-        Verb::Images { what } => cmd::images::run(&host, what).await.map(|text| println!("{text}"))?,
+        Verb::Images { what } => cmd::images::run(&host()?, what).await.map(|text| println!("{text}"))?,
         Verb::Templates(args) => {
-            let (shown, code) = cmd::templates::run(&host, args).await?;
+            let (shown, code) = cmd::templates::run(&host()?, args).await?;
             println!("{shown}");
             return Ok(code.into());
         }
         Verb::Doctor => {
-            let (text, fit) = cmd::doctor::run(&host).await;
+            let (text, fit) = cmd::doctor::run(&host()?).await;
             println!("{text}");
             return Ok(if fit { Exit::Done } else { Exit::Environment }.into());
         }
