@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::{
     cmd::templates::TemplatesArgs,
-    init_args::{InitArgs, PlanArgs},
+    init_args::{InitArgs, PlanArgs, ValidateArgs},
 };
 
 /// Real machines and networks from an init file, in a lab that leaves nothing behind.
@@ -157,6 +157,10 @@ pub(super) enum Verb {
     },
     /// Print what would be made of an init file.
     Plan(PlanArgs),
+    /// Say what is wrong with an init file, all at once.
+    Validate(ValidateArgs),
+    /// Print the JSON Schema of init files, for editors.
+    Schema,
     /// Guest images: build them ahead, find them, remove old ones.
     Images {
         #[command(subcommand)]

@@ -36,21 +36,34 @@ pub(super) struct PlanArgs {
     pub(super) reading: Reading,
 }
 
-/// How init files are read.
+/// Options of `validate`.
 #[derive(Debug, Group)]
+pub(super) struct ValidateArgs {
+    /// The init file.
+    #[arg(default_value = INIT_FILE)]
+    pub(super) file: PathBuf,
+    /// Print it as JSON, as `--out-format json` does.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) reading: Reading,
+}
+
+/// How init files are read.
+#[derive(Debug, Default, Group)]
 pub(super) struct Reading {
     /// Unknown keys of the init file are warnings, not errors.
     #[arg(long)]
     pub(super) allow_unknown: bool,
     /// A value for a variable of the init file; it wins over the environment's.
-    #[arg(short = 'D', long = "variable", value_name = "NAME=VALUE", value_parser = assignment)]
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = assignment)]
     pub(super) variables: Vec<(String, String)>,
     #[command(flatten)]
     templates: TemplateFlags,
 }
 
 /// Where templates come from. Keys of the configuration, read from the matches (`flags.rs`).
-#[derive(Debug, Group)]
+#[derive(Debug, Default, Group)]
 pub(super) struct TemplateFlags {
     /// The template repository: a file or a URL.
     #[arg(long, global = true, value_name = "PATH")]

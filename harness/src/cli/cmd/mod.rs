@@ -10,9 +10,11 @@ mod pages;
 mod plan;
 mod power;
 mod prefixes;
+mod schema;
 mod shell;
 mod status;
 pub(super) mod templates;
+mod validate;
 
 use super::{args::Verb, context::Cx, external, run::Said};
 
@@ -48,6 +50,8 @@ async fn plain(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
         Verb::GenerateConfig { verbose, toml } => config::run(cx, verbose, toml)?.into(),
         Verb::Plan(args) => plan::run(cx, &args).await?.into(),
+        Verb::Validate(args) => validate::run(cx, &args)?,
+        Verb::Schema => schema::run().into(),
         Verb::Images { what } => images::run(&cx.host()?, what).await?.into(),
         Verb::Templates(args) => templates::run(cx, args).await?,
         Verb::Doctor => doctor::run(&cx.host()?).await,
