@@ -12,7 +12,7 @@ use super::{
     Env, EnvError, Vm,
     error::file,
     parallel,
-    plan::OverlayPlan,
+    plan::{ImagePlan, Made},
 };
 use crate::{
     base::process,
@@ -26,21 +26,22 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Makes all disk images and the folders for what machines write.
 pub(super) async fn make(env: &Env) -> Result<(), EnvError> {
     let machines = &env.plan().machines;
-    let overlays: Vec<&OverlayPlan> = machines.iter().flat_map(|machine| &machine.overlays).collect();
-    let files = overlays.iter().map(|o| &o.path).chain(machines.iter().map(|machine| &machine.console));
+    let images: Vec<&ImagePlan> =
+        machines.iter().flat_map(|machine| &machine.disks).filter_map(|disk| disk.image.as_ref()).collect();
+    let files = images.iter().map(|image| &image.path).chain(machines.iter().map(|machine| &machine.console));
     for folder in files.filter_map(|path| Some(env.folder().join(path).parent()?.to_owned())) {
         fs::create_dir_all(&folder).map_err(file("make", &folder))?;
     }
-    let work = |overlay: OverlayPlan| {
+    let work = |image: ImagePlan| {
         let env = env.clone();
-        async move { create(&env, &overlay).await }
+        async move { create(&env, &image).await }
     };
-    parallel::each(overlays.into_iter().cloned().collect(), work).await.map(drop)
+    parallel::each(images.into_iter().cloned().collect(), work).await.map(drop)
 }
 
-/// The domain of a machine, with its disks as they are now.
-pub(super) fn current(env: &Env, vm: &Vm) -> DomainSpec {
-    let mut spec = vm.plan().domain.clone();
+/// The domain of a machine, with its disks as they are now; none when nobody has to make it.
+pub(super) fn current(env: &Env, vm: &Vm) -> Option<DomainSpec> {
+    let mut spec = vm.plan().domain.clone()?;
     if let Some(now) = env.state().machines.get(vm.name()) {
         for disk in &mut spec.disks {
             if let Some(path) = now.disks.get(&disk.dev) {
@@ -49,25 +50,29 @@ pub(super) fn current(env: &Env, vm: &Vm) -> DomainSpec {
             }
         }
     }
-    spec
+    Some(spec)
 }
 
-async fn create(env: &Env, overlay: &OverlayPlan) -> Result<(), EnvError> {
-    let mut size = overlay.size;
-    let path = env.folder().join(&overlay.path).display().to_string();
-    let mut argv: Vec<String> =
-        ["qemu-img", "create", "-q", "-f", &overlay.format.to_string()].map(str::to_owned).into();
-    if let Some(backing) = &overlay.backing {
-        if size.is_none() {
-            size = Some(virtual_size(&outside(env, &backing.path)).await?);
+async fn create(env: &Env, image: &ImagePlan) -> Result<(), EnvError> {
+    let path = env.folder().join(&image.path);
+    let (format, shown) = (image.format.to_string(), path.display().to_string());
+    let mut argv: Vec<String> = ["qemu-img", "create", "-q", "-f", &format].map(str::to_owned).into();
+    match &image.made {
+        Made::Over(backing) => {
+            let size = virtual_size(&outside(env, &backing.path)).await?;
+            // The backing format is always named: a guest that writes a header into a raw disk must not choose it.
+            // Not opened (`-u`), because its path is that inside the lab, and there may be none yet.
+            argv.extend(["-u", "-b"].map(str::to_owned));
+            argv.extend([backing.path.display().to_string(), "-F".into(), backing.format.to_string()]);
+            argv.extend([shown, size.to_string()]);
         }
-        // The backing format is always named: a guest that writes a header into a raw disk must not choose it.
-        // Not opened (`-u`), because its path is that inside the lab, and there may be none yet.
-        argv.extend(["-u", "-b"].map(str::to_owned));
-        argv.extend([backing.path.display().to_string(), "-F".into(), backing.format.to_string()]);
+        Made::Copy(of) => {
+            let (from, of) = (outside(env, &of.path).display().to_string(), of.format.to_string());
+            argv = ["qemu-img", "convert", "-f", &of, "-O", &format, &from, &shown].map(str::to_owned).into();
+        }
+        Made::Empty { size } => argv.extend([shown, size.to_string()]),
+        Made::Seed(seed) => return seed.write(&path).map_err(file("write", &path)),
     }
-    argv.push(path);
-    argv.extend(size.map(|size| size.to_string()));
     run(&argv).await.map(drop)
 }
 

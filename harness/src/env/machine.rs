@@ -44,7 +44,7 @@ impl Vm {
 
     /// Its address on its management net.
     #[must_use]
-    pub fn ip(&self) -> Option<Ipv4Addr> {
+    pub fn ip(&self) -> Option<IpAddr> {
         self.plan.management_ip
     }
 
@@ -62,7 +62,7 @@ impl Vm {
 
     /// What libvirt calls it.
     pub(super) fn domain(&self) -> &str {
-        self.plan.domain.name.as_str()
+        self.plan.domain.as_ref().map_or(self.plan.name.as_str(), |domain| &domain.name)
     }
 }
 
@@ -79,8 +79,8 @@ fn guest_spec(machine: &MachinePlan, common: &Common<'_>) -> Result<GuestSpec, E
     let ssh = reachable.map(|ip| {
         Ok::<_, EnvError>(SshSpec {
             dial: Arc::new((*site).clone()),
-            addr: SocketAddr::new(IpAddr::V4(ip), 22),
-            user: "root".into(),
+            addr: SocketAddr::new(ip, 22),
+            user: machine.login.user.clone(),
             key: keys.client(),
             host_key: keys.host_key(&machine.name)?,
         })
@@ -90,7 +90,10 @@ fn guest_spec(machine: &MachinePlan, common: &Common<'_>) -> Result<GuestSpec, E
         image: machine.image.clone().unwrap_or_else(|| "(none)".into()),
         abilities: machine.abilities.clone(),
         ssh: ssh.transpose()?,
-        agent: Some(Arc::new(LibvirtAgent::new((*site).clone(), machine.domain.name.to_string()))),
+        agent: machine
+            .domain
+            .as_ref()
+            .map(|domain| Arc::new(LibvirtAgent::new((*site).clone(), domain.name.clone())) as Arc<_>),
         console: folder.join(&machine.console),
         outputs: folder.join("outputs"),
         time_factor: *factor,

@@ -5,15 +5,17 @@ use std::{collections::BTreeMap, path::Path};
 use super::{
     EnvError, Host, Progress,
     keys::Keys,
-    plan::{self, EnvPlan, PlanInputs},
+    plan::{self, EnvPlan, LOCAL, PlanInputs, SSH},
 };
 use crate::{
     image::ImageInfo,
     initfile::{EnvSpec, spec::DiskSource},
     lab::{
+        View,
         accel::{self, Accel, Choice},
-        paths::{INSIDE_ENV, INSIDE_STORE},
     },
+    net::Scope,
+    provider::libvirt::Cpus,
 };
 
 /// What is decided.
@@ -29,14 +31,25 @@ pub(super) async fn prepare(host: &Host, spec: &EnvSpec, progress: &Progress) ->
     let images = images(host, spec, progress).await?;
     let choice = accelerator(host, &images, progress).await?;
     let keys = Keys::generate(spec.machines.iter().map(|m| &m.name))?;
+    let picky = spec.machines.iter().any(|machine| machine.cpu.model.is_some());
     let inputs = PlanInputs {
-        images: &images,
+        view: &View::hermetic(),
         accel: choice.accel,
-        lab_env_dir: Path::new(INSIDE_ENV),
-        lab_store_dir: Path::new(INSIDE_STORE),
-        store_root: &host.images.folder(),
+        cpus: &if picky { Cpus::of_host() } else { Cpus::default() },
+        uuid: "00000000000000000000000000000000",
+        scope: &Scope::hermetic(),
+        owner: None,
+        images: &images,
+        image_store: &host.images.folder(),
+        templates: &BTreeMap::new(),
+        template_store: Path::new("/nonexistent"),
+        template_names: &[],
+        downloads: &BTreeMap::new(),
+        backing: &BTreeMap::new(),
         authorized_key: &keys.authorized()?,
         host_keys: keys.hosts(),
+        vm_types: &["default"],
+        providers: &[LOCAL, SSH],
     };
     let plan = plan::plan(spec, &inputs)?;
     Ok(Prepared { plan, keys, factor: choice.factor })

@@ -271,7 +271,7 @@ fn locked(started: &Mutex<Started>) -> std::sync::MutexGuard<'_, Started> {
 
 /// The lab of an environment whose folder is `env`; without one, it is in the lab's own folder.
 fn lab_spec(host: &Host, plan: &EnvPlan, env: Option<&Path>) -> Result<LabSpec, EnvError> {
-    let kvm = plan.machines.iter().any(|machine| machine.domain.kvm);
+    let kvm = plan.machines.iter().any(|machine| machine.domain.as_ref().is_some_and(|domain| domain.kvm));
     let capability_cache = host.capability_cache(kvm);
     let store = host.images.folder();
     for dir in [&capability_cache, &store] {
@@ -303,7 +303,8 @@ async fn networks(
 
 async fn create(env: &Env, running: &Running, vm: &Vm) -> Result<(), EnvError> {
     let connection = running.connection.another(limits::CONNECT).await?;
-    let xml = xml::domain_xml(&disk::current(env, vm));
+    let Some(domain) = disk::current(env, vm) else { return Ok(()) };
+    let xml = xml::domain_xml(&domain);
     // What its console said in a former life does not count any more.
     vm.restarted().await;
     connection.create_domain(vm.domain(), xml, limits::DOMAIN).await.map_err(|e| running.explain(e))
