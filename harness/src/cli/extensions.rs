@@ -7,13 +7,9 @@ use super::{
     output::{self, OutputFormat},
 };
 use crate::{
-    base::text::did_you_mean,
     initfile::{EnvSpec, spec::MachineSpec},
     template::SourceFactory,
 };
-
-/// The class of machines that are nothing special.
-const PLAIN: &str = "default";
 
 /// Extensions of the command. A binary of one's own registers them and is the command from then on:
 ///
@@ -43,7 +39,11 @@ pub trait MachineType: Debug + Send + Sync {
 impl std::fmt::Debug for Extensions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let sources: Vec<_> = self.sources.iter().map(|(kind, _)| kind).collect();
-        f.debug_struct("Extensions").field("formats", &self.formats).field("types", &self.types).field("sources", &sources).finish()
+        f.debug_struct("Extensions")
+            .field("formats", &self.formats)
+            .field("types", &self.types)
+            .field("sources", &sources)
+            .finish()
     }
 }
 
@@ -82,22 +82,25 @@ impl Extensions {
         super::run::main(self)
     }
 
-    /// Lets each machine be shaped by its class.
-    pub(super) fn shape(&self, spec: &mut EnvSpec) -> anyhow::Result<()> {
-        for machine in spec.machines.iter_mut().filter(|machine| machine.vm_type != PLAIN) {
-            let Some(known) = self.types.iter().find(|known| known.name() == machine.vm_type) else {
-                let names: Vec<_> = self.types.iter().map(|known| known.name()).chain([PLAIN]).collect();
-                let hint = did_you_mean(&machine.vm_type, names.iter().copied());
-                let hint =
-                    hint.map_or_else(|| format!("there are: {}", names.join(", ")), |n| format!("did you mean `{n}`?"));
-                let what = format!("{}: no vm-type `{}`; {hint}", machine.at, machine.vm_type);
-                return Err(BadInput(what).into());
-            };
-            known.shape(machine).map_err(|error| {
-                BadInput(format!("{}: machine {} is no {}: {error:#}", machine.at, machine.name, machine.vm_type))
-            })?;
+    /// Lets each machine be shaped by its class; classes nobody knows are the plan's to report.
+    pub(super) fn shape(&self, spec: &mut EnvSpec) -> Result<(), BadInput> {
+        for machine in &mut spec.machines {
+            if let Some(class) = self.types.iter().find(|class| class.name() == machine.vm_type) {
+                class.shape(machine).map_err(|error| {
+                    BadInput(format!(
+                        "{}: machine {} is no {}: {error:#}",
+                        machine.at,
+                        machine.name,
+                        class.name()
+                    ))
+                })?;
+            }
         }
         Ok(())
+    }
+
+    pub(super) fn machine_types(&self) -> impl Iterator<Item = &str> {
+        self.types.iter().map(|class| class.name())
     }
 
     pub(super) fn sources(&self) -> impl Iterator<Item = &(String, SourceFactory)> {

@@ -16,7 +16,10 @@ fn ansible_inventory() -> Option<PathBuf> {
     let folder = venv.display().to_string();
     let there = program.is_file()
         || run(Path::new("python3"), &["-m", "venv", &folder])
-            && run(&venv.join("bin/pip"), &["install", "--quiet", "--disable-pip-version-check", "ansible-core"]);
+            && run(
+                &venv.join("bin/pip"),
+                &["install", "--quiet", "--disable-pip-version-check", "ansible-core"],
+            );
     there.then_some(program)
 }
 
@@ -63,7 +66,10 @@ fn ansible_takes_the_inventory_without_a_word() {
     assert_eq!(list["_2nd"]["hosts"], serde_json::json!(["web-1"]));
     assert_eq!(list["vm_type_default"]["hosts"], serde_json::json!(["db", "web-1"]));
     let web = &list["_meta"]["hostvars"]["web-1"];
-    assert_eq!((web["ansible_host"].as_str(), web["ansible_user"].as_str()), (Some("192.168.200.5"), Some("root")));
+    assert_eq!(
+        (web["ansible_host"].as_str(), web["ansible_user"].as_str()),
+        (Some("192.168.200.5"), Some("root"))
+    );
     let key = dir.path().join(".polder/default/id_ed25519").display().to_string();
     assert_eq!(web["ansible_ssh_private_key_file"], key);
     polder(&["destroy", "-y"]);
