@@ -47,7 +47,9 @@ impl Cx {
             };
             path.as_ref().map(|path| path.display().to_string())
         };
-        Ok(Host::from_env(&configured)?)
+        let mut host = Host::from_env(&configured)?;
+        host.vm_types.extend(self.extensions.machine_types().map(str::to_owned));
+        Ok(host)
     }
 
     /// Templates as they are configured.

@@ -16,6 +16,8 @@ pub struct Host {
     pub images: ImageStore,
     /// `auto`, `kvm` or `tcg` (`POLDER_ACCEL`).
     pub accel: String,
+    /// Classes of machines there are, by their names in `vm-type`.
+    pub vm_types: Vec<String>,
     /// As many machines boot at once as there are processors, in all environments of this process together.
     pub(super) boot_slots: Arc<Semaphore>,
 }
@@ -31,7 +33,8 @@ impl Host {
         let images = ImageStore::new(lab.cache.clone());
         let accel = env("POLDER_ACCEL").filter(|a| !a.is_empty()).unwrap_or_else(|| "auto".into());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Ok(Self { lab, images, accel, boot_slots: Arc::new(Semaphore::new(cores)) })
+        let vm_types = vec!["default".to_owned()];
+        Ok(Self { lab, images, accel, vm_types, boot_slots: Arc::new(Semaphore::new(cores)) })
     }
 
     /// Folder of the emulator's capabilities, one for labs that see `/dev/kvm` and one for those that do not.

@@ -1,7 +1,7 @@
 //! Makes the environment of a prefix: keys, disks, and what is written down of it. Nothing runs yet.
 
 use super::{
-    Env, EnvError, Host, Progress, disk,
+    Env, EnvError, Host, Progress, asked, disk,
     prepare::{Prepared, prepare},
     state::{EnvState, LabState},
     turn::Home,
@@ -23,6 +23,7 @@ impl Env {
         let folder = prefix.path();
         let lab = LabState::Hermetic { folder: None };
         let state = EnvState::new(prefix.uuid()?, lab, plan, keys.hosts().clone(), factor);
+        asked::keep(prefix, spec)?;
         keys.save(folder)?;
         state.save(folder)?;
         let env = Self::assemble(host, Home::Prefix(Prefix::at(folder)), state, &keys)?;

@@ -5,6 +5,7 @@
 //! run. A suite's environment is the same with its folder in the lab's own, which goes with the lab.
 
 mod agent;
+mod asked;
 mod destroy;
 mod disk;
 mod error;

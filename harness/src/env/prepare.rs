@@ -48,7 +48,7 @@ pub(super) async fn prepare(host: &Host, spec: &EnvSpec, progress: &Progress) ->
         backing: &BTreeMap::new(),
         authorized_key: &keys.authorized()?,
         host_keys: keys.hosts(),
-        vm_types: &["default"],
+        vm_types: &host.vm_types.iter().map(String::as_str).collect::<Vec<_>>(),
         providers: &[LOCAL, SSH],
     };
     let plan = plan::plan(spec, &inputs)?;
