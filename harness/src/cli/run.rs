@@ -59,8 +59,12 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         }
         Verb::Schema => println!("{}", cmd::schema::run()),
         Verb::Up { file } => cmd::up::run(&host()?, &file).await?,
-        Verb::Status { file, json } => cmd::status::run(&host()?, &file, json).await.map(|text| println!("{text}"))?,
-        Verb::Shell { file, machine, command } => return cmd::shell::run(&host()?, &file, &machine, &command).await,
+        Verb::Status { file, json } => {
+            cmd::status::run(&host()?, &file, json).await.map(|text| println!("{text}"))?
+        }
+        Verb::Shell { file, machine, command } => {
+            return cmd::shell::run(&host()?, &file, &machine, &command).await;
+        }
         Verb::Down { file } => cmd::down::run(&file).await.map(|text| println!("{text}"))?,
         Verb::Images { what } => cmd::images::run(&host()?, what).await.map(|text| println!("{text}"))?,
         Verb::Templates(args) => {
