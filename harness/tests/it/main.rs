@@ -9,6 +9,7 @@ mod images;
 mod kills;
 mod lab;
 mod lives;
+mod nets;
 mod outcomes;
 mod own_host;
 mod prefix;

@@ -9,3 +9,4 @@ pub mod xml;
 
 pub use connection::Connection;
 pub use domain::DomainState;
+pub use network::{NetworkChange, NetworkPart};
