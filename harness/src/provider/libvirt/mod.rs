@@ -1,9 +1,18 @@
 //! libvirt as provider: the one door for its blocking calls, and the calls themselves. No decisions.
 
 mod connection;
+mod cpu;
 mod domain;
 mod network;
+mod snapshot;
 pub mod xml;
 
 pub use connection::Connection;
+pub use connection::Credentials;
+pub use cpu::Cpus;
+pub use domain::AddressSource;
+pub use domain::Begin;
 pub use domain::DomainState;
+pub use domain::Found;
+pub use domain::Interface;
+pub use domain::Via;

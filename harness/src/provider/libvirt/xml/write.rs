@@ -13,9 +13,14 @@ pub(crate) fn write(
     attributes: &[(&str, &str)],
     content: impl FnOnce(&mut Xml) -> io::Result<()>,
 ) -> String {
+    document(|w| parent(w, name, attributes, content))
+}
+
+/// A document, whatever is in it.
+pub(crate) fn document(content: impl FnOnce(&mut Xml) -> io::Result<()>) -> String {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
     // Memory takes everything: an error cannot come from below, and none of our own is made.
-    let _ = parent(&mut writer, name, attributes, content);
+    let _ = content(&mut writer);
     String::from_utf8_lossy(&writer.into_inner()).into_owned()
 }
 

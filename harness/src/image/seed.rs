@@ -1,0 +1,173 @@
+//! What makes a machine made from somebody else's image itself: a small disk that cloud-init finds (its source NoCloud).
+//! Does not attach it to anything.
+
+use std::{
+    fs, io,
+    io::{Cursor, Write},
+    path::Path,
+};
+
+use fatfs::{FileSystem, FormatVolumeOptions, FsOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json, json};
+
+use super::identity::{Identity, NicAddress, NicIdentity};
+
+/// The documents on the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seed {
+    /// `user-data`.
+    pub user_data: String,
+    /// `meta-data`.
+    pub meta_data: String,
+    /// `network-config`.
+    pub network_config: String,
+}
+
+/// What a person wants cloud-init to be told besides.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// Password of root; without it, root gets in by key only.
+    pub root_password: Option<&'a str>,
+    /// User data in any form cloud-init takes. It is merged into ours: lists become longer, what we set stays.
+    pub user_data: Option<&'a str>,
+    /// Lines (or JSON) that are added to our meta-data; what they say again wins.
+    pub meta_data: Option<&'a str>,
+    /// Stands in place of our network configuration.
+    pub network_config: Option<&'a str>,
+}
+
+/// The label by which cloud-init knows the disk, padded as FAT wants it.
+const LABEL: [u8; 11] = *b"CIDATA     ";
+/// Smallest image in bytes.
+const SMALLEST: usize = 1 << 20;
+
+impl Seed {
+    /// For the machine `identity` describes. `instance` is its own as long as its disk is: with another one, cloud-init
+    /// takes the disk for a copy in a new machine.
+    #[must_use]
+    pub fn new(identity: &Identity, instance: &str, asked: &Asked<'_>) -> Self {
+        Self {
+            user_data: user_data(identity, asked),
+            meta_data: meta_data(identity, instance, asked.meta_data),
+            network_config: asked.network_config.map_or_else(|| network_config(identity), str::to_owned),
+        }
+    }
+
+    /// The disk: a FAT file system without partition table.
+    ///
+    /// # Errors
+    /// The documents do not fit.
+    pub fn image(&self) -> io::Result<Vec<u8>> {
+        let documents = [
+            ("user-data", &self.user_data),
+            ("meta-data", &self.meta_data),
+            ("network-config", &self.network_config),
+        ];
+        let size = documents.iter().map(|(_, text)| text.len()).sum::<usize>();
+        let size = SMALLEST.max(2 * size).next_multiple_of(SMALLEST);
+        let mut disk = Cursor::new(vec![0; size]);
+        fatfs::format_volume(&mut disk, FormatVolumeOptions::new().volume_label(LABEL))?;
+        let volume = FileSystem::new(&mut disk, FsOptions::new())?;
+        for (name, text) in documents {
+            volume.root_dir().create_file(name)?.write_all(text.as_bytes())?;
+        }
+        volume.unmount()?;
+        Ok(disk.into_inner())
+    }
+
+    /// Writes the disk to a file, which is replaced.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the documents do not fit.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        fs::write(path, self.image()?)
+    }
+}
+
+fn user_data(identity: &Identity, asked: &Asked<'_>) -> String {
+    let host = identity.hostname.as_str();
+    let mut config = json!({
+        "hostname": host,
+        "preserve_hostname": false,
+        // The key is for root and for the image's own user.
+        "disable_root": false,
+        "ssh_authorized_keys": [identity.authorized_key.trim()],
+        "ssh_keys": { "ed25519_private": identity.host_key },
+    });
+    if let Some(map) = config.as_object_mut() {
+        if let Some(search) = &identity.search {
+            map.insert("fqdn".into(), json!(format!("{host}.{search}")));
+        }
+        if let Some(password) = asked.root_password {
+            map.insert("ssh_pwauth".into(), json!(true));
+            map.insert("chpasswd".into(), json!({ "expire": false, "list": format!("root:{password}\n") }));
+        }
+    }
+    let config = format!("#cloud-config\n{config}\n");
+    match asked.user_data {
+        None => config,
+        Some(theirs) => multipart(&config, theirs),
+    }
+}
+
+/// Two documents as one, as mail has its attachments.
+fn multipart(ours: &str, theirs: &str) -> String {
+    // Not in either of them, whatever they are.
+    let mut boundary = "==polder==".to_owned();
+    while ours.contains(&boundary) || theirs.contains(&boundary) {
+        boundary.push('=');
+    }
+    // Documents in several parts bring their own head. Of others, cloud-init finds out what they are from how they begin.
+    let head = ["content-type:", "mime-version:"]
+        .iter()
+        .any(|head| theirs.get(..head.len()).is_some_and(|start| start.eq_ignore_ascii_case(head)));
+    let head = if head {
+        ""
+    } else {
+        "Content-Type: text/plain; charset=\"utf-8\"\nMerge-Type: list(append)+dict(no_replace,recurse_list)+str()\n\n"
+    };
+    format!(
+        "Content-Type: multipart/mixed; boundary=\"{boundary}\"\nMIME-Version: 1.0\n\n\
+         --{boundary}\nContent-Type: text/cloud-config; charset=\"utf-8\"\n\n{ours}\n\
+         --{boundary}\n{head}{theirs}\n--{boundary}--\n"
+    )
+}
+
+fn meta_data(identity: &Identity, instance: &str, more: Option<&str>) -> String {
+    let mut text = format!("instance-id: {instance}\nlocal-hostname: {}\n", identity.hostname);
+    let more = more.unwrap_or_default();
+    match serde_json::from_str::<Map<String, Json>>(more) {
+        Ok(map) => map.iter().for_each(|(key, value)| text += &format!("{}: {value}\n", json!(key))),
+        Err(_) => text += more,
+    }
+    text
+}
+
+fn network_config(identity: &Identity) -> String {
+    let nic = |(index, nic): (usize, &NicIdentity)| {
+        let mut config = json!({ "match": { "macaddress": nic.mac.to_string() }, "set-name": format!("eth{index}") });
+        if let Some(map) = config.as_object_mut() {
+            match nic.address {
+                NicAddress::Dhcp => drop(map.insert("dhcp4".into(), json!(true))),
+                NicAddress::Static { ip, prefix, gateway } => {
+                    map.insert("addresses".into(), json!([format!("{ip}/{prefix}")]));
+                    if let Some(gateway) = gateway {
+                        map.insert("gateway4".into(), json!(gateway));
+                    }
+                    if let Some(dns) = identity.dns {
+                        let search: Vec<_> = identity.search.iter().collect();
+                        map.insert("nameservers".into(), json!({ "addresses": [dns], "search": search }));
+                    }
+                }
+                NicAddress::None => {}
+            }
+            if let Some(mtu) = nic.mtu {
+                map.insert("mtu".into(), json!(mtu));
+            }
+        }
+        (format!("eth{index}"), config)
+    };
+    let nics: Map<String, Json> = identity.nics.iter().enumerate().map(nic).collect();
+    format!("{}\n", json!({ "version": 2, "ethernets": nics }))
+}

@@ -1,0 +1,71 @@
+//! Calls that keep a moment of a machine and bring it back.
+
+use std::{path::Path, time::Duration};
+
+use virt::{connect::Connect, sys};
+
+use super::{
+    Begin, Connection,
+    xml::{SnapshotSpec, snapshot_xml},
+};
+use crate::provider::ProviderError;
+
+impl Connection {
+    /// Keeps a moment of a running domain: all disks, and the memory if it is asked for, at the same instant. The domain
+    /// goes on, on new disk images. With `quiesce` the guest's file systems are at rest in what is kept; that needs its
+    /// agent, and only goes without memory.
+    ///
+    /// # Errors
+    /// What libvirt said (nothing has been changed then), or that it did not come back within `limit`.
+    pub async fn snapshot_domain(
+        &self,
+        name: &str,
+        spec: &SnapshotSpec,
+        quiesce: bool,
+        limit: Duration,
+    ) -> Result<(), ProviderError> {
+        // Without metadata: libvirt forgets snapshots of a transient domain with it, and we know them better.
+        let mut flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA | sys::VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC;
+        if spec.memory.is_none() {
+            flags |= sys::VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY;
+        }
+        if quiesce {
+            flags |= sys::VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE;
+        }
+        let xml = snapshot_xml(spec);
+        let job = move |domain: &virt::domain::Domain| domain.create_snapshot_xml(&xml, flags).map(drop);
+        self.on_domain("take a snapshot of domain", name, limit, job).await
+    }
+
+    /// The XML in a file of a domain's memory.
+    ///
+    /// # Errors
+    /// As [`Connection::snapshot_domain`].
+    pub async fn saved_xml(&self, name: &str, memory: &Path, limit: Duration) -> Result<String, ProviderError> {
+        let file = memory.display().to_string();
+        let job = move |c: &Connect| c.save_image_xml_desc(&file, 0);
+        self.call(format!("read the saved domain {name}"), limit, job).await
+    }
+
+    /// Brings a domain back to the moment in which its memory was kept; `xml` is what is in the file, changed only in
+    /// what guests do not see (see [`super::xml::with_disks`]).
+    ///
+    /// # Errors
+    /// As [`Connection::snapshot_domain`].
+    pub async fn restore_domain(
+        &self,
+        name: &str,
+        memory: &Path,
+        xml: String,
+        begin: Begin,
+        limit: Duration,
+    ) -> Result<(), ProviderError> {
+        let flags = match begin {
+            Begin::Running => sys::VIR_DOMAIN_SAVE_RUNNING,
+            Begin::Paused => sys::VIR_DOMAIN_SAVE_PAUSED,
+        };
+        let file = memory.display().to_string();
+        let job = move |c: &Connect| c.restore_domain_flags(&file, Some(&xml), flags);
+        self.call(format!("restore domain {name}"), limit, job).await
+    }
+}
