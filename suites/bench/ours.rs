@@ -25,7 +25,7 @@ pub(crate) fn quiet() -> Progress {
 
 /// An environment, up.
 pub(crate) async fn environment(host: &Host, text: &str) -> Result<Env> {
-    let spec = initfile::load_text(Path::new("bench.yaml"), text, &|_| None)?;
+    let spec = initfile::load_text(Path::new("bench.yaml"), text, &initfile::Options::new(&|_| None))?.spec;
     match Env::up(host, &spec, &quiet()).await {
         Ok(env) => Ok(env),
         Err(failure) => Err(failure.error.into()),
@@ -35,7 +35,12 @@ pub(crate) async fn environment(host: &Host, text: &str) -> Result<Env> {
 /// From an init file's text to machines that answer; images and accelerator are known before.
 pub(crate) async fn up(text: &str) -> Result<Duration> {
     let host = host()?;
-    Env::plan_of(&host, &initfile::load_text(Path::new("bench.yaml"), text, &|_| None)?, &quiet()).await?;
+    Env::plan_of(
+        &host,
+        &initfile::load_text(Path::new("bench.yaml"), text, &initfile::Options::new(&|_| None))?.spec,
+        &quiet(),
+    )
+    .await?;
     let start = Instant::now();
     let env = environment(&host, text).await?;
     let took = start.elapsed();

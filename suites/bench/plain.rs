@@ -71,7 +71,7 @@ pub(crate) async fn up(text: &str) -> Result<Duration> {
 /// Writes what the script needs; not counted.
 async fn prepare(dir: &Path, text: &str) -> Result<()> {
     let host = ours::host()?;
-    let spec = initfile::load_text(Path::new("bench.yaml"), text, &|_| None)?;
+    let spec = initfile::load_text(Path::new("bench.yaml"), text, &initfile::Options::new(&|_| None))?.spec;
     let image = host.images.ensure(recipe("debian12")?, &host.lab, &|_| {}).await?;
     let client = key(&dir.join("key"))?;
     let mut host_keys = BTreeMap::new();

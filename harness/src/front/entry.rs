@@ -123,11 +123,16 @@ fn check_names(picked: &[Picked]) -> Result<(), FrontError> {
         let names = suite
             .def
             .env
-            .map(|file| initfile::load_text(Path::new(file.path), file.text, &variable))
+            .map(|file| {
+                let options = initfile::Options::new(&variable);
+                initfile::load_text(Path::new(file.path), file.text, &options)
+            })
             .transpose();
         match names {
-            Ok(spec) => problems.extend(
-                check::check(suite, spec.as_ref().map(Names::of).as_ref()).iter().map(ToString::to_string),
+            Ok(loaded) => problems.extend(
+                check::check(suite, loaded.map(|l| Names::of(&l.spec)).as_ref())
+                    .iter()
+                    .map(ToString::to_string),
             ),
             Err(error) => problems.push(error.render(io::stderr().is_terminal())),
         }

@@ -1,30 +1,66 @@
 //! A parsed init file to an [`EnvSpec`], finding every problem at once: reads each entry, then holds machines and nets
 //! against one another. Pure: files and environment variables are asked for through [`Surroundings`].
 
-use std::{collections::BTreeMap, io, net::Ipv4Addr, path::Path};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+};
 
 use super::{
-    diagnostic::Problems,
+    diagnostic::{Diagnostic, Problems},
     domain::DomainDraft,
     keys,
     network::NetDraft,
     parse::Node,
     reader::{self, Fields, listed},
-    spec::{EnvSpec, MachineSpec, NetSpec, NicSpec},
+    spec::{CpuSpec, EnvSpec, Firmware, Ipv6Spec, LinkSpec, MachineSpec, NetSpec, NicSpec},
 };
 use crate::base::text::did_you_mean;
 
 /// DNS domain of a management net that does not name one.
 const DEFAULT_DOMAIN: &str = "lago.local";
 
-/// What an init file may refer to.
-pub struct Surroundings<'a> {
-    /// Absolute folder of the init file: where relative paths start.
-    pub folder: &'a Path,
+/// What an init file is read with.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
     /// Environment variables.
     pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Values for the file's own variables; they win over the environment.
+    pub variables: &'a BTreeMap<String, String>,
+    /// Whether a key nobody knows is worth a warning only.
+    pub allow_unknown: bool,
+}
+
+impl<'a> Options<'a> {
+    /// The usual: no values from outside but the environment's, unknown keys are errors.
+    #[must_use]
+    pub fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        Self { env, variables: &NONE, allow_unknown: false }
+    }
+}
+
+/// What an init file may refer to.
+pub struct Surroundings<'a> {
+    /// What it is read with.
+    pub options: Options<'a>,
+    /// Absolute folder of the init file: where relative paths start.
+    pub folder: &'a Path,
     /// Whether a path is a file that can be read.
     pub check_file: &'a dyn Fn(&Path) -> io::Result<()>,
+    /// The text of a file.
+    pub read_file: &'a dyn Fn(&Path) -> io::Result<String>,
+}
+
+/// An init file that holds, and what is worth saying about it all the same.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What it asks for.
+    pub spec: EnvSpec,
+    /// What nobody needs to act on; in the file's order.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Everything the file says; `None` when `problems` are worth more.
@@ -200,16 +236,47 @@ fn subnet(ip: Ipv4Addr) -> [u8; 3] {
 }
 
 fn machine(draft: DomainDraft<'_>, problems: &Problems) -> Option<MachineSpec> {
-    let nic = |net: &Node, ip: Option<Ipv4Addr>| Some(NicSpec { net: net.text().parse().ok()?, ip });
+    let nic = |net: &Node, ip: Option<Ipv4Addr>| {
+        Some(NicSpec {
+            net: net.text().parse().ok()?,
+            ip,
+            ip6: None,
+            mac: None,
+            model: None,
+            mtu: None,
+            vlan: None,
+            link: LinkSpec::default(),
+            dns: None,
+        })
+    };
     Some(MachineSpec {
         name: draft.name?,
         at: problems.place(&draft.key.span),
+        vm_type: "default".to_owned(),
+        provider: "local-libvirt".to_owned(),
         memory_mib: draft.memory_mib,
         vcpus: draft.vcpus,
+        cpu: CpuSpec::default(),
+        machine: None,
+        firmware: Firmware::default(),
+        boot: None,
+        cloud_init: None,
+        ova: None,
+        xml: None,
         nics: draft.nics.iter().filter_map(|n| nic(n.net?, n.ip.map(|(_, ip)| ip))).collect(),
         disks: draft.disks,
         artifacts: draft.artifacts,
         groups: draft.groups,
+        deploy_scripts: Vec::new(),
+        distro: None,
+        bootstrap: true,
+        root_password: None,
+        ssh_user: None,
+        ssh_password: None,
+        boot_time: None,
+        service_provider: None,
+        guest_agent: None,
+        skip_export: false,
         metadata: draft.metadata,
     })
 }
@@ -222,9 +289,19 @@ fn net(draft: NetDraft<'_>, problems: &Problems) -> Option<NetSpec> {
         kind: draft.kind,
         management: draft.management,
         dhcp: draft.dhcp,
+        internet: false,
+        ipv4: true,
         gateway: draft.gateway.map(|(_, ip)| ip),
+        prefix_len: 24,
+        ipv6: Ipv6Spec::Off,
         dns_domain: domain.or_else(|| draft.management.then(|| DEFAULT_DOMAIN.to_owned())),
-        dns_records: draft.dns_records.map(|(_, records)| records).unwrap_or_default(),
+        dns_records: draft.dns_records.map(|(_, r)| addresses_of(r)).unwrap_or_default(),
+        main_dns: false,
+        dns_forward: None,
         mtu: draft.mtu,
     })
+}
+
+fn addresses_of(records: BTreeMap<String, Ipv4Addr>) -> BTreeMap<String, IpAddr> {
+    records.into_iter().map(|(name, ip)| (name, IpAddr::V4(ip))).collect()
 }

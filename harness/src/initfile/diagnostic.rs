@@ -9,7 +9,10 @@ use std::{
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
-use super::spec::Place;
+use super::{
+    check::Loaded,
+    spec::{EnvSpec, Place},
+};
 
 /// Bytes of the init file's text.
 pub(crate) type Span = Range<usize>;
@@ -147,14 +150,14 @@ impl Problems {
         let before = self.text().get(..span.start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |i| i + 1);
         let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        Place { line: before.matches('\n').count() + 1, column }
+        Place { file: self.source.name().into(), line: before.matches('\n').count() + 1, column }
     }
 
     /// What was made of the file, if there was nothing to note.
-    pub(crate) fn verdict<T>(mut self, made: Option<T>) -> Result<T, InitFileError> {
+    pub(crate) fn verdict(mut self, made: Option<EnvSpec>) -> Result<Loaded, InitFileError> {
         self.found.sort_by_key(|d| d.span.start);
         match made {
-            Some(made) if self.found.is_empty() => Ok(made),
+            Some(spec) if self.found.is_empty() => Ok(Loaded { spec, warnings: Vec::new() }),
             _ => Err(InitFileError::Invalid(self.found)),
         }
     }

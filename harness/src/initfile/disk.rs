@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Map;
+
 use super::{
     check::Surroundings,
     diagnostic::Problems,
@@ -105,14 +107,28 @@ fn disk(node: &Node, surroundings: &Surroundings<'_>, problems: &mut Problems) -
             }
             let template = fields.require("template_name", problems)?;
             at = problems.place(&template.span);
-            DiskSource::Template { name: reader::text(template, "`template_name`", problems)?.to_owned() }
+            let name = reader::text(template, "`template_name`", problems)?.to_owned();
+            DiskSource::Template { name, version: None }
         }
         DiskType::Empty => DiskSource::Empty { size: size(fields.require("size", problems)?, problems)? },
         DiskType::File => {
-            DiskSource::File { path: file(fields.require("path", problems)?, surroundings, problems)? }
+            let path = file(fields.require("path", problems)?, surroundings, problems)?;
+            DiskSource::File { path: Some(path), url: None, copy: false }
         }
     };
-    Some(DiskSpec { name: name?, at, dev: dev?, format: format?, source })
+    Some(DiskSpec {
+        name: name?,
+        at,
+        dev: dev?,
+        bus: None,
+        serial: None,
+        boot: None,
+        format: format?,
+        source,
+        metadata: Map::new(),
+        build: Vec::new(),
+        skip_export: false,
+    })
 }
 
 /// A guest device: `vd` for virtio, `sd` for virtio-scsi, `hd` for a CD-ROM.
@@ -160,7 +176,7 @@ fn file(node: &Node, surroundings: &Surroundings<'_>, problems: &mut Problems) -
     let text = reader::text(node, "`path`", problems)?;
     let lookup = |name: &str| match name {
         "LAGO_INITFILE_PATH" => Some(surroundings.folder.to_string_lossy().into_owned()),
-        _ => (surroundings.env)(name),
+        _ => (surroundings.options.env)(name),
     };
     let expanded = match expand::variables(text, &lookup) {
         Ok(expanded) => expanded,

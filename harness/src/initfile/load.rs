@@ -7,41 +7,39 @@ use std::{
 };
 
 use super::{
-    check::{Surroundings, check},
+    check::{Loaded, Options, Surroundings, check},
     diagnostic::{InitFileError, Problems},
     parse::tree,
-    spec::EnvSpec,
 };
 
 /// Reads and checks an init file.
 ///
 /// # Errors
 /// When the file cannot be read, or with everything that is wrong with it.
-pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<EnvSpec, InitFileError> {
+pub fn load(path: &Path, options: &Options<'_>) -> Result<Loaded, InitFileError> {
     let unreadable = |source| InitFileError::Unreadable { path: path.to_owned(), source };
-    load_text(path, &fs::read_to_string(path).map_err(unreadable)?, env)
+    load_text(path, &fs::read_to_string(path).map_err(unreadable)?, options)
 }
 
 /// Checks the text of the init file that lies, or lay when it was read, at `path`.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_text(
-    path: &Path,
-    text: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<EnvSpec, InitFileError> {
+pub fn load_text(path: &Path, text: &str, options: &Options<'_>) -> Result<Loaded, InitFileError> {
     let absolute =
         path::absolute(path).map_err(|source| InitFileError::Unreadable { path: path.to_owned(), source })?;
     let folder = absolute.parent().unwrap_or(&absolute);
-    parse(path, text, &Surroundings { folder, env, check_file: &check_file })
+    let read_file = |path: &Path| fs::read_to_string(path);
+    let surroundings =
+        Surroundings { options: *options, folder, check_file: &check_file, read_file: &read_file };
+    parse(path, text, &surroundings)
 }
 
 /// Checks the text of an init file; `origin` is how messages name it.
 ///
 /// # Errors
 /// With everything that is wrong with it.
-pub fn parse(origin: &Path, text: &str, surroundings: &Surroundings<'_>) -> Result<EnvSpec, InitFileError> {
+pub fn parse(origin: &Path, text: &str, surroundings: &Surroundings<'_>) -> Result<Loaded, InitFileError> {
     let mut problems = Problems::new(origin, text.strip_prefix('\u{feff}').unwrap_or(text));
     let spec = tree(&mut problems).and_then(|root| check(origin, &root, surroundings, &mut problems));
     problems.verdict(spec)

@@ -15,7 +15,7 @@ pub mod spec;
 #[cfg(test)]
 mod tests;
 
-pub use check::Surroundings;
+pub use check::{Loaded, Options, Surroundings};
 pub use diagnostic::{Diagnostic, InitFileError};
 pub use load::{load, load_text, parse};
 pub use spec::EnvSpec;

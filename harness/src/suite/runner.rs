@@ -101,10 +101,11 @@ impl Runner {
         });
         let host = self.host.clone();
         let rise = async move {
-            let spec = initfile::load_text(Path::new(file.path), file.text, &|name| std::env::var(name).ok());
+            let env = |name: &str| std::env::var(name).ok();
+            let loaded = initfile::load_text(Path::new(file.path), file.text, &initfile::Options::new(&env));
             // What did come up of a failed environment goes on, for its evidence.
-            Ok(match spec {
-                Ok(spec) => Env::up(&host, &spec, &progress).await,
+            Ok(match loaded {
+                Ok(loaded) => Env::up(&host, &loaded.spec, &progress).await,
                 Err(error) => Err(UpFailure::from(EnvError::from(error))),
             })
         };

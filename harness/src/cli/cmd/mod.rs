@@ -17,7 +17,8 @@ use crate::{
 
 /// Reads an init file with the process's environment.
 fn load(file: &Path) -> Result<EnvSpec, EnvError> {
-    Ok(initfile::load(file, &|name| std::env::var(name).ok())?)
+    let env = |name: &str| std::env::var(name).ok();
+    Ok(initfile::load(file, &initfile::Options::new(&env))?.spec)
 }
 
 /// Progress on standard error, where it does not mix with what a verb prints.

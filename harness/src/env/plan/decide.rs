@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
 };
 
@@ -35,7 +36,7 @@ pub fn plan(spec: &EnvSpec, inputs: &PlanInputs<'_>) -> Result<EnvPlan, PlanErro
     let mut machines = Vec::new();
     for machine in &spec.machines {
         let nics = net_plan.nics.get(&machine.name).map(Vec::as_slice).unwrap_or_default();
-        let planner = Planner { origin: &spec.origin, spec: machine, nics, nets: &net_plan.nets, inputs };
+        let planner = Planner { spec: machine, nics, nets: &net_plan.nets, inputs };
         match planner.plan(&mut binds) {
             Ok(machine) => machines.push(machine),
             Err(more) => errors.extend(more),
@@ -53,14 +54,21 @@ fn net_ask(net: &NetSpec) -> NetAsk {
         name: net.name.clone(),
         kind: match net.kind {
             spec::NetKind::Nat => NetKind::Nat,
-            spec::NetKind::Isolated => NetKind::Isolated,
+            spec::NetKind::Isolated | spec::NetKind::Bridge => NetKind::Isolated,
         },
         management: net.management,
         gateway: net.gateway,
         dhcp: net.dhcp.map(|range| range.start..=range.end),
         dns_domain: net.dns_domain.clone(),
-        dns_records: net.dns_records.clone(),
+        dns_records: net.dns_records.iter().filter_map(v4).collect(),
         mtu: net.mtu,
+    }
+}
+
+fn v4((name, ip): (&String, &IpAddr)) -> Option<(String, Ipv4Addr)> {
+    match ip {
+        IpAddr::V4(ip) => Some((name.clone(), *ip)),
+        IpAddr::V6(_) => None,
     }
 }
 

@@ -1,11 +1,13 @@
 //! Why an environment cannot be as asked.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use crate::{base::id::MachineName, image::info::Unsupported, initfile::spec::Place, net::NetError};
+use crate::{
+    base::id::{DiskName, MachineName},
+    image::info::Unsupported,
+    initfile::spec::Place,
+    net::NetError,
+};
 
 /// Every reason at once; never empty.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +21,7 @@ pub enum PlanError {
     #[error("{at}: there is no image `{image}`; {help}")]
     UnknownImage {
         /// Where it is named.
-        at: Where,
+        at: Place,
         /// What is named.
         image: String,
         /// What there is.
@@ -39,7 +41,7 @@ pub enum PlanError {
     )]
     TooLittleMemory {
         /// The machine's place.
-        at: Where,
+        at: Place,
         /// The machine.
         machine: MachineName,
         /// What it has.
@@ -55,7 +57,7 @@ pub enum PlanError {
     )]
     NoRootDisk {
         /// The machine's place.
-        at: Where,
+        at: Place,
         /// The machine.
         machine: MachineName,
     },
@@ -63,11 +65,19 @@ pub enum PlanError {
     #[error("{at}: machine `{machine}` cannot be made: {error}")]
     Unsupported {
         /// The machine's place.
-        at: Where,
+        at: Place,
         /// The machine.
         machine: MachineName,
         /// What the image cannot do.
         error: Unsupported,
+    },
+    /// A disk that has to be downloaded first.
+    #[error("{at}: the file of the disk `{disk}` has not been downloaded")]
+    NotFetched {
+        /// The disk's place.
+        at: Place,
+        /// The disk.
+        disk: DiskName,
     },
     /// No host key was made for a machine.
     #[error("there is no host key for machine `{machine}`")]
@@ -83,23 +93,4 @@ pub enum PlanError {
         /// Why.
         error: NetError,
     },
-}
-
-/// A place in an init file, as `file:line:column`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Where {
-    file: PathBuf,
-    place: Place,
-}
-
-impl Where {
-    pub(super) fn new(file: &Path, place: Place) -> Self {
-        Self { file: file.to_owned(), place }
-    }
-}
-
-impl fmt::Display for Where {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file.display(), self.place.line, self.place.column)
-    }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     decide::Binds,
-    error::{PlanError, Where},
+    error::PlanError,
     model::{Backing, MachinePlan, OverlayPlan, PlanInputs},
 };
 use crate::{
@@ -18,7 +18,6 @@ use crate::{
 
 /// Everything one machine is decided from.
 pub(super) struct Planner<'a> {
-    pub(super) origin: &'a Path,
     pub(super) spec: &'a MachineSpec,
     pub(super) nics: &'a [PlannedNic],
     pub(super) nets: &'a [PlannedNet],
@@ -78,11 +77,11 @@ impl<'a> Planner<'a> {
 
     /// What it boots, checked for being bootable.
     fn root(&self, errors: &mut Vec<PlanError>) -> Option<(&'a DiskSpec, &'a ImageInfo)> {
-        let at = || Where::new(self.origin, self.spec.at);
+        let at = || self.spec.at.clone();
         let machine = || self.spec.name.clone();
         let template = self.spec.disks.first().and_then(|disk| match &disk.source {
-            DiskSource::Template { name } => Some((disk, name)),
-            DiskSource::Empty { .. } | DiskSource::File { .. } => None,
+            DiskSource::Template { name, .. } => Some((disk, name)),
+            DiskSource::Qcow2 { .. } | DiskSource::Empty { .. } | DiskSource::File { .. } => None,
         });
         let Some((root, name)) = template else {
             errors.push(PlanError::NoRootDisk { at: at(), machine: machine() });
@@ -116,15 +115,22 @@ impl<'a> Planner<'a> {
             OverlayPlan { path, format, backing, size }
         };
         let overlay = match (&disk.source, disk.format) {
-            (DiskSource::Template { name }, _) => {
-                let image = self.image(name, disk.at)?;
+            (DiskSource::Template { name, .. }, _) => {
+                let image = self.image(name, &disk.at)?;
                 let path = self.image_dir(image)?.join(&image.disk);
                 let backing = Backing { path, format: ImageFormat::Qcow2 };
                 overlay(ImageFormat::Qcow2, Some(backing), None)
             }
             (DiskSource::Empty { size }, DiskFormat::Raw) => overlay(ImageFormat::Raw, None, Some(*size)),
             (DiskSource::Empty { size }, _) => overlay(ImageFormat::Qcow2, None, Some(*size)),
-            (DiskSource::File { path }, DiskFormat::Iso) => {
+            (DiskSource::Qcow2 { path }, _) => {
+                let backing = Backing { path: binds.add(path), format: ImageFormat::Qcow2 };
+                overlay(ImageFormat::Qcow2, Some(backing), None)
+            }
+            (DiskSource::File { path: None, .. }, _) => {
+                return Err(PlanError::NotFetched { at: disk.at.clone(), disk: disk.name.clone() });
+            }
+            (DiskSource::File { path: Some(path), .. }, DiskFormat::Iso) => {
                 let path = binds.add(path);
                 let dev = disk.dev.clone();
                 return Ok((
@@ -132,7 +138,7 @@ impl<'a> Planner<'a> {
                     None,
                 ));
             }
-            (DiskSource::File { path }, format) => {
+            (DiskSource::File { path: Some(path), .. }, format) => {
                 let format = if format == DiskFormat::Raw { ImageFormat::Raw } else { ImageFormat::Qcow2 };
                 overlay(ImageFormat::Qcow2, Some(Backing { path: binds.add(path), format }), None)
             }
@@ -143,7 +149,7 @@ impl<'a> Planner<'a> {
         Ok((made, Some(overlay)))
     }
 
-    fn image(&self, name: &str, place: Place) -> Result<&'a ImageInfo, PlanError> {
+    fn image(&self, name: &str, place: &Place) -> Result<&'a ImageInfo, PlanError> {
         self.inputs.images.get(name).ok_or_else(|| {
             let mut known: Vec<String> = self.inputs.images.keys().cloned().collect();
             known.extend(image::recipes().iter().map(|recipe| recipe.name.clone()));
@@ -153,7 +159,7 @@ impl<'a> Planner<'a> {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("there are {}", known.join(", ")),
             };
-            PlanError::UnknownImage { at: Where::new(self.origin, place), image: name.to_owned(), help }
+            PlanError::UnknownImage { at: place.clone(), image: name.to_owned(), help }
         })
     }
 

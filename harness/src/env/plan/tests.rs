@@ -8,13 +8,18 @@ use std::{
 use super::{EnvPlan, PlanErrors, PlanInputs, plan};
 use crate::{
     image::{Abilities, Ability, ImageInfo},
-    initfile::{self, EnvSpec, Surroundings},
+    initfile::{self, EnvSpec, Options, Surroundings},
     lab::accel::Accel,
 };
 
 fn spec(text: &str) -> EnvSpec {
-    let surroundings = Surroundings { folder: Path::new("/lab"), env: &|_| None, check_file: &|_| Ok(()) };
-    initfile::parse(Path::new("lab.yaml"), text, &surroundings).unwrap()
+    let surroundings = Surroundings {
+        options: Options::new(&|_| None),
+        folder: Path::new("/lab"),
+        check_file: &|_| Ok(()),
+        read_file: &|_| Ok(String::new()),
+    };
+    initfile::parse(Path::new("lab.yaml"), text, &surroundings).unwrap().spec
 }
 
 fn image(name: &str, dir: &str, abilities: &[Ability]) -> ImageInfo {

@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path};
 
 use super::{
-    EnvSpec, InitFileError, Surroundings, load, parse,
+    EnvSpec, InitFileError, Options, Surroundings, load, parse,
     spec::{DhcpRange, DiskFormat, DiskSource, NetKind},
 };
 
@@ -14,8 +14,13 @@ fn read(text: &str) -> Result<EnvSpec, InitFileError> {
         p if p.contains("secret") => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
         _ => Ok(()),
     };
-    let surroundings = Surroundings { folder: Path::new("/lab"), env: &env, check_file: &check_file };
-    parse(Path::new("lab.yaml"), text, &surroundings)
+    let surroundings = Surroundings {
+        options: Options::new(&env),
+        folder: Path::new("/lab"),
+        check_file: &check_file,
+        read_file: &|_| Err(io::ErrorKind::NotFound.into()),
+    };
+    parse(Path::new("lab.yaml"), text, &surroundings).map(|loaded| loaded.spec)
 }
 
 /// `line:column code >offending text< message; help`, one line for each problem.
@@ -72,7 +77,7 @@ nets:
     assert_eq!((machine.memory_mib, machine.vcpus), (512, 1));
     assert_eq!((machine.at.line, machine.at.column), (2, 3));
     let [disk] = machine.disks.as_slice() else { panic!("{machine:?}") };
-    assert_eq!(disk.source, DiskSource::Template { name: "tiny".to_owned() });
+    assert_eq!(disk.source, DiskSource::Template { name: "tiny".to_owned(), version: None });
     assert_eq!((disk.at.line, disk.at.column), (6, 53));
     let [net] = spec.nets.as_slice() else { panic!("{spec:?}") };
     assert_eq!(net.kind, NetKind::Nat);
@@ -120,8 +125,8 @@ nets:
         .disks
         .iter()
         .filter_map(|d| match &d.source {
-            DiskSource::File { path } => path.to_str(),
-            DiskSource::Template { .. } | DiskSource::Empty { .. } => None,
+            DiskSource::File { path: Some(path), .. } => path.to_str(),
+            _ => None,
         })
         .collect();
     assert_eq!(paths, ["/isos/a.iso", "/lab/b.raw", "/lab/sub/c.qcow2"]);
@@ -184,18 +189,21 @@ fn files_are_looked_at_for_real() {
     };
     let no_env = |_: &str| None;
     fs::write(&file, text("disk.raw")).unwrap();
-    let spec = load(&file, &no_env).unwrap();
-    assert_eq!(spec.machines[0].disks[0].source, DiskSource::File { path: folder.path().join("disk.raw") });
+    let spec = load(&file, &Options::new(&no_env)).unwrap().spec;
+    assert_eq!(
+        spec.machines[0].disks[0].source,
+        DiskSource::File { path: Some(folder.path().join("disk.raw")), url: None, copy: false }
+    );
 
     for (path, expected) in [("nope.raw", "No such file"), (".", "directory")] {
         fs::write(&file, text(path)).unwrap();
-        let message = load(&file, &no_env).unwrap_err().to_string();
+        let message = load(&file, &Options::new(&no_env)).unwrap_err().to_string();
         assert!(message.contains(expected) && message.contains(":2:"), "{message}");
     }
-    let error = load(&folder.path().join("none.yaml"), &no_env).unwrap_err();
+    let error = load(&folder.path().join("none.yaml"), &Options::new(&no_env)).unwrap_err();
     assert!(matches!(error, InitFileError::Unreadable { .. }), "{error}");
     fs::write(&file, [0xff, 0xfe]).unwrap();
-    assert!(matches!(load(&file, &no_env), Err(InitFileError::Unreadable { .. })));
+    assert!(matches!(load(&file, &Options::new(&no_env)), Err(InitFileError::Unreadable { .. })));
 }
 
 mod hostile {
