@@ -5,6 +5,7 @@ mod recipe;
 mod recipes;
 
 pub mod identity;
+pub mod seed;
 
 mod build;
 mod error;
@@ -18,6 +19,7 @@ pub use build::Progress;
 pub use error::ImageError;
 pub use identity::{Identity, NicAddress, NicIdentity};
 pub use info::{Abilities, Ability, ImageInfo, Unsupported};
+pub use seed::Seed;
 pub use recipe::{Content, GuestFile, Recipe, Userland};
 pub use recipes::{recipe, recipes};
 pub use store::{ImageStore, Listed, Pruned, State};

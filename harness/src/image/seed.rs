@@ -171,3 +171,86 @@ fn network_config(identity: &Identity) -> String {
     let nics: Map<String, Json> = identity.nics.iter().enumerate().map(nic).collect();
     format!("{}\n", json!({ "version": 2, "ethernets": nics }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::base::id::Mac;
+
+    fn identity() -> Identity {
+        let nic = |last, address| NicIdentity { mac: Mac([2, 0, 0, 0, 0, last]), address, mtu: None };
+        let fixed = NicAddress::Static {
+            ip: [10, 0, 0, 2].into(),
+            prefix: 24,
+            gateway: Some([10, 0, 0, 1].into()),
+        };
+        Identity {
+            hostname: "web".parse().unwrap(),
+            authorized_key: "ssh-ed25519 AAAA polder\n".into(),
+            host_key: "-----BEGIN\nKEY\n".into(),
+            nics: vec![
+                nic(1, NicAddress::Dhcp),
+                NicIdentity { mtu: Some(9000), ..nic(2, fixed) },
+                nic(3, NicAddress::None),
+            ],
+            dns: Some([10, 0, 0, 1].into()),
+            search: Some("suite.test".into()),
+        }
+    }
+
+    fn seed(asked: &Asked<'_>) -> Seed {
+        Seed::new(&identity(), "i-1", asked)
+    }
+
+    #[test]
+    fn a_machine_gets_its_name_its_keys_and_its_addresses() {
+        let Seed { user_data, meta_data, network_config } = seed(&Asked::default());
+        insta::assert_snapshot!(format!("{user_data}---\n{meta_data}---\n{network_config}"), @"");
+    }
+
+    #[test]
+    fn a_password_is_set_when_one_is_given() {
+        let said = seed(&Asked { root_password: Some("x: \"1\""), ..Asked::default() }).user_data;
+        let config: Json = serde_json::from_str(said.trim_start_matches("#cloud-config\n")).unwrap();
+        assert_eq!(config["chpasswd"]["list"], "root:x: \"1\"\n");
+    }
+
+    #[test]
+    fn what_people_write_is_added_to_what_we_need() {
+        let asked = Asked {
+            user_data: Some("#!/bin/sh\necho ==polder==\n"),
+            meta_data: Some("role: db\n"),
+            network_config: Some("version: 1\n"),
+            root_password: None,
+        };
+        let Seed { user_data, meta_data, network_config } = seed(&asked);
+        insta::assert_snapshot!(format!("{user_data}---\n{meta_data}---\n{network_config}"), @"");
+        let json = seed(&Asked { meta_data: Some(r#"{"role": ["a", 1]}"#), ..Asked::default() }).meta_data;
+        assert_eq!(json, "instance-id: i-1\nlocal-hostname: web\n\"role\": [\"a\",1]\n");
+        let parts = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"b\"\n\n--b--\n";
+        let nested = seed(&Asked { user_data: Some(parts), ..Asked::default() }).user_data;
+        assert!(nested.contains(&format!("--==polder==\n{parts}")), "{nested}");
+    }
+
+    #[test]
+    fn the_disk_has_the_label_and_the_documents() {
+        let seed = Seed { user_data: "x".repeat(3 << 20), meta_data: "m".into(), network_config: String::new() };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("seed.img");
+        seed.write(&path).unwrap();
+        seed.write(&path).unwrap();
+        let volume = FileSystem::new(fs::File::options().read(true).write(true).open(&path).unwrap(), FsOptions::new());
+        let volume = volume.unwrap();
+        assert_eq!(volume.volume_label(), "CIDATA");
+        let read = |name| {
+            let mut text = String::new();
+            volume.root_dir().open_file(name).unwrap().read_to_string(&mut text).unwrap();
+            text
+        };
+        let found = ["user-data", "meta-data", "network-config"].map(read);
+        assert_eq!(found, [seed.user_data.clone(), seed.meta_data.clone(), String::new()]);
+        assert_eq!(seed.image().unwrap(), fs::read(path).unwrap(), "the same every time");
+    }
+}

@@ -4,40 +4,21 @@
 //! and the thread stays behind until whoever owns the daemon ends it.
 
 use std::{
-    cell::RefCell,
-    fmt,
     sync::{Arc, Mutex, PoisonError, mpsc},
     time::Duration,
 };
 
 use tokio::sync::oneshot;
-use virt::connect::{Connect, ConnectAuth, ConnectCredential, ConnectCredentialType as Asked};
+use virt::connect::Connect;
 
 use crate::provider::ProviderError;
 
 type Job = Box<dyn FnOnce(&Connect) + Send>;
 
-/// Who we are to a daemon that asks.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// User name.
-    pub username: String,
-    /// Password.
-    pub password: String,
-}
-
-/// Passwords stay out of logs.
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
-    }
-}
-
 /// A connection to one libvirt daemon; calls on it run one after another.
 #[derive(Debug, Clone)]
 pub struct Connection {
     uri: Arc<str>,
-    credentials: Option<Credentials>,
     jobs: mpsc::Sender<Job>,
     poisoned: Arc<Mutex<Option<String>>>,
 }
@@ -48,25 +29,12 @@ impl Connection {
     /// # Errors
     /// It cannot be reached, or does not answer within `limit`.
     pub async fn open(uri: &str, limit: Duration) -> Result<Self, ProviderError> {
-        Self::open_as(uri, None, limit).await
-    }
-
-    /// Connects to the daemon at `uri`, with an answer should it ask who we are.
-    ///
-    /// # Errors
-    /// As [`Connection::open`]; also when it does not want us.
-    pub async fn open_as(
-        uri: &str,
-        credentials: Option<Credentials>,
-        limit: Duration,
-    ) -> Result<Self, ProviderError> {
         // The default handler prints every error, also those we report ourselves.
         virt::error::clear_error_callback();
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (opened, answer) = oneshot::channel();
         let at = uri.to_owned();
-        let who = credentials.clone();
-        let serve = move || match connect(&at, who) {
+        let serve = move || match Connect::open(Some(&at)) {
             Ok(connect) => {
                 if opened.send(Ok(())).is_ok() {
                     inbox.into_iter().for_each(|job| job(&connect));
@@ -79,7 +47,7 @@ impl Connection {
             return Err(ProviderError::TimedOut { what: what(), limit: Duration::ZERO });
         }
         match tokio::time::timeout(limit, answer).await {
-            Ok(Ok(Ok(()))) => Ok(Self { uri: uri.into(), credentials, jobs, poisoned: Arc::default() }),
+            Ok(Ok(Ok(()))) => Ok(Self { uri: uri.into(), jobs, poisoned: Arc::default() }),
             Ok(Ok(Err(error))) => Err(error),
             Ok(Err(_)) | Err(_) => Err(ProviderError::TimedOut { what: what(), limit }),
         }
@@ -90,7 +58,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::open`].
     pub async fn another(&self, limit: Duration) -> Result<Self, ProviderError> {
-        Self::open_as(&self.uri, self.credentials.clone(), limit).await
+        Self::open(&self.uri, limit).await
     }
 
     /// Makes one call, `what` in words ("start domain web").
@@ -121,30 +89,6 @@ impl Connection {
 
     fn poison(&self) -> std::sync::MutexGuard<'_, Option<String>> {
         self.poisoned.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-thread_local! {
-    /// What the thread of a connection answers; libvirt's callback carries nothing with it.
-    static ANSWER: RefCell<Option<Credentials>> = const { RefCell::new(None) };
-}
-
-fn connect(uri: &str, credentials: Option<Credentials>) -> Result<Connect, virt::error::Error> {
-    if credentials.is_none() {
-        return Connect::open(Some(uri));
-    }
-    ANSWER.set(credentials);
-    let asked = vec![Asked::AuthName, Asked::UserName, Asked::Passphrase, Asked::EchoPrompt, Asked::NoEchoPrompt];
-    Connect::open_auth(Some(uri), &mut ConnectAuth::new(asked, answer), 0)
-}
-
-fn answer(questions: &mut Vec<ConnectCredential>) {
-    let Some(who) = ANSWER.with_borrow(Clone::clone) else { return };
-    for question in questions {
-        question.result = Some(match question.typed {
-            Asked::Passphrase | Asked::NoEchoPrompt => who.password.clone(),
-            _ => who.username.clone(),
-        });
     }
 }
 
@@ -182,21 +126,5 @@ mod tests {
         let error = connection.destroy_domain("nobody", LIMIT).await.unwrap_err();
         assert!(error.to_string().starts_with("libvirt cannot destroy domain nobody: "), "{error}");
         assert!(error.to_string().contains("Domain not found"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_daemon_that_asks_who_we_are_is_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = dir.path().join("node.xml");
-        let node = "<node><auth><user password='secret'>tester</user></auth></node>";
-        std::fs::write(&config, node).unwrap();
-        let uri = format!("test://{}", config.display());
-        let who = |password: &str| Some(Credentials { username: "tester".into(), password: password.into() });
-        let connection = Connection::open_as(&uri, who("secret"), LIMIT).await.unwrap();
-        assert!(connection.another(LIMIT).await.unwrap().call("x".into(), LIMIT, |_| Ok(1)).await.is_ok());
-        assert!(!format!("{connection:?}").contains("secret"));
-        for wrong in [who("guess"), None] {
-            assert!(matches!(Connection::open_as(&uri, wrong, LIMIT).await, Err(ProviderError::Connect { .. })));
-        }
     }
 }

@@ -35,24 +35,6 @@ pub enum DomainState {
     Other,
 }
 
-/// How a domain begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Begin {
-    /// It runs.
-    Running,
-    /// It waits for [`Connection::resume_domain`].
-    Paused,
-}
-
-/// Who is asked to shut a guest down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Via {
-    /// Its ACPI driver: the power button. Nothing says whether anybody heard.
-    Acpi,
-    /// Its guest agent.
-    Agent,
-}
-
 /// Where a domain's addresses are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressSource {
@@ -91,17 +73,30 @@ impl Connection {
     ///
     /// # Errors
     /// What libvirt said, or that it did not come back within `limit`.
-    pub async fn create_domain(
+    pub async fn create_domain(&self, name: &str, xml: String, limit: Duration) -> Result<(), ProviderError> {
+        self.begin_domain(name, xml, 0, limit).await
+    }
+
+    /// Makes a transient domain that waits for [`Connection::resume_domain`] with its first instruction.
+    ///
+    /// # Errors
+    /// As [`Connection::create_domain`].
+    pub async fn create_domain_paused(
         &self,
         name: &str,
         xml: String,
-        begin: Begin,
         limit: Duration,
     ) -> Result<(), ProviderError> {
-        let flags = match begin {
-            Begin::Running => 0,
-            Begin::Paused => sys::VIR_DOMAIN_START_PAUSED,
-        };
+        self.begin_domain(name, xml, sys::VIR_DOMAIN_START_PAUSED, limit).await
+    }
+
+    async fn begin_domain(
+        &self,
+        name: &str,
+        xml: String,
+        flags: sys::virDomainCreateFlags,
+        limit: Duration,
+    ) -> Result<(), ProviderError> {
         let job = move |c: &Connect| c.create_domain_xml(&xml, flags).map(drop);
         self.call(format!("start domain {name}"), limit, job).await
     }
@@ -114,28 +109,21 @@ impl Connection {
         self.on_domain("destroy domain", name, limit, Domain::destroy).await
     }
 
-    /// Asks a guest to shut down; whether and when it does is another question.
+    /// Presses a domain's power button; whether its guest hears and obeys is another question.
     ///
     /// # Errors
-    /// As [`Connection::create_domain`]; also when the agent is asked and does not answer.
-    pub async fn shutdown_domain(&self, name: &str, via: Via, limit: Duration) -> Result<(), ProviderError> {
-        let flags = match via {
-            Via::Acpi => sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
-            Via::Agent => sys::VIR_DOMAIN_SHUTDOWN_GUEST_AGENT,
-        };
+    /// As [`Connection::create_domain`].
+    pub async fn shutdown_domain(&self, name: &str, limit: Duration) -> Result<(), ProviderError> {
+        let flags = sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN;
         self.on_domain("shut down domain", name, limit, move |d| d.shutdown_flags(flags)).await
     }
 
-    /// Asks a guest to boot again.
+    /// Asks a guest to boot again: its agent if that is there, else by the power button.
     ///
     /// # Errors
-    /// As [`Connection::shutdown_domain`].
-    pub async fn reboot_domain(&self, name: &str, via: Via, limit: Duration) -> Result<(), ProviderError> {
-        let flags = match via {
-            Via::Acpi => sys::VIR_DOMAIN_REBOOT_ACPI_POWER_BTN,
-            Via::Agent => sys::VIR_DOMAIN_REBOOT_GUEST_AGENT,
-        };
-        self.on_domain("reboot domain", name, limit, move |d| d.reboot(flags)).await
+    /// As [`Connection::create_domain`].
+    pub async fn reboot_domain(&self, name: &str, limit: Duration) -> Result<(), ProviderError> {
+        self.on_domain("reboot domain", name, limit, |d| d.reboot(sys::VIR_DOMAIN_REBOOT_DEFAULT)).await
     }
 
     /// Boots a domain again at once, as by its reset button.

@@ -8,11 +8,8 @@ mod snapshot;
 pub mod xml;
 
 pub use connection::Connection;
-pub use connection::Credentials;
 pub use cpu::Cpus;
 pub use domain::AddressSource;
-pub use domain::Begin;
 pub use domain::DomainState;
 pub use domain::Found;
 pub use domain::Interface;
-pub use domain::Via;

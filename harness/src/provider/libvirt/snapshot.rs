@@ -1,11 +1,25 @@
 //! Calls that keep a moment of a machine and bring it back.
+//!
+//! A moment with memory is an external snapshot: libvirt writes memory and devices to one file (of the same format as
+//! `virsh save`) and moves all disks to new images in the same instant, while the machine goes on. To go back, the
+//! domain is destroyed, fresh overlays are laid over the frozen images, and the file is restored with the XML that is in
+//! it, changed to those overlays ([`xml::with_disks`](super::xml::with_disks)). Tried on libvirt 9.0 and QEMU 7.2 with
+//! transient domains and several disks, raw and qcow2, again and again from one file: guests go on exactly there. A
+//! guest of 128 MiB takes 0.4 to 0.9 s to keep (its file has 70 MB) and about as long to bring back, without KVM.
+//!
+//! - The XML in the file names the frozen images, to which a machine restored as it is would write; and libvirt notes
+//!   `<backingStore/>` there for disks that lay over nothing, with which an overlay would be opened without what it lies
+//!   over: the guest reads zeros. Both are changed.
+//! - libvirt's internal snapshots (everything in the qcow2 files) need no second file, but cannot have raw disks, and
+//!   libvirt forgets them when a transient domain ends.
+//! - Without memory, only the disks are kept, and a machine that goes back boots.
 
 use std::{path::Path, time::Duration};
 
 use virt::{connect::Connect, sys};
 
 use super::{
-    Begin, Connection,
+    Connection,
     xml::{SnapshotSpec, snapshot_xml},
 };
 use crate::provider::ProviderError;
@@ -47,7 +61,8 @@ impl Connection {
         self.call(format!("read the saved domain {name}"), limit, job).await
     }
 
-    /// Brings a domain back to the moment in which its memory was kept; `xml` is what is in the file, changed only in
+    /// Brings a domain back to the moment in which its memory was kept, where it waits for
+    /// [`Connection::resume_domain`] if `paused` is wanted, else goes on; `xml` is what is in the file, changed only in
     /// what guests do not see (see [`super::xml::with_disks`]).
     ///
     /// # Errors
@@ -57,13 +72,10 @@ impl Connection {
         name: &str,
         memory: &Path,
         xml: String,
-        begin: Begin,
+        paused: bool,
         limit: Duration,
     ) -> Result<(), ProviderError> {
-        let flags = match begin {
-            Begin::Running => sys::VIR_DOMAIN_SAVE_RUNNING,
-            Begin::Paused => sys::VIR_DOMAIN_SAVE_PAUSED,
-        };
+        let flags = if paused { sys::VIR_DOMAIN_SAVE_PAUSED } else { sys::VIR_DOMAIN_SAVE_RUNNING };
         let file = memory.display().to_string();
         let job = move |c: &Connect| c.restore_domain_flags(&file, Some(&xml), flags);
         self.call(format!("restore domain {name}"), limit, job).await
