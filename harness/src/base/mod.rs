@@ -1,6 +1,7 @@
-//! Ground everything stands on: names, deadlines, child processes, the dial and sandbox traits, exit codes.
+//! Ground everything stands on: names, deadlines, child processes, the dial and sandbox traits, credentials, exit codes.
 //! Knows no more of the domain than names.
 
+pub mod credentials;
 pub mod dial;
 pub mod exit;
 pub mod id;
