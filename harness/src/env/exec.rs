@@ -8,20 +8,20 @@ use super::{
     handle::Vm,
     host::limits,
     keys::Keys,
-    plan::{self, EnvPlan, OverlayPlan, PlanInputs},
+    plan::{self, EnvPlan, ImagePlan, LOCAL, Made, PlanInputs, SSH},
     state::EnvState,
 };
 use crate::{
     image::{Ability, ImageInfo},
     initfile::{EnvSpec, spec::DiskSource},
     lab::{
-        Bind, Hermetic, Lab, LabSpec, Payload,
+        Bind, Hermetic, Lab, LabSpec, Payload, View,
         accel::{self, Accel, Choice},
         paths::{INSIDE_ENV, INSIDE_STORE},
     },
     provider::{
         ProviderError,
-        libvirt::{Connection, DomainState, xml},
+        libvirt::{Connection, Cpus, DomainState, xml},
     },
 };
 
@@ -52,14 +52,24 @@ pub(super) async fn prepare(host: &Host, spec: &EnvSpec, progress: &Progress) ->
     let images = images(host, spec, progress).await?;
     let choice = accelerator(host, &images, progress).await?;
     let keys = Keys::generate(spec.machines.iter().map(|m| &m.name))?;
+    let picky = spec.machines.iter().any(|machine| machine.cpu.model.is_some());
     let inputs = PlanInputs {
-        images: &images,
+        view: &View::hermetic(),
         accel: choice.accel,
-        lab_env_dir: Path::new(INSIDE_ENV),
-        lab_store_dir: Path::new(INSIDE_STORE),
-        store_root: &host.images.folder(),
+        cpus: &if picky { Cpus::of_host() } else { Cpus::default() },
+        uuid: "00000000000000000000000000000000",
+        owner: None,
+        images: &images,
+        image_store: &host.images.folder(),
+        templates: &BTreeMap::new(),
+        template_store: Path::new("/nonexistent"),
+        template_names: &[],
+        downloads: &BTreeMap::new(),
+        backing: &BTreeMap::new(),
         authorized_key: &keys.authorized()?,
         host_keys: &keys.hosts,
+        vm_types: &["default"],
+        providers: &[LOCAL, SSH],
     };
     let plan = plan::plan(spec, &inputs)?;
     Ok(Prepared { plan, keys, choice })
@@ -168,29 +178,38 @@ fn explain(lab: &dyn Lab, error: ProviderError) -> EnvError {
 }
 
 async fn overlays(env: &Env) -> Result<(), EnvError> {
-    let folder = env.lab().view().env;
-    for overlay in env.plan().machines.iter().flat_map(|m| &m.overlays) {
-        let argv = overlay_command(overlay, &folder);
+    for folder in ["images", "consoles"] {
+        let folder = env.lab().env().join(folder);
+        std::fs::create_dir_all(&folder).map_err(file("make", &folder))?;
+    }
+    for image in env.plan().machines.iter().flat_map(|m| &m.disks).filter_map(|disk| disk.image.as_ref()) {
+        if let Made::Seed(seed) = &image.made {
+            let path = env.lab().env().join(&image.path);
+            seed.write(&path).map_err(file("write", &path))?;
+            continue;
+        }
+        let argv = image_command(image);
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         run(env, &argv).await?;
     }
     Ok(())
 }
 
-fn overlay_command(overlay: &OverlayPlan, env: &Path) -> Vec<String> {
-    let mut argv: Vec<String> =
-        ["qemu-img", "create", "-q", "-f", &overlay.format.to_string()].map(str::to_owned).into();
-    if let Some(backing) = &overlay.backing {
+fn image_command(image: &ImagePlan) -> Vec<String> {
+    let (format, path) = (image.format.to_string(), Path::new(INSIDE_ENV).join(&image.path).display().to_string());
+    let mut argv: Vec<String> = ["qemu-img", "create", "-q", "-f", &format].map(str::to_owned).into();
+    match &image.made {
         // The backing format is always named: a guest that writes a header into a raw disk must not choose it.
-        argv.extend([
-            "-b".into(),
-            backing.path.display().to_string(),
-            "-F".into(),
-            backing.format.to_string(),
-        ]);
+        Made::Over(over) => {
+            argv.extend(["-b".into(), over.path.display().to_string(), "-F".into(), over.format.to_string(), path]);
+        }
+        Made::Copy(of) => {
+            let from = (of.path.display().to_string(), of.format.to_string());
+            return ["qemu-img", "convert", "-f", &from.1, "-O", &format, &from.0, &path].map(str::to_owned).into();
+        }
+        Made::Empty { size } => argv.extend([path, size.to_string()]),
+        Made::Seed(_) => {}
     }
-    argv.push(env.join(&overlay.path).display().to_string());
-    argv.extend(overlay.size.map(|size| size.to_string()));
     argv
 }
 
@@ -257,7 +276,8 @@ async fn machine(env: &Env, vm: &Vm, progress: &Progress) -> Result<(), EnvError
     let start = std::time::Instant::now();
     let name = vm.name().as_str();
     let connection = env.connection().another(limits::CONNECT).await?;
-    let xml = xml::domain_xml(&vm.plan().domain);
+    let Some(domain) = &vm.plan().domain else { return Ok(()) };
+    let xml = xml::domain_xml(domain);
     connection.create_domain(name, xml, limits::DOMAIN).await.map_err(|e| explain(env.lab(), e))?;
     let ready = async {
         // The guest stretches its deadlines itself.

@@ -246,7 +246,7 @@ fn guest_spec(
     let ssh = reachable.map(|ip| {
         Ok::<_, EnvError>(SshSpec {
             dial: Arc::clone(lab) as Arc<dyn Dial>,
-            addr: SocketAddr::new(IpAddr::V4(ip), 22),
+            addr: SocketAddr::new(ip, 22),
             user: "root".into(),
             key: Arc::new(keys.client_key()?),
             host_key: keys.host_key(&machine.name)?,
@@ -280,7 +280,7 @@ impl Vm {
 
     /// Its address on its management net.
     #[must_use]
-    pub fn ip(&self) -> Option<Ipv4Addr> {
+    pub fn ip(&self) -> Option<IpAddr> {
         self.plan.management_ip
     }
 

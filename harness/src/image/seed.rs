@@ -207,7 +207,15 @@ mod tests {
     #[test]
     fn a_machine_gets_its_name_its_keys_and_its_addresses() {
         let Seed { user_data, meta_data, network_config } = seed(&Asked::default());
-        insta::assert_snapshot!(format!("{user_data}---\n{meta_data}---\n{network_config}"), @"");
+        insta::assert_snapshot!(format!("{user_data}---\n{meta_data}---\n{network_config}"), @r#"
+        #cloud-config
+        {"hostname":"web","preserve_hostname":false,"disable_root":false,"ssh_authorized_keys":["ssh-ed25519 AAAA polder"],"ssh_keys":{"ed25519_private":"-----BEGIN\nKEY\n"},"fqdn":"web.suite.test"}
+        ---
+        instance-id: i-1
+        local-hostname: web
+        ---
+        {"version":2,"ethernets":{"eth0":{"match":{"macaddress":"02:00:00:00:00:01"},"set-name":"eth0","dhcp4":true},"eth1":{"match":{"macaddress":"02:00:00:00:00:02"},"set-name":"eth1","addresses":["10.0.0.2/24"],"gateway4":"10.0.0.1","nameservers":{"addresses":["10.0.0.1"],"search":["suite.test"]},"mtu":9000},"eth2":{"match":{"macaddress":"02:00:00:00:00:03"},"set-name":"eth2"}}}
+        "#);
     }
 
     #[test]
@@ -226,7 +234,31 @@ mod tests {
             root_password: None,
         };
         let Seed { user_data, meta_data, network_config } = seed(&asked);
-        insta::assert_snapshot!(format!("{user_data}---\n{meta_data}---\n{network_config}"), @"");
+        insta::assert_snapshot!(format!("{user_data}---\n{meta_data}---\n{network_config}"), @r#"
+        Content-Type: multipart/mixed; boundary="==polder==="
+        MIME-Version: 1.0
+
+        --==polder===
+        Content-Type: text/cloud-config; charset="utf-8"
+
+        #cloud-config
+        {"hostname":"web","preserve_hostname":false,"disable_root":false,"ssh_authorized_keys":["ssh-ed25519 AAAA polder"],"ssh_keys":{"ed25519_private":"-----BEGIN\nKEY\n"},"fqdn":"web.suite.test"}
+
+        --==polder===
+        Content-Type: text/plain; charset="utf-8"
+        Merge-Type: list(append)+dict(no_replace,recurse_list)+str()
+
+        #!/bin/sh
+        echo ==polder==
+
+        --==polder===--
+        ---
+        instance-id: i-1
+        local-hostname: web
+        role: db
+        ---
+        version: 1
+        "#);
         let json = seed(&Asked { meta_data: Some(r#"{"role": ["a", 1]}"#), ..Asked::default() }).meta_data;
         assert_eq!(json, "instance-id: i-1\nlocal-hostname: web\n\"role\": [\"a\",1]\n");
         let parts = "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"b\"\n\n--b--\n";
@@ -243,7 +275,8 @@ mod tests {
         seed.write(&path).unwrap();
         let volume = FileSystem::new(fs::File::options().read(true).write(true).open(&path).unwrap(), FsOptions::new());
         let volume = volume.unwrap();
-        assert_eq!(volume.volume_label(), "CIDATA");
+        assert_eq!(volume.volume_label_as_bytes(), b"CIDATA");
+        assert_eq!(volume.read_volume_label_from_root_dir_as_bytes().unwrap(), Some(LABEL));
         let read = |name| {
             let mut text = String::new();
             volume.root_dir().open_file(name).unwrap().read_to_string(&mut text).unwrap();

@@ -106,9 +106,11 @@ fn cpu(cpu: &Cpu, kvm: bool) -> Element {
 fn devices(spec: &DomainSpec) -> Vec<Element> {
     let mut devices: Vec<_> = (1..).zip(&spec.disks).map(|(position, disk)| disk_element(disk, position)).collect();
     devices.push(Element::new("controller").with("type", "usb").with("model", "none"));
-    // There even without disks, so that some can be attached; named, because libvirt would add an emulated one that
-    // hardly any kernel drives.
-    devices.push(Element::new("controller").with("type", "scsi").with("index", "0").with("model", "virtio-scsi"));
+    if spec.disks.iter().any(|disk| disk.bus == Bus::Scsi) {
+        // Named, because libvirt would add an emulated one that hardly any kernel drives.
+        let scsi = Element::new("controller").with("type", "scsi").with("index", "0");
+        devices.push(scsi.with("model", "virtio-scsi"));
+    }
     devices.extend(spec.nics.iter().map(nic_element));
     devices.push(Element::new("serial").with("type", "file").of([
         Element::new("source").with("path", spec.console.display()).with("append", "on"),
@@ -249,7 +251,7 @@ mod tests {
               <driver name="qemu" type="qcow2" cache="unsafe" discard="unmap"/>
               <source file="/run/polder/env/machines/r1/root.qcow2"/>
               <target dev="vda" bus="virtio"/>
-              <serial>1</serial>
+              <serial>serial-vda</serial>
             </disk>
             <controller type="usb" model="none"/>
             <interface type="network">
@@ -304,13 +306,49 @@ mod tests {
                 link_up: false,
             });
         });
-        insta::assert_snapshot!(added, @"");
+        insta::assert_snapshot!(added, @r#"
+        <domain type="kvm">
+          <cpu mode="host-passthrough"/>
+              <driver name="qemu" type="raw" cache="unsafe" discard="unmap"/>
+              <source file="/data&apos;s &quot;&lt;&amp;&gt;.raw"/>
+              <target dev="sda" bus="scsi"/>
+              <serial>serial-sda</serial>
+              <address type="drive" controller="0" unit="2"/>
+            <disk type="file" device="cdrom">
+              <driver name="qemu" type="raw"/>
+              <source file="/tools.iso"/>
+              <target dev="hdc" bus="scsi"/>
+              <serial>serial-hdc</serial>
+              <address type="drive" controller="0" unit="3"/>
+              <boot order="1"/>
+              <readonly/>
+              <source file="/s.qcow2"/>
+              <target dev="sdb" bus="sata"/>
+              <serial>serial-sdb</serial>
+              <source file="/i.qcow2"/>
+              <target dev="hda" bus="ide"/>
+              <serial>serial-hda</serial>
+              <driver name="qemu" type="raw"/>
+              <source file="/seed.img"/>
+              <target dev="vdb" bus="virtio"/>
+              <serial>serial-vdb</serial>
+              <readonly/>
+              <mac address="54:52:c0:a8:c9:02"/>
+              <source network="ab12-storage"/>
+              <model type="e1000"/>
+              <mtu size="9000"/>
+              <link state="down"/>
+        "#);
     }
 
     #[test]
     fn every_way_to_boot() {
-        insta::assert_snapshot!(added(|other| { other.boot = Boot::Bios; other.machine_type = "pc".to_owned(); }), @"");
-        insta::assert_snapshot!(added(|other| other.boot = Boot::Uefi { nvram: "/env/r1.nvram".into() }), @"");
+        insta::assert_snapshot!(added(|other| { other.boot = Boot::Bios; other.machine_type = "pc".to_owned(); }), @r#"    <type arch="x86_64" machine="pc">hvm</type>"#);
+        insta::assert_snapshot!(added(|other| other.boot = Boot::Uefi { nvram: "/env/r1.nvram".into() }), @r#"
+        <os firmware="efi">
+          <loader secure="no"/>
+          <nvram>/env/r1.nvram</nvram>
+        "#);
         let kernel = domain_xml(&DomainSpec {
             boot: Boot::Kernel { kernel: "/k".into(), initrd: None, cmdline: String::new() },
             oem_strings: Vec::new(),
@@ -322,11 +360,21 @@ mod tests {
     #[test]
     fn every_kind_of_cpu() {
         let topology = Some(Topology { sockets: 1, cores: 1, threads: 2 });
-        insta::assert_snapshot!(added(|other| other.cpu.topology = topology), @"");
+        insta::assert_snapshot!(added(|other| other.cpu.topology = topology), @r#"
+        <cpu mode="maximum">
+          <topology sockets="1" cores="1" threads="2"/>
+        </cpu>
+        "#);
         let exact = CpuModel::Exact { name: "Westmere".to_owned(), feature: Some("vmx".to_owned()) };
-        insta::assert_snapshot!(added(|other| other.cpu = Cpu { model: exact, topology }), @"");
+        insta::assert_snapshot!(added(|other| other.cpu = Cpu { model: exact, topology }), @r#"
+        <cpu mode="custom" match="exact">
+          <model>Westmere</model>
+          <topology sockets="1" cores="1" threads="2"/>
+          <feature policy="require" name="vmx"/>
+        </cpu>
+        "#);
         let custom = CpuModel::Custom(Element::new("cpu").with("mode", "host-model"));
-        insta::assert_snapshot!(added(|other| other.cpu = Cpu { model: custom, topology: None }), @"");
+        insta::assert_snapshot!(added(|other| other.cpu = Cpu { model: custom, topology: None }), @r#"  <cpu mode="host-model"/>"#);
     }
 
     #[test]
@@ -344,6 +392,13 @@ mod tests {
                 host: "h".into(),
             });
         });
-        insta::assert_snapshot!(xml, @"");
+        insta::assert_snapshot!(xml, @r#"
+        <metadata>
+          <polder:owner xmlns:polder="urn:polder:owner:1" prefix="/w/.polder/default" uuid="5f0c" name="r1" pid="7" start-time="9" boot-id="b" host="h"/>
+        </metadata>
+          <video>
+            <model type="cirrus"/>
+          </video>
+        "#);
     }
 }

@@ -8,6 +8,7 @@ use quick_xml::{
     events::{BytesStart, Event},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 
 use super::write::{Xml, document, empty, parent, text};
 
@@ -117,6 +118,32 @@ impl Element {
         }
     }
 
+    /// An element from a map: keys with `@` are attributes, `#text` is the text in it, every other key is an element in
+    /// it, or several when its value is a list.
+    ///
+    /// # Errors
+    /// What in the map cannot be XML.
+    pub fn from_json(name: &str, map: &Map<String, Json>) -> Result<Self, String> {
+        let mut element = Self::new(checked(name)?);
+        for (key, value) in map {
+            match (key.strip_prefix('@'), value) {
+                (Some(attribute), value) => element.set(checked(attribute)?, &scalar(key, value)?),
+                (None, value) if key == "#text" => element.text = scalar(key, value)?,
+                (None, Json::Array(list)) => {
+                    for value in list {
+                        element.children.push(child(key, value)?);
+                    }
+                }
+                (None, value) => element.children.push(child(key, value)?),
+            }
+        }
+        if element.text.is_empty() || element.children.is_empty() {
+            Ok(element)
+        } else {
+            Err(format!("`{name}` has both text and elements in it"))
+        }
+    }
+
     /// Writes it into a larger document.
     pub(crate) fn write(&self, w: &mut Xml) -> io::Result<()> {
         let attributes = self.borrowed();
@@ -139,6 +166,29 @@ impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&document(|w| self.write(w)))
     }
+}
+
+fn child(name: &str, value: &Json) -> Result<Element, String> {
+    match value {
+        Json::Object(map) => Element::from_json(name, map),
+        value => Ok(Element::new(checked(name)?).holding(scalar(name, value)?)),
+    }
+}
+
+fn scalar(key: &str, value: &Json) -> Result<String, String> {
+    match value {
+        Json::Null => Ok(String::new()),
+        Json::String(text) => Ok(text.clone()),
+        Json::Bool(_) | Json::Number(_) => Ok(value.to_string()),
+        Json::Array(_) | Json::Object(_) => Err(format!("`{key}` must be a plain value, not a list or map")),
+    }
+}
+
+/// A name elements and attributes can have.
+fn checked(name: &str) -> Result<&str, String> {
+    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
+    if starts && name.chars().all(good) { Ok(name) } else { Err(format!("`{name}` is no name in XML")) }
 }
 
 fn begin(start: &BytesStart<'_>) -> Result<Element, String> {
@@ -213,6 +263,34 @@ mod tests {
     fn what_is_not_well_formed_is_named_with_its_line(#[case] text: &str, #[case] error: &str) {
         let said = Element::parse(text).unwrap_err().to_string();
         assert!(said.starts_with(error), "{said}");
+    }
+
+    #[test]
+    fn a_map_becomes_an_element() {
+        let map = serde_json::json!({
+            "@mode": "custom", "@match": "exact", "model": {"@fallback": "allow", "#text": "Westmere"},
+            "feature": [{"@name": "vmx", "@policy": "require"}, {"@name": "aes"}], "vendor": "Intel", "cache": null, "n": 1,
+        });
+        insta::assert_snapshot!(Element::from_json("cpu", map.as_object().unwrap()).unwrap(), @r#"
+        <cpu mode="custom" match="exact">
+          <model fallback="allow">Westmere</model>
+          <feature name="vmx" policy="require"/>
+          <feature name="aes"/>
+          <vendor>Intel</vendor>
+          <cache/>
+          <n>1</n>
+        </cpu>
+        "#);
+    }
+
+    #[rstest::rstest]
+    #[case(r#"{"@a": [1]}"#, "`@a` must be a plain value, not a list or map")]
+    #[case(r#"{"b": [[1]]}"#, "`b` must be a plain value, not a list or map")]
+    #[case(r##"{"#text": "x", "b": 1}"##, "`cpu` has both text and elements in it")]
+    #[case(r#"{"b c": 1}"#, "`b c` is no name in XML")]
+    #[case(r#"{"@": 1}"#, "`` is no name in XML")]
+    fn a_map_that_cannot_be_one_says_why(#[case] map: &str, #[case] why: &str) {
+        assert_eq!(Element::from_json("cpu", &serde_json::from_str(map).unwrap()), Err(why.to_owned()));
     }
 
     fn tree() -> impl Strategy<Value = Element> {

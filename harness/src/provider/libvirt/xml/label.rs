@@ -11,7 +11,7 @@ const NAMESPACE: &str = "urn:polder:owner:1";
 pub fn label_element(label: &Label) -> Element {
     let owner = Element::new("polder:owner")
         .with("xmlns:polder", NAMESPACE)
-        .with("prefix", &label.prefix)
+        .with("prefix", label.prefix.display())
         .with("uuid", &label.uuid)
         .with("name", &label.name)
         .with("pid", label.pid)
@@ -34,7 +34,7 @@ pub fn label_of(xml: &str) -> Option<Label> {
     let owner = root.child("metadata")?.children.iter().find(ours)?;
     let text = |name: &str| owner.get(name).map(str::to_owned);
     Some(Label {
-        prefix: text("prefix")?,
+        prefix: text("prefix")?.into(),
         uuid: text("uuid")?,
         name: text("name")?,
         pid: text("pid")?.parse().ok()?,
@@ -63,9 +63,16 @@ mod tests {
     #[test]
     fn a_label_is_written_and_read_back() {
         let xml = Element::new("domain").of([Element::new("name").holding("x"), label_element(&label())]).to_string();
-        insta::assert_snapshot!(xml, @"");
+        insta::assert_snapshot!(xml, @r#"
+        <domain>
+          <name>x</name>
+          <metadata>
+            <polder:owner xmlns:polder="urn:polder:owner:1" prefix="/home/o&apos;hara/&lt;&amp;&quot;&gt;/.polder/default" uuid="5f0c" name="web" pid="7" start-time="1099511627776" boot-id="b" host="h"/>
+          </metadata>
+        </domain>
+        "#);
         assert_eq!(label_of(&xml), Some(label()));
-        let renamed = xml.replace("polder:owner", "ns0:owner").replace("xmlns:polder", "xmlns:ns0");
+        let renamed = xml.replace("<polder:", "<ns0:").replace("xmlns:polder", "xmlns:ns0");
         assert_eq!(label_of(&renamed), Some(label()));
     }
 

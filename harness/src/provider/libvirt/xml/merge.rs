@@ -24,6 +24,10 @@ pub fn overlay(text: &str) -> Result<Element, XmlError> {
         let what = format!("the outermost element must be `<domain>`, not `<{}>`", fragment.name);
         return Err(XmlError { line: 1, what });
     }
+    // By these we find the machine again.
+    if let Some(ours) = fragment.children.iter().find(|child| matches!(child.name.as_str(), "name" | "uuid" | "metadata")) {
+        return Err(XmlError { line: 1, what: format!("`<{}>` is not for people to choose", ours.name) });
+    }
     check(&fragment)?;
     Ok(fragment)
 }
@@ -39,7 +43,7 @@ fn check(element: &Element) -> Result<(), XmlError> {
 }
 
 /// Lays `fragment` over `made`.
-pub fn merge(made: &mut Element, fragment: &Element) {
+pub(super) fn merge(made: &mut Element, fragment: &Element) {
     for (name, value) in fragment.attributes.iter().filter(|(name, _)| name != ATTRIBUTE) {
         made.set(name, value);
     }
@@ -147,6 +151,7 @@ mod tests {
     #[rstest::rstest]
     #[case("<domain>\n<a>\n</domain>", "line 3: ")]
     #[case("<devices/>", "line 1: the outermost element must be `<domain>`, not `<devices>`")]
+    #[case("<domain><uuid>1</uuid></domain>", "line 1: `<uuid>` is not for people to choose")]
     #[case("<domain><cpu polder='drop'/></domain>", "line 1: `polder=\"drop\"` of `<cpu>` means nothing; there is `remove`")]
     fn a_fragment_we_do_not_understand_is_refused(#[case] fragment: &str, #[case] expected: &str) {
         let said = overlay(fragment).unwrap_err().to_string();

@@ -68,7 +68,18 @@ mod tests {
             untouched: vec!["hdc".into()],
             memory: Some("/env/a.s1.save".into()),
         };
-        insta::assert_snapshot!(snapshot_xml(&spec), @"");
+        insta::assert_snapshot!(snapshot_xml(&spec), @r#"
+        <domainsnapshot>
+          <memory snapshot="external" file="/env/a.s1.save"/>
+          <disks>
+            <disk name="vda" snapshot="external" type="file">
+              <driver type="qcow2"/>
+              <source file="/env/a.s1.qcow2"/>
+            </disk>
+            <disk name="hdc" snapshot="no"/>
+          </disks>
+        </domainsnapshot>
+        "#);
         let disks_only = snapshot_xml(&SnapshotSpec { memory: None, ..spec });
         assert!(disks_only.contains("<memory snapshot=\"no\"/>"), "{disks_only}");
     }
@@ -81,7 +92,25 @@ mod tests {
 
     #[test]
     fn other_images_are_put_into_a_saved_machine() {
-        insta::assert_snapshot!(with_disks(SAVED, &[("vda", Path::new("/new"), ImageFormat::Qcow2)]).unwrap(), @"");
+        insta::assert_snapshot!(with_disks(SAVED, &[("vda", Path::new("/new"), ImageFormat::Qcow2)]).unwrap(), @r#"
+        <domain type="qemu">
+          <name>a</name>
+          <devices>
+            <disk type="file" device="disk">
+              <driver name="qemu" type="qcow2"/>
+              <target dev="vda" bus="virtio"/>
+              <source file="/new"/>
+            </disk>
+            <disk type="file" device="cdrom">
+              <source file="/iso"/>
+              <target dev="hdc" bus="scsi"/>
+            </disk>
+            <serial type="file">
+              <source path="/log"/>
+            </serial>
+          </devices>
+        </domain>
+        "#);
     }
 
     #[test]
