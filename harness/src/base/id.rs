@@ -3,6 +3,7 @@
 use std::{fmt, net::Ipv4Addr, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// Why a name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -148,6 +149,21 @@ impl<'de> Deserialize<'de> for Mac {
     }
 }
 
+/// The UUID of a thing: a function of what it is and its name alone, so that a saved machine fits into every lab.
+pub(crate) fn uuid(kind: &str, name: &str) -> String {
+    let digest = Sha256::digest(format!("polder {kind} {name}"));
+    let mut bytes = digest.iter().copied();
+    let mut group = |len: usize| bytes.by_ref().take(len).map(|b| format!("{b:02x}")).collect::<String>();
+    let (low, mid) = (group(4), group(2));
+    let (version, variant, node) = (group(2), group(2), group(6));
+    // Version 8 is RFC 9562's for hashes of one's own; variant 1 is written as `8`.
+    format!(
+        "{low}-{mid}-8{}-8{}-{node}",
+        version.get(1..).unwrap_or_default(),
+        variant.get(1..).unwrap_or_default()
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,5 +188,12 @@ mod tests {
         assert_eq!(mac.to_string(), "54:52:c0:a8:c9:02");
         assert_eq!(mac.to_string().parse::<Mac>(), Ok(mac));
         assert!("54:52:c0".parse::<Mac>().is_err());
+    }
+
+    #[test]
+    fn uuids_are_a_function_of_kind_and_name() {
+        insta::assert_snapshot!(uuid("domain", "r1"), @"c298c7b6-8473-865c-8f0d-8811e2c954c3");
+        assert_ne!(uuid("domain", "r1"), uuid("network", "r1"));
+        assert_ne!(uuid("domain", "r1"), uuid("domain", "r2"));
     }
 }

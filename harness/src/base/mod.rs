@@ -5,6 +5,7 @@ pub mod credentials;
 pub mod dial;
 pub mod exit;
 pub mod id;
+pub mod owner;
 pub mod process;
 pub mod sandbox;
 pub mod store;

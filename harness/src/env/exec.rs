@@ -19,6 +19,7 @@ use crate::{
         accel::{self, Accel, Choice},
         paths::{INSIDE_ENV, INSIDE_STORE},
     },
+    net::Scope,
     provider::{
         ProviderError,
         libvirt::{Connection, Cpus, DomainState, xml},
@@ -58,6 +59,7 @@ pub(super) async fn prepare(host: &Host, spec: &EnvSpec, progress: &Progress) ->
         accel: choice.accel,
         cpus: &if picky { Cpus::of_host() } else { Cpus::default() },
         uuid: "00000000000000000000000000000000",
+        scope: &Scope::hermetic(),
         owner: None,
         images: &images,
         image_store: &host.images.folder(),
@@ -220,9 +222,11 @@ async fn networks(env: &Env) -> Result<(), EnvError> {
         let name = net.name.as_str();
         let made = env.connection().create_network(name, xml::network_xml(net), limit).await;
         made.map_err(|error| explain(env.lab(), error))?;
-        for host in &net.hosts {
-            neighbours +=
-                &format!("neigh replace {} lladdr {} dev {} nud permanent\n", host.ip, host.mac, net.bridge);
+        for (host, ip) in net.hosts.iter().filter_map(|host| Some((host, host.ip?))) {
+            if net.gateway.is_some() {
+                neighbours +=
+                    &format!("neigh replace {ip} lladdr {} dev {} nud permanent\n", host.mac, net.bridge);
+            }
         }
     }
     // Without these, the kernel asks for an absent neighbour once a second only, and readiness is found that late.

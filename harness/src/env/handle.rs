@@ -287,7 +287,7 @@ impl Vm {
     /// Its first address on `net`.
     #[must_use]
     pub fn ip_on(&self, net: &Net) -> Option<Ipv4Addr> {
-        self.plan.nics.iter().find(|nic| nic.net == *net.name()).map(|nic| nic.ip)
+        self.plan.nics.iter().find(|nic| nic.net == *net.name())?.ip
     }
 
     /// What was decided for it.
@@ -317,9 +317,9 @@ impl Net {
         &self.spec.name
     }
 
-    /// The address of its gateway, which is the lab's own.
+    /// The IPv4 address of its gateway, which is the lab's own.
     #[must_use]
-    pub fn gateway(&self) -> Ipv4Addr {
+    pub fn gateway(&self) -> Option<Ipv4Addr> {
         self.spec.gateway
     }
 }

@@ -17,7 +17,7 @@ mod tests;
 
 pub use build::Progress;
 pub use error::ImageError;
-pub use identity::{Identity, NicAddress, NicIdentity};
+pub use identity::{Address6, Identity, NicAddress, NicIdentity};
 pub use info::{Abilities, Ability, ImageInfo, Unsupported};
 pub use seed::Seed;
 pub use recipe::{Content, GuestFile, Recipe, Userland};

@@ -11,7 +11,7 @@ use fatfs::{FileSystem, FormatVolumeOptions, FsOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use super::identity::{Identity, NicAddress, NicIdentity};
+use super::identity::{Address6, Identity, NicAddress, NicIdentity};
 
 /// The documents on the disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,27 +146,39 @@ fn meta_data(identity: &Identity, instance: &str, more: Option<&str>) -> String 
 
 fn network_config(identity: &Identity) -> String {
     let nic = |(index, nic): (usize, &NicIdentity)| {
-        let mut config = json!({ "match": { "macaddress": nic.mac.to_string() }, "set-name": format!("eth{index}") });
-        if let Some(map) = config.as_object_mut() {
-            match nic.address {
-                NicAddress::Dhcp => drop(map.insert("dhcp4".into(), json!(true))),
-                NicAddress::Static { ip, prefix, gateway } => {
-                    map.insert("addresses".into(), json!([format!("{ip}/{prefix}")]));
-                    if let Some(gateway) = gateway {
-                        map.insert("gateway4".into(), json!(gateway));
-                    }
-                    if let Some(dns) = identity.dns {
-                        let search: Vec<_> = identity.search.iter().collect();
-                        map.insert("nameservers".into(), json!({ "addresses": [dns], "search": search }));
-                    }
+        let name = format!("eth{index}");
+        let mut config = Map::new();
+        let mut put = |key: &str, value: Json| drop(config.insert(key.to_owned(), value));
+        put("match", json!({ "macaddress": nic.mac.to_string() }));
+        put("set-name", json!(name));
+        let mut addresses = Vec::new();
+        match nic.address {
+            NicAddress::Dhcp => put("dhcp4", json!(true)),
+            NicAddress::Static { ip, prefix, gateway } => {
+                addresses.push(format!("{ip}/{prefix}"));
+                if let Some(gateway) = gateway {
+                    put("gateway4", json!(gateway));
                 }
-                NicAddress::None => {}
             }
-            if let Some(mtu) = nic.mtu {
-                map.insert("mtu".into(), json!(mtu));
+            NicAddress::None => {}
+        }
+        if let Some(Address6 { ip, prefix, gateway }) = nic.address6 {
+            addresses.push(format!("{ip}/{prefix}"));
+            if let Some(gateway) = gateway {
+                put("gateway6", json!(gateway));
             }
         }
-        (format!("eth{index}"), config)
+        if let Some(dns) = identity.dns.filter(|_| !addresses.is_empty() && nic.address != NicAddress::Dhcp) {
+            let search: Vec<_> = identity.search.iter().collect();
+            put("nameservers", json!({ "addresses": [dns], "search": search }));
+        }
+        if !addresses.is_empty() {
+            put("addresses", json!(addresses));
+        }
+        if let Some(mtu) = nic.mtu {
+            put("mtu", json!(mtu));
+        }
+        (name, Json::Object(config))
     };
     let nics: Map<String, Json> = identity.nics.iter().enumerate().map(nic).collect();
     format!("{}\n", json!({ "version": 2, "ethernets": nics }))
@@ -180,22 +192,23 @@ mod tests {
     use crate::base::id::Mac;
 
     fn identity() -> Identity {
-        let nic = |last, address| NicIdentity { mac: Mac([2, 0, 0, 0, 0, last]), address, mtu: None };
+        let nic = |last, address| NicIdentity { mac: Mac([2, 0, 0, 0, 0, last]), address, address6: None, mtu: None };
         let fixed = NicAddress::Static {
             ip: [10, 0, 0, 2].into(),
             prefix: 24,
             gateway: Some([10, 0, 0, 1].into()),
         };
+        let six = Address6 { ip: "fd00::2".parse().unwrap(), prefix: 64, gateway: Some("fd00::1".parse().unwrap()) };
         Identity {
             hostname: "web".parse().unwrap(),
             authorized_key: "ssh-ed25519 AAAA polder\n".into(),
             host_key: "-----BEGIN\nKEY\n".into(),
             nics: vec![
-                nic(1, NicAddress::Dhcp),
+                NicIdentity { address6: Some(six), ..nic(1, NicAddress::Dhcp) },
                 NicIdentity { mtu: Some(9000), ..nic(2, fixed) },
                 nic(3, NicAddress::None),
             ],
-            dns: Some([10, 0, 0, 1].into()),
+            dns: Some(std::net::Ipv4Addr::new(10, 0, 0, 1).into()),
             search: Some("suite.test".into()),
         }
     }
@@ -214,7 +227,7 @@ mod tests {
         instance-id: i-1
         local-hostname: web
         ---
-        {"version":2,"ethernets":{"eth0":{"match":{"macaddress":"02:00:00:00:00:01"},"set-name":"eth0","dhcp4":true},"eth1":{"match":{"macaddress":"02:00:00:00:00:02"},"set-name":"eth1","addresses":["10.0.0.2/24"],"gateway4":"10.0.0.1","nameservers":{"addresses":["10.0.0.1"],"search":["suite.test"]},"mtu":9000},"eth2":{"match":{"macaddress":"02:00:00:00:00:03"},"set-name":"eth2"}}}
+        {"version":2,"ethernets":{"eth0":{"match":{"macaddress":"02:00:00:00:00:01"},"set-name":"eth0","dhcp4":true,"gateway6":"fd00::1","addresses":["fd00::2/64"]},"eth1":{"match":{"macaddress":"02:00:00:00:00:02"},"set-name":"eth1","gateway4":"10.0.0.1","nameservers":{"addresses":["10.0.0.1"],"search":["suite.test"]},"addresses":["10.0.0.2/24"],"mtu":9000},"eth2":{"match":{"macaddress":"02:00:00:00:00:03"},"set-name":"eth2"}}}
         "#);
     }
 

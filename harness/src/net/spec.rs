@@ -1,13 +1,25 @@
 //! What is asked of the networks of an environment, and what is decided about them.
 
-use std::{collections::BTreeMap, fmt, net::Ipv4Addr, ops::RangeInclusive};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::id::{Mac, MachineName, NetName};
 
-/// Length of every net's prefix.
+/// Length of the IPv4 prefix of nets that do not say which subnet they want.
 pub const PREFIX: u8 = 24;
+/// Length of the IPv6 prefix of such nets.
+pub const PREFIX6: u8 = 64;
+/// Third octets of the /24s below 192.168 that nets may be given which ask for none.
+pub const OCTETS: RangeInclusive<u8> = 200..=255;
+/// The MTU of nets that do not ask for one, in bytes.
+pub const MTU: u32 = 1500;
 
 /// How a network is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +29,8 @@ pub enum NetKind {
     Nat,
     /// Reaches nothing but its own members and its gateway address.
     Isolated,
+    /// A bridge and nothing more: no address of ours, no DHCP, no DNS.
+    Bridge,
 }
 
 impl fmt::Display for NetKind {
@@ -24,8 +38,20 @@ impl fmt::Display for NetKind {
         f.write_str(match self {
             Self::Nat => "nat",
             Self::Isolated => "isolated",
+            Self::Bridge => "bridge",
         })
     }
+}
+
+/// What a net has of one address family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family<A> {
+    /// Nothing.
+    Off,
+    /// A subnet of the planner's choice.
+    Auto,
+    /// The subnet of this gateway, with a prefix of this length; of a bridge only the length counts.
+    Given(A, u8),
 }
 
 /// A net as asked for.
@@ -37,14 +63,19 @@ pub struct NetAsk {
     pub kind: NetKind,
     /// Whether machines are reached on it and DNS is served on it.
     pub management: bool,
-    /// Its gateway, which decides its /24.
-    pub gateway: Option<Ipv4Addr>,
-    /// Last octets of its dynamic range; absent: no DHCP.
+    /// Its IPv4.
+    pub ipv4: Family<Ipv4Addr>,
+    /// Its IPv6.
+    pub ipv6: Family<Ipv6Addr>,
+    /// Last octets of its dynamic range; absent: no DHCP. On a net without IPv4 they are the last numbers of IPv6
+    /// addresses.
     pub dhcp: Option<RangeInclusive<u8>>,
-    /// Domain for DNS; absent: no DNS.
+    /// Domain for DNS; absent: no DNS of its own.
     pub dns_domain: Option<String>,
     /// Names to serve besides those of the machines, which win.
-    pub dns_records: BTreeMap<String, Ipv4Addr>,
+    pub dns_records: BTreeMap<String, IpAddr>,
+    /// Who is asked for names the net does not know; absent: nobody.
+    pub dns_forward: Option<IpAddr>,
     /// MTU in bytes, when not 1500.
     pub mtu: Option<u32>,
 }
@@ -63,8 +94,107 @@ pub struct MachineAsk {
 pub struct NicAsk {
     /// The net it is on.
     pub net: NetName,
-    /// Its address; on a net without a gateway of its own only the last octet counts.
+    /// Its IPv4 address; on a net whose subnet is chosen for it only the last octet counts.
     pub ip: Option<Ipv4Addr>,
+    /// Its IPv6 address; on a net whose subnet is chosen for it only the last 64 bits count.
+    pub ip6: Option<Ipv6Addr>,
+    /// Its Ethernet address.
+    pub mac: Option<Mac>,
+    /// MTU in bytes, when not its net's.
+    pub mtu: Option<u32>,
+    /// VLANs of its port.
+    pub vlan: Option<Vlan>,
+    /// How good its link is at first.
+    pub link: LinkPlan,
+    /// Its names in DNS instead of those every NIC gets.
+    pub names: Option<Vec<String>>,
+}
+
+impl NicAsk {
+    /// A NIC on `net` of which nothing more is asked.
+    #[must_use]
+    pub fn on(net: NetName) -> Self {
+        Self {
+            net,
+            ip: None,
+            ip6: None,
+            mac: None,
+            mtu: None,
+            vlan: None,
+            link: LinkPlan::default(),
+            names: None,
+        }
+    }
+}
+
+/// VLANs of the port a NIC is plugged into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Vlan {
+    /// Untagged towards the machine, in this VLAN.
+    Access(u16),
+    /// Tagged, these VLANs and no other.
+    Trunk(Vec<u16>),
+}
+
+/// How good a link is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LinkPlan {
+    /// Whether the cable is plugged in.
+    pub up: bool,
+    /// What befalls packets.
+    pub impairment: Impairment,
+}
+
+impl Default for LinkPlan {
+    fn default() -> Self {
+        Self { up: true, impairment: Impairment::default() }
+    }
+}
+
+/// What befalls the packets of a link, in each direction; nothing by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Impairment {
+    /// How long each is held back.
+    pub delay: Duration,
+    /// By how much that varies, both ways; packets keep their order.
+    pub jitter: Duration,
+    /// How many are lost, in per cent.
+    pub loss: f64,
+    /// How many come twice, in per cent.
+    pub duplicate: f64,
+    /// How many have a wrong bit, in per cent.
+    pub corrupt: f64,
+    /// The most the link carries, in kbit/s; absent: no limit.
+    pub rate_kbit: Option<u32>,
+}
+
+impl Impairment {
+    /// Whether there is any.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Where an environment's nets are made, and what is free there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Third octets of the /24s below 192.168 that nets may have which ask for none, first one first.
+    pub pool: Vec<u8>,
+    /// The environment's id where others share the daemon: names begin with it there.
+    pub uuid: Option<String>,
+    /// Bridges that are there already: nets of kind `bridge` and such a name borrow them.
+    pub bridges: Vec<String>,
+}
+
+impl Scope {
+    /// A place of its own: everything is free.
+    #[must_use]
+    pub fn hermetic() -> Self {
+        Self { pool: OCTETS.collect(), ..Self::default() }
+    }
 }
 
 /// Everything decided.
@@ -81,18 +211,26 @@ pub struct NetPlan {
 pub struct PlannedNet {
     /// Its name.
     pub name: NetName,
+    /// What libvirt calls it.
+    pub libvirt_name: String,
+    /// Its UUID there.
+    pub libvirt_uuid: String,
     /// How it is connected.
     pub kind: NetKind,
     /// Whether machines are reached on it.
     pub management: bool,
-    /// Name of its bridge: at most 15 characters, a function of the net's name.
+    /// Name of its bridge, at most 15 characters.
     pub bridge: String,
+    /// Whether that bridge is somebody else's: it stays when the net goes.
+    pub borrowed: bool,
     /// The bridge's Ethernet address: fixed, else restored guests keep asking for the old one.
     pub bridge_mac: Mac,
-    /// The bridge's address, also of nets that lead nowhere: DHCP and DNS are served from it.
-    pub gateway: Ipv4Addr,
-    /// Length of its prefix.
+    /// The bridge's IPv4 address, also of nets that lead nowhere: DHCP and DNS are served from it.
+    pub gateway: Option<Ipv4Addr>,
+    /// Length of its IPv4 prefix.
     pub prefix: u8,
+    /// The bridge's IPv6 address and the length of its prefix.
+    pub gateway6: Option<(Ipv6Addr, u8)>,
     /// The NICs on it.
     pub hosts: Vec<PlannedHost>,
     /// The dynamic range, if DHCP is served; every host has a reservation then.
@@ -109,15 +247,21 @@ impl PlannedNet {
     pub fn is_default_route(&self) -> bool {
         self.management && self.kind == NetKind::Nat
     }
+
+    /// The address at which it is served, if it is: the IPv4 one if there are two.
+    #[must_use]
+    pub fn server(&self) -> Option<IpAddr> {
+        self.gateway.map(IpAddr::V4).or_else(|| self.gateway6.map(|(ip, _)| IpAddr::V6(ip)))
+    }
 }
 
-/// Dynamic range of a net, both ends included.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Dynamic ranges of a net, both ends included.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DhcpPlan {
-    /// First address.
-    pub start: Ipv4Addr,
-    /// Last address.
-    pub end: Ipv4Addr,
+    /// IPv4.
+    pub v4: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// IPv6.
+    pub v6: Option<(Ipv6Addr, Ipv6Addr)>,
 }
 
 /// A NIC as its net sees it.
@@ -125,8 +269,10 @@ pub struct DhcpPlan {
 pub struct PlannedHost {
     /// Its Ethernet address.
     pub mac: Mac,
-    /// Its address.
-    pub ip: Ipv4Addr,
+    /// Its IPv4 address.
+    pub ip: Option<Ipv4Addr>,
+    /// Its IPv6 address.
+    pub ip6: Option<Ipv6Addr>,
     /// The host name DHCP tells it: the machine's, which is unique in a net but for further NICs of the same machine.
     pub name: String,
 }
@@ -134,17 +280,19 @@ pub struct PlannedHost {
 /// DNS of a net.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DnsPlan {
-    /// The domain.
-    pub domain: String,
+    /// The domain, if it has one: names in it are answered here or nowhere.
+    pub domain: Option<String>,
     /// Addresses and their names, of all nets.
     pub records: Vec<DnsRecord>,
+    /// Who is asked for other names; absent: nobody.
+    pub forward: Option<IpAddr>,
 }
 
 /// The names of an address.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DnsRecord {
     /// The address.
-    pub ip: Ipv4Addr,
+    pub ip: IpAddr,
     /// Its names, sorted.
     pub names: Vec<String>,
 }
@@ -156,10 +304,27 @@ pub struct PlannedNic {
     pub index: usize,
     /// The net it is on.
     pub net: NetName,
-    /// Its address.
-    pub ip: Ipv4Addr,
-    /// Its Ethernet address, made from `ip`.
+    /// Its IPv4 address.
+    pub ip: Option<Ipv4Addr>,
+    /// Its IPv6 address.
+    pub ip6: Option<Ipv6Addr>,
+    /// Its Ethernet address.
     pub mac: Mac,
-    /// Its names in DNS.
+    /// MTU in bytes, when not 1500.
+    pub mtu: Option<u32>,
+    /// VLANs of its port.
+    pub vlan: Option<Vlan>,
+    /// How good its link is at first.
+    pub link: LinkPlan,
+    /// Name of the interface at the host's end of its cable, at most 15 characters; the same after a restart.
+    pub tap: String,
+    /// Its names in DNS; none when it has no address.
     pub names: Vec<String>,
+}
+
+impl PlannedNic {
+    /// Its addresses, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.ip.map(IpAddr::V4).into_iter().chain(self.ip6.map(IpAddr::V6))
+    }
 }

@@ -3,10 +3,9 @@
 use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::libvirt::xml::Element;
-use crate::base::id::Mac;
+use crate::base::{id::Mac, owner::Owner};
 
 /// A network to be made: what was decided about it is all there is to know.
 pub use crate::net::PlannedNet as NetworkSpec;
@@ -54,13 +53,7 @@ pub struct Label {
     /// Name of the machine or net in the init file.
     pub name: String,
     /// The process that made it.
-    pub pid: u32,
-    /// When that process started, in clock ticks since the host's start: with `pid`, a process and no later one.
-    pub start_time: u64,
-    /// Identifies the host's start.
-    pub boot_id: String,
-    /// The host's name.
-    pub host: String,
+    pub owner: Owner,
 }
 
 /// What is started when a machine is switched on.
@@ -206,37 +199,12 @@ pub struct DomainNic {
     pub mac: Mac,
     /// Name in libvirt of the network it is on.
     pub network: String,
+    /// Name of the interface at the host's end of its cable.
+    pub tap: String,
     /// The card the guest sees, such as `virtio` or `e1000`.
     pub model: String,
     /// MTU in bytes, when not 1500.
     pub mtu: Option<u32>,
     /// Whether its cable is plugged in when the machine starts.
     pub link_up: bool,
-}
-
-/// The UUID of a thing: a function of what it is and its name alone, so that a saved machine fits into every lab.
-pub(crate) fn uuid(kind: &str, name: &str) -> String {
-    let digest = Sha256::digest(format!("polder {kind} {name}"));
-    let mut bytes = digest.iter().copied();
-    let mut group = |len: usize| bytes.by_ref().take(len).map(|b| format!("{b:02x}")).collect::<String>();
-    let (low, mid) = (group(4), group(2));
-    let (version, variant, node) = (group(2), group(2), group(6));
-    // Version 8 is RFC 9562's for hashes of one's own; variant 1 is written as `8`.
-    format!(
-        "{low}-{mid}-8{}-8{}-{node}",
-        version.get(1..).unwrap_or_default(),
-        variant.get(1..).unwrap_or_default()
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::uuid;
-
-    #[test]
-    fn uuids_are_a_function_of_kind_and_name() {
-        insta::assert_snapshot!(uuid("domain", "r1"), @"c298c7b6-8473-865c-8f0d-8811e2c954c3");
-        assert_ne!(uuid("domain", "r1"), uuid("network", "r1"));
-        assert_ne!(uuid("domain", "r1"), uuid("domain", "r2"));
-    }
 }

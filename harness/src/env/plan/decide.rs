@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    time::Duration,
 };
 
 use super::{
@@ -14,9 +14,9 @@ use super::{
 use crate::{
     initfile::{
         EnvSpec,
-        spec::{self, MachineSpec, NetSpec},
+        spec::{self, Ipv6Spec, MachineSpec, NetSpec, NicSpec, VlanSpec},
     },
-    net::{self, MachineAsk, NetAsk, NetKind, NetPlan, NicAsk},
+    net::{self, Family, Impairment, LinkPlan, MachineAsk, NetAsk, NetKind, NetPlan, NicAsk, Vlan},
 };
 
 /// Decides everything.
@@ -27,8 +27,10 @@ pub fn plan(spec: &EnvSpec, inputs: &PlanInputs<'_>) -> Result<EnvPlan, PlanErro
     let mut errors = Vec::new();
     let nets: Vec<NetAsk> = spec.nets.iter().map(net_ask).collect();
     let machines: Vec<MachineAsk> = spec.machines.iter().map(machine_ask).collect();
-    let net_plan = net::plan(&nets, &machines).unwrap_or_else(|why| {
-        errors.extend(why.into_iter().map(|error| PlanError::Net { file: spec.origin.clone(), error }));
+    let net_plan = net::plan(&nets, &machines, inputs.scope).unwrap_or_else(|why| {
+        errors.extend(
+            why.into_iter().map(|error| PlanError::Net { file: spec.origin.clone(), error: Box::new(error) }),
+        );
         NetPlan { nets: Vec::new(), nics: BTreeMap::new() }
     });
     let mut files = Files::new(inputs.view);
@@ -53,25 +55,54 @@ fn net_ask(net: &NetSpec) -> NetAsk {
         name: net.name.clone(),
         kind: match net.kind {
             spec::NetKind::Nat => NetKind::Nat,
-            spec::NetKind::Isolated | spec::NetKind::Bridge => NetKind::Isolated,
+            spec::NetKind::Isolated => NetKind::Isolated,
+            spec::NetKind::Bridge => NetKind::Bridge,
         },
         management: net.management,
-        gateway: net.gateway,
+        ipv4: match net.gateway {
+            _ if !net.ipv4 => Family::Off,
+            Some(gateway) => Family::Given(gateway, net.prefix_len),
+            None => Family::Auto,
+        },
+        ipv6: match net.ipv6 {
+            Ipv6Spec::Off => Family::Off,
+            Ipv6Spec::Auto => Family::Auto,
+            Ipv6Spec::Given(net) => Family::Given(net.gateway, net.prefix_len),
+        },
         dhcp: net.dhcp.map(|range| range.start..=range.end),
         dns_domain: net.dns_domain.clone(),
-        dns_records: net.dns_records.iter().filter_map(v4).collect(),
+        dns_records: net.dns_records.clone(),
+        dns_forward: net.dns_forward,
         mtu: net.mtu,
     }
 }
 
-fn v4((name, ip): (&String, &IpAddr)) -> Option<(String, Ipv4Addr)> {
-    match ip {
-        IpAddr::V4(ip) => Some((name.clone(), *ip)),
-        IpAddr::V6(_) => None,
-    }
+fn machine_ask(machine: &MachineSpec) -> MachineAsk {
+    MachineAsk { name: machine.name.clone(), nics: machine.nics.iter().map(nic_ask).collect() }
 }
 
-fn machine_ask(machine: &MachineSpec) -> MachineAsk {
-    let nics = machine.nics.iter().map(|nic| NicAsk { net: nic.net.clone(), ip: nic.ip });
-    MachineAsk { name: machine.name.clone(), nics: nics.collect() }
+fn nic_ask(nic: &NicSpec) -> NicAsk {
+    NicAsk {
+        net: nic.net.clone(),
+        ip: nic.ip,
+        ip6: nic.ip6,
+        mac: nic.mac,
+        mtu: nic.mtu,
+        vlan: nic.vlan.as_ref().map(|vlan| match vlan {
+            VlanSpec::Access(vlan) => Vlan::Access(*vlan),
+            VlanSpec::Trunk(vlans) => Vlan::Trunk(vlans.clone()),
+        }),
+        link: LinkPlan {
+            up: nic.link.up,
+            impairment: Impairment {
+                delay: Duration::from_millis(nic.link.delay_ms.into()),
+                jitter: Duration::from_millis(nic.link.jitter_ms.into()),
+                loss: nic.link.loss_percent,
+                duplicate: nic.link.duplicate_percent,
+                corrupt: nic.link.corrupt_percent,
+                rate_kbit: nic.link.rate_kbit,
+            },
+        },
+        names: nic.dns.clone(),
+    }
 }

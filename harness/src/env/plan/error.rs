@@ -160,7 +160,7 @@ pub enum PlanError {
         /// The init file.
         file: PathBuf,
         /// Why.
-        error: NetError,
+        error: Box<NetError>,
     },
 }
 

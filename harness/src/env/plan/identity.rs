@@ -2,7 +2,7 @@
 
 use super::{error::PlanError, model::PlanInputs};
 use crate::{
-    image::{Identity, NicAddress, NicIdentity, Seed, seed::Asked},
+    image::{Address6, Identity, NicAddress, NicIdentity, Seed, seed::Asked},
     initfile::spec::MachineSpec,
     net::{PlannedNet, PlannedNic},
 };
@@ -16,27 +16,35 @@ pub(super) fn identity(
 ) -> Result<Identity, PlanError> {
     let net = |nic: &PlannedNic| nets.iter().find(|net| net.name == nic.net);
     let management = nics.iter().filter_map(net).find(|net| net.management);
-    let dns = management.and_then(|net| Some((net.gateway, net.dns.as_ref()?)));
+    let dns = management.and_then(|net| Some((net.server()?, net.dns.as_ref()?)));
     let host_key = inputs.host_keys.get(&machine.name);
     Ok(Identity {
         hostname: machine.name.clone(),
         authorized_key: inputs.authorized_key.to_owned(),
         host_key: host_key.cloned().ok_or_else(|| PlanError::NoHostKey { machine: machine.name.clone() })?,
         nics: nics.iter().map(|nic| nic_identity(nic, net(nic))).collect(),
-        dns: dns.map(|(gateway, _)| gateway),
-        search: dns.map(|(_, plan)| plan.domain.clone()),
+        dns: dns.map(|(server, _)| server),
+        search: dns.and_then(|(_, plan)| plan.domain.clone()),
     })
 }
 
 fn nic_identity(nic: &PlannedNic, net: Option<&PlannedNet>) -> NicIdentity {
-    let address = match net {
-        Some(net) if net.dhcp.is_none() => {
-            let gateway = net.is_default_route().then_some(net.gateway);
-            NicAddress::Static { ip: nic.ip, prefix: net.prefix, gateway }
+    let leads_out = net.filter(|net| net.is_default_route());
+    let dhcp = net.and_then(|net| net.dhcp.as_ref()?.v4);
+    let address = match (net, nic.ip) {
+        (Some(net), Some(ip)) if dhcp.is_none() => {
+            NicAddress::Static { ip, prefix: net.prefix, gateway: leads_out.and_then(|net| net.gateway) }
         }
-        _ => NicAddress::Dhcp,
+        (_, Some(_)) => NicAddress::Dhcp,
+        (_, None) => NicAddress::None,
     };
-    NicIdentity { mac: nic.mac, address, mtu: net.and_then(|net| net.mtu) }
+    // Given even where DHCP would give the same: not every guest asks for IPv6 addresses.
+    let address6 = nic.ip6.zip(net.and_then(|net| net.gateway6)).map(|(ip, (gateway, prefix))| Address6 {
+        ip,
+        prefix,
+        gateway: leads_out.map(|_| gateway),
+    });
+    NicIdentity { mac: nic.mac, address, address6, mtu: nic.mtu }
 }
 
 /// The same for cloud-init, and what the init file asks for besides.

@@ -10,13 +10,14 @@ use super::{
     model::{DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, SSH},
 };
 use crate::{
+    base::id::uuid,
     image::{Abilities, Ability},
     initfile::spec::{Firmware, MachineSpec},
     lab::accel::Accel,
-    net::{PlannedNet, PlannedNic},
+    net::{PlannedNet, PlannedNic, prefixed_name},
     provider::{
         libvirt::xml::{self, Element},
-        spec::{Boot, Cpu, CpuModel, DomainDisk, DomainNic, DomainSpec, Label, Topology, uuid},
+        spec::{Boot, Cpu, CpuModel, DomainDisk, DomainNic, DomainSpec, Label, Topology},
     },
 };
 
@@ -237,7 +238,9 @@ impl<'a> Planner<'a> {
         disks: Vec<DiskPlan>,
     ) -> MachinePlan {
         let spec = self.spec;
-        let management = self.nics.iter().find(|nic| self.net(nic).is_some_and(|net| net.management));
+        // A bridge that is somebody else's says nothing of where its machines are reached.
+        let served = |nic: &&PlannedNic| self.net(nic).is_some_and(|net| net.management && net.server().is_some());
+        let management = self.nics.iter().find(served);
         let distro = disks.first().and_then(|root| root.metadata.get("distro")?.as_str().map(str::to_owned));
         let image = disks.first().and_then(|root| root.template.as_ref());
         MachinePlan {
@@ -254,7 +257,7 @@ impl<'a> Planner<'a> {
                 password: spec.ssh_password.clone(),
                 root_password: spec.root_password.clone(),
             },
-            management_ip: management.map(|nic| nic.ip.into()),
+            management_ip: management.and_then(|nic| nic.addresses().next()),
             nics: self.nics.to_vec(),
             disks,
             console: self.console(),
@@ -290,16 +293,14 @@ impl<'a> Planner<'a> {
 
     fn domain_name(&self) -> String {
         let name = self.spec.name.as_str();
-        match self.inputs.owner {
-            Some(_) => format!("{}-{name}", self.inputs.uuid.get(..8).unwrap_or(self.inputs.uuid)),
-            None => name.to_owned(),
-        }
+        let prefixed = self.inputs.scope.uuid.as_ref().and_then(|uuid| prefixed_name(uuid, name, 0));
+        prefixed.unwrap_or_else(|| name.to_owned())
     }
 
     /// Where nobody else is, a function of the name alone, so that a saved machine fits into every lab.
     fn domain_uuid(&self) -> String {
-        match self.inputs.owner {
-            Some(_) => uuid("domain", &format!("{} {}", self.inputs.uuid, self.spec.name)),
+        match &self.inputs.scope.uuid {
+            Some(ours) => uuid("domain", &format!("{ours} {}", self.spec.name)),
             None => uuid("domain", self.spec.name.as_str()),
         }
     }
@@ -308,10 +309,11 @@ impl<'a> Planner<'a> {
         let asked = self.spec.nics.get(nic.index);
         DomainNic {
             mac: nic.mac,
-            network: nic.net.to_string(),
+            network: self.net(nic).map_or_else(|| nic.net.to_string(), |net| net.libvirt_name.clone()),
+            tap: nic.tap.clone(),
             model: asked.and_then(|nic| nic.model.clone()).unwrap_or_else(|| "virtio".to_owned()),
-            mtu: self.net(nic).and_then(|net| net.mtu),
-            link_up: asked.is_none_or(|nic| nic.link.up),
+            mtu: nic.mtu,
+            link_up: nic.link.up,
         }
     }
 

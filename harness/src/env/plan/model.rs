@@ -14,7 +14,7 @@ use crate::{
     base::id::{DiskName, MachineName},
     image::{Abilities, ImageInfo, Seed},
     lab::{Bind, View, accel::Accel},
-    net::PlannedNic,
+    net::{PlannedNic, Scope},
     provider::{
         libvirt::Cpus,
         spec::{DomainSpec, ImageFormat, Label, NetworkSpec},
@@ -37,7 +37,9 @@ pub struct PlanInputs<'a> {
     pub cpus: &'a Cpus,
     /// UUID of the environment, 32 hexadecimal digits.
     pub uuid: &'a str,
-    /// Whose everything is, in a lab shared with others, where also names are made distinct; `name` is filled in.
+    /// Where the nets are made, and what is free there; names of machines are made as distinct as those of nets.
+    pub scope: &'a Scope,
+    /// Whose everything is, in a lab shared with others; `name` is filled in.
     pub owner: Option<&'a Label>,
     /// Images of ours there are, by the name templates go by.
     pub images: &'a BTreeMap<String, ImageInfo>,

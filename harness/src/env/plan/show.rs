@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::model::{Backing, DiskPlan, EnvPlan, IdentityFrom, MachinePlan, Made};
 use crate::{
-    net::PlannedNet,
+    net::{PlannedNet, Vlan},
     provider::spec::{Boot, Bus, CpuModel, DomainDisk, DomainSpec},
 };
 
@@ -40,7 +40,23 @@ fn show_machine(f: &mut fmt::Formatter<'_>, machine: &MachinePlan, nets: &[Plann
         let management = nets.iter().any(|net| net.name == nic.net && net.management);
         let mark = if management { " (management)" } else { "" };
         let eth = format!("eth{}", nic.index);
-        write!(f, "  {eth:5} {:15} {}  {}{mark}: {}", nic.ip, nic.mac, nic.net, nic.names.join(" "))?;
+        let addresses: Vec<String> = nic.addresses().map(|ip| ip.to_string()).collect();
+        let (addresses, names) = (addresses.join(" "), nic.names.join(" "));
+        write!(f, "  {eth:5} {addresses:15} {}  {}{mark}: {names}", nic.mac, nic.net)?;
+        if let Some(vlan) = &nic.vlan {
+            let shown = match vlan {
+                Vlan::Access(vlan) => format!("VLAN {vlan}"),
+                Vlan::Trunk(vlans) => {
+                    format!("VLANs {}", vlans.iter().map(u16::to_string).collect::<Vec<_>>().join(" "))
+                }
+            };
+            write!(f, ", {shown}")?;
+        }
+        match (nic.link.up, nic.link.impairment.is_none()) {
+            (false, _) => write!(f, ", cable unplugged")?,
+            (true, false) => write!(f, ", impaired")?,
+            (true, true) => {}
+        }
         match machine.domain.as_ref().and_then(|domain| domain.nics.get(nic.index)) {
             Some(card) if card.model != "virtio" => write!(f, ", {}", card.model)?,
             _ => {}
@@ -134,17 +150,28 @@ fn bytes(size: u64) -> String {
 
 fn show_net(f: &mut fmt::Formatter<'_>, net: &PlannedNet) -> fmt::Result {
     let mark = if net.management { " (management)" } else { "" };
-    write!(
-        f,
-        "net {}{mark}: {}, gateway {}/{} on {}",
-        net.name, net.kind, net.gateway, net.prefix, net.bridge
-    )?;
-    match &net.dhcp {
-        Some(range) => write!(f, ", DHCP {} to {}", range.start, range.end)?,
+    write!(f, "net {}{mark}: {}", net.name, net.kind)?;
+    if let Some(gateway) = net.gateway {
+        write!(f, ", gateway {gateway}/{}", net.prefix)?;
+    }
+    if let Some((gateway, prefix)) = net.gateway6 {
+        write!(f, ", gateway {gateway}/{prefix}")?;
+    }
+    write!(f, " on {}", net.bridge)?;
+    let dhcp = net.dhcp.as_ref();
+    match dhcp {
+        Some(_) => {
+            for (start, end) in dhcp.iter().filter_map(|dhcp| dhcp.v4) {
+                write!(f, ", DHCP {start} to {end}")?;
+            }
+            for (start, end) in dhcp.iter().filter_map(|dhcp| dhcp.v6) {
+                write!(f, ", DHCP {start} to {end}")?;
+            }
+        }
         None => write!(f, ", no DHCP")?,
     }
-    if let Some(dns) = &net.dns {
-        write!(f, ", DNS {}", dns.domain)?;
+    if let Some(domain) = net.dns.as_ref().and_then(|dns| dns.domain.as_ref()) {
+        write!(f, ", DNS {domain}")?;
     }
     if let Some(mtu) = net.mtu {
         write!(f, ", MTU {mtu}")?;

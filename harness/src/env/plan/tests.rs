@@ -14,7 +14,9 @@ use crate::{
         self, EnvSpec, Options, Surroundings,
         spec::{CloudInit, DiskBus, DiskFormat, DiskSource, DiskSpec, Firmware, KernelBoot, MachineSpec, Topology},
     },
+    base::owner::Owner,
     lab::{View, accel::Accel},
+    net::Scope,
     provider::{
         libvirt::Cpus,
         spec::{Access, Boot, Bus, CpuModel, DomainSpec, ImageFormat, Label},
@@ -88,6 +90,7 @@ fn planned_with<T>(
             host: Some(("Intel".to_owned(), "vmx".to_owned())),
         },
         uuid: "5f0cab12cd34ef560123456789abcdef",
+        scope: &Scope::hermetic(),
         owner: None,
         images: &images,
         image_store: Path::new("/cache/images"),
@@ -254,7 +257,6 @@ domains:
   f: {disks: [{name: r, type: template, template_name: dumb, dev: vda, format: qcow2}]}
   g: {disks: [{name: r, type: template, template_name: stray, dev: vda, format: qcow2}]}
   keyless: {disks: [{name: r, type: template, template_name: tiny, dev: vda, format: qcow2}]}
-  i: {disks: [{name: r, type: template, template_name: el8, template_version: v9, dev: vda, format: qcow2}]}
   h: {nics: [{net: lan}, {net: lan-0}], disks: [{name: r, type: template, template_name: tiny, dev: vda, format: qcow2}]}
 nets: {lan: {management: true}, lan-0: {}}
 ",
@@ -263,9 +265,9 @@ nets: {lan: {management: true}, lan-0: {}}
     lab.yaml: two NICs would have the DNS name `h-lan-0`, one of machine `h` and one of `h`
     lab.yaml:3:3: machine `a` has 64 MiB of memory, the image `tiny` needs 128
     lab.yaml:4:56: there is no image `tinny`; did you mean `tiny`?
-    lab.yaml:5:56: there is no image `zzzzzzzzzzz`; there are debian12, dumb, minimal, stray, tiny
-    lab.yaml:6:3: the first disk of machine `d` must be of type `template`: it is what the machine boots
-    lab.yaml:7:3: the first disk of machine `e` must be of type `template`: it is what the machine boots
+    lab.yaml:5:56: there is no image `zzzzzzzzzzz`; there are debian12, dumb, el8, el9, minimal, stray, tiny
+    lab.yaml:6:3: machine `d` has nothing to boot: give it a disk that is not empty, or a kernel (`boot`)
+    lab.yaml:7:3: machine `e` has nothing to boot: give it a disk that is not empty, or a kernel (`boot`)
     lab.yaml:8:3: machine `f` cannot be made: image `dumb` does not have identity from SMBIOS
     the image `stray` is at /elsewhere/d3, outside the store
     there is no host key for machine `keyless`
@@ -461,15 +463,13 @@ fn names_are_distinct_where_others_are() {
         prefix: "/w/.polder/default".into(),
         uuid: "5f0cab12cd34ef560123456789abcdef".into(),
         name: String::new(),
-        pid: 7,
-        start_time: 9,
-        boot_id: "b".into(),
-        host: "h".into(),
+        owner: Owner { pid: 7, started: 9, boot: "b".into(), host: "h".into() },
     };
     let view = View::host(Path::new("/w/.polder/default"), Path::new("/cache/images"), Path::new("/cache/templates"));
-    let there = |uuid| {
+    let there = |uuid: &str| {
         planned_with(ONE, |_| {}, |(spec, inputs)| {
-            plan(spec, &PlanInputs { owner: Some(&owner), view: &view, uuid, ..*inputs })
+            let scope = Scope { uuid: Some(uuid.to_owned()), ..Scope::hermetic() };
+            plan(spec, &PlanInputs { owner: Some(&owner), view: &view, scope: &scope, uuid, ..*inputs })
         })
         .unwrap()
     };
@@ -504,6 +504,8 @@ fn a_machine_that_is_there_anyway_is_only_reached() {
 #[rstest::rstest]
 #[case::vm_type(|m: &mut MachineSpec| m.vm_type = "engin".into(), "lab.yaml:3:3: there is no vm-type `engin`; did you mean `engine`?")]
 #[case::provider(|m: &mut MachineSpec| m.provider = "zzzzzz".into(), "lab.yaml:3:3: there is no vm-provider `zzzzzz`; there are cloud, local-libvirt, ssh")]
+#[case::version(|m: &mut MachineSpec| m.disks[0].source = DiskSource::Template { name: "el8".into(), version: Some("v9".into()) },
+    "lab.yaml:5:57: there is no template `el8, version v9`; `polder templates list` shows which there are")]
 #[case::cpu_model(|m: &mut MachineSpec| m.cpu.model = Some("Westmer".into()), "lab.yaml:3:3: there is no CPU model `Westmer`; did you mean `Westmere`?")]
 #[case::cpu(|m: &mut MachineSpec| m.cpu.custom = Some(serde_json::from_str(r#"{"@a": []}"#).unwrap()),
     "lab.yaml:3:3: the CPU of machine `a` cannot be made: `@a` must be a plain value, not a list or map")]

@@ -158,6 +158,7 @@ fn nic_element(nic: &DomainNic) -> Element {
         .of([
             Element::new("mac").with("address", nic.mac),
             Element::new("source").with("network", &nic.network),
+            Element::new("target").with("dev", &nic.tap),
             Element::new("model").with("type", &nic.model),
         ])
         .of(nic.mtu.map(|mtu| Element::new("mtu").with("size", mtu)))
@@ -167,9 +168,12 @@ fn nic_element(nic: &DomainNic) -> Element {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::{
-        libvirt::xml::overlay,
-        spec::{ImageFormat, Label, Topology, uuid},
+    use crate::{
+        base::owner::Owner,
+        provider::{
+            libvirt::xml::overlay,
+            spec::{ImageFormat, Label, Topology},
+        },
     };
 
     fn disk(dev: &str, bus: Bus, path: &str, format: ImageFormat, access: Access) -> DomainDisk {
@@ -180,7 +184,7 @@ mod tests {
     fn spec() -> DomainSpec {
         DomainSpec {
             name: "r1".to_owned(),
-            uuid: uuid("domain", "r1"),
+            uuid: "c298c7b6-8473-865c-8f0d-8811e2c954c3".to_owned(),
             label: None,
             kvm: false,
             machine_type: "q35".to_owned(),
@@ -203,6 +207,7 @@ mod tests {
             nics: vec![DomainNic {
                 mac: "54:52:c0:a8:c8:02".parse().unwrap(),
                 network: "lan".to_owned(),
+                tap: "pdr1-0".to_owned(),
                 model: "virtio".to_owned(),
                 mtu: None,
                 link_up: true,
@@ -257,6 +262,7 @@ mod tests {
             <interface type="network">
               <mac address="54:52:c0:a8:c8:02"/>
               <source network="lan"/>
+              <target dev="pdr1-0"/>
               <model type="virtio"/>
             </interface>
             <serial type="file">
@@ -301,6 +307,7 @@ mod tests {
             other.nics.push(DomainNic {
                 mac: "54:52:c0:a8:c9:02".parse().unwrap(),
                 network: "ab12-storage".to_owned(),
+                tap: "pdr1-1".to_owned(),
                 model: "e1000".to_owned(),
                 mtu: Some(9000),
                 link_up: false,
@@ -333,8 +340,10 @@ mod tests {
               <target dev="vdb" bus="virtio"/>
               <serial>serial-vdb</serial>
               <readonly/>
+            <controller type="scsi" index="0" model="virtio-scsi"/>
               <mac address="54:52:c0:a8:c9:02"/>
               <source network="ab12-storage"/>
+              <target dev="pdr1-1"/>
               <model type="e1000"/>
               <mtu size="9000"/>
               <link state="down"/>
@@ -386,15 +395,12 @@ mod tests {
                 prefix: "/w/.polder/default".into(),
                 uuid: "5f0c".into(),
                 name: "r1".into(),
-                pid: 7,
-                start_time: 9,
-                boot_id: "b".into(),
-                host: "h".into(),
+                owner: Owner { pid: 7, started: 9, boot: "b".into(), host: "h".into() },
             });
         });
         insta::assert_snapshot!(xml, @r#"
         <metadata>
-          <polder:owner xmlns:polder="urn:polder:owner:1" prefix="/w/.polder/default" uuid="5f0c" name="r1" pid="7" start-time="9" boot-id="b" host="h"/>
+          <polder:owner xmlns:polder="urn:polder:owner:1" prefix="/w/.polder/default" uuid="5f0c" name="r1" pid="7" started="9" boot="b" host="h"/>
         </metadata>
           <video>
             <model type="cirrus"/>

@@ -10,7 +10,7 @@ use quick_xml::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use super::write::{Xml, document, empty, parent, text};
+use super::write::{Xml, empty, fragment, parent, text};
 
 /// An element: with text or with elements in it, never with both.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,7 +164,7 @@ impl Element {
 /// The document of which it is the root.
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&document(|w| self.write(w)))
+        f.write_str(&fragment(|w| self.write(w)))
     }
 }
 

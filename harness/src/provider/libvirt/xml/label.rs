@@ -1,7 +1,7 @@
 //! Our mark in a domain's or network's metadata: whose it is, so that what nobody owns any more can be found and removed.
 
 use super::element::Element;
-use crate::provider::spec::Label;
+use crate::{base::owner::Owner, provider::spec::Label};
 
 /// A name for the vocabulary, not a place; changes when a reader of today could not read what is written.
 const NAMESPACE: &str = "urn:polder:owner:1";
@@ -14,10 +14,10 @@ pub fn label_element(label: &Label) -> Element {
         .with("prefix", label.prefix.display())
         .with("uuid", &label.uuid)
         .with("name", &label.name)
-        .with("pid", label.pid)
-        .with("start-time", label.start_time)
-        .with("boot-id", &label.boot_id)
-        .with("host", &label.host);
+        .with("pid", label.owner.pid)
+        .with("started", label.owner.started)
+        .with("boot", &label.owner.boot)
+        .with("host", &label.owner.host);
     Element::new("metadata").of([owner])
 }
 
@@ -37,10 +37,12 @@ pub fn label_of(xml: &str) -> Option<Label> {
         prefix: text("prefix")?.into(),
         uuid: text("uuid")?,
         name: text("name")?,
-        pid: text("pid")?.parse().ok()?,
-        start_time: text("start-time")?.parse().ok()?,
-        boot_id: text("boot-id")?,
-        host: text("host")?,
+        owner: Owner {
+            pid: text("pid")?.parse().ok()?,
+            started: text("started")?.parse().ok()?,
+            boot: text("boot")?,
+            host: text("host")?,
+        },
     })
 }
 
@@ -53,10 +55,7 @@ mod tests {
             prefix: "/home/o'hara/<&\">/.polder/default".into(),
             uuid: "5f0c".into(),
             name: "web".into(),
-            pid: 7,
-            start_time: 1 << 40,
-            boot_id: "b".into(),
-            host: "h".into(),
+            owner: Owner { pid: 7, started: 1 << 40, boot: "b".into(), host: "h".into() },
         }
     }
 
@@ -67,7 +66,7 @@ mod tests {
         <domain>
           <name>x</name>
           <metadata>
-            <polder:owner xmlns:polder="urn:polder:owner:1" prefix="/home/o&apos;hara/&lt;&amp;&quot;&gt;/.polder/default" uuid="5f0c" name="web" pid="7" start-time="1099511627776" boot-id="b" host="h"/>
+            <polder:owner xmlns:polder="urn:polder:owner:1" prefix="/home/o&apos;hara/&lt;&amp;&quot;&gt;/.polder/default" uuid="5f0c" name="web" pid="7" started="1099511627776" boot="b" host="h"/>
           </metadata>
         </domain>
         "#);

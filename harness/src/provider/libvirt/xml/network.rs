@@ -2,10 +2,11 @@
 
 use std::io;
 
-use super::write::{Xml, empty, parent, text, write};
+use super::write::{Xml, empty, fragment, parent, text, write};
 use crate::{
-    net::{DhcpPlan, DnsPlan, NetKind, PlannedHost},
-    provider::spec::{NetworkSpec, uuid},
+    base::id::Mac,
+    net::{DnsPlan, DnsRecord, NetKind, PlannedHost},
+    provider::spec::NetworkSpec,
 };
 
 const DNSMASQ: &str = "http://libvirt.org/schemas/network/dnsmasq/1.0";
@@ -14,10 +15,19 @@ const DNSMASQ: &str = "http://libvirt.org/schemas/network/dnsmasq/1.0";
 #[must_use]
 pub fn network_xml(net: &NetworkSpec) -> String {
     write("network", &[("xmlns:dnsmasq", DNSMASQ)], |w| {
-        text(w, "name", &[], net.name.as_str())?;
-        text(w, "uuid", &[], &uuid("network", net.name.as_str()))?;
-        if net.kind == NetKind::Nat {
-            empty(w, "forward", &[("mode", "nat")])?;
+        text(w, "name", &[], &net.libvirt_name)?;
+        text(w, "uuid", &[], &net.libvirt_uuid)?;
+        if net.borrowed {
+            // Somebody else's: libvirt plugs machines in and changes nothing about it.
+            empty(w, "forward", &[("mode", "bridge")])?;
+            return empty(w, "bridge", &[("name", &net.bridge)]);
+        }
+        match (net.kind, net.gateway6) {
+            (NetKind::Nat, Some(_)) => {
+                parent(w, "forward", &[("mode", "nat")], |w| empty(w, "nat", &[("ipv6", "yes")]))?;
+            }
+            (NetKind::Nat, None) => empty(w, "forward", &[("mode", "nat")])?,
+            (NetKind::Isolated | NetKind::Bridge, _) => {}
         }
         // No spanning tree, no delay: the port of a new machine forwards at once.
         empty(w, "bridge", &[("name", &net.bridge), ("stp", "off"), ("delay", "0")])?;
@@ -29,46 +39,107 @@ pub fn network_xml(net: &NetworkSpec) -> String {
             Some(plan) => dns(w, plan)?,
             None => empty(w, "dns", &[("enable", "no")])?,
         }
-        let (gateway, prefix) = (net.gateway.to_string(), net.prefix.to_string());
-        parent(w, "ip", &[("address", &gateway), ("prefix", &prefix)], |w| {
-            net.dhcp.as_ref().map_or(Ok(()), |range| dhcp(w, range, &net.hosts))
-        })?;
+        addresses(w, net)?;
         options(w, net)
     })
 }
 
+/// A DNS entry, for changing a network that runs.
+#[must_use]
+pub fn dns_host_xml(record: &DnsRecord) -> String {
+    fragment(|w| dns_host(w, record))
+}
+
+/// The reservations of a NIC, IPv4 and IPv6, for changing a network that runs. Each comes with the position among the
+/// network's subnets that it goes to.
+#[must_use]
+pub fn dhcp_hosts_xml(net: &NetworkSpec, host: &PlannedHost) -> Vec<(i32, String)> {
+    let dhcp = net.dhcp.as_ref();
+    let (v4, v6) = (dhcp.and_then(|dhcp| dhcp.v4), dhcp.and_then(|dhcp| dhcp.v6));
+    let v6_position = i32::from(net.gateway.is_some());
+    let v4 = host.ip.filter(|_| v4.is_some()).map(|_| (0, fragment(|w| dhcp_host(w, host))));
+    let v6 = host.ip6.filter(|_| v6.is_some()).map(|_| (v6_position, fragment(|w| dhcp_host6(w, host))));
+    v4.into_iter().chain(v6).collect()
+}
+
 fn dns(w: &mut Xml, plan: &DnsPlan) -> io::Result<()> {
-    empty(w, "domain", &[("name", &plan.domain), ("localOnly", "yes")])?;
-    parent(w, "dns", &[("forwardPlainNames", "no")], |w| {
-        plan.records.iter().try_for_each(|record| {
-            parent(w, "host", &[("ip", &record.ip.to_string())], |w| {
-                record.names.iter().try_for_each(|name| text(w, "hostname", &[], name))
+    if let Some(domain) = &plan.domain {
+        empty(w, "domain", &[("name", domain), ("localOnly", "yes")])?;
+    }
+    // Plain names are ours; a net without any asks whoever is to be asked.
+    let plain = if plan.domain.is_some() { "no" } else { "yes" };
+    parent(w, "dns", &[("forwardPlainNames", plain)], |w| {
+        if let Some(forward) = plan.forward {
+            empty(w, "forwarder", &[("addr", &forward.to_string())])?;
+        }
+        plan.records.iter().try_for_each(|record| dns_host(w, record))
+    })
+}
+
+fn dns_host(w: &mut Xml, record: &DnsRecord) -> io::Result<()> {
+    parent(w, "host", &[("ip", &record.ip.to_string())], |w| {
+        record.names.iter().try_for_each(|name| text(w, "hostname", &[], name))
+    })
+}
+
+fn addresses(w: &mut Xml, net: &NetworkSpec) -> io::Result<()> {
+    let dhcp = net.dhcp.as_ref();
+    if let Some(gateway) = net.gateway {
+        let attributes = [("address", &*gateway.to_string()), ("prefix", &net.prefix.to_string())];
+        parent(w, "ip", &attributes, |w| {
+            let Some((start, end)) = dhcp.and_then(|dhcp| dhcp.v4) else { return Ok(()) };
+            parent(w, "dhcp", &[], |w| {
+                empty(w, "range", &[("start", &start.to_string()), ("end", &end.to_string())])?;
+                net.hosts.iter().filter(|host| host.ip.is_some()).try_for_each(|host| dhcp_host(w, host))
             })
-        })
-    })
+        })?;
+    }
+    if let Some((gateway, prefix)) = net.gateway6 {
+        let attributes =
+            [("family", "ipv6"), ("address", &*gateway.to_string()), ("prefix", &prefix.to_string())];
+        parent(w, "ip", &attributes, |w| {
+            let Some((start, end)) = dhcp.and_then(|dhcp| dhcp.v6) else { return Ok(()) };
+            parent(w, "dhcp", &[], |w| {
+                empty(w, "range", &[("start", &start.to_string()), ("end", &end.to_string())])?;
+                net.hosts.iter().filter(|host| host.ip6.is_some()).try_for_each(|host| dhcp_host6(w, host))
+            })
+        })?;
+    }
+    Ok(())
 }
 
-fn dhcp(w: &mut Xml, range: &DhcpPlan, hosts: &[PlannedHost]) -> io::Result<()> {
-    parent(w, "dhcp", &[], |w| {
-        empty(w, "range", &[("start", &range.start.to_string()), ("end", &range.end.to_string())])?;
-        hosts.iter().try_for_each(|host| {
-            let (mac, ip) = (host.mac.to_string(), host.ip.to_string());
-            empty(w, "host", &[("mac", &mac), ("name", &host.name), ("ip", &ip)])
-        })
-    })
+fn dhcp_host(w: &mut Xml, host: &PlannedHost) -> io::Result<()> {
+    let (mac, ip) = (host.mac.to_string(), host.ip.map(|ip| ip.to_string()).unwrap_or_default());
+    empty(w, "host", &[("mac", &mac), ("name", &host.name), ("ip", &ip)])
 }
 
-/// What libvirt has no words for. It sets both by itself on networks without `forward`.
+fn dhcp_host6(w: &mut Xml, host: &PlannedHost) -> io::Result<()> {
+    let (id, ip) = (duid(host.mac), host.ip6.map(|ip| ip.to_string()).unwrap_or_default());
+    empty(w, "host", &[("id", &id), ("name", &host.name), ("ip", &ip)])
+}
+
+/// By what a DHCPv6 client names itself that has nothing but its Ethernet address: type 3 (link-layer), hardware 1
+/// (Ethernet).
+fn duid(mac: Mac) -> String {
+    format!("0:3:0:1:{mac}")
+}
+
+/// What libvirt has no words for. It sets all of these by itself on networks without `forward`.
 fn options(w: &mut Xml, net: &NetworkSpec) -> io::Result<()> {
-    if net.kind == NetKind::Isolated {
+    if net.kind != NetKind::Nat {
         return Ok(());
     }
     parent(w, "dnsmasq:options", &[], |w| {
+        let mut option = |value| empty(w, "dnsmasq:option", &[("value", value)]);
         // The host's name servers cannot be reached from a lab: an unknown name is refused at once, not after seconds.
-        empty(w, "dnsmasq:option", &[("value", "no-resolv")])?;
+        option("no-resolv")?;
         if !net.is_default_route() {
             // An option without value: no router, so that machines keep the default route of their management net.
-            empty(w, "dnsmasq:option", &[("value", "dhcp-option=3")])?;
+            option("dhcp-option=3")?;
+            if net.gateway6.is_some() {
+                // The same for IPv6: advertised as router for no time.
+                option("ra-param=*,0,0")?;
+            }
         }
         Ok(())
     })
@@ -79,26 +150,33 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::net::{self, MachineAsk, NetAsk, NicAsk};
+    use crate::net::{self, Family, MachineAsk, NetAsk, NicAsk, Scope};
 
-    fn networks() -> Vec<String> {
+    fn planned(edit: impl Fn(&mut Vec<NetAsk>, &mut MachineAsk)) -> Vec<NetworkSpec> {
         let ask = |name: &str, kind, management: bool| NetAsk {
             name: name.parse().unwrap(),
             kind,
             management,
-            gateway: None,
+            ipv4: Family::Auto,
+            ipv6: Family::Off,
             dhcp: management.then_some(100..=254),
             dns_domain: management.then(|| "suite.test".to_owned()),
             dns_records: BTreeMap::from([("mirror".to_owned(), "192.168.200.1".parse().unwrap())]),
+            dns_forward: None,
             mtu: (!management).then_some(9000),
         };
         let mut other = ask("other", NetKind::Nat, false);
         other.dhcp = Some(2..=9);
-        let nets = [ask("front", NetKind::Nat, true), ask("back", NetKind::Isolated, false), other];
-        let nic = |net: &NetAsk| NicAsk { net: net.name.clone(), ip: None };
-        let machines = [MachineAsk { name: "r1".parse().unwrap(), nics: nets.iter().map(nic).collect() }];
-        let plan = net::plan(&nets, &machines).unwrap();
-        plan.nets.iter().map(network_xml).collect()
+        let mut nets = vec![ask("front", NetKind::Nat, true), ask("back", NetKind::Isolated, false), other];
+        let nic = |net: &NetAsk| NicAsk::on(net.name.clone());
+        let mut machine = MachineAsk { name: "r1".parse().unwrap(), nics: nets.iter().map(nic).collect() };
+        edit(&mut nets, &mut machine);
+        let scope = Scope { bridges: vec!["br0".to_owned()], ..Scope::hermetic() };
+        net::plan(&nets, &[machine], &scope).unwrap().nets
+    }
+
+    fn networks() -> Vec<String> {
+        planned(|_, _| {}).iter().map(network_xml).collect()
     }
 
     #[test]
@@ -184,5 +262,186 @@ mod tests {
           </dnsmasq:options>
         </network>
         "#);
+    }
+
+    #[test]
+    fn both_families() {
+        let nets = planned(|nets, _| {
+            nets[0].ipv6 = Family::Auto;
+            nets[2].ipv6 = Family::Given("fd00::1".parse().unwrap(), 64);
+        });
+        insta::assert_snapshot!(network_xml(&nets[0]), @r#"
+        <network xmlns:dnsmasq="http://libvirt.org/schemas/network/dnsmasq/1.0">
+          <name>front</name>
+          <uuid>cae98406-f6de-835c-81d1-4ed4d7b580f4</uuid>
+          <forward mode="nat">
+            <nat ipv6="yes"/>
+          </forward>
+          <bridge name="pd-2d8d693177ac" stp="off" delay="0"/>
+          <mac address="54:52:c0:a8:c8:01"/>
+          <domain name="suite.test" localOnly="yes"/>
+          <dns forwardPlainNames="no">
+            <host ip="192.168.200.1">
+              <hostname>mirror</hostname>
+            </host>
+            <host ip="192.168.200.2">
+              <hostname>r1</hostname>
+              <hostname>r1-eth0</hostname>
+              <hostname>r1-front</hostname>
+              <hostname>r1-front-0</hostname>
+            </host>
+            <host ip="192.168.201.2">
+              <hostname>r1-back</hostname>
+              <hostname>r1-back-0</hostname>
+              <hostname>r1-eth1</hostname>
+            </host>
+            <host ip="192.168.202.2">
+              <hostname>r1-eth2</hostname>
+              <hostname>r1-other</hostname>
+              <hostname>r1-other-0</hostname>
+            </host>
+            <host ip="fd00::c0a8:ca02">
+              <hostname>r1-eth2</hostname>
+              <hostname>r1-other</hostname>
+              <hostname>r1-other-0</hostname>
+            </host>
+            <host ip="fd8f:1391:3a82:200::c0a8:c802">
+              <hostname>r1</hostname>
+              <hostname>r1-eth0</hostname>
+              <hostname>r1-front</hostname>
+              <hostname>r1-front-0</hostname>
+            </host>
+          </dns>
+          <ip address="192.168.200.1" prefix="24">
+            <dhcp>
+              <range start="192.168.200.100" end="192.168.200.254"/>
+              <host mac="54:52:c0:a8:c8:02" name="r1" ip="192.168.200.2"/>
+            </dhcp>
+          </ip>
+          <ip family="ipv6" address="fd8f:1391:3a82:200::1" prefix="64">
+            <dhcp>
+              <range start="fd8f:1391:3a82:200::c0a8:c864" end="fd8f:1391:3a82:200::c0a8:c8fe"/>
+              <host id="0:3:0:1:54:52:c0:a8:c8:02" name="r1" ip="fd8f:1391:3a82:200::c0a8:c802"/>
+            </dhcp>
+          </ip>
+          <dnsmasq:options>
+            <dnsmasq:option value="no-resolv"/>
+          </dnsmasq:options>
+        </network>
+        "#);
+        insta::assert_snapshot!(network_xml(&nets[2]), @r#"
+        <network xmlns:dnsmasq="http://libvirt.org/schemas/network/dnsmasq/1.0">
+          <name>other</name>
+          <uuid>9f5cfd51-635b-8813-8451-750f355c4349</uuid>
+          <forward mode="nat">
+            <nat ipv6="yes"/>
+          </forward>
+          <bridge name="pd-d9298a10d1b0" stp="off" delay="0"/>
+          <mtu size="9000"/>
+          <mac address="54:52:c0:a8:ca:01"/>
+          <dns enable="no"/>
+          <ip address="192.168.202.1" prefix="24">
+            <dhcp>
+              <range start="192.168.202.2" end="192.168.202.9"/>
+              <host mac="54:52:c0:a8:ca:02" name="r1" ip="192.168.202.2"/>
+            </dhcp>
+          </ip>
+          <ip family="ipv6" address="fd00::1" prefix="64">
+            <dhcp>
+              <range start="fd00::c0a8:ca02" end="fd00::c0a8:ca09"/>
+              <host id="0:3:0:1:54:52:c0:a8:ca:02" name="r1" ip="fd00::c0a8:ca02"/>
+            </dhcp>
+          </ip>
+          <dnsmasq:options>
+            <dnsmasq:option value="no-resolv"/>
+            <dnsmasq:option value="dhcp-option=3"/>
+            <dnsmasq:option value="ra-param=*,0,0"/>
+          </dnsmasq:options>
+        </network>
+        "#);
+    }
+
+    #[test]
+    fn ipv6_alone_without_dhcp() {
+        let nets = planned(|nets, _| {
+            nets[1].ipv4 = Family::Off;
+            nets[1].ipv6 = Family::Auto;
+        });
+        insta::assert_snapshot!(network_xml(&nets[1]), @r#"
+        <network xmlns:dnsmasq="http://libvirt.org/schemas/network/dnsmasq/1.0">
+          <name>back</name>
+          <uuid>ff52f9d7-4a31-8495-836e-d67aca003ee5</uuid>
+          <bridge name="pd-3c482346f375" stp="off" delay="0"/>
+          <mtu size="9000"/>
+          <mac address="56:52:6c:c9:35:d9"/>
+          <dns enable="no"/>
+          <ip family="ipv6" address="fd8f:1391:3a82:201::1" prefix="64">
+          </ip>
+        </network>
+        "#);
+    }
+
+    #[test]
+    fn a_net_that_asks_another_name_server() {
+        let nets = planned(|nets, _| nets[1].dns_forward = Some("192.168.200.1".parse().unwrap()));
+        insta::assert_snapshot!(network_xml(&nets[1]), @r#"
+        <network xmlns:dnsmasq="http://libvirt.org/schemas/network/dnsmasq/1.0">
+          <name>back</name>
+          <uuid>ff52f9d7-4a31-8495-836e-d67aca003ee5</uuid>
+          <bridge name="pd-3c482346f375" stp="off" delay="0"/>
+          <mtu size="9000"/>
+          <mac address="54:52:c0:a8:c9:01"/>
+          <dns forwardPlainNames="yes">
+            <forwarder addr="192.168.200.1"/>
+          </dns>
+          <ip address="192.168.201.1" prefix="24">
+          </ip>
+        </network>
+        "#);
+    }
+
+    #[test]
+    fn bridges_of_ours_and_of_others() {
+        let nets = planned(|nets, machine| {
+            for (net, name) in nets.iter_mut().skip(1).zip(["own", "br0"]) {
+                (net.kind, net.name) = (NetKind::Bridge, name.parse().unwrap());
+            }
+            machine.nics.truncate(1);
+        });
+        insta::assert_snapshot!(network_xml(&nets[1]), @r#"
+        <network xmlns:dnsmasq="http://libvirt.org/schemas/network/dnsmasq/1.0">
+          <name>own</name>
+          <uuid>e91a242f-14de-8397-8df1-8821b0b491f7</uuid>
+          <bridge name="pd-5b3975651c3c" stp="off" delay="0"/>
+          <mtu size="9000"/>
+          <mac address="56:52:b2:5f:75:dc"/>
+          <dns enable="no"/>
+        </network>
+        "#);
+        insta::assert_snapshot!(network_xml(&nets[2]), @r#"
+        <network xmlns:dnsmasq="http://libvirt.org/schemas/network/dnsmasq/1.0">
+          <name>br0</name>
+          <uuid>1e5dc7d9-869f-8249-8fdb-7e95366b6d4a</uuid>
+          <forward mode="bridge"/>
+          <bridge name="br0"/>
+        </network>
+        "#);
+    }
+
+    #[test]
+    fn what_is_changed_while_it_runs() {
+        let nets = planned(|nets, _| nets[0].ipv6 = Family::Auto);
+        let record = &nets[0].dns.as_ref().unwrap().records[0];
+        let mut parts = vec![(-1, dns_host_xml(record))];
+        parts.extend(dhcp_hosts_xml(&nets[0], &nets[0].hosts[0]));
+        let parts: Vec<_> = parts.into_iter().map(|(at, xml)| format!("{at}: {xml}")).collect();
+        insta::assert_snapshot!(parts.join("\n"), @r#"
+        -1: <host ip="192.168.200.1">
+          <hostname>mirror</hostname>
+        </host>
+        0: <host mac="54:52:c0:a8:c8:02" name="r1" ip="192.168.200.2"/>
+        1: <host id="0:3:0:1:54:52:c0:a8:c8:02" name="r1" ip="fd8f:1391:3a82:200::c0a8:c802"/>
+        "#);
+        assert_eq!(dhcp_hosts_xml(&nets[1], &nets[1].hosts[0]), [], "a net without DHCP");
     }
 }

@@ -13,11 +13,11 @@ pub(crate) fn write(
     attributes: &[(&str, &str)],
     content: impl FnOnce(&mut Xml) -> io::Result<()>,
 ) -> String {
-    document(|w| parent(w, name, attributes, content))
+    fragment(|w| parent(w, name, attributes, content))
 }
 
-/// A document, whatever is in it.
-pub(crate) fn document(content: impl FnOnce(&mut Xml) -> io::Result<()>) -> String {
+/// What `content` writes, without a document around it.
+pub(crate) fn fragment(content: impl FnOnce(&mut Xml) -> io::Result<()>) -> String {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
     // Memory takes everything: an error cannot come from below, and none of our own is made.
     let _ = content(&mut writer);

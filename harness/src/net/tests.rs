@@ -1,0 +1,497 @@
+//! The plan as tables and properties: what Lago's rules say, what is ours, and what cannot be.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use proptest::prelude::*;
+
+use super::{
+    Family, LinkPlan, MachineAsk, NetAsk, NetError, NetKind, NetPlan, NicAsk, Scope, Vlan,
+    address::nics,
+    lease::{self, Want},
+    plan,
+};
+use crate::base::id::{Mac, NetName};
+
+/// `name [/kind] [v4 GATEWAY[/LEN] | v4 off] [v6 auto | v6 GATEWAY[/LEN]]`; names that begin with `m` are management
+/// nets.
+fn net(text: &str) -> NetAsk {
+    let mut words = text.split_whitespace();
+    let name: NetName = words.next().unwrap().parse().unwrap();
+    let management = name.as_str().starts_with('m');
+    let mut net = NetAsk {
+        name,
+        kind: NetKind::Nat,
+        management,
+        ipv4: Family::Auto,
+        ipv6: Family::Off,
+        dhcp: Some(100..=254),
+        dns_domain: management.then(|| "test".to_owned()),
+        dns_records: BTreeMap::new(),
+        dns_forward: None,
+        mtu: None,
+    };
+    while let Some(word) = words.next() {
+        match word {
+            "/isolated" => net.kind = NetKind::Isolated,
+            "/bridge" => net.kind = NetKind::Bridge,
+            "v4" => net.ipv4 = family(words.next().unwrap(), 24),
+            "v6" => net.ipv6 = family(words.next().unwrap(), 64),
+            other => panic!("{other}"),
+        }
+    }
+    net
+}
+
+fn family<A: std::str::FromStr<Err: std::fmt::Debug>>(text: &str, len: u8) -> Family<A> {
+    match text {
+        "off" => Family::Off,
+        "auto" => Family::Auto,
+        given => {
+            let (gateway, len) = given.split_once('/').map_or((given, len), |(g, l)| (g, l.parse().unwrap()));
+            Family::Given(gateway.parse().unwrap(), len)
+        }
+    }
+}
+
+/// `name: net net=IP net=IP6 net=MAC net=IP,MAC ...`
+fn machine(text: &str) -> MachineAsk {
+    let (name, nics) = text.split_once(':').unwrap();
+    let nic = |text: &str| {
+        let (net, asked) = text.split_once('=').unwrap_or((text, ""));
+        let mut nic = NicAsk::on(net.parse().unwrap());
+        for asked in asked.split(',').filter(|a| !a.is_empty()) {
+            match asked.parse::<IpAddr>() {
+                Ok(IpAddr::V4(ip)) => nic.ip = Some(ip),
+                Ok(IpAddr::V6(ip)) => nic.ip6 = Some(ip),
+                Err(_) => nic.mac = Some(asked.parse().unwrap()),
+            }
+        }
+        nic
+    };
+    MachineAsk { name: name.parse().unwrap(), nics: nics.split_whitespace().map(nic).collect() }
+}
+
+fn machines(texts: &[&str]) -> Vec<MachineAsk> {
+    texts.iter().map(|text| machine(text)).collect()
+}
+
+fn nets(texts: &[&str]) -> Vec<NetAsk> {
+    texts.iter().map(|text| net(text)).collect()
+}
+
+fn shown<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_owned(), |v| v.to_string())
+}
+
+fn show(plan: &NetPlan) -> String {
+    let mut out = String::new();
+    for net in &plan.nets {
+        let v4 = shown(net.gateway.map(|g| format!("{g}/{}", net.prefix)));
+        let v6 = shown(net.gateway6.map(|(g, len)| format!("{g}/{len}")));
+        out += &format!("{} {v4} {v6} {}\n", net.name, net.bridge_mac);
+        if let Some(dhcp) = &net.dhcp {
+            let (v4, v6) =
+                (dhcp.v4.map(|(a, b)| format!("{a}..{b}")), dhcp.v6.map(|(a, b)| format!("{a}..{b}")));
+            out += &format!("  dhcp {} {}\n", shown(v4), shown(v6));
+        }
+        for host in &net.hosts {
+            out += &format!("  host {} {} {} {}\n", host.mac, shown(host.ip), shown(host.ip6), host.name);
+        }
+        for record in net.dns.iter().flat_map(|dns| &dns.records) {
+            out += &format!("  dns {} {}\n", record.ip, record.names.join(" "));
+        }
+    }
+    out
+}
+
+fn planned(nets: &[NetAsk], machines: &[MachineAsk]) -> NetPlan {
+    plan(nets, machines, &Scope::hermetic()).unwrap()
+}
+
+fn refused(nets: &[NetAsk], machines: &[MachineAsk]) -> Vec<String> {
+    let errors = plan(nets, machines, &Scope::hermetic()).unwrap_err();
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn lagos_rules() {
+    let mut nets = nets(&["mgmt", "own v4 192.168.201.254", "third"]);
+    nets[0].dns_records = [("mirror", "192.168.200.1"), ("A", "1.2.3.4"), ("six", "fd00::7")]
+        .map(|(name, ip)| (name.to_owned(), ip.parse().unwrap()))
+        .into();
+    let machines = machines(&["b: mgmt own", "a: mgmt=10.9.8.2 own own third=1.1.1.77"]);
+    insta::assert_snapshot!(show(&planned(&nets, &machines)), @r"
+    mgmt 192.168.200.1/24 - 54:52:c0:a8:c8:01
+      dhcp 192.168.200.100..192.168.200.254 -
+      host 54:52:c0:a8:c8:02 192.168.200.2 - a
+      host 54:52:c0:a8:c8:03 192.168.200.3 - b
+      dns 192.168.200.1 mirror
+      dns 192.168.200.2 a a-eth0 a-mgmt a-mgmt-0
+      dns 192.168.200.3 b b-eth0 b-mgmt b-mgmt-0
+      dns 192.168.201.2 b-eth1 b-own b-own-0
+      dns 192.168.201.3 a-eth1 a-own a-own-0
+      dns 192.168.201.4 a-eth2 a-own-1
+      dns 192.168.202.77 a-eth3 a-third a-third-0
+      dns fd00::7 six
+    own 192.168.201.254/24 - 54:52:c0:a8:c9:fe
+      dhcp 192.168.201.100..192.168.201.254 -
+      host 54:52:c0:a8:c9:03 192.168.201.3 - a
+      host 54:52:c0:a8:c9:04 192.168.201.4 - a-own-1
+      host 54:52:c0:a8:c9:02 192.168.201.2 - b
+    third 192.168.202.1/24 - 54:52:c0:a8:ca:01
+      dhcp 192.168.202.100..192.168.202.254 -
+      host 54:52:c0:a8:ca:4d 192.168.202.77 - a
+    ");
+}
+
+#[test]
+fn both_families_and_one_alone() {
+    let mut nets = nets(&[
+        "m v6 auto",
+        "wide v4 10.0.0.1/16 v6 auto",
+        "own v4 10.1.0.1 v6 fd00:1::1",
+        "six v4 off v6 auto",
+        "small v4 off v6 fd00:2::1/120",
+    ]);
+    nets[2].dhcp = None;
+    let machines = machines(&[
+        "a: m wide own six small=fd00:2::77",
+        "b: m=::5 wide=10.0.200.9 own=fd00:1::b six=::9 small",
+        "c: own=10.1.0.7,fd00:1::a01:2 six",
+    ]);
+    insta::assert_snapshot!(show(&planned(&nets, &machines)), @r"
+    m 192.168.200.1/24 fd8f:1391:3a82:200::1/64 54:52:c0:a8:c8:01
+      dhcp 192.168.200.100..192.168.200.254 fd8f:1391:3a82:200::c0a8:c864..fd8f:1391:3a82:200::c0a8:c8fe
+      host 54:52:c0:a8:c8:02 192.168.200.2 fd8f:1391:3a82:200::c0a8:c802 a
+      host 54:52:c0:a8:c8:03 192.168.200.3 fd8f:1391:3a82:200::5 b
+      dns 10.0.0.2 a-eth1 a-wide a-wide-0
+      dns 10.0.200.9 b-eth1 b-wide b-wide-0
+      dns 10.1.0.2 a-eth2 a-own a-own-0
+      dns 10.1.0.3 b-eth2 b-own b-own-0
+      dns 10.1.0.7 c-eth0 c-own c-own-0
+      dns 192.168.200.2 a a-eth0 a-m a-m-0
+      dns 192.168.200.3 b b-eth0 b-m b-m-0
+      dns fd00:1::2 a-eth2 a-own a-own-0
+      dns fd00:1::b b-eth2 b-own b-own-0
+      dns fd00:1::a01:2 c-eth0 c-own c-own-0
+      dns fd00:2::2 b-eth4 b-small b-small-0
+      dns fd00:2::77 a-eth4 a-small a-small-0
+      dns fd8f:1391:a00::a00:2 a-eth1 a-wide a-wide-0
+      dns fd8f:1391:a00::a00:c809 b-eth1 b-wide b-wide-0
+      dns fd8f:1391:3a82:200::5 b b-eth0 b-m b-m-0
+      dns fd8f:1391:3a82:200::c0a8:c802 a a-eth0 a-m a-m-0
+      dns fd8f:1391:3a82:201::2 a-eth3 a-six a-six-0
+      dns fd8f:1391:3a82:201::3 c-eth1 c-six c-six-0
+      dns fd8f:1391:3a82:201::9 b-eth3 b-six b-six-0
+    wide 10.0.0.1/16 fd8f:1391:a00::1/64 54:52:0a:00:00:01
+      dhcp 10.0.0.100..10.0.0.254 fd8f:1391:a00::a00:64..fd8f:1391:a00::a00:fe
+      host 54:52:0a:00:00:02 10.0.0.2 fd8f:1391:a00::a00:2 a
+      host 54:52:0a:00:c8:09 10.0.200.9 fd8f:1391:a00::a00:c809 b
+    own 10.1.0.1/24 fd00:1::1/64 54:52:0a:01:00:01
+      host 54:52:0a:01:00:02 10.1.0.2 fd00:1::2 a
+      host 54:52:0a:01:00:03 10.1.0.3 fd00:1::b b
+      host 54:52:0a:01:00:07 10.1.0.7 fd00:1::a01:2 c
+    six - fd8f:1391:3a82:201::1/64 56:52:d8:31:63:cb
+      dhcp - fd8f:1391:3a82:201::64..fd8f:1391:3a82:201::fe
+      host 56:52:0d:5a:6b:fa - fd8f:1391:3a82:201::2 a
+      host 56:52:39:58:69:12 - fd8f:1391:3a82:201::9 b
+      host 56:52:e7:72:de:c1 - fd8f:1391:3a82:201::3 c
+    small - fd00:2::1/120 56:52:89:78:6a:f0
+      dhcp - fd00:2::64..fd00:2::fe
+      host 56:52:f8:10:e7:39 - fd00:2::77 a
+      host 56:52:43:e0:2d:1c - fd00:2::2 b
+    ");
+}
+
+#[test]
+fn bridges_have_no_addresses_but_those_given() {
+    let nets = nets(&["m", "b /bridge", "br0 /bridge"]);
+    let machines = machines(&["a: m b b=10.0.0.7 br0=fd00::7", "c: br0=52:54:00:00:00:01"]);
+    let scope = Scope { bridges: vec!["br0".to_owned()], ..Scope::hermetic() };
+    let plan = plan(&nets, &machines, &scope).unwrap();
+    insta::assert_snapshot!(show(&plan), @r"
+    m 192.168.200.1/24 - 54:52:c0:a8:c8:01
+      dhcp 192.168.200.100..192.168.200.254 -
+      host 54:52:c0:a8:c8:02 192.168.200.2 - a
+      dns 10.0.0.7 a-b-1 a-eth2
+      dns 192.168.200.2 a a-eth0 a-m a-m-0
+      dns fd00::7 a-br0 a-br0-0 a-eth3
+    b - - 56:52:2d:ae:90:db
+      host 56:52:c1:56:5d:0d - - a
+      host 54:52:0a:00:00:07 10.0.0.7 - a-b-1
+    br0 - - 56:52:55:c0:c3:46
+      host 56:52:0d:5a:6b:fa - fd00::7 a
+      host 52:54:00:00:00:01 - - c
+    ");
+    assert!(plan.nets[2].borrowed && plan.nets[2].bridge == "br0" && !plan.nets[1].borrowed);
+    let names: Vec<_> = plan.nics.values().flatten().map(|nic| nic.names.join(" ")).collect();
+    assert_eq!(names, ["a a-eth0 a-m a-m-0", "", "a-b-1 a-eth2", "a-br0 a-br0-0 a-eth3", ""]);
+}
+
+#[test]
+fn names_addresses_and_links_as_asked() {
+    let mut machine = machine("a: m m=52:54:00:00:00:01");
+    machine.nics[1].names = Some(vec!["www.test".to_owned()]);
+    machine.nics[1].vlan = Some(Vlan::Access(7));
+    machine.nics[1].link = LinkPlan { up: false, ..LinkPlan::default() };
+    let plan = planned(&nets(&["m"]), &[machine.clone()]);
+    let nic = &plan.nics[&machine.name][1];
+    assert_eq!((nic.names.join(" "), nic.mac.to_string()), ("www.test".into(), "52:54:00:00:00:01".into()));
+    assert!(nic.vlan == Some(Vlan::Access(7)) && !nic.link.up);
+    assert_eq!(plan.nets[0].dns.as_ref().unwrap().records[1].names, ["www.test"]);
+}
+
+#[rstest::rstest]
+#[case(None, None, None)]
+#[case(Some(1500), None, None)]
+#[case(Some(9000), None, Some(9000))]
+#[case(Some(9000), Some(1500), Some(1500))]
+#[case(None, Some(1400), Some(1400))]
+#[case(None, Some(1500), None)]
+fn an_mtu_is_the_nics_else_the_nets(
+    #[case] of_net: Option<u32>,
+    #[case] of_nic: Option<u32>,
+    #[case] expected: Option<u32>,
+) {
+    let (mut net, mut machine) = (net("m"), machine("a: m"));
+    net.mtu = of_net;
+    machine.nics[0].mtu = of_nic;
+    let plan = planned(&[net], &[machine]);
+    assert_eq!(plan.nics.values().next().unwrap()[0].mtu, expected);
+    assert_eq!(plan.nets[0].mtu, of_net.filter(|mtu| *mtu != 1500));
+}
+
+#[test]
+fn a_net_that_only_forwards_serves_no_records() {
+    let mut nets = nets(&["m", "n"]);
+    nets[1].dns_forward = Some("192.168.200.1".parse().unwrap());
+    let plan = planned(&nets, &machines(&["a: m n"]));
+    let dns = plan.nets[1].dns.as_ref().unwrap();
+    assert!(dns.records.is_empty() && dns.domain.is_none() && dns.forward.is_some());
+}
+
+#[rstest::rstest]
+#[case::unknown_net(&["a: m x"], "NIC 1 of machine `a` is on `x`, which is no net of this environment")]
+#[case::clash(&["a: m=1.1.1.9", "b: m=2.2.2.9"], "192.168.200.9 in the net `m` is asked for by machine `b` and by `a`")]
+#[case::gateway(&["a: m=1.1.1.1"], "192.168.200.1 of machine `a` is not an address for a machine in the net `m` (192.168.200.1/24)")]
+#[case::outside(&["a: own=10.0.1.5"], "10.0.1.5 of machine `a` is not an address for a machine in the net `own` (10.0.0.254/24)")]
+#[case::broadcast(&["a: own=10.0.0.255"], "10.0.0.255 of machine `a` is not an address for a machine in the net `own` (10.0.0.254/24)")]
+#[case::names(&["a: m m", "a-eth0: m"], "two NICs would have the DNS name `a-eth0`, one of machine `a-eth0` and one of `a`")]
+#[case::anycast(&["a: own=fd00::"], "fd00:: of machine `a` is not an address for a machine in the net `own` (fd00::1/64)")]
+#[case::clash6(&["a: own=fd00::9", "b: own=fd00::9"], "fd00::9 in the net `own` is asked for by machine `b` and by `a`")]
+#[case::family(&["a: m=fd00::9"], "machine `a` cannot have fd00::9: the net `m` has no IPv6")]
+#[case::mac(&["a: m=52:54:00:00:00:01", "b: m=52:54:00:00:00:01"], "NIC 0 of machine `b` cannot have the Ethernet address 52:54:00:00:00:01: NIC 0 of machine `a` has it")]
+#[case::made_mac(&["a: m", "b: m=54:52:c0:a8:c8:02"], "NIC 0 of machine `a` cannot have the Ethernet address 54:52:c0:a8:c8:02: NIC 0 of machine `b` has it")]
+#[case::bridge_mac(&["a: m=54:52:c0:a8:c8:01"], "NIC 0 of machine `a` cannot have the Ethernet address 54:52:c0:a8:c8:01: the gateway of the net `m` has it")]
+#[case::group(&["a: m=01:00:5e:00:00:01"], "NIC 0 of machine `a` cannot have 01:00:5e:00:00:01: it is no address of a single NIC")]
+fn what_cannot_be_is_said(#[case] asked: &[&str], #[case] expected: &str) {
+    let nets = nets(&["m", "own v4 10.0.0.254 v6 fd00::1"]);
+    assert_eq!(refused(&nets, &machines(asked)), [expected]);
+}
+
+#[rstest::rstest]
+#[case(&["m v4 10.0.0.1", "n v4 10.0.0.2/25"], "the subnets of the nets `n` (10.0.0.2/25) and `m` (10.0.0.1/24) overlap")]
+#[case(&["m v6 fd00::1", "n v6 fd00::2"], "the subnets of the nets `n` (fd00::2/64) and `m` (fd00::1/64) overlap")]
+#[case(&["m v4 10.0.0.0"], "the net `m` cannot have the gateway 10.0.0.0/24: it is the first or the last address of its subnet")]
+#[case(&["m v4 10.0.0.255"], "the net `m` cannot have the gateway 10.0.0.255/24: it is the first or the last address of its subnet")]
+#[case(&["m v4 10.0.0.1/31"], "the net `m` cannot have the gateway 10.0.0.1/31: a prefix of that length leaves no room, or far too much")]
+#[case(&["m v6 fd00::1/128"], "the net `m` cannot have the gateway fd00::1/128: a prefix of that length leaves no room, or far too much")]
+#[case(&["m v4 off"], "the net `m` has neither IPv4 nor IPv6")]
+#[case(&["m v4 10.0.0.1/26"], "the DHCP range 10.0.0.100 to 10.0.0.254 of the net `m` is not within 10.0.0.1/26")]
+fn what_nets_cannot_be_is_said(#[case] asked: &[&str], #[case] expected: &str) {
+    assert_eq!(refused(&nets(asked), &[]), [expected]);
+}
+
+#[test]
+fn a_vlan_has_a_number_that_exists() {
+    let mut machine = machine("a: m");
+    machine.nics[0].vlan = Some(Vlan::Trunk(vec![1, 0, 4095]));
+    assert_eq!(refused(&nets(&["m"]), &[machine]).len(), 2);
+}
+
+#[test]
+fn every_error_is_reported() {
+    let nets = nets(&["m v4 10.0.0.1", "n v4 10.0.0.2"]);
+    let machines = machines(&["a: x n m=10.0.0.1", "b: m=10.0.0.0 y"]);
+    assert_eq!(refused(&nets, &machines).len(), 5);
+}
+
+#[test]
+fn a_net_holds_252_machines_beside_a_gateway_at_its_end() {
+    let nets = nets(&["m v4 10.0.0.254"]);
+    let machines: Vec<_> = (0..253).map(|i| machine(&format!("v{i}: m"))).collect();
+    assert_eq!(planned(&nets, &machines[..252]).nics.len(), 252);
+    let expected = NetError::NoAddressLeft { net: nets[0].name.clone(), machine: machines[252].name.clone() };
+    assert_eq!(plan(&nets, &machines, &Scope::hermetic()), Err(vec![expected]));
+}
+
+#[test]
+fn the_pool_of_subnets_ends() {
+    let mut asked: Vec<_> = (0..56).map(|i| net(&format!("n{i}"))).collect();
+    let plan = planned(&asked, &[]);
+    assert_eq!(plan.nets[55].gateway, Some(Ipv4Addr::new(192, 168, 255, 1)));
+    asked.push(net("own v4 192.168.0.7/16"));
+    assert_eq!(refused(&asked, &[]).len(), 56);
+}
+
+#[test]
+fn only_what_is_free_is_chosen() {
+    let scope = Scope { pool: vec![203, 201], ..Scope::default() };
+    let mut nets = nets(&["m v6 auto", "own v4 192.168.203.200/25", "six v4 off v6 fd00::1"]);
+    nets[1].dhcp = None;
+    let plan = plan(&nets, &[], &scope).unwrap();
+    assert_eq!(plan.nets[0].gateway, Some(Ipv4Addr::new(192, 168, 201, 1)));
+    assert_eq!(plan.nets[0].gateway6.unwrap().0.to_string(), "fd8f:1391:3a82:201::1");
+    assert_eq!(plan.nets[2].gateway, None);
+}
+
+#[test]
+fn what_is_to_be_leased_is_what_the_plan_takes() {
+    let nets = nets(&[
+        "m",
+        "six v4 off v6 auto",
+        "given v4 off v6 fd00::1",
+        "own v4 192.168.203.129/25",
+        "two v4 192.168.254.1/23",
+        "far v4 10.0.0.1/8",
+        "b /bridge",
+    ]);
+    let wants = [Want::Any, Want::Any, Want::Octet(203), Want::Octet(254), Want::Octet(255)];
+    assert_eq!(lease::wanted(&nets), wants);
+    let scope = Scope { pool: vec![200, 201, 203, 254, 255], ..Scope::default() };
+    let mut undhcp = nets.clone();
+    undhcp.iter_mut().for_each(|net| net.dhcp = None);
+    assert!(plan(&undhcp, &[], &scope).is_ok());
+}
+
+prop_compose! {
+    /// Up to four nets of every family, two of which may have gateways of their own, and machines with NICs on any.
+    fn asks()(
+        gateways in prop::collection::vec((prop::option::of(1u8..255), 0usize..4, any::<bool>()), 1..5),
+        machines in prop::collection::vec(
+            prop::collection::vec((0usize..4, prop::option::of(1u8..255), prop::option::of(1u8..20)), 0..5), 0..12),
+    ) -> (Vec<NetAsk>, Vec<MachineAsk>) {
+        let nets: Vec<_> = gateways.iter().enumerate().map(|(i, (octet, v6, bridge))| {
+            let mut net = net(&format!("{}{i}", if i == 0 { "m" } else { "n" }));
+            if let Some(octet) = octet {
+                net.ipv4 = Family::Given(Ipv4Addr::new(192, 168, u8::try_from(200 + i).unwrap(), *octet), 24);
+            }
+            match v6 {
+                0 => {}
+                1 => net.ipv6 = Family::Auto,
+                2 => net.ipv6 = Family::Given(format!("fd00:{i}::1").parse().unwrap(), 64),
+                _ => (net.ipv4, net.ipv6) = (Family::Off, Family::Auto),
+            }
+            if i == 3 && *bridge {
+                net.kind = NetKind::Bridge;
+            }
+            net
+        }).collect();
+        let nic = |(n, octet, six): &(usize, Option<u8>, Option<u8>)| {
+            let n = n % nets.len();
+            let mut nic = NicAsk::on(nets[n].name.clone());
+            let ip = |o| Ipv4Addr::new(192, 168, u8::try_from(200 + n).unwrap(), o);
+            nic.ip = octet.map(ip).filter(|_| nets[n].ipv4 != Family::Off);
+            nic.ip6 = six.map(|o| format!("fd00:{n}::{o:x}").parse().unwrap()).filter(|_| nets[n].ipv6 != Family::Off);
+            nic
+        };
+        let machines = machines.iter().enumerate().map(|(i, nics)| MachineAsk {
+            name: format!("v{i}").parse().unwrap(),
+            nics: nics.iter().map(nic).collect(),
+        }).collect();
+        (nets, machines)
+    }
+}
+
+fn same_24(a: Ipv4Addr, b: Ipv4Addr) -> bool {
+    a.octets()[..3] == b.octets()[..3]
+}
+
+fn same_64(a: Ipv6Addr, b: Ipv6Addr) -> bool {
+    a.segments()[..4] == b.segments()[..4]
+}
+
+proptest! {
+    #[test]
+    fn no_two_nics_share_anything_and_nothing_is_outside_its_net((nets, machines) in asks()) {
+        let answer = plan(&nets, &machines, &Scope::hermetic());
+        prop_assert_eq!(&answer, &plan(&nets, &machines, &Scope::hermetic()));
+        let Ok(plan) = answer else { return Ok(()) };
+        let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
+        let mut macs: BTreeSet<Mac> = plan.nets.iter().map(|n| n.bridge_mac).collect();
+        let mut taps = BTreeSet::new();
+        let mut names = BTreeSet::new();
+        prop_assert_eq!(macs.len(), nets.len());
+        for net in &plan.nets {
+            addresses.extend(net.gateway.map(IpAddr::V4));
+            addresses.extend(net.gateway6.map(|(ip, _)| IpAddr::V6(ip)));
+        }
+        let planned = machines.iter().flat_map(|m| plan.nics[&m.name].iter().map(move |nic| (&m.name, nic)));
+        for ((name, index, asked), (owner, nic)) in nics(&machines).zip(planned) {
+            let net = plan.nets.iter().find(|n| n.name == nic.net).unwrap();
+            prop_assert!(name == owner && index == nic.index && asked.net == nic.net);
+            for ip in nic.addresses() {
+                prop_assert!(addresses.insert(ip), "{}", ip);
+            }
+            prop_assert!(macs.insert(nic.mac) && taps.insert(&nic.tap));
+            for name in &nic.names {
+                prop_assert!(names.insert(name.clone()));
+            }
+            if let Some(ip) = nic.ip {
+                prop_assert!(asked.ip.is_none_or(|asked| asked.octets()[3] == ip.octets()[3]));
+                prop_assert!(!matches!(ip.octets()[3], 0 | 255));
+                prop_assert!(net.gateway.is_none_or(|gateway| same_24(gateway, ip)));
+            }
+            if let Some(ip) = nic.ip6 {
+                prop_assert!(asked.ip6.is_none_or(|asked| asked.segments()[4..] == ip.segments()[4..]));
+                prop_assert!(net.gateway6.is_none_or(|(gateway, _)| same_64(gateway, ip)));
+            }
+            prop_assert_eq!(nic.ip.is_some() || asked.ip.is_some(), net.gateway.is_some() || asked.ip.is_some());
+            prop_assert_eq!(nic.ip6.is_some(), net.gateway6.is_some() || asked.ip6.is_some());
+        }
+        let bridges: BTreeSet<_> = plan.nets.iter().map(|n| &n.bridge).collect();
+        prop_assert!(bridges.len() == nets.len() && bridges.iter().all(|b| b.len() <= 15));
+    }
+
+    #[test]
+    fn what_is_fixed_does_not_depend_on_the_order((mut nets, mut machines) in asks(), turn in 0usize..12) {
+        // Subnets that are chosen do depend on it, so there are none.
+        for (i, net) in nets.iter_mut().enumerate() {
+            if net.ipv4 == Family::Auto {
+                net.ipv4 = Family::Given(Ipv4Addr::new(192, 168, u8::try_from(200 + i).unwrap(), 254), 24);
+            }
+            if net.ipv6 == Family::Auto {
+                net.ipv6 = Family::Given(format!("fd00:{i}::1").parse().unwrap(), 64);
+            }
+        }
+        let fixed = |plan: &NetPlan, machines: &[MachineAsk]| -> BTreeSet<(String, usize, Option<Ipv4Addr>, Option<Ipv6Addr>)> {
+            nics(machines).map(|(name, index, asked)| {
+                let nic = &plan.nics[name][index];
+                (name.to_string(), index, asked.ip.and(nic.ip), asked.ip6.and(nic.ip6))
+            }).collect()
+        };
+        let Ok(before) = plan(&nets, &machines, &Scope::hermetic()) else { return Ok(()) };
+        let before = fixed(&before, &machines);
+        let by = turn % machines.len().max(1);
+        machines.rotate_left(by);
+        let by = turn % nets.len();
+        nets.rotate_left(by);
+        let after = plan(&nets, &machines, &Scope::hermetic());
+        prop_assert!(after.is_ok(), "{:?}", after);
+        prop_assert_eq!(before, fixed(&after.unwrap(), &machines));
+    }
+
+    #[test]
+    fn errors_have_a_cause((nets, machines) in asks()) {
+        let Err(errors) = plan(&nets, &machines, &Scope::hermetic()) else { return Ok(()) };
+        // The asks are such that only fixed addresses can be at fault: at a gateway, or twice in a net.
+        for error in errors {
+            let at_fault =
+                matches!(error, NetError::BadAddress { .. } | NetError::AddressClash { .. } | NetError::MacClash { .. });
+            prop_assert!(at_fault, "{:?}", error);
+        }
+    }
+}
