@@ -20,6 +20,7 @@ use crate::{
         error::chain,
         host::limits,
         parallel,
+        select::made,
         site::{Ground, Running},
         turn::Turn,
     },
@@ -65,7 +66,7 @@ impl Env {
         progress: &Progress,
     ) -> Result<Snapshot, EnvError> {
         check_name(name)?;
-        let vms = self.select(&options.machines)?;
+        let vms = made(self.select(&options.machines)?);
         let turn = Turn::begin(self, "snapshot").await?;
         let chains = self.state().chains;
         if chains.snapshot(name).is_some() {

@@ -3,12 +3,11 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use super::{Snapshot, create::remove};
 use crate::{
-    base::id::MachineName,
     env::{
         Env, EnvError, Progress, Vm,
         disk::{self, Layer},
@@ -40,7 +39,7 @@ impl Env {
         let mut memory = BTreeMap::new();
         for (machine, frozen) in &snapshot.machines {
             let Some(vm) = self.vm(machine.as_str()) else { continue };
-            layers.extend(disk::layers_over(self, &vm, &frozen.disks, serial));
+            layers.extend(disk::layers_over(&vm, &frozen.disks, serial));
             let runs = self.state_of(&vm).await? != DomainState::Absent;
             if let Some(file) = &frozen.memory {
                 memory.insert(machine.clone(), file.clone());
