@@ -14,3 +14,4 @@ pub use domain::AddressSource;
 pub use domain::DomainState;
 pub use domain::Found;
 pub use domain::Interface;
+pub use network::{NetworkChange, NetworkPart};
