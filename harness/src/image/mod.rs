@@ -22,4 +22,5 @@ pub use info::{Abilities, Ability, ImageInfo, Unsupported};
 pub use seed::Seed;
 pub use recipe::{Content, GuestFile, Recipe, Userland};
 pub use recipes::{recipe, recipes};
+pub use seed::Seed;
 pub use store::{ImageStore, Listed, Pruned, State};

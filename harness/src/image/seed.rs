@@ -192,13 +192,19 @@ mod tests {
     use crate::base::id::Mac;
 
     fn identity() -> Identity {
-        let nic = |last, address| NicIdentity { mac: Mac([2, 0, 0, 0, 0, last]), address, address6: None, mtu: None };
-        let fixed = NicAddress::Static {
-            ip: [10, 0, 0, 2].into(),
-            prefix: 24,
-            gateway: Some([10, 0, 0, 1].into()),
+        let nic = |last, address| NicIdentity {
+            mac: Mac([2, 0, 0, 0, 0, last]),
+            address,
+            address6: None,
+            mtu: None,
         };
-        let six = Address6 { ip: "fd00::2".parse().unwrap(), prefix: 64, gateway: Some("fd00::1".parse().unwrap()) };
+        let fixed =
+            NicAddress::Static { ip: [10, 0, 0, 2].into(), prefix: 24, gateway: Some([10, 0, 0, 1].into()) };
+        let six = Address6 {
+            ip: "fd00::2".parse().unwrap(),
+            prefix: 64,
+            gateway: Some("fd00::1".parse().unwrap()),
+        };
         Identity {
             hostname: "web".parse().unwrap(),
             authorized_key: "ssh-ed25519 AAAA polder\n".into(),
@@ -281,12 +287,16 @@ mod tests {
 
     #[test]
     fn the_disk_has_the_label_and_the_documents() {
-        let seed = Seed { user_data: "x".repeat(3 << 20), meta_data: "m".into(), network_config: String::new() };
+        let seed =
+            Seed { user_data: "x".repeat(3 << 20), meta_data: "m".into(), network_config: String::new() };
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("seed.img");
         seed.write(&path).unwrap();
         seed.write(&path).unwrap();
-        let volume = FileSystem::new(fs::File::options().read(true).write(true).open(&path).unwrap(), FsOptions::new());
+        let volume = FileSystem::new(
+            fs::File::options().read(true).write(true).open(&path).unwrap(),
+            FsOptions::new(),
+        );
         let volume = volume.unwrap();
         assert_eq!(volume.volume_label_as_bytes(), b"CIDATA");
         assert_eq!(volume.read_volume_label_from_root_dir_as_bytes().unwrap(), Some(LABEL));

@@ -1,9 +1,6 @@
 //! The whole plan: nets, machines, and what of the host they need.
 
-use std::{
-    collections::BTreeMap,
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     error::{PlanError, PlanErrors},

@@ -11,6 +11,7 @@ use crate::{
     image::{self, ImageInfo, Seed},
     initfile::spec::{DiskBus, DiskFormat, DiskSource, DiskSpec, MachineSpec, Place},
     provider::spec::{Access, Bus, DomainDisk, ImageFormat},
+    template::TemplateDisk,
 };
 
 /// What a machine's root disk is, as far as booting it is concerned.
@@ -27,16 +28,18 @@ pub(super) enum Root<'a> {
 /// The image or template a name in an init file stands for.
 enum Named<'a> {
     Image(&'a ImageInfo),
-    Template(&'a super::model::TemplateDisk),
+    Template(&'a TemplateDisk),
 }
 
 /// What of the first disk can be booted.
 pub(super) fn root<'a>(machine: &MachineSpec, inputs: &PlanInputs<'a>) -> Root<'a> {
     match machine.disks.first().map(|disk| (&disk.source, disk)) {
-        Some((DiskSource::Template { name, version }, disk)) => match named(name, version.as_ref(), &disk.at, inputs) {
-            Ok(Named::Image(image)) => Root::Ours(image),
-            _ => Root::Foreign,
-        },
+        Some((DiskSource::Template { name, version }, disk)) => {
+            match named(name, version.as_ref(), &disk.at, inputs) {
+                Ok(Named::Image(image)) => Root::Ours(image),
+                _ => Root::Foreign,
+            }
+        }
         Some((DiskSource::Qcow2 { .. } | DiskSource::File { .. }, _)) => Root::Foreign,
         Some((DiskSource::Empty { .. }, _)) | None => match machine.disks.iter().any(boots) {
             true => Root::Foreign,
@@ -78,19 +81,26 @@ pub(super) fn disk(
                 Named::Template(found) => {
                     metadata.extend(found.metadata.clone());
                     let path = template_path(&found.path, inputs, files);
-                    (Backing { path, format: found.format }, Some(found.version.clone()))
+                    // Images of repositories are raw when they are ready for use.
+                    (Backing { path, format: ImageFormat::Raw }, Some(found.id.version.clone()))
                 }
             };
             template = Some((name.clone(), version));
             over(backing)
         }
-        DiskSource::Qcow2 { path } => over(Backing { path: add(path, inputs, files), format: ImageFormat::Qcow2 }),
+        DiskSource::Qcow2 { path } => {
+            over(Backing { path: add(path, inputs, files), format: ImageFormat::Qcow2 })
+        }
         DiskSource::Empty { size } => made(format(disk.format), Made::Empty { size: *size }),
         DiskSource::File { path, url, copy } => {
             let fetched = url.as_ref().and_then(|url| inputs.downloads.get(url));
             let not_fetched = || PlanError::NotFetched { at: disk.at.clone(), disk: disk.name.clone() };
             // What was downloaded for a path is put there; without one, it is where it was downloaded to.
-            let path = path.as_ref().filter(|_| url.is_none() || fetched.is_none()).or(fetched).ok_or_else(not_fetched)?;
+            let path = path
+                .as_ref()
+                .filter(|_| url.is_none() || fetched.is_none())
+                .or(fetched)
+                .ok_or_else(not_fetched)?;
             let path = add(path, inputs, files);
             if disk.format == DiskFormat::Iso {
                 access = Access::Cdrom;
@@ -194,7 +204,12 @@ fn named<'a>(
         (None, None) => {
             let recipes = image::recipes().iter().map(|recipe| recipe.name.as_str());
             let known = inputs.images.keys().chain(inputs.template_names).map(String::as_str).chain(recipes);
-            Err(PlanError::Unknown { at: at.clone(), what: "image", name: name.to_owned(), help: help(name, known) })
+            Err(PlanError::Unknown {
+                at: at.clone(),
+                what: "image",
+                name: name.to_owned(),
+                help: help(name, known),
+            })
         }
     }
 }
@@ -202,21 +217,13 @@ fn named<'a>(
 /// Where a template is for the emulator: in the store's place, or wherever its repository keeps it.
 fn template_path(path: &Path, inputs: &PlanInputs<'_>, files: &mut Files<'_>) -> PathBuf {
     match path.strip_prefix(inputs.template_store) {
-        Ok(within) => {
-            let inside = inputs.view.templates.join(within);
-            files.bind_backing(&inside, backing(path, inputs));
-            inside
-        }
+        Ok(within) => inputs.view.templates.join(within),
         Err(_) => add(path, inputs, files),
     }
 }
 
 fn add(path: &Path, inputs: &PlanInputs<'_>, files: &mut Files<'_>) -> PathBuf {
-    files.add(path, backing(path, inputs))
-}
-
-fn backing<'a>(path: &Path, inputs: &PlanInputs<'a>) -> &'a [super::model::BackingFile] {
-    inputs.backing.get(path).map(Vec::as_slice).unwrap_or_default()
+    files.add(path, inputs.backing.get(path).map(Vec::as_slice).unwrap_or_default())
 }
 
 fn format(format: DiskFormat) -> ImageFormat {
@@ -247,7 +254,9 @@ fn bus(disk: &DiskSpec, machine_type: &str) -> Result<Bus, PlanError> {
         Bus::Ide if machine_type.contains("q35") => Err(no_bus("set `machine: pc`, or `bus: sata`")),
         // Neither has a second cable for it: libvirt would make one up, and the guest has no driver for that.
         Bus::Sata if old => Err(no_bus("set `machine: q35`, or `bus: ide`")),
-        Bus::Virtio if disk.format == DiskFormat::Iso => Err(no_bus("CD-ROMs are on `scsi`, `sata` or `ide`")),
+        Bus::Virtio if disk.format == DiskFormat::Iso => {
+            Err(no_bus("CD-ROMs are on `scsi`, `sata` or `ide`"))
+        }
         _ => Ok(bus),
     }
 }

@@ -55,7 +55,9 @@ pub enum PlanError {
         needed_mib: u32,
     },
     /// There is nothing to boot.
-    #[error("{at}: machine `{machine}` has nothing to boot: give it a disk that is not empty, or a kernel (`boot`)")]
+    #[error(
+        "{at}: machine `{machine}` has nothing to boot: give it a disk that is not empty, or a kernel (`boot`)"
+    )]
     NothingToBoot {
         /// The machine's place.
         at: Place,
@@ -63,7 +65,9 @@ pub enum PlanError {
         machine: MachineName,
     },
     /// One of our images cannot be booted by firmware.
-    #[error("{at}: machine `{machine}` asks for UEFI, but the image `{image}` has no boot loader: its kernel is started directly")]
+    #[error(
+        "{at}: machine `{machine}` asks for UEFI, but the image `{image}` has no boot loader: its kernel is started directly"
+    )]
     NoBootLoader {
         /// The machine's place.
         at: Place,

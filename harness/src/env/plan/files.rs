@@ -1,8 +1,7 @@
 //! Where files of the host are for the emulator.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use super::model::BackingFile;
 use crate::lab::{Bind, View};
 
 /// Files of the host that machines use, besides those in the stores.
@@ -21,31 +20,22 @@ impl<'a> Files<'a> {
     }
 
     /// Where `file` is for the emulator, and with it everything it lies over.
-    pub(super) fn add(&mut self, file: &Path, backing: &[BackingFile]) -> PathBuf {
+    pub(super) fn add(&mut self, file: &Path, backing: &[PathBuf]) -> PathBuf {
         let Some(folder) = &self.view.files else { return file.to_owned() };
         if let Some(bind) = self.binds.iter().find(|bind| bind.from == file) {
             return bind.to.clone();
         }
-        // A folder of its own, in which what it lies over can have the name it is called by; the file's name is for
-        // people. Odd characters mean something to some emulator option.
+        if !backing.is_empty() {
+            // Images name what they lie over, by whole paths or as seen from where they are: all stay where they are.
+            backing.iter().map(PathBuf::as_path).chain([file]).for_each(|file| self.bind(file, file));
+            return file.to_owned();
+        }
+        // The number makes it unique, the name is for people; odd characters mean something to some emulator option.
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let name = name.replace(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')), "_");
-        let to = folder.join(self.binds.len().to_string()).join(name);
+        let to = folder.join(format!("{}-{name}", self.binds.len()));
         self.bind(file, &to);
-        self.bind_backing(&to, backing);
         to
-    }
-
-    /// Makes everything an image at `inside` lies over be where the images say.
-    pub(super) fn bind_backing(&mut self, inside: &Path, backing: &[BackingFile]) {
-        if self.view.files.is_none() {
-            return;
-        }
-        let mut above = inside.to_owned();
-        for next in backing {
-            above = joined(above.parent().unwrap_or(Path::new("/")), &next.named);
-            self.bind(&next.file, &above.clone());
-        }
     }
 
     fn bind(&mut self, from: &Path, to: &Path) {
@@ -55,56 +45,28 @@ impl<'a> Files<'a> {
     }
 }
 
-/// `path` as seen from `folder`, without `.` and `..`: links are not followed, for these are places that are yet to be.
-fn joined(folder: &Path, path: &Path) -> PathBuf {
-    let mut joined = PathBuf::new();
-    for component in folder.join(path).components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => drop(joined.pop()),
-            other => joined.push(other),
-        }
-    }
-    joined
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn backing(named: &str, file: &str) -> BackingFile {
-        BackingFile { named: named.into(), file: file.into() }
-    }
 
     #[test]
     fn what_an_image_lies_over_is_where_the_image_says() {
         let view = View::hermetic();
         let mut files = Files::new(&view);
-        let chain = [
-            backing("b.qcow2", "/x/b.qcow2"),
-            backing("../up/c.raw", "/up/c.raw"),
-            backing("/var/lib/d", "/var/lib/d"),
-        ];
-        let inside = files.add(Path::new("/x/a b.qcow2"), &chain);
-        assert_eq!(inside, Path::new("/run/polder/files/0/a_b.qcow2"));
-        assert_eq!(files.add(Path::new("/x/a b.qcow2"), &chain), inside, "once");
-        files.add(Path::new("/y/b.qcow2"), &[]);
-        let shown: Vec<_> =
-            files.binds().iter().map(|b| format!("{} {}", b.from.display(), b.to.display())).collect();
-        insta::assert_snapshot!(shown.join("\n"), @r"
-        /x/a b.qcow2 /run/polder/files/0/a_b.qcow2
-        /x/b.qcow2 /run/polder/files/0/b.qcow2
-        /up/c.raw /run/polder/files/up/c.raw
-        /var/lib/d /var/lib/d
-        /y/b.qcow2 /run/polder/files/4/b.qcow2
-        ");
+        let layer = Path::new("/x/a b.qcow2");
+        let chain = ["/x/b.qcow2".into(), "/var/lib/c".into()];
+        assert_eq!(files.add(layer, &chain), layer);
+        assert_eq!(files.add(layer, &chain), layer, "once");
+        assert_eq!(files.add(Path::new("/y/b c.raw"), &[]), Path::new("/run/polder/files/3-b_c.raw"));
+        let bound: Vec<_> = files.binds().iter().map(|bind| bind.to.display().to_string()).collect();
+        assert_eq!(bound, ["/x/b.qcow2", "/var/lib/c", "/x/a b.qcow2", "/run/polder/files/3-b_c.raw"]);
     }
 
     #[test]
     fn where_paths_are_those_of_the_host_nothing_is_bound() {
         let view = View::host(Path::new("/e"), Path::new("/i"), Path::new("/t"));
         let mut files = Files::new(&view);
-        assert_eq!(files.add(Path::new("/x/a"), &[backing("b", "/x/b")]), Path::new("/x/a"));
+        assert_eq!(files.add(Path::new("/x/a"), &["/x/b".into()]), Path::new("/x/a"));
         assert!(files.binds().is_empty());
     }
 }

@@ -178,7 +178,8 @@ impl<'a> Planner<'a> {
 
     fn cpu(&self) -> Result<Cpu, PlanError> {
         let (asked, cpus) = (&self.spec.cpu, self.inputs.cpus);
-        let mut topology = asked.topology.map(|t| Topology { sockets: t.sockets, cores: t.cores, threads: t.threads });
+        let mut topology =
+            asked.topology.map(|t| Topology { sockets: t.sockets, cores: t.cores, threads: t.threads });
         let model = match (&asked.model, &asked.custom) {
             (Some(name), _) => {
                 // Where libvirt's list cannot be read, libvirt itself says what it does not know.
@@ -193,7 +194,8 @@ impl<'a> Planner<'a> {
             }
             (None, Some(map)) => {
                 let (at, machine) = (self.spec.at.clone(), self.spec.name.clone());
-                let cpu = Element::from_json("cpu", map).map_err(|why| PlanError::BadCpu { at, machine, why })?;
+                let cpu =
+                    Element::from_json("cpu", map).map_err(|why| PlanError::BadCpu { at, machine, why })?;
                 topology = topology.filter(|_| cpu.child("topology").is_none());
                 CpuModel::Custom(cpu)
             }
@@ -222,11 +224,16 @@ impl<'a> Planner<'a> {
         }
         let who = identity::identity(self.spec, self.nics, self.nets, self.inputs)?;
         if seeded {
-            let (disk, plan) = disk::seed(self.spec, disks, identity::seed(self.spec, &who, self.inputs), self.inputs)?;
+            let (disk, plan) =
+                disk::seed(self.spec, disks, identity::seed(self.spec, &who, self.inputs), self.inputs)?;
             disks.push(disk);
             plans.push(plan);
         }
-        if ours { Ok((who.oem_strings(), IdentityFrom::Smbios)) } else { Ok((Vec::new(), IdentityFrom::CloudInit)) }
+        if ours {
+            Ok((who.oem_strings(), IdentityFrom::Smbios))
+        } else {
+            Ok((Vec::new(), IdentityFrom::CloudInit))
+        }
     }
 
     /// Everything that does not depend on who makes it.
@@ -239,7 +246,8 @@ impl<'a> Planner<'a> {
     ) -> MachinePlan {
         let spec = self.spec;
         // A bridge that is somebody else's says nothing of where its machines are reached.
-        let served = |nic: &&PlannedNic| self.net(nic).is_some_and(|net| net.management && net.server().is_some());
+        let served =
+            |nic: &&PlannedNic| self.net(nic).is_some_and(|net| net.management && net.server().is_some());
         let management = self.nics.iter().find(served);
         let distro = disks.first().and_then(|root| root.metadata.get("distro")?.as_str().map(str::to_owned));
         let image = disks.first().and_then(|root| root.template.as_ref());

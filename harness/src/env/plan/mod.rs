@@ -14,6 +14,5 @@ mod tests;
 pub use decide::plan;
 pub use error::{PlanError, PlanErrors};
 pub use model::{
-    Backing, BackingFile, DiskPlan, EnvPlan, IdentityFrom, ImagePlan, LOCAL, Login, MachinePlan, Made, PlanInputs, SSH,
-    TemplateDisk,
+    Backing, DiskPlan, EnvPlan, IdentityFrom, ImagePlan, LOCAL, Login, MachinePlan, Made, PlanInputs, SSH,
 };

@@ -19,6 +19,7 @@ use crate::{
         libvirt::Cpus,
         spec::{DomainSpec, ImageFormat, Label, NetworkSpec},
     },
+    template::TemplateDisk,
 };
 
 /// The provider of machines that libvirt makes.
@@ -53,8 +54,8 @@ pub struct PlanInputs<'a> {
     pub template_names: &'a [String],
     /// Files that were downloaded, by URL.
     pub downloads: &'a BTreeMap<String, PathBuf>,
-    /// What images lie over, for those that lie over something, next one first.
-    pub backing: &'a BTreeMap<PathBuf, Vec<BackingFile>>,
+    /// Everything images lie over, for those that lie over something. Of links, first what they lead to.
+    pub backing: &'a BTreeMap<PathBuf, Vec<PathBuf>>,
     /// The line of `authorized_keys` that lets the harness in.
     pub authorized_key: &'a str,
     /// A private host key for each machine.
@@ -63,28 +64,6 @@ pub struct PlanInputs<'a> {
     pub vm_types: &'a [&'a str],
     /// Providers of machines there are.
     pub providers: &'a [&'a str],
-}
-
-/// A template of a repository.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TemplateDisk {
-    /// The image on the host.
-    pub path: PathBuf,
-    /// Its format.
-    pub format: ImageFormat,
-    /// Its version.
-    pub version: String,
-    /// What its repository says of it, such as `distro`.
-    pub metadata: Map<String, Json>,
-}
-
-/// An image another one lies over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackingFile {
-    /// As the one above names it: absolute, or relative to the one above.
-    pub named: PathBuf,
-    /// Where it is on the host.
-    pub file: PathBuf,
 }
 
 /// Everything decided.

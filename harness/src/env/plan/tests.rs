@@ -5,22 +5,23 @@ use std::{
     path::Path,
 };
 
-use super::{
-    BackingFile, EnvPlan, IdentityFrom, LOCAL, Made, PlanErrors, PlanInputs, SSH, TemplateDisk, plan,
-};
+use super::{EnvPlan, IdentityFrom, LOCAL, Made, PlanErrors, PlanInputs, SSH, plan};
 use crate::{
+    base::owner::Owner,
     image::{Abilities, Ability, ImageInfo},
     initfile::{
         self, EnvSpec, Options, Surroundings,
-        spec::{CloudInit, DiskBus, DiskFormat, DiskSource, DiskSpec, Firmware, KernelBoot, MachineSpec, Topology},
+        spec::{
+            CloudInit, DiskBus, DiskFormat, DiskSource, DiskSpec, Firmware, KernelBoot, MachineSpec, Topology,
+        },
     },
-    base::owner::Owner,
     lab::{View, accel::Accel},
     net::Scope,
     provider::{
         libvirt::Cpus,
-        spec::{Access, Boot, Bus, CpuModel, DomainSpec, ImageFormat, Label},
+        spec::{Access, Boot, Bus, CpuModel, DomainSpec, Label},
     },
+    template::{TemplateDisk, TemplateId},
 };
 
 fn spec(text: &str) -> EnvSpec {
@@ -68,19 +69,20 @@ fn planned_with<T>(
     change(&mut spec);
     let host_keys = spec.machines.iter().filter(|m| m.name.as_str() != "keyless");
     let host_keys = host_keys.map(|m| (m.name.clone(), format!("host-key-of-{}", m.name))).collect();
-    let template = |path: &str, format, version: &str| TemplateDisk {
+    let template = |path: &str, version: &str| TemplateDisk {
+        id: TemplateId { repo: "r".to_owned(), template: "el8".to_owned(), version: version.to_owned() },
         path: path.into(),
-        format,
-        version: version.to_owned(),
+        format: "raw".to_owned(),
+        size: 1 << 30,
         metadata: serde_json::from_str(r#"{"distro": "el8"}"#).unwrap(),
+        digest: String::new(),
     };
     let el8 = |version: Option<&str>| ("el8".to_owned(), version.map(str::to_owned));
     let templates = BTreeMap::from([
-        (el8(None), template("/cache/templates/el8:v2", ImageFormat::Raw, "v2")),
-        (el8(Some("v1")), template("/mirror/el8-v1.qcow2", ImageFormat::Qcow2, "v1")),
+        (el8(None), template("/cache/templates/r:el8:v2", "v2")),
+        (el8(Some("v1")), template("/mirror/el8-v1.raw", "v1")),
     ]);
     let url = "http://example/tools.iso".to_owned();
-    let lies_over = |named: &str, file: &str| BackingFile { named: named.into(), file: file.into() };
     let model = |name: &str, vendor: &str| (name.to_owned(), Some(vendor.to_owned()));
     let inputs = PlanInputs {
         view: &View::hermetic(),
@@ -100,7 +102,7 @@ fn planned_with<T>(
         downloads: &BTreeMap::from([(url, "/cache/downloads/tools.iso".into())]),
         backing: &BTreeMap::from([(
             "/lab/layer.qcow2".into(),
-            vec![lies_over("base.raw", "/lab/base.raw"), lies_over("/var/lib/x", "/var/lib/x")],
+            vec!["/lab/base.raw".into(), "/var/lib/x".into()],
         )]),
         authorized_key: "ssh-ed25519 AAAA polder",
         host_keys: &host_keys,
@@ -150,20 +152,20 @@ fn everything_shown() {
       vda   /run/polder/env/images/r1+root.qcow2, over /run/polder/store/d1/disk.qcow2 (qcow2)
       sda   /run/polder/env/images/r1+data.raw, 1 GiB, empty (raw)
       vdb   /run/polder/env/images/r1+log.qcow2, 2 GiB, empty (qcow2)
-      vdc   /run/polder/env/images/r1+old.qcow2, over /run/polder/files/0/old__disk.raw (raw)
-      hdc   /run/polder/files/1/tools.iso, read-only
+      vdc   /run/polder/env/images/r1+old.qcow2, over /run/polder/files/0-old__disk.raw (raw)
+      hdc   /run/polder/files/1-tools.iso, read-only
       groups routers
       collects /var/log
 
     machine h1: tiny, 512 MiB, 1 vcpu, TCG
       eth0  192.168.200.3   54:52:c0:a8:c8:03  front (management): h1 h1-eth0 h1-front h1-front-0
       sda   /run/polder/env/images/h1+root.qcow2, over /run/polder/store/d1/disk.qcow2 (qcow2)
-      sdb   /run/polder/files/1/tools.iso, read-only
+      sdb   /run/polder/files/1-tools.iso, read-only
 
     net front (management): nat, gateway 192.168.200.1/24 on pd-2d8d693177ac, DHCP 192.168.200.100 to 192.168.200.199, DNS suite.test
     net back: isolated, gateway 10.0.0.254/24 on pd-3c482346f375, no DHCP, MTU 9000
-    file /lab/old, disk.raw (in the lab /run/polder/files/0/old__disk.raw)
-    file /lab/tools.iso (in the lab /run/polder/files/1/tools.iso)
+    file /lab/old, disk.raw (in the lab /run/polder/files/0-old__disk.raw)
+    file /lab/tools.iso (in the lab /run/polder/files/1-tools.iso)
     ");
 }
 
@@ -287,7 +289,9 @@ fn shown(change: impl FnOnce(&mut EnvSpec)) -> String {
     match planned_with(ONE, change, |(spec, inputs)| plan(spec, inputs)) {
         Ok(plan) => {
             let text = plan.to_string();
-            let of = |begin: &str| text.lines().filter(|line| line.starts_with(begin)).collect::<Vec<_>>().join("\n");
+            let of = |begin: &str| {
+                text.lines().filter(|line| line.starts_with(begin)).collect::<Vec<_>>().join("\n")
+            };
             format!("{}\n{}\n{}", of("machine"), of("  "), of("file"))
         }
         Err(errors) => errors.to_string(),
@@ -300,7 +304,7 @@ fn a_foreign_image_boots_by_itself_and_asks_cloud_init() {
     machine a: el8, 512 MiB, 1 vcpu, TCG
       boots from disk
       eth0  192.168.200.2   54:52:c0:a8:c8:02  lan (management): a a-eth0 a-lan a-lan-0
-      vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/el8:v2 (raw)
+      vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/r:el8:v2 (raw)
       vdb   /run/polder/env/images/a+.seed.raw, for cloud-init, read-only
     ");
     let plan = planned(ONE).unwrap();
@@ -308,7 +312,9 @@ fn a_foreign_image_boots_by_itself_and_asks_cloud_init() {
     assert_eq!((machine.identity, machine.distro.as_deref()), (IdentityFrom::CloudInit, Some("el8")));
     assert_eq!(machine.disks[0].template, Some(("el8".to_owned(), Some("v2".to_owned()))));
     assert!(domain(&plan, 0).oem_strings.is_empty() && domain(&plan, 0).boot == Boot::Bios);
-    let Made::Seed(seed) = &machine.disks[1].image.as_ref().unwrap().made else { panic!("{:?}", machine.disks) };
+    let Made::Seed(seed) = &machine.disks[1].image.as_ref().unwrap().made else {
+        panic!("{:?}", machine.disks)
+    };
     assert!(seed.meta_data.contains("instance-id: 5f0cab12cd34ef560123456789abcdef-a\n"), "{seed:?}");
     assert!(seed.network_config.contains("192.168.200.2/24"), "no DHCP: {seed:?}");
     assert!(seed.user_data.contains("ssh-ed25519 AAAA polder") && seed.user_data.contains("host-key-of-a"));
@@ -351,7 +357,11 @@ fn every_source_of_a_disk() {
             copy,
         };
         let sources = [
-            ("vdb", DiskFormat::Qcow2, DiskSource::Template { name: "el8".into(), version: Some("v1".into()) }),
+            (
+                "vdb",
+                DiskFormat::Qcow2,
+                DiskSource::Template { name: "el8".into(), version: Some("v1".into()) },
+            ),
             ("vdc", DiskFormat::Qcow2, DiskSource::Qcow2 { path: "/lab/layer.qcow2".into() }),
             ("vdd", DiskFormat::Raw, DiskSource::Empty { size: 3 << 20 }),
             ("vde", DiskFormat::Raw, file(Some("/lab/data.raw"), None, false)),
@@ -367,20 +377,20 @@ fn every_source_of_a_disk() {
     machine a: el8, 512 MiB, 1 vcpu, TCG
       boots from disk
       eth0  192.168.200.2   54:52:c0:a8:c8:02  lan (management): a a-eth0 a-lan a-lan-0
-      vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/el8:v2 (raw)
-      vdb   /run/polder/env/images/a+n-vdb.qcow2, over /run/polder/files/0/el8-v1.qcow2 (qcow2)
-      vdc   /run/polder/env/images/a+n-vdc.qcow2, over /run/polder/files/1/layer.qcow2 (qcow2)
+      vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/r:el8:v2 (raw)
+      vdb   /run/polder/env/images/a+n-vdb.qcow2, over /run/polder/files/0-el8-v1.raw (raw)
+      vdc   /run/polder/env/images/a+n-vdc.qcow2, over /lab/layer.qcow2 (qcow2)
       vdd   /run/polder/env/images/a+n-vdd.raw, 3 MiB, empty (raw)
-      vde   /run/polder/env/images/a+n-vde.qcow2, over /run/polder/files/4/data.raw (raw)
-      vdf   /run/polder/env/images/a+n-vdf.raw, a copy of /run/polder/files/4/data.raw (raw)
-      hdc   /run/polder/files/5/tools.iso, read-only
+      vde   /run/polder/env/images/a+n-vde.qcow2, over /run/polder/files/4-data.raw (raw)
+      vdf   /run/polder/env/images/a+n-vdf.raw, a copy of /run/polder/files/4-data.raw (raw)
+      hdc   /run/polder/files/5-tools.iso, read-only
       vdg   /run/polder/env/images/a+.seed.raw, for cloud-init, read-only
-    file /mirror/el8-v1.qcow2 (in the lab /run/polder/files/0/el8-v1.qcow2)
-    file /lab/layer.qcow2 (in the lab /run/polder/files/1/layer.qcow2)
-    file /lab/base.raw (in the lab /run/polder/files/1/base.raw)
+    file /mirror/el8-v1.raw (in the lab /run/polder/files/0-el8-v1.raw)
+    file /lab/base.raw (in the lab /lab/base.raw)
     file /var/lib/x (in the lab /var/lib/x)
-    file /lab/data.raw (in the lab /run/polder/files/4/data.raw)
-    file /cache/downloads/tools.iso (in the lab /run/polder/files/5/tools.iso)
+    file /lab/layer.qcow2 (in the lab /lab/layer.qcow2)
+    file /lab/data.raw (in the lab /run/polder/files/4-data.raw)
+    file /cache/downloads/tools.iso (in the lab /run/polder/files/5-tools.iso)
     ");
 }
 
@@ -388,7 +398,8 @@ fn every_source_of_a_disk() {
 fn disks_are_attached_as_asked() {
     let change = |spec: &mut EnvSpec| {
         let root = spec.machines[0].disks[0].clone();
-        let mut second = DiskSpec { name: "b".parse().unwrap(), dev: "sda".into(), bus: Some(DiskBus::Sata), ..root };
+        let mut second =
+            DiskSpec { name: "b".parse().unwrap(), dev: "sda".into(), bus: Some(DiskBus::Sata), ..root };
         second.serial = Some("S-1".into());
         second.boot = Some(1);
         spec.machines[0].disks[0].bus = Some(DiskBus::Scsi);
@@ -409,15 +420,16 @@ fn disks_are_attached_as_asked() {
 
 #[test]
 fn machines_boot_as_asked() {
-    let kernel = KernelBoot { kernel: "/lab/bz".into(), initrd: Some("/lab/rd".into()), cmdline: "quiet".into() };
+    let kernel =
+        KernelBoot { kernel: "/lab/bz".into(), initrd: Some("/lab/rd".into()), cmdline: "quiet".into() };
     insta::assert_snapshot!(shown(|spec| spec.machines[0].boot = Some(kernel)), @r"
     machine a: el8, 512 MiB, 1 vcpu, TCG
-      boots /run/polder/files/0/bz quiet
+      boots /run/polder/files/0-bz quiet
       eth0  192.168.200.2   54:52:c0:a8:c8:02  lan (management): a a-eth0 a-lan a-lan-0
-      vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/el8:v2 (raw)
+      vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/r:el8:v2 (raw)
       vdb   /run/polder/env/images/a+.seed.raw, for cloud-init, read-only
-    file /lab/bz (in the lab /run/polder/files/0/bz)
-    file /lab/rd (in the lab /run/polder/files/1/rd)
+    file /lab/bz (in the lab /run/polder/files/0-bz)
+    file /lab/rd (in the lab /run/polder/files/1-rd)
     ");
     insta::assert_snapshot!(shown(|spec| {
         spec.machines[0].firmware = Firmware::Uefi;
@@ -426,7 +438,7 @@ fn machines_boot_as_asked() {
     machine a: el8, 512 MiB, 1 vcpu, TCG, a pc
       boots from disk by UEFI
       eth0  192.168.200.2   54:52:c0:a8:c8:02  lan (management): a a-eth0 a-lan a-lan-0
-      vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/el8:v2 (raw)
+      vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/r:el8:v2 (raw)
       vdb   /run/polder/env/images/a+.seed.raw, for cloud-init, read-only
     ");
 }
@@ -437,7 +449,8 @@ fn cpus_are_as_asked() {
         let then = |(spec, inputs): (&EnvSpec, &PlanInputs<'_>)| plan(spec, &PlanInputs { accel, ..*inputs });
         planned_with(ONE, change, then).map(|plan| domain(&plan, 0).cpu.clone())
     };
-    let model = |name: &'static str| move |spec: &mut EnvSpec| spec.machines[0].cpu.model = Some(name.to_owned());
+    let model =
+        |name: &'static str| move |spec: &mut EnvSpec| spec.machines[0].cpu.model = Some(name.to_owned());
     let exact = |name: &str, feature: Option<&str>| CpuModel::Exact {
         name: name.to_owned(),
         feature: feature.map(str::to_owned),
@@ -465,12 +478,20 @@ fn names_are_distinct_where_others_are() {
         name: String::new(),
         owner: Owner { pid: 7, started: 9, boot: "b".into(), host: "h".into() },
     };
-    let view = View::host(Path::new("/w/.polder/default"), Path::new("/cache/images"), Path::new("/cache/templates"));
+    let view = View::host(
+        Path::new("/w/.polder/default"),
+        Path::new("/cache/images"),
+        Path::new("/cache/templates"),
+    );
     let there = |uuid: &str| {
-        planned_with(ONE, |_| {}, |(spec, inputs)| {
-            let scope = Scope { uuid: Some(uuid.to_owned()), ..Scope::hermetic() };
-            plan(spec, &PlanInputs { owner: Some(&owner), view: &view, scope: &scope, uuid, ..*inputs })
-        })
+        planned_with(
+            ONE,
+            |_| {},
+            |(spec, inputs)| {
+                let scope = Scope { uuid: Some(uuid.to_owned()), ..Scope::hermetic() };
+                plan(spec, &PlanInputs { owner: Some(&owner), view: &view, scope: &scope, uuid, ..*inputs })
+            },
+        )
         .unwrap()
     };
     let (one, other) = (there("5f0cab12cd34ef560123456789abcdef"), there("00112233445566778899aabbccddeeff"));

@@ -74,7 +74,9 @@ mod tests {
                 "<cpus><arch name='x86'><include filename='a.xml'/><include filename='gone.xml'/><include filename='b.xml'/></arch>\
                  <arch name='ppc64'><include filename='p.xml'/></arch></cpus>"
             }
-            "a.xml" => "<cpus><model name='Westmere'><vendor name='Intel'/><feature name='aes'/></model></cpus>",
+            "a.xml" => {
+                "<cpus><model name='Westmere'><vendor name='Intel'/><feature name='aes'/></model></cpus>"
+            }
             "b.xml" => "<cpus><model name='qemu64'/><model name='EPYC'><vendor name='AMD'/></model></cpus>",
             "p.xml" => "<cpus><model name='POWER9'/></cpus>",
             _ => return None,
@@ -109,6 +111,8 @@ mod tests {
 
     #[test]
     fn libvirts_own_map_is_read() {
-        assert!(Cpus::of_host().models.get("Westmere").is_some_and(|vendor| vendor.as_deref() == Some("Intel")));
+        assert!(
+            Cpus::of_host().models.get("Westmere").is_some_and(|vendor| vendor.as_deref() == Some("Intel"))
+        );
     }
 }

@@ -193,7 +193,8 @@ impl Connection {
     /// # Errors
     /// As [`Connection::create_domain`].
     pub async fn attach_device(&self, name: &str, xml: String, limit: Duration) -> Result<(), ProviderError> {
-        self.on_domain("attach a device to domain", name, limit, move |d| d.attach_device_flags(&xml, LIVE)).await
+        self.on_domain("attach a device to domain", name, limit, move |d| d.attach_device_flags(&xml, LIVE))
+            .await
     }
 
     /// Asks a running guest to give up a device. It may take a moment more until the device is gone from the domain's
@@ -202,7 +203,8 @@ impl Connection {
     /// # Errors
     /// As [`Connection::create_domain`].
     pub async fn detach_device(&self, name: &str, xml: String, limit: Duration) -> Result<(), ProviderError> {
-        self.on_domain("detach a device from domain", name, limit, move |d| d.detach_device_flags(&xml, LIVE)).await
+        self.on_domain("detach a device from domain", name, limit, move |d| d.detach_device_flags(&xml, LIVE))
+            .await
     }
 
     /// Changes a device of a running domain: the state of a link, a CD-ROM's medium.
@@ -210,15 +212,22 @@ impl Connection {
     /// # Errors
     /// As [`Connection::create_domain`].
     pub async fn update_device(&self, name: &str, xml: String, limit: Duration) -> Result<(), ProviderError> {
-        self.on_domain("change a device of domain", name, limit, move |d| d.update_device_flags(&xml, LIVE)).await
+        self.on_domain("change a device of domain", name, limit, move |d| d.update_device_flags(&xml, LIVE))
+            .await
     }
 
     /// Hands a command to a domain's emulator, in its language for people, and returns what it printed.
     ///
     /// # Errors
     /// As [`Connection::create_domain`]. A command the emulator refuses is no error: it is in what it printed.
-    pub async fn monitor(&self, name: &str, command: String, limit: Duration) -> Result<String, ProviderError> {
-        let job = move |d: &Domain| d.qemu_monitor_command(&command, sys::VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP);
+    pub async fn monitor(
+        &self,
+        name: &str,
+        command: String,
+        limit: Duration,
+    ) -> Result<String, ProviderError> {
+        let job =
+            move |d: &Domain| d.qemu_monitor_command(&command, sys::VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP);
         self.on_domain("talk to the emulator of domain", name, limit, job).await
     }
 

@@ -58,7 +58,12 @@ impl Connection {
     ///
     /// # Errors
     /// As [`Connection::snapshot_domain`].
-    pub async fn saved_xml(&self, name: &str, memory: &Path, limit: Duration) -> Result<String, ProviderError> {
+    pub async fn saved_xml(
+        &self,
+        name: &str,
+        memory: &Path,
+        limit: Duration,
+    ) -> Result<String, ProviderError> {
         let file = memory.display().to_string();
         let job = move |c: &Connect| c.save_image_xml_desc(&file, 0);
         self.call(format!("read the saved domain {name}"), limit, job).await

@@ -94,7 +94,8 @@ fn cpu(cpu: &Cpu, kvm: bool) -> Element {
         // Without KVM the default CPU lacks instructions that today's distributions are built for.
         CpuModel::Best => Element::new("cpu").with("mode", if kvm { "host-passthrough" } else { "maximum" }),
         CpuModel::Exact { name, feature } => {
-            let cpu = Element::new("cpu").with("mode", "custom").with("match", "exact").of([of("model", name)]);
+            let cpu =
+                Element::new("cpu").with("mode", "custom").with("match", "exact").of([of("model", name)]);
             let require = |name| Element::new("feature").with("policy", "require").with("name", name);
             return cpu.of(topology).of(feature.as_ref().map(require));
         }
@@ -104,7 +105,8 @@ fn cpu(cpu: &Cpu, kvm: bool) -> Element {
 }
 
 fn devices(spec: &DomainSpec) -> Vec<Element> {
-    let mut devices: Vec<_> = (1..).zip(&spec.disks).map(|(position, disk)| disk_element(disk, position)).collect();
+    let mut devices: Vec<_> =
+        (1..).zip(&spec.disks).map(|(position, disk)| disk_element(disk, position)).collect();
     devices.push(Element::new("controller").with("type", "usb").with("model", "none"));
     if spec.disks.iter().any(|disk| disk.bus == Bus::Scsi) {
         // Named, because libvirt would add an emulated one that hardly any kernel drives.
@@ -388,7 +390,8 @@ mod tests {
 
     #[test]
     fn a_label_and_an_overlay() {
-        let text = "<domain><devices><rng polder='remove'/><video><model type='cirrus'/></video></devices></domain>";
+        let text =
+            "<domain><devices><rng polder='remove'/><video><model type='cirrus'/></video></devices></domain>";
         let xml = added(|other| {
             other.overlay = Some(overlay(text).unwrap());
             other.label = Some(Label {

@@ -303,9 +303,14 @@ mod tests {
             ..Element::default()
         });
         leaf.prop_recursive(4, 32, 4, move |inner| {
-            (name, attributes.clone(), prop::collection::vec(inner, 1..4)).prop_map(|(name, attributes, children)| {
-                Element { name, attributes: attributes.into_iter().collect(), children, text: String::new() }
-            })
+            (name, attributes.clone(), prop::collection::vec(inner, 1..4)).prop_map(
+                |(name, attributes, children)| Element {
+                    name,
+                    attributes: attributes.into_iter().collect(),
+                    children,
+                    text: String::new(),
+                },
+            )
         })
     }
 

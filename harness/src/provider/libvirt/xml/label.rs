@@ -61,7 +61,9 @@ mod tests {
 
     #[test]
     fn a_label_is_written_and_read_back() {
-        let xml = Element::new("domain").of([Element::new("name").holding("x"), label_element(&label())]).to_string();
+        let xml = Element::new("domain")
+            .of([Element::new("name").holding("x"), label_element(&label())])
+            .to_string();
         insta::assert_snapshot!(xml, @r#"
         <domain>
           <name>x</name>
@@ -78,8 +80,12 @@ mod tests {
     #[rstest::rstest]
     #[case::none("<domain><name>x</name></domain>")]
     #[case::others("<domain><metadata><owner xmlns='urn:other' prefix='/p'/></metadata></domain>")]
-    #[case::newer("<domain><metadata><polder:owner xmlns:polder='urn:polder:owner:2' prefix='/p'/></metadata></domain>")]
-    #[case::incomplete("<network><metadata><polder:owner xmlns:polder='urn:polder:owner:1' prefix='/p'/></metadata></network>")]
+    #[case::newer(
+        "<domain><metadata><polder:owner xmlns:polder='urn:polder:owner:2' prefix='/p'/></metadata></domain>"
+    )]
+    #[case::incomplete(
+        "<network><metadata><polder:owner xmlns:polder='urn:polder:owner:1' prefix='/p'/></metadata></network>"
+    )]
     #[case::no_xml("<domain>")]
     fn what_is_not_ours_has_no_label(#[case] xml: &str) {
         assert_eq!(label_of(xml), None);

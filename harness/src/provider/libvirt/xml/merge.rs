@@ -25,7 +25,9 @@ pub fn overlay(text: &str) -> Result<Element, XmlError> {
         return Err(XmlError { line: 1, what });
     }
     // By these we find the machine again.
-    if let Some(ours) = fragment.children.iter().find(|child| matches!(child.name.as_str(), "name" | "uuid" | "metadata")) {
+    if let Some(ours) =
+        fragment.children.iter().find(|child| matches!(child.name.as_str(), "name" | "uuid" | "metadata"))
+    {
         return Err(XmlError { line: 1, what: format!("`<{}>` is not for people to choose", ours.name) });
     }
     check(&fragment)?;
@@ -36,7 +38,8 @@ fn check(element: &Element) -> Result<(), XmlError> {
     match element.get(ATTRIBUTE) {
         None | Some("remove") => element.children.iter().try_for_each(check),
         Some(other) => {
-            let what = format!("`{ATTRIBUTE}=\"{other}\"` of `<{}>` means nothing; there is `remove`", element.name);
+            let what =
+                format!("`{ATTRIBUTE}=\"{other}\"` of `<{}>` means nothing; there is `remove`", element.name);
             Err(XmlError { line: 1, what })
         }
     }
@@ -93,15 +96,17 @@ fn identity(element: &Element) -> Identity {
     let key = match element.name.as_str() {
         "disk" => of("target", "dev"),
         "interface" => of("mac", "address").map(|mac| mac.to_ascii_lowercase()),
-        "controller" => own("type").map(|kind| format!("{kind} {}", own("index").unwrap_or_else(|| "0".into()))),
+        "controller" => {
+            own("type").map(|kind| format!("{kind} {}", own("index").unwrap_or_else(|| "0".into())))
+        }
         "serial" | "parallel" | "console" => of("target", "port"),
         "channel" => of("target", "name"),
         "filesystem" => of("target", "dir"),
         "feature" | "timer" => own("name"),
         // A device that adds memory, not the element that says how much there is.
         "memory" if element.get("model").is_some() => None,
-        "boot" | "cell" | "entry" | "graphics" | "hostdev" | "hub" | "input" | "iothread" | "qemu:arg" | "qemu:env"
-        | "redirdev" | "shmem" | "smartcard" | "sound" | "vcpupin" | "video" => None,
+        "boot" | "cell" | "entry" | "graphics" | "hostdev" | "hub" | "input" | "iothread" | "qemu:arg"
+        | "qemu:env" | "redirdev" | "shmem" | "smartcard" | "sound" | "vcpupin" | "video" => None,
         _ => return Identity::OnlyOne,
     };
     key.map_or(Identity::None, Identity::Key)
@@ -130,19 +135,38 @@ mod tests {
 
     #[rstest::rstest]
     #[case::nothing("<domain/>", "")]
-    #[case::text("<domain><memory>768</memory></domain>", "-  <memory unit=\"MiB\">512</memory>\n+  <memory unit=\"MiB\">768</memory>")]
-    #[case::attribute("<domain><cpu mode='custom' check='none'/></domain>", "-  <cpu mode=\"maximum\"/>\n+  <cpu mode=\"custom\" check=\"none\"/>")]
-    #[case::root("<domain xmlns:qemu='urn:q'><qemu:commandline><qemu:arg value='-s'/><qemu:arg value='-S'/></qemu:commandline></domain>",
-        "-<domain type=\"qemu\">\n+<domain type=\"qemu\" xmlns:qemu=\"urn:q\">\n+  <qemu:commandline>\n+    <qemu:arg value=\"-s\"/>\n+    <qemu:arg value=\"-S\"/>\n+  </qemu:commandline>")]
-    #[case::one_disk("<domain><devices><disk><target dev='vdb'/><driver cache='none'/></disk></devices></domain>", "+      <driver name=\"qemu\" cache=\"none\"/>")]
-    #[case::new_disk("<domain><devices><disk type='block'><target dev='vdc'/></disk></devices></domain>",
-        "+    <disk type=\"block\">\n+      <target dev=\"vdc\"/>")]
-    #[case::mac("<domain><devices><interface><mac address='54:52:C0:A8:C8:0A'/><link state='down'/></interface></devices></domain>",
-        "-      <mac address=\"54:52:c0:a8:c8:0a\"/>\n+      <mac address=\"54:52:C0:A8:C8:0A\"/>\n+      <link state=\"down\"/>")]
-    #[case::devices_without_name("<domain><devices><input type='tablet'/><memory model='dimm'/></devices></domain>",
-        "+    <input type=\"tablet\"/>\n+    <memory model=\"dimm\"/>")]
-    #[case::removed("<domain><devices><controller type='usb' polder='remove'/><controller type='usb' model='qemu-xhci'/></devices></domain>",
-        "-    <controller type=\"usb\" model=\"none\"/>\n+    <controller type=\"usb\" model=\"qemu-xhci\"/>")]
+    #[case::text(
+        "<domain><memory>768</memory></domain>",
+        "-  <memory unit=\"MiB\">512</memory>\n+  <memory unit=\"MiB\">768</memory>"
+    )]
+    #[case::attribute(
+        "<domain><cpu mode='custom' check='none'/></domain>",
+        "-  <cpu mode=\"maximum\"/>\n+  <cpu mode=\"custom\" check=\"none\"/>"
+    )]
+    #[case::root(
+        "<domain xmlns:qemu='urn:q'><qemu:commandline><qemu:arg value='-s'/><qemu:arg value='-S'/></qemu:commandline></domain>",
+        "-<domain type=\"qemu\">\n+<domain type=\"qemu\" xmlns:qemu=\"urn:q\">\n+  <qemu:commandline>\n+    <qemu:arg value=\"-s\"/>\n+    <qemu:arg value=\"-S\"/>\n+  </qemu:commandline>"
+    )]
+    #[case::one_disk(
+        "<domain><devices><disk><target dev='vdb'/><driver cache='none'/></disk></devices></domain>",
+        "+      <driver name=\"qemu\" cache=\"none\"/>"
+    )]
+    #[case::new_disk(
+        "<domain><devices><disk type='block'><target dev='vdc'/></disk></devices></domain>",
+        "+    <disk type=\"block\">\n+      <target dev=\"vdc\"/>"
+    )]
+    #[case::mac(
+        "<domain><devices><interface><mac address='54:52:C0:A8:C8:0A'/><link state='down'/></interface></devices></domain>",
+        "-      <mac address=\"54:52:c0:a8:c8:0a\"/>\n+      <mac address=\"54:52:C0:A8:C8:0A\"/>\n+      <link state=\"down\"/>"
+    )]
+    #[case::devices_without_name(
+        "<domain><devices><input type='tablet'/><memory model='dimm'/></devices></domain>",
+        "+    <input type=\"tablet\"/>\n+    <memory model=\"dimm\"/>"
+    )]
+    #[case::removed(
+        "<domain><devices><controller type='usb' polder='remove'/><controller type='usb' model='qemu-xhci'/></devices></domain>",
+        "-    <controller type=\"usb\" model=\"none\"/>\n+    <controller type=\"usb\" model=\"qemu-xhci\"/>"
+    )]
     #[case::nothing_to_remove("<domain><devices><sound polder='remove'/></devices></domain>", "")]
     fn a_fragment_changes_what_it_means(#[case] fragment: &str, #[case] expected: &str) {
         assert_eq!(difference(fragment), expected);
@@ -152,7 +176,10 @@ mod tests {
     #[case("<domain>\n<a>\n</domain>", "line 3: ")]
     #[case("<devices/>", "line 1: the outermost element must be `<domain>`, not `<devices>`")]
     #[case("<domain><uuid>1</uuid></domain>", "line 1: `<uuid>` is not for people to choose")]
-    #[case("<domain><cpu polder='drop'/></domain>", "line 1: `polder=\"drop\"` of `<cpu>` means nothing; there is `remove`")]
+    #[case(
+        "<domain><cpu polder='drop'/></domain>",
+        "line 1: `polder=\"drop\"` of `<cpu>` means nothing; there is `remove`"
+    )]
     fn a_fragment_we_do_not_understand_is_refused(#[case] fragment: &str, #[case] expected: &str) {
         let said = overlay(fragment).unwrap_err().to_string();
         assert!(said.starts_with(expected), "{said}");

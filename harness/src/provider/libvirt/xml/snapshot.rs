@@ -31,7 +31,8 @@ pub fn snapshot_xml(spec: &SnapshotSpec) -> String {
         disk.of([driver, source])
     });
     // Named, because libvirt would choose files for disks it is told nothing about.
-    let untouched = spec.untouched.iter().map(|dev| Element::new("disk").with("name", dev).with("snapshot", "no"));
+    let untouched =
+        spec.untouched.iter().map(|dev| Element::new("disk").with("name", dev).with("snapshot", "no"));
     let disks = Element::new("disks").of(frozen.chain(untouched));
     Element::new("domainsnapshot").of([memory, disks]).to_string()
 }
@@ -45,7 +46,8 @@ pub fn with_disks(xml: &str, disks: &[(&str, &Path, ImageFormat)]) -> Result<Str
     let missing = |dev: &str| XmlError { line: 1, what: format!("the machine has no disk `{dev}`") };
     for (dev, path, format) in disks {
         let devices = domain.child_mut("devices").ok_or_else(|| missing(dev))?;
-        let is_it = |d: &&mut Element| d.name == "disk" && d.child("target").and_then(|t| t.get("dev")) == Some(dev);
+        let is_it =
+            |d: &&mut Element| d.name == "disk" && d.child("target").and_then(|t| t.get("dev")) == Some(dev);
         let disk = devices.children.iter_mut().find(is_it).ok_or_else(|| missing(dev))?;
         // What the old image lay over is in the new one's own header.
         disk.children.retain(|child| !matches!(child.name.as_str(), "backingStore" | "mirror" | "source"));
@@ -117,6 +119,9 @@ mod tests {
     fn a_disk_that_is_not_there_is_named() {
         let error = with_disks(SAVED, &[("vdb", Path::new("/new"), ImageFormat::Qcow2)]).unwrap_err();
         assert_eq!(error.what, "the machine has no disk `vdb`");
-        assert!(with_disks("<domain>", &[]).is_err() && with_disks("<domain/>", &[("vda", Path::new("/n"), ImageFormat::Raw)]).is_err());
+        assert!(
+            with_disks("<domain>", &[]).is_err()
+                && with_disks("<domain/>", &[("vda", Path::new("/n"), ImageFormat::Raw)]).is_err()
+        );
     }
 }
