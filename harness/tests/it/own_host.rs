@@ -76,3 +76,11 @@ impl OwnHost {
         String::from_utf8(out.stdout).unwrap().trim().to_owned()
     }
 }
+
+/// A domain that waits with its first instruction, with `metadata` in it.
+pub(crate) fn idle_domain(name: &str, metadata: &str) -> String {
+    format!(
+        "<domain type='qemu'><name>{name}</name>{metadata}<memory unit='MiB'>16</memory>\
+         <os><type arch='x86_64'>hvm</type></os></domain>"
+    )
+}
