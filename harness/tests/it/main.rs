@@ -10,7 +10,6 @@ mod kills;
 mod lab;
 mod lives;
 mod outcomes;
-mod own_host;
 mod runners;
 mod selection;
 mod stopping;
