@@ -55,6 +55,8 @@ pub(super) enum Verb {
         #[command(subcommand)]
         what: Images,
     },
+    /// Templates: what there is, fetch it ahead, verify and prune the store, add images, register repositories.
+    Templates(super::cmd::templates::TemplatesArgs),
     /// Say whether labs work on this host, what is missing, and the command that mends it.
     Doctor,
 }

@@ -88,6 +88,14 @@ pub fn labs(root: &Path) -> Result<Vec<LabFolder>, LabError> {
     list(root)
 }
 
+/// The labs that run for the environment in the folder `env`, whatever is left of what that says itself.
+#[must_use]
+pub fn serving(root: &Path, env: &Path) -> Vec<Hermetic> {
+    let labs = labs(root).unwrap_or_default();
+    let alive = labs.iter().filter(|lab| !lab.abandoned);
+    alive.filter_map(|lab| Hermetic::join(&lab.folder).ok()).filter(|lab| lab.serves(env)).collect()
+}
+
 /// Removes what labs left whose warden was killed; returns the folders removed.
 ///
 /// # Errors
@@ -112,14 +120,6 @@ fn list(root: &Path) -> Result<Vec<LabFolder>, LabError> {
         LabFolder { abandoned: abandoned(&paths), env: id.and_then(|id| id.env), folder: paths.folder }
     };
     Ok(folders.map(lab).collect())
-}
-
-/// Labs whose environment is in the folder `env`.
-#[must_use]
-pub fn serving(root: &Path, env: &Path) -> Vec<Hermetic> {
-    let labs = fs::read_dir(root).into_iter().flatten().flatten();
-    let labs = labs.filter_map(|entry| Hermetic::join(&entry.path()).ok());
-    labs.filter(|lab| lab.serves(env)).collect()
 }
 
 /// Whether nobody holds the lab's lock. A folder without one was never locked: its maker died with the root's lock.

@@ -120,6 +120,14 @@ fn loopback_up() -> Result<(), StepError> {
     Err(StepError::new("bring up the loopback interface", String::from_utf8_lossy(&output.stderr).trim()))
 }
 
+/// Nobody else has the addresses of a lab's nets: without this, an IPv6 one is held back until a machine is plugged in
+/// and for a second more. A kernel without IPv6 has nothing to set.
+fn addresses_at_once() {
+    for interfaces in ["all", "default"] {
+        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{interfaces}/accept_dad"), "0");
+    }
+}
+
 fn spawn(argv: &[String], env: &[(String, String)], out: fs::File, err: fs::File) -> Result<u32, StepError> {
     let failed = |e| StepError::new(format!("start `{}`", argv.join(" ")), e);
     let (program, args) = argv.split_first().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
@@ -157,6 +165,7 @@ fn command(reports: &OwnedFd, signals: &OwnedFd, child: u32) -> Result<i32, Step
 /// Runs libvirtd and answers requests until the warden ends it all.
 fn daemon(reports: &OwnedFd, signals: &OwnedFd, out: fs::File, err: fs::File) -> Result<i32, StepError> {
     loopback_up()?;
+    addresses_at_once();
     lay_out().map_err(|e| StepError::new("lay out the daemon's folders", e))?;
     identities()?;
     let argv = ["libvirtd", "--config", "/etc/libvirt/libvirtd.conf"].map(str::to_owned);

@@ -1,7 +1,7 @@
 //! What of this host uses addresses already: its routes, its interfaces, its bridges. Parsing is separate from asking.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
@@ -37,6 +37,8 @@ pub struct Live {
     pub subnets: Vec<(Ipv4Addr, u8, String)>,
     /// Names of its bridges.
     pub bridges: Vec<String>,
+    /// Interfaces whose IPv6 routes come from router advertisements and would go if the host began to route.
+    pub advertised: Vec<String>,
 }
 
 impl Live {
@@ -48,10 +50,17 @@ impl Live {
         let routes = process::stdout(&["ip", "-j", "-4", "route", "show", "table", "all"], LIMIT).await?;
         let addresses = process::stdout(&["ip", "-j", "-4", "addr"], LIMIT).await?;
         let links = process::stdout(&["ip", "-j", "link", "show", "type", "bridge"], LIMIT).await?;
-        Self::parse(&routes, &addresses, &links)
+        let routes6 = process::stdout(&["ip", "-j", "-6", "route", "show", "table", "all"], LIMIT).await?;
+        let mut live = Self::parse(&routes, &addresses, &links, &routes6)?;
+        // 2: accepted although the host routes.
+        live.advertised.retain(|interface| {
+            let accept = std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{interface}/accept_ra"));
+            accept.is_ok_and(|accept| accept.trim() != "2")
+        });
+        Ok(live)
     }
 
-    fn parse(routes: &str, addresses: &str, links: &str) -> Result<Self, LiveError> {
+    fn parse(routes: &str, addresses: &str, links: &str, routes6: &str) -> Result<Self, LiveError> {
         let mut subnets = Vec::new();
         for route in json::<Route>("ip route", routes)? {
             let on = route.dev.unwrap_or_else(|| "nowhere".to_owned());
@@ -71,7 +80,22 @@ impl Live {
         }
         subnets.retain(|(ip, ..)| !ip.is_loopback());
         let bridges = json::<Link>("ip link", links)?.into_iter().map(|link| link.ifname).collect();
-        Ok(Self { subnets, bridges })
+        let routes6 = json::<Route>("ip -6 route", routes6)?.into_iter();
+        let advertised = routes6.filter(|route| route.protocol.as_deref() == Some("ra"));
+        let advertised: BTreeSet<String> = advertised.filter_map(|route| route.dev).collect();
+        Ok(Self { subnets, bridges, advertised: advertised.into_iter().collect() })
+    }
+
+    /// Why libvirt would refuse a net with IPv6 on this host, and what to do about it.
+    #[must_use]
+    pub fn obstacle_to_ipv6(&self) -> Option<String> {
+        let interface = self.advertised.first()?;
+        Some(format!(
+            "this host learns its IPv6 routes on {} from router advertisements, which it stops doing once it routes for \
+             nets of its own; let it go on with `sysctl net.ipv6.conf.{interface}.accept_ra=2`, or give the nets \
+             `ipv6: off`",
+            self.advertised.join(" and ")
+        ))
     }
 
     /// Third octets of the /24s below 192.168 that are used, of those that are given out, and by what.
@@ -101,6 +125,7 @@ impl Live {
 struct Route {
     dst: String,
     dev: Option<String>,
+    protocol: Option<String>,
 }
 
 /// `ip -j` answers filters that match nothing with empty objects.
@@ -154,11 +179,11 @@ mod tests {
     #[test]
     fn what_is_used_is_named() {
         let links = r#"[{},{"ifname":"virbr0"},{"ifname":"br0"}]"#;
-        let live = Live::parse(ROUTES, ADDRESSES, links).unwrap();
+        let live = Live::parse(ROUTES, ADDRESSES, links, "").unwrap();
         assert_eq!(live.bridges, ["virbr0", "br0"]);
         assert_eq!(live.octets().len(), 56, "a /16 through a tunnel takes them all");
         let live =
-            Live::parse(&ROUTES.replace("192.168.0.0/16", "192.168.0.0/15"), ADDRESSES, links).unwrap();
+            Live::parse(&ROUTES.replace("192.168.0.0/16", "192.168.0.0/15"), ADDRESSES, links, "").unwrap();
         let used: Vec<_> = live.octets().into_iter().map(|(octet, user)| format!("{octet} {user}")).collect();
         assert_eq!(
             used,
@@ -166,14 +191,28 @@ mod tests {
         );
         assert_eq!(live.user_of(Ipv4Addr::new(10, 0, 0, 1), 24), None);
         assert_eq!(live.user_of(Ipv4Addr::new(192, 168, 203, 129), 25), Some("the interface virbr0"));
-        assert_eq!(Live::parse("", "", "").unwrap(), Live::default());
+        assert_eq!(Live::parse("", "", "", "").unwrap(), Live::default());
+    }
+
+    #[test]
+    fn routes_that_would_be_lost_are_explained() {
+        let routes = r#"[{"dst":"default","dev":"eth0","protocol":"ra"},{"dst":"default","dev":"eth0","protocol":"ra"},
+            {"dst":"fd00::/64","dev":"eth1","protocol":"kernel"}]"#;
+        let live = Live::parse("", "", "", routes).unwrap();
+        assert_eq!(live.advertised, ["eth0"]);
+        let why = live.obstacle_to_ipv6().unwrap();
+        assert!(
+            why.contains("on eth0 from router") && why.contains("net.ipv6.conf.eth0.accept_ra=2"),
+            "{why}"
+        );
+        assert_eq!(Live::default().obstacle_to_ipv6(), None);
     }
 
     #[test]
     fn nonsense_names_the_command() {
-        let error = Live::parse("Usage: ip route", "", "").unwrap_err();
+        let error = Live::parse("Usage: ip route", "", "", "").unwrap_err();
         assert_eq!(error.to_string(), "cannot read what `ip route` said");
-        assert!(Live::parse("", r#"[{"ifname":5}]"#, "").is_err());
+        assert!(Live::parse("", r#"[{"ifname":5}]"#, "", "").is_err());
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ pub(super) mod images;
 pub(super) mod plan;
 pub(super) mod shell;
 pub(super) mod status;
+pub(super) mod templates;
 pub(super) mod up;
 
 use std::path::Path;

@@ -3,8 +3,10 @@
 mod auth;
 mod connection;
 mod domain;
+mod interim;
 mod network;
 pub mod xml;
 
 pub use connection::Connection;
 pub use domain::DomainState;
+pub use network::{NetworkChange, NetworkPart};
