@@ -3,11 +3,12 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use crate::arena;
 use polder::{
     env::{Env, Host, How, Progress, Selection},
     initfile::{self, Options},
@@ -36,25 +37,27 @@ nets:
 
 /// A host of its own, with the images of this user.
 struct Ground {
-    dir: tempfile::TempDir,
+    path: PathBuf,
     host: Host,
     said: Arc<Mutex<Vec<String>>>,
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Ground {
     fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("pp").tempdir_in("/var/tmp").unwrap();
-        Self::at(dir)
+        let ground = Self::at(dir.path().to_owned());
+        Self { _dir: Some(dir), ..ground }
     }
 
-    fn at(dir: tempfile::TempDir) -> Self {
-        let root = dir.path().join("labs").display().to_string();
+    fn at(path: PathBuf) -> Self {
+        let root = path.join("labs").display().to_string();
         let env = |name: &str| match name {
             "POLDER_RUNTIME_DIR" => Some(root.clone()),
             _ => std::env::var(name).ok(),
         };
         let host = Host::from_env(&env).unwrap();
-        Self { dir, host, said: Arc::default() }
+        Self { path, host, said: Arc::default(), _dir: None }
     }
 
     fn progress(&self) -> Progress {
@@ -63,12 +66,12 @@ impl Ground {
     }
 
     fn labs(&self) -> usize {
-        let entries = fs::read_dir(self.dir.path().join("labs")).into_iter().flatten().flatten();
+        let entries = fs::read_dir(self.path.join("labs")).into_iter().flatten().flatten();
         entries.filter(|e| e.path().is_dir()).count()
     }
 
     async fn init(&self, text: &str) -> Env {
-        let workdir = Workdir::create(&self.dir.path().join(".polder")).unwrap();
+        let workdir = Workdir::create(&self.path.join(".polder")).unwrap();
         let prefix = workdir.add("default").unwrap();
         let spec = initfile::load_text(Path::new("two.yaml"), text, &Options::new(&|_| None)).unwrap().spec;
         let locked = prefix.lock("init", LIMIT).await.unwrap();
@@ -132,7 +135,7 @@ async fn machines_start_and_stop_one_at_a_time_and_nets_follow() {
     let destroyed =
         Env::destroy(&ground.host, &Prefix::at(env.folder()), false, &progress).await.unwrap();
     assert!(destroyed.left.is_empty() && destroyed.found.len() == 2, "{destroyed:?}");
-    assert!(!env.folder().exists() && !ground.dir.path().join(".polder").exists());
+    assert!(!env.folder().exists() && !ground.path.join(".polder").exists());
     assert_eq!(ground.labs(), 0);
 }
 
@@ -164,7 +167,7 @@ async fn a_prefix_can_be_moved_and_its_copy_is_another() {
     let ground = Ground::new();
     let env = ground.init(TWO).await;
     let progress = ground.progress();
-    let (old, new) = (env.folder().to_owned(), ground.dir.path().join("elsewhere and far: away"));
+    let (old, new) = (env.folder().to_owned(), ground.path.join("elsewhere and far: away"));
     fs::rename(&old, &new).unwrap();
     let moved = Env::load(&ground.host, &Prefix::at(&new)).await.unwrap();
     moved.start(&only("web"), &progress).await.unwrap();
@@ -213,11 +216,63 @@ async fn what_is_protected_stays_and_what_is_damaged_goes() {
 
     // Of a link, only the link goes.
     let other = ground.init(TWO).await;
-    let link = ground.dir.path().join("link");
+    let link = ground.path.join("link");
     std::os::unix::fs::symlink(other.folder(), &link).unwrap();
     Env::destroy(&ground.host, &Prefix::at(&link), false, &progress).await.unwrap();
     assert!(other.folder().exists() && link.symlink_metadata().is_err());
 
     other.cleanup(&progress).await.unwrap();
     assert!(!Prefix::at(other.folder()).is_initialized() && other.folder().join("uuid").exists());
+}
+
+/// The life of an environment, at whose moments we kill.
+#[test]
+#[ignore = "a process of `whatever_a_killed_command_left_is_destroyed`"]
+fn lives() {
+    let ground = Ground::at(PathBuf::from(std::env::var("POLDER_TEST_ROOT").unwrap()));
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let env = ground.init(TWO).await;
+        let progress = ground.progress();
+        env.start(&only("web"), &progress).await.unwrap();
+        env.start(&Selection::All, &progress).await.unwrap();
+        env.stop(&only("web"), &progress).await.unwrap();
+        env.stop(&Selection::All, &progress).await.unwrap();
+    });
+}
+
+#[test]
+#[ignore = "a process of `whatever_a_killed_command_left_is_destroyed`"]
+fn killer() {
+    arena::become_subreaper();
+    let root = PathBuf::from(std::env::var("POLDER_TEST_ROOT").unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (rounds, mut dice) = arena::campaign(8);
+    for round in 0..rounds {
+        let place = root.join(round.to_string());
+        fs::create_dir_all(&place).unwrap();
+        let vars = [("POLDER_TEST_ROOT", place.display().to_string())];
+        let victim = arena::start(&mut arena::ours("prefix::lives", &vars));
+        let moment = Duration::from_millis(dice.below(5000));
+        let start = Instant::now();
+        while start.elapsed() < moment && arena::descendants().iter().any(|&(pid, _)| pid == victim) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        arena::kill(victim);
+        let ground = Ground::at(place);
+        let when = format!("round {round}, killed after {moment:?}");
+        let path = ground.path.join(".polder/default");
+        let destroyed = runtime
+            .block_on(Env::destroy(&ground.host, &Prefix::at(&path), false, &ground.progress()))
+            .unwrap_or_else(|e| panic!("{when}: {e}"));
+        assert!(destroyed.left.is_empty() && !path.exists(), "{when}: {destroyed:?}");
+        arena::emptied().unwrap_or_else(|left| panic!("{when}: {left}"));
+        assert_eq!(ground.labs(), 0, "{when}");
+        println!("{when}: found {:?}", destroyed.found.len());
+    }
+}
+
+#[test]
+fn whatever_a_killed_command_left_is_destroyed() {
+    let dir = tempfile::Builder::new().prefix("pk").tempdir_in("/var/tmp").unwrap();
+    arena::in_own_process("prefix::killer", &[("POLDER_TEST_ROOT", dir.path().display().to_string())]);
 }

@@ -2,11 +2,15 @@
 
 mod auth;
 mod connection;
+mod cpu;
 mod domain;
-mod interim;
 mod network;
+mod snapshot;
 pub mod xml;
 
 pub use connection::Connection;
+pub use cpu::Cpus;
+pub use domain::AddressSource;
 pub use domain::DomainState;
-pub use network::{NetworkChange, NetworkPart};
+pub use domain::Found;
+pub use domain::Interface;
