@@ -14,6 +14,7 @@ use crate::{
     image::ImageError,
     initfile::InitFileError,
     lab::LabError,
+    net::{lease::LeaseError, live::LiveError},
     provider::ProviderError,
     workdir::WorkdirError,
 };
@@ -65,6 +66,14 @@ pub enum EnvError {
     #[error("the environment's lab is broken: {why}; `polder stop` ends what is left of it")]
     Broken {
         /// What is wrong with it.
+        why: String,
+    },
+    /// The daemon an environment is on does not answer.
+    #[error("the daemon at {uri} does not answer: {why}; `polder doctor` looks at it")]
+    Unanswered {
+        /// Where it should be.
+        uri: String,
+        /// Why it does not.
         why: String,
     },
     /// Machines were named that there are not.
@@ -128,6 +137,21 @@ pub enum EnvError {
         machine: MachineName,
         /// What is wrong.
         error: String,
+    },
+    /// A subnet could not be leased.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// What uses the host's network could not be found out.
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    /// The daemon's emulators cannot reach an environment's files.
+    #[error("user {uid}, as whom the daemon runs emulators, has no search permission on {0}; `chmod o+x {0}` gives it",
+        folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" "))]
+    Unreachable {
+        /// That user's number.
+        uid: u32,
+        /// The folders on the way that are closed to it.
+        folders: Vec<PathBuf>,
     },
     /// A command on the host failed.
     #[error(transparent)]

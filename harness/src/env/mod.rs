@@ -5,6 +5,7 @@
 //! run. A suite's environment is the same with its folder in the lab's own, which goes with the lab.
 
 mod agent;
+mod daemon;
 mod destroy;
 mod disk;
 mod error;
@@ -28,6 +29,7 @@ mod status;
 mod stop;
 mod turn;
 
+pub use daemon::Daemon;
 pub use destroy::Destroyed;
 pub use error::EnvError;
 pub use handle::Env;

@@ -9,12 +9,12 @@ use std::{
 };
 
 use super::{
-    Env, EnvError, Host, Progress, Selection, Vm, disk,
+    Env, EnvError, Host, Progress, Selection, Vm, daemon, disk,
     error::{chain, file},
     host::limits,
     network, parallel,
     plan::EnvPlan,
-    prepare::{ALONE, Prepared, prepare},
+    prepare::{ALONE, Place, Prepared, prepare},
     select::made,
     site::{Ground, Running},
     state::{EnvState, LabState},
@@ -79,7 +79,7 @@ impl Env {
     /// # Errors
     /// The first failure, and what there is of the environment: it can be looked at, then must go down.
     pub async fn up(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Self, UpFailure> {
-        let Prepared { plan, keys, factor } = prepare(host, spec, ALONE, progress).await?;
+        let Prepared { plan, keys, factor } = prepare(host, spec, Place::Alone(ALONE), progress).await?;
         let lab = Hermetic::start(&host.lab, lab_spec(host, &plan, None)?, limits::LAB).await?;
         progress.say("the lab is up");
         let (folder, at) = (lab.paths().folder.clone(), lab.paths().env());
@@ -161,6 +161,11 @@ impl Env {
             Ground::Up(_) => return Ok(()),
             Ground::Broken { why, .. } => return Err(EnvError::Broken { why }),
             Ground::Down => {}
+        }
+        if let LabState::System { uri, .. } = self.state().lab {
+            let running = daemon::enter(self, &uri).await?;
+            self.site().set(Ground::Up(Arc::new(running)));
+            return Ok(());
         }
         let spec = lab_spec(self.host(), self.plan(), Some(self.folder()))?;
         let lab = Hermetic::start(&self.host().lab, spec, limits::LAB).await?;
@@ -323,7 +328,7 @@ async fn networks(
     for net in needed.filter(|net| !active.contains(&net.libvirt_name)) {
         turn.making(&thing(Kind::Network, &net.libvirt_name, &*running.lab))?;
         locked(started).nets.push(net.libvirt_name.clone());
-        network::create(running, net).await?;
+        network::create(running, net, daemon::mark(env, net.name.as_str())?.as_ref()).await?;
     }
     Ok(())
 }
@@ -332,6 +337,7 @@ async fn networks(
 async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>) -> Result<(), EnvError> {
     let Some(spec) = disk::current(env, vm) else { return Ok(()) };
     let connection = running.connection.another(limits::CONNECT).await?;
+    let spec = daemon::dress(env, &connection, vm, spec).await?;
     // What its console said in a former life does not count any more.
     vm.restarted().await;
     let started = match memory {

@@ -34,6 +34,13 @@ pub(super) enum LabState {
         /// The lab's folder, while there is one.
         folder: Option<PathBuf>,
     },
+    /// On a daemon that is there anyway.
+    System {
+        /// Where the daemon is reached.
+        uri: String,
+        /// The environment's folder when it was planned: paths of the plan begin with it.
+        folder: PathBuf,
+    },
 }
 
 impl Document for EnvState {

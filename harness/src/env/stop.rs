@@ -20,6 +20,7 @@ use crate::{
         wait::{Look, wait_for},
     },
     image::Ability,
+    lab::LabKind,
     provider::libvirt::{Connection, DomainState},
     workdir::Kind,
 };
@@ -134,6 +135,9 @@ impl Env {
     ) -> Result<Vec<Stopped>, EnvError> {
         let running = match self.site().ground() {
             Ground::Up(running) => running,
+            Ground::Broken { lab, why } if lab.kind() == LabKind::System => {
+                return Err(EnvError::Unanswered { uri: lab.libvirt_uri(), why });
+            }
             ground => {
                 // Whatever is left of a lab that cannot be asked any more goes with it.
                 let how = if matches!(ground, Ground::Down) { How::Already } else { How::Forced };
@@ -184,7 +188,11 @@ impl Env {
         let active = network::active(running, &self.plan().nets).await?;
         let idle = self.plan().nets.iter().filter(|net| !alive.iter().any(|vm| network::needs(vm, net)));
         let names = idle.map(|net| net.libvirt_name.clone()).filter(|name| active.contains(name));
-        network::destroy_all(turn, running, names.collect()).await
+        network::destroy_all(turn, running, names.collect()).await?;
+        if alive.is_empty() && running.lab.kind() == LabKind::System {
+            self.site().set(Ground::Down);
+        }
+        Ok(())
     }
 
     /// Ends the lab, with everything in it.
@@ -199,8 +207,12 @@ impl Env {
             lab.end(limits::DOWN).await?;
             runtime.map_or(Ok(()), |folder| turn.gone(&thing(Kind::Lab, &folder, &*lab)))?;
         }
-        let down = LabState::Hermetic { folder: None };
-        if self.state().lab == down { Ok(()) } else { turn.update(|state| state.lab = down) }
+        match self.state().lab {
+            LabState::Hermetic { folder: Some(_) } => {
+                turn.update(|state| state.lab = LabState::Hermetic { folder: None })
+            }
+            LabState::Hermetic { folder: None } | LabState::System { .. } => Ok(()),
+        }
     }
 
     async fn switch(&self, switch: Switch, selection: &Selection) -> Result<(), EnvError> {
