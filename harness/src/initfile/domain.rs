@@ -219,7 +219,10 @@ fn domain_xml(text: &str) -> Result<(), String> {
         };
         if depth == 0 {
             roots += 1;
-            if roots > 1 || name != "domain" {
+            if roots > 1 {
+                return Err("there is more than one element".to_owned());
+            }
+            if name != "domain" {
                 return Err(format!("its root is `{}`", shown(&name)));
             }
         }
@@ -265,13 +268,13 @@ fn metadata(
         }
         let Value::List(items) = value.value() else {
             let message = format!("`{name}` must be a list of files, this is {}", value.kind());
-            problems.add("init::wrong-kind", &value.span, message, None);
+            problems.add("init::bad-script", &value.span, message, None);
             continue;
         };
         for item in items {
             if reader::text(item).is_none() {
                 let message = format!("an item of `{name}` must be a file, this is {}", item.kind());
-                problems.add("init::wrong-kind", &item.span, message, None);
+                problems.add("init::bad-script", &item.span, message, None);
             }
             scripts.extend(files.existing(item, problems));
         }

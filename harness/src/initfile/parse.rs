@@ -108,7 +108,7 @@ pub(crate) fn tree(file: usize, problems: &mut Problems) -> Option<Node> {
         }
     }
     if loader.root.is_none() {
-        let help = Some("an init file has at least the keys `domains` and `nets`".to_owned());
+        let help = (file == 0).then(|| "an init file has at least the keys `domains` and `nets`".to_owned());
         loader.problems.add("yaml::empty", &Span::start_of(file), "the file is empty".to_owned(), help);
     }
     loader.root

@@ -93,8 +93,14 @@ mod tests {
         let (json, good) = validated(text, false, &["M=64"]);
         assert!(!good && json["ok"] == false, "{json}");
         let [unknown] = json["diagnostics"].as_array().unwrap().as_slice() else { panic!("{json}") };
-        assert_eq!((&unknown["code"], &unknown["line"], &unknown["column"]), (&json!("init::unknown-key"), &json!(2), &json!(14)));
-        assert_eq!((&unknown["severity"], &unknown["help"]), (&json!("error"), &json!("did you mean `memory`?")));
+        assert_eq!(
+            (&unknown["code"], &unknown["line"], &unknown["column"]),
+            (&json!("init::unknown-key"), &json!(2), &json!(15))
+        );
+        assert_eq!(
+            (&unknown["severity"], &unknown["help"]),
+            (&json!("error"), &json!("did you mean `memory`?"))
+        );
         assert!(unknown["file"].as_str().unwrap().ends_with("lab.yaml") && unknown["message"].is_string());
 
         let (json, good) = validated(text, true, &["M=64"]);

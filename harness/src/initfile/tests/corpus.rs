@@ -12,7 +12,7 @@ pub(super) struct Case {
     pub(super) text: String,
     pub(super) files: HashMap<PathBuf, String>,
     variables: BTreeMap<String, String>,
-    allow_unknown: bool,
+    pub(super) allow_unknown: bool,
     expected: String,
 }
 
@@ -30,7 +30,7 @@ impl Case {
         let text = parts.next().unwrap().trim_start_matches('\n').to_owned();
         let files = parts.map(|part| {
             let (name, text) = part.split_once('\n').unwrap();
-            (Path::new("/lab").join(name), format!("{text}\n"))
+            (Path::new("/lab").join(name), format!("{}\n", text.trim_end_matches('\n')))
         });
         Self {
             title: title.to_owned(),

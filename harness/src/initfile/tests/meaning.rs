@@ -367,5 +367,5 @@ fn files_are_included_for_real() {
     fs::write(&file, "include: sub/base.yaml\ndomains: {a: {}}\n").unwrap();
     let no_env = |_: &str| None;
     let error = load(&file, &Options::new(&no_env)).unwrap_err().to_string();
-    assert!(error.contains("sub/base.yaml:1:18: "), "{error}");
+    assert!(error.contains("sub/base.yaml:1:19: "), "{error}");
 }
