@@ -22,5 +22,4 @@ pub use info::{Abilities, Ability, ImageInfo, Unsupported};
 pub use seed::Seed;
 pub use recipe::{Content, GuestFile, Recipe, Userland};
 pub use recipes::{recipe, recipes};
-pub use seed::Seed;
 pub use store::{ImageStore, Listed, Pruned, State};
