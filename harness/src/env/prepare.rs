@@ -1,9 +1,10 @@
 //! Everything that is decided before anything is made: images, accelerator, keys, and with them the plan.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use super::{
     EnvError, Host, Progress,
+    daemon::{self, Identity},
     keys::Keys,
     plan::{self, EnvPlan, LOCAL, PlanInputs, SSH},
 };
@@ -18,6 +19,18 @@ use crate::{
     provider::libvirt::Cpus,
 };
 
+/// The uuid of an environment that nobody else sees.
+pub(super) const ALONE: &str = "00000000000000000000000000000000";
+
+/// Where an environment is to be.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// In a lab of its own, by its uuid.
+    Alone(&'a str),
+    /// On a daemon with others.
+    Shared(&'a Identity),
+}
+
 /// What is decided.
 pub(super) struct Prepared {
     pub(super) plan: EnvPlan,
@@ -27,22 +40,34 @@ pub(super) struct Prepared {
 }
 
 /// Gets images, keys and an accelerator, and decides the rest.
-pub(super) async fn prepare(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Prepared, EnvError> {
+pub(super) async fn prepare(
+    host: &Host,
+    spec: &EnvSpec,
+    place: Place<'_>,
+    progress: &Progress,
+) -> Result<Prepared, EnvError> {
     let images = images(host, spec, progress).await?;
     let choice = accelerator(host, &images, progress).await?;
+    let (uuid, view, scope, owner) = match place {
+        Place::Alone(uuid) => (uuid, View::hermetic(), Scope::hermetic(), None),
+        Place::Shared(who) => {
+            let scope = daemon::lease(host, who, spec).await?;
+            (who.uuid.as_str(), daemon::view(host, &who.folder), scope, Some(who.label("")?))
+        }
+    };
     let keys = Keys::generate(spec.machines.iter().map(|m| &m.name))?;
     let picky = spec.machines.iter().any(|machine| machine.cpu.model.is_some());
     let inputs = PlanInputs {
-        view: &View::hermetic(),
+        view: &view,
         accel: choice.accel,
         cpus: &if picky { Cpus::of_host() } else { Cpus::default() },
-        uuid: "00000000000000000000000000000000",
-        scope: &Scope::hermetic(),
-        owner: None,
+        uuid,
+        scope: &scope,
+        owner: owner.as_ref(),
         images: &images,
         image_store: &host.images.folder(),
         templates: &BTreeMap::new(),
-        template_store: Path::new("/nonexistent"),
+        template_store: &host.template_store(),
         template_names: &[],
         downloads: &BTreeMap::new(),
         backing: &BTreeMap::new(),

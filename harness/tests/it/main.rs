@@ -7,6 +7,7 @@ mod binary;
 mod command;
 mod extension;
 mod faults;
+mod gc;
 mod images;
 mod kills;
 mod lab;
