@@ -11,4 +11,5 @@ pub mod sandbox;
 pub mod store;
 pub mod sys;
 pub mod text;
+pub mod time;
 pub mod wait;

@@ -1,97 +1,245 @@
-//! The command line as typed.
+//! The command line as typed: global options and verbs.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::{Args as Group, Parser, Subcommand};
+use clap_complete::Shell;
+
+use super::{
+    cmd::templates::TemplatesArgs,
+    init_args::{InitArgs, PlanArgs, ValidateArgs},
+};
 
 /// Real machines and networks from an init file, in a lab that leaves nothing behind.
+///
+/// Environments are prefixes in a workdir, `.polder` in the project. Where no prefix is named, verbs use the current one
+/// of the workdir found upwards from where one stands.
 #[derive(Debug, Parser)]
-#[command(name = "polder", version, arg_required_else_help = true)]
+#[command(name = "polder", version, arg_required_else_help = true, infer_long_args = true)]
+#[command(allow_external_subcommands = true)]
 pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) global: Global,
     #[command(subcommand)]
     pub(super) verb: Verb,
 }
 
+/// Options of all verbs. Those that are keys of the configuration are read from the matches, by their names
+/// (`flags.rs`); they stand here for the help and the parser.
+#[derive(Debug, Group)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// What is told on standard error: debug, info, warning, error [default: info].
+    #[arg(short, long)]
+    loglevel: Option<String>,
+    /// How deep the tree of tasks is told; -1 for all of it [default: 3].
+    #[arg(long, global = true, allow_negative_numbers = true)]
+    logdepth: Option<String>,
+    /// How the result is printed: default, flat, json, yaml.
+    #[arg(short = 'f', long, global = true, value_name = "FORMAT")]
+    out_format: Option<String>,
+    /// Tell nothing but results and errors.
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// Do not tell warnings.
+    #[arg(long, global = true)]
+    pub(super) ignore_warnings: bool,
+    /// A path in the prefix to use, instead of a workdir and a name.
+    #[arg(short, long, global = true, value_name = "PATH")]
+    prefix_path: Option<PathBuf>,
+    /// The workdir to use, instead of looking for it upwards.
+    #[arg(short, long, global = true, value_name = "PATH")]
+    workdir_path: Option<PathBuf>,
+    /// The prefix in the workdir [default: current].
+    #[arg(short = 'P', long, global = true, value_name = "NAME")]
+    prefix_name: Option<String>,
+    /// Who logs in to machines whose init file does not say it [default: root].
+    #[arg(long, global = true, value_name = "USER", hide_short_help = true)]
+    ssh_user: Option<String>,
+    /// With which password, where no key opens the machine.
+    #[arg(long, global = true, value_name = "PASSWORD", hide_short_help = true)]
+    ssh_password: Option<String>,
+    /// How often a machine is tried to be reached [default: 100].
+    #[arg(long, global = true, value_name = "NUMBER", hide_short_help = true)]
+    ssh_tries: Option<String>,
+    /// How long each try lasts, in seconds [default: 10].
+    #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true)]
+    ssh_timeout: Option<String>,
+    /// The libvirt of system labs; only where the configuration says `lab = system`.
+    #[arg(long, alias = "libvirt_url", global = true, value_name = "URI", hide_short_help = true)]
+    libvirt_url: Option<String>,
+    /// Who one is to that libvirt, if it asks.
+    #[arg(long, global = true, value_name = "USER", hide_short_help = true)]
+    libvirt_user: Option<String>,
+    /// With which password; the configuration keeps it from other users' eyes.
+    #[arg(long, global = true, value_name = "PASSWORD", hide_short_help = true)]
+    libvirt_password: Option<String>,
+    /// The vm-type of machines whose init file does not say it.
+    #[arg(long, alias = "default_vm_type", global = true, value_name = "NAME", hide_short_help = true)]
+    default_vm_type: Option<String>,
+    /// The vm-provider of machines whose init file does not say it.
+    #[arg(long, alias = "default_vm_provider", global = true, value_name = "NAME", hide_short_help = true)]
+    default_vm_provider: Option<String>,
+    /// The root password of machines whose init file does not say it.
+    #[arg(
+        long,
+        alias = "default_root_password",
+        global = true,
+        value_name = "PASSWORD",
+        hide_short_help = true
+    )]
+    default_root_password: Option<String>,
+    /// Where system labs lease subnets.
+    #[arg(long, alias = "lease_dir", global = true, value_name = "DIR", hide_short_help = true)]
+    lease_dir: Option<PathBuf>,
+    /// Has no effect: there is no package mirror.
+    #[arg(long, global = true, value_name = "DIR", hide = true)]
+    reposync_dir: Option<PathBuf>,
+}
+
+/// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
+    /// Make a prefix from an init file: disks, addresses, keys. Nothing runs yet.
+    Init(InitArgs),
+    /// Init, start, and wait until every machine answers.
+    Up(InitArgs),
+    /// Destroy without asking.
+    Down,
+    /// Start machines and the networks they need.
+    Start(Machines),
+    /// Switch machines off, and stop the networks nobody uses any more.
+    Stop(Machines),
+    /// Let machines shut down, and switch off those that do not in time.
+    Shutdown(Shutdown),
+    /// Let machines restart.
+    Reboot(Machines),
+    /// Halt the processors of machines.
+    Pause(Machines),
+    /// Let paused machines go on.
+    Resume(Machines),
+    /// Stop everything and mark the prefix as one that is not in use; its files stay.
+    Cleanup,
+    /// Remove a prefix and everything it made, whatever is damaged.
+    Destroy(Destroy),
+    /// Show the environment and how it fares.
+    Status,
+    /// List the prefixes of the workdir.
+    List {
+        /// The workdir, or a folder from where to look for it.
+        workdir: Option<PathBuf>,
+    },
+    /// Make another prefix the current one.
+    SetCurrent {
+        /// Its name.
+        name: String,
+    },
+    /// Protect a prefix from being destroyed.
+    Lock {
+        /// Why, to be shown to whoever tries.
+        reason: Vec<String>,
+    },
+    /// Allow a prefix to be destroyed again.
+    Unlock,
+    /// Open a shell in a machine, or run a command or script there; its exit status becomes ours.
+    Shell(Shell_),
+    /// Print an inventory for Ansible.
+    #[command(alias = "ansible_hosts")]
+    AnsibleHosts(AnsibleHosts),
+    /// Print the configuration that holds, and where each value came from.
+    GenerateConfig {
+        /// Also keys without a value.
+        #[arg(long)]
+        verbose: bool,
+        /// As TOML instead of INI.
+        #[arg(long)]
+        toml: bool,
+    },
     /// Print what would be made of an init file.
-    Plan {
-        /// The init file.
-        file: PathBuf,
-        /// Print it as JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Plan(PlanArgs),
     /// Say what is wrong with an init file, all at once.
-    Validate {
-        /// The init file.
-        file: PathBuf,
-        /// Print it as JSON.
-        #[arg(long)]
-        json: bool,
-        /// Take keys nobody knows for warnings.
-        #[arg(long)]
-        allow_unknown: bool,
-        /// A value for a variable of the file.
-        #[arg(long = "var", value_name = "NAME=VALUE")]
-        variables: Vec<Variable>,
-    },
+    Validate(ValidateArgs),
     /// Print the JSON Schema of init files, for editors.
     Schema,
-    /// Bring an environment up and leave it running.
-    Up {
-        /// The init file.
-        file: PathBuf,
-    },
-    /// Show how a running environment fares.
-    Status {
-        /// The init file it was made from.
-        file: PathBuf,
-        /// Print it as JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Open a shell in a machine, or run a command there and pass its exit status through.
-    Shell {
-        /// The init file its environment was made from.
-        file: PathBuf,
-        /// The machine.
-        machine: String,
-        /// The command, its arguments taken as they are; a login shell without.
-        #[arg(last = true)]
-        command: Vec<String>,
-    },
-    /// End a running environment; nothing of it is left.
-    Down {
-        /// The init file it was made from.
-        file: PathBuf,
-    },
     /// Guest images: build them ahead, find them, remove old ones.
     Images {
         #[command(subcommand)]
         what: Images,
     },
     /// Templates: what there is, fetch it ahead, verify and prune the store, add images, register repositories.
-    Templates(super::cmd::templates::TemplatesArgs),
+    Templates(TemplatesArgs),
     /// Say whether labs work on this host, what is missing, and the command that mends it.
     Doctor,
+    /// Print a script that completes this command in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write manual pages.
+    Man {
+        /// The folder to write them to.
+        dir: PathBuf,
+    },
+    /// A program `polder-NAME` on the path.
+    #[command(external_subcommand)]
+    External(Vec<OsString>),
 }
 
-/// A value for a variable of an init file: `NAME=VALUE`.
-#[derive(Debug, Clone)]
-pub(super) struct Variable {
-    pub(super) name: String,
-    pub(super) value: String,
+/// Which machines.
+#[derive(Debug, Group)]
+pub(super) struct Machines {
+    /// The machines; all of them when none is named.
+    #[arg(value_name = "VM")]
+    pub(super) vms: Vec<String>,
 }
 
-impl FromStr for Variable {
-    type Err = &'static str;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
-        Ok(Self { name: name.to_owned(), value: value.to_owned() })
-    }
+/// Options of `shutdown`.
+#[derive(Debug, Group)]
+pub(super) struct Shutdown {
+    #[command(flatten)]
+    pub(super) machines: Machines,
+    /// Restart instead.
+    #[arg(short, long)]
+    pub(super) reboot: bool,
+    /// How long they have, in seconds, before they are switched off [default: shutdown_timeout].
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) timeout: Option<u32>,
 }
 
+/// Options of `destroy`.
+#[derive(Debug, Group)]
+pub(super) struct Destroy {
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    /// All prefixes of the workdir.
+    #[arg(long)]
+    pub(super) all_prefixes: bool,
+}
+
+/// Options of `shell`.
+#[derive(Debug, Group)]
+pub(super) struct Shell_ {
+    /// The machine, or the end of its name.
+    pub(super) host: String,
+    /// One word: a local file to run as a script, or a command line for the machine's shell. Several: a program and its
+    /// arguments, taken as they are. None: a login shell.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) args: Vec<String>,
+}
+
+/// Options of `ansible-hosts`.
+#[derive(Debug, Group)]
+pub(super) struct AnsibleHosts {
+    /// Paths into the machines' specs that make groups [default: vm-type groups vm-provider].
+    #[arg(short, long = "keys", value_name = "KEY", num_args = 1..)]
+    pub(super) keys: Vec<String>,
+    /// Name groups as they are, also where Ansible warns about it.
+    #[arg(long)]
+    pub(super) raw_names: bool,
+}
+
+/// What to do with images.
 #[derive(Debug, Subcommand)]
 pub(super) enum Images {
     /// List all recipes and whether they are built.

@@ -1,8 +1,29 @@
 //! The `polder` command: arguments as typed, one file per verb, errors printed once at the edge.
+//!
+//! A binary of one's own adds [`Extensions`] and is the same command with them; programs `polder-NAME` on the path are
+//! verbs, too.
 
 mod args;
 mod cmd;
-mod pointer;
+mod context;
+mod exit;
+mod extensions;
+mod external;
+mod flags;
+mod init_args;
+mod inventory;
+mod log;
+mod output;
+mod places;
 mod run;
 
-pub use run::main;
+use std::process::ExitCode;
+
+pub use extensions::Extensions;
+pub use output::OutputFormat;
+
+/// The whole of the `polder` command.
+#[must_use]
+pub fn main() -> ExitCode {
+    Extensions::default().main()
+}

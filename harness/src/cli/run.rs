@@ -1,101 +1,176 @@
-//! Parses, calls the verb, prints the error chain, chooses the exit code.
+//! From arguments to an exit code: parses, configures, calls the verb, prints its result or the error chain.
 #![expect(clippy::print_stdout, reason = "a command prints")]
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing::Level;
 
 use super::{
-    args::{Args, Verb},
+    args::Args,
     cmd,
+    context::Cx,
+    exit::{BadInput, exit_of},
+    extensions::Extensions,
+    flags,
+    log::{self, Log},
 };
 use crate::{
     base::exit::Exit,
-    env::{EnvError, Host},
-    initfile::InitFileError,
-    template::TemplateError,
+    config::{Config, Lab, Sources},
+    env::EnvError,
 };
 
-/// The whole of the `polder` command.
-#[must_use]
-pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
+/// What a verb comes to: a text for standard output, and an exit code.
+#[derive(Debug)]
+pub(super) struct Said {
+    text: String,
+    code: u8,
+}
+
+impl From<String> for Said {
+    fn from(text: String) -> Self {
+        Self { text, code: Exit::Done as u8 }
+    }
+}
+impl From<()> for Said {
+    fn from((): ()) -> Self {
+        String::new().into()
+    }
+}
+impl Said {
+    /// Nothing but this code.
+    pub(super) fn code(code: u8) -> Self {
+        Self { text: String::new(), code }
+    }
+    /// Says it with that code.
+    pub(super) fn with(self, exit: Exit) -> Self {
+        Self { code: exit as u8, ..self }
+    }
+}
+
+/// The whole of the command.
+pub(super) fn main(extensions: Extensions) -> ExitCode {
+    let settings = Sources::of_process(flags::keys(&Args::command())).load();
+    let matches = flags::with_defaults(Args::command(), &settings).try_get_matches();
+    let parsed = matches.and_then(|matches| Ok((Args::from_arg_matches(&matches)?, matches)));
+    let (args, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             let _ = error.print();
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: cannot start: {error}");
-            return Exit::Environment.into();
-        }
-    };
-    let result = runtime.block_on(run(args.verb));
-    // A blocked libvirt call must not hold up the end.
-    runtime.shutdown_background();
+    let result =
+        Config::new(settings, flags::entries(&matches)).map_err(anyhow::Error::from).and_then(|config| {
+            refuse_stray_libvirt_options(&config, &matches)?;
+            let level = match config.loglevel.as_str() {
+                "debug" => Level::DEBUG,
+                "warning" => Level::WARN,
+                "error" => Level::ERROR,
+                _ => Level::INFO,
+            };
+            let log = Log::install(level, config.logdepth, args.global.quiet);
+            let ignore_warnings = args.global.ignore_warnings;
+            let cwd = std::env::current_dir()?;
+            let (sender, stop) = watch::channel(false);
+            let cx = Cx { config, extensions, cwd, log: log.clone(), ignore_warnings, stop };
+            cx.config.settings.warnings.iter().for_each(|warning| cx.warn(warning));
+            let runtime = tokio::runtime::Runtime::new()?;
+            runtime.spawn(watch_signals(sender));
+            let result = runtime.block_on(cmd::run(&cx, args.verb));
+            // A blocked libvirt call must not hold up the end.
+            runtime.shutdown_background();
+            result.inspect_err(|error| tracing::debug!(target: "polder", "failed: {error:?}")).map_err(
+                |error| match log.path() {
+                    Some(path) => error.context(LogAt(path)),
+                    None => error,
+                },
+            )
+        });
     match result {
-        Ok(code) => code,
+        Ok(said) => {
+            if !said.text.is_empty() {
+                println!("{}", said.text);
+            }
+            // A reader that went away is no failure of ours.
+            let _ = io::stdout().flush();
+            ExitCode::from(said.code)
+        }
         Err(error) => {
-            eprintln!("error: {}", print(&error));
-            exit_of(&error).into()
+            let colour = log::colour(&io::stderr());
+            let (on, off) = if colour { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+            let exit = exit_of(&error);
+            eprintln!("{on}error:{off} {}", print(&error, colour));
+            if let Some(LogAt(path)) = error.downcast_ref().filter(|_| exit != Exit::Usage) {
+                eprintln!("all of it is in {}", path.display());
+            }
+            exit.into()
         }
     }
 }
 
-async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
-    let host = Host::from_env(&|name| std::env::var(name).ok())?;
-    match verb {
-        Verb::Plan { file, json } => {
-            cmd::plan::run(&host, &file, json).await.map(|text| println!("{text}"))?
-        }
-        Verb::Validate { file, json, allow_unknown, variables } => {
-            let (text, good) = cmd::validate::run(&file, json, allow_unknown, variables);
-            println!("{text}");
-            return Ok(if good { Exit::Done } else { Exit::Usage }.into());
-        }
-        Verb::Schema => println!("{}", cmd::schema::run()),
-        Verb::Up { file } => cmd::up::run(&host, &file).await?,
-        Verb::Status { file, json } => cmd::status::run(&host, &file, json).await.map(|text| println!("{text}"))?,
-        Verb::Shell { file, machine, command } => return cmd::shell::run(&host, &file, &machine, &command).await,
-        Verb::Down { file } => cmd::down::run(&file).await.map(|text| println!("{text}"))?,
-        Verb::Images { what } => cmd::images::run(&host, what).await.map(|text| println!("{text}"))?,
-        Verb::Templates(args) => {
-            let (shown, code) = cmd::templates::run(&host, args).await?;
-            println!("{shown}");
-            return Ok(code.into());
-        }
-        Verb::Doctor => {
-            let (text, fit) = cmd::doctor::run(&host).await;
-            println!("{text}");
-            return Ok(if fit { Exit::Done } else { Exit::Environment }.into());
-        }
+/// Where more is written about an error; carried beside it.
+#[derive(Debug)]
+struct LogAt(std::path::PathBuf);
+
+impl std::fmt::Display for LogAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "see {}", self.0.display())
     }
-    Ok(Exit::Done.into())
+}
+
+/// Sets the flag on the first signal that asks us to stop; on the second one, ends the process at once.
+async fn watch_signals(stop: watch::Sender<bool>) -> io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+        if stop.send_replace(true) {
+            eprintln!("stopped at once; `polder status` shows what is left");
+            std::process::exit(Exit::Stopped as i32);
+        }
+        eprintln!("stopping; once more to stop at once");
+    }
+}
+
+/// Options about libvirt do not choose where environments live: that is configured, with the rest of the host.
+fn refuse_stray_libvirt_options(config: &Config, matches: &clap::ArgMatches) -> Result<(), BadInput> {
+    let typed = ["libvirt_url", "libvirt_user", "libvirt_password"]
+        .into_iter()
+        .find(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
+    match typed {
+        Some(id) if config.lab == Lab::Hermetic => Err(BadInput(format!(
+            "--{} is for environments on a libvirt of this host, but they live in hermetic labs; configure `lab = \"system\"` to change that",
+            id.replace('_', "-")
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The error and its causes; an init file's problems with the lines they are on.
-fn print(error: &anyhow::Error) -> String {
-    match error.downcast_ref::<EnvError>() {
-        Some(EnvError::InitFile(problems)) => problems.render(std::io::stderr().is_terminal()),
-        _ => format!("{error:#}"),
-    }
-}
-
-/// Whose fault it is decides the code: what was typed or written, or the environment.
-fn exit_of(error: &anyhow::Error) -> Exit {
-    if let Some(error) = error.downcast_ref::<TemplateError>() {
-        return if error.is_input() { Exit::Usage } else { Exit::Environment };
-    }
-    let input = error.chain().any(|cause| {
-        cause.is::<InitFileError>()
-            || matches!(cause.downcast_ref(), Some(EnvError::InitFile(_) | EnvError::Plan(_)))
+fn print(error: &anyhow::Error, colour: bool) -> String {
+    let init_file = error.chain().find_map(|cause| match cause.downcast_ref() {
+        Some(EnvError::InitFile(problems)) => Some(problems),
+        _ => cause.downcast_ref(),
     });
-    match (input, error.downcast_ref::<EnvError>()) {
-        (true, _) => Exit::Usage,
-        (false, Some(_)) => Exit::Environment,
-        (false, None) => Exit::Failed,
+    match init_file {
+        Some(problems) => problems.render(colour && io::stderr().is_terminal()),
+        None => {
+            let causes = error.chain().skip(usize::from(error.is::<LogAt>()));
+            causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+        }
     }
 }

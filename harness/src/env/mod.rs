@@ -5,6 +5,7 @@
 //! run. A suite's environment is the same with its folder in the lab's own, which goes with the lab.
 
 mod agent;
+mod daemon;
 mod destroy;
 mod disk;
 mod error;
@@ -22,12 +23,14 @@ pub mod plan;
 mod prepare;
 mod select;
 mod site;
+mod snapshot;
 mod start;
 mod state;
 mod status;
 mod stop;
 mod turn;
 
+pub use daemon::Daemon;
 pub use destroy::Destroyed;
 pub use error::EnvError;
 pub use handle::Env;
@@ -38,6 +41,9 @@ pub use machine::Vm;
 pub use net::Net;
 pub use plan::EnvPlan;
 pub use select::Selection;
+pub use snapshot::Frozen;
+pub use snapshot::Snapshot;
+pub use snapshot::SnapshotOptions;
 pub use start::UpFailure;
 pub use status::LabStatus;
 pub use status::MachineStatus;

@@ -1,20 +1,35 @@
 //! Everything that is decided before anything is made: images, accelerator, keys, and with them the plan.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use super::{
     EnvError, Host, Progress,
+    daemon::{self, Identity},
     keys::Keys,
-    plan::{self, EnvPlan, PlanInputs},
+    plan::{self, EnvPlan, LOCAL, PlanInputs, SSH},
 };
 use crate::{
     image::ImageInfo,
     initfile::{EnvSpec, spec::DiskSource},
     lab::{
+        View,
         accel::{self, Accel, Choice},
-        paths::{INSIDE_ENV, INSIDE_STORE},
     },
+    net::Scope,
+    provider::libvirt::Cpus,
 };
+
+/// The uuid of an environment that nobody else sees.
+pub(super) const ALONE: &str = "00000000000000000000000000000000";
+
+/// Where an environment is to be.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// In a lab of its own, by its uuid.
+    Alone(&'a str),
+    /// On a daemon with others.
+    Shared(&'a Identity),
+}
 
 /// What is decided.
 pub(super) struct Prepared {
@@ -25,18 +40,41 @@ pub(super) struct Prepared {
 }
 
 /// Gets images, keys and an accelerator, and decides the rest.
-pub(super) async fn prepare(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Prepared, EnvError> {
+pub(super) async fn prepare(
+    host: &Host,
+    spec: &EnvSpec,
+    place: Place<'_>,
+    progress: &Progress,
+) -> Result<Prepared, EnvError> {
     let images = images(host, spec, progress).await?;
     let choice = accelerator(host, &images, progress).await?;
+    let (uuid, view, scope, owner) = match place {
+        Place::Alone(uuid) => (uuid, View::hermetic(), Scope::hermetic(), None),
+        Place::Shared(who) => {
+            let scope = daemon::lease(host, who, spec).await?;
+            (who.uuid.as_str(), daemon::view(host, &who.folder), scope, Some(who.label("")?))
+        }
+    };
     let keys = Keys::generate(spec.machines.iter().map(|m| &m.name))?;
+    let picky = spec.machines.iter().any(|machine| machine.cpu.model.is_some());
     let inputs = PlanInputs {
-        images: &images,
+        view: &view,
         accel: choice.accel,
-        lab_env_dir: Path::new(INSIDE_ENV),
-        lab_store_dir: Path::new(INSIDE_STORE),
-        store_root: &host.images.folder(),
+        cpus: &if picky { Cpus::of_host() } else { Cpus::default() },
+        uuid,
+        scope: &scope,
+        owner: owner.as_ref(),
+        images: &images,
+        image_store: &host.images.folder(),
+        templates: &BTreeMap::new(),
+        template_store: &host.template_store(),
+        template_names: &[],
+        downloads: &BTreeMap::new(),
+        backing: &BTreeMap::new(),
         authorized_key: &keys.authorized()?,
         host_keys: keys.hosts(),
+        vm_types: &["default"],
+        providers: &[LOCAL, SSH],
     };
     let plan = plan::plan(spec, &inputs)?;
     Ok(Prepared { plan, keys, factor: choice.factor })

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::base::time::Utc;
+
 /// Runs always kept.
 const KEPT: usize = 20;
 /// Runs younger than this are kept too: one `cargo test` of a large workspace is many runs.
@@ -26,10 +28,7 @@ pub(crate) fn to_remove(mut runs: Vec<Found>, now: SystemTime) -> Vec<String> {
 
 /// The name of a run begun at `now` by process `pid`: UTC time first, so that names sort by it.
 pub(crate) fn run_id(now: SystemTime, pid: u32) -> String {
-    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (days, time) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = date(days);
-    let (hour, minute, second) = (time / 3_600, time / 60 % 60, time % 60);
+    let Utc { date: (year, month, day), time: (hour, minute, second), .. } = now.into();
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z-{pid}")
 }
 
@@ -40,18 +39,6 @@ pub(crate) fn is_run_id(name: &str) -> bool {
     };
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     time.split_once('T').is_some_and(|(date, time)| digits(date) && digits(time)) && digits(pid)
-}
-
-/// Year, month and day of a number of days since 1970; years begin in March here, so leap days come last.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

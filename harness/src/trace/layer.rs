@@ -69,7 +69,7 @@ impl Recorder {
 }
 
 /// Ours in detail, of others what they call information or worse.
-fn filter() -> Targets {
+pub(crate) fn filter() -> Targets {
     Targets::new().with_default(LevelFilter::INFO).with_target("polder", LevelFilter::DEBUG)
 }
 
@@ -136,13 +136,14 @@ impl Live {
 
 /// Fields of a span or event.
 #[derive(Default)]
-struct Fields {
+pub(crate) struct Fields {
     message: String,
     others: Vec<(&'static str, String)>,
 }
 
 impl Fields {
-    fn text(self, name: &str) -> String {
+    /// `name` or the message, then the other fields.
+    pub(crate) fn text(self, name: &str) -> String {
         let mut text = if self.message.is_empty() { name.to_owned() } else { self.message };
         for (field, value) in self.others {
             let _ = write!(text, " {field}={value}");

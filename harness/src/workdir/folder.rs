@@ -12,6 +12,7 @@ use super::{
     error::file,
     judge::{Current, Listing, Verdict, bad_name, judge},
     paths::{CURRENT, DEFAULT, MARKS, PrefixPaths, WorkdirPaths, is_ours},
+    prefix::absent,
 };
 
 /// A folder that holds prefixes.
@@ -182,6 +183,23 @@ impl Workdir {
                 }
             }
         }
+    }
+
+    /// Removes the log that a failed init of `name` left, and those of all others when there are no prefixes any more.
+    ///
+    /// # Errors
+    /// A log or the folder cannot be removed.
+    pub fn forget_log(&self, name: &str) -> Result<(), WorkdirError> {
+        absent(&PrefixPaths { root: self.paths.prefix(name) }.init_log())?;
+        if self.prefixes().is_ok_and(|left| left.is_empty()) {
+            let root = &self.paths.root;
+            for entry in fs::read_dir(root).map_err(file("read", root))?.flatten() {
+                if entry.file_name().to_string_lossy().ends_with(".init.log") {
+                    absent(&entry.path())?;
+                }
+            }
+        }
+        self.removed()
     }
 
     /// Replaces the link in one step, so that no other process sees none.

@@ -4,7 +4,7 @@ use std::{
     fmt,
     fs::{File, OpenOptions},
     io::{self, Read, Seek, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -12,7 +12,7 @@ use std::{
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use super::{WorkdirError, error::file, paths::PrefixPaths};
+use super::{WorkdirError, error::file, paths::PrefixPaths, prefix::absent};
 use crate::base::wait::Deadline;
 
 /// How often a lock that somebody holds is tried again.
@@ -107,7 +107,17 @@ impl Drop for Lock {
 }
 
 fn open(path: &Path, paths: &PrefixPaths) -> Result<File, WorkdirError> {
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    // Not through a link: the file would be made wherever that leads.
+    let flags = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let open = || {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).custom_flags(flags).open(path)
+    };
+    // What is no file cannot be anybody's lock; a damaged prefix must still be one that can be destroyed.
+    let opened = open().or_else(|error| match path.symlink_metadata() {
+        Ok(meta) if !meta.is_file() && absent(path).is_ok() => open(),
+        _ => Err(error),
+    });
     opened.map_err(|e| match e.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             WorkdirError::Gone { path: paths.root.clone() }

@@ -47,6 +47,11 @@ const FOLDERS: &[&str] = &["images", "scripts", "logs", "consoles", "saves"];
 pub(super) const MARKS: &[&str] = &["uuid", "initialized", "journal.jsonl", "state.json", "virt/env"];
 
 impl PrefixPaths {
+    /// Its name, which is its folder's.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.root.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
     /// An empty file; marks a prefix that can be used.
     #[must_use]
     pub fn initialized(&self) -> PathBuf {
@@ -125,8 +130,7 @@ impl PrefixPaths {
     /// The log of the verb that makes the prefix, beside it so that it survives a failure.
     #[must_use]
     pub fn init_log(&self) -> PathBuf {
-        let name = self.root.file_name().unwrap_or_default().to_string_lossy();
-        self.root.with_file_name(format!("{name}.init.log"))
+        self.root.with_file_name(format!("{}.init.log", self.name()))
     }
     /// What machines print while they boot.
     #[must_use]

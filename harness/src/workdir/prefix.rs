@@ -85,7 +85,7 @@ impl Prefix {
     /// Its name, which is its folder's.
     #[must_use]
     pub fn name(&self) -> String {
-        self.paths.root.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        self.paths.name()
     }
 
     /// The workdir it is in, if it is in one.
@@ -305,19 +305,6 @@ impl LockedPrefix {
     /// # Errors
     /// Something cannot be removed; everything else is.
     pub fn remove(self) -> Result<(), WorkdirError> {
-        absent(&self.paths.init_log())?;
-        self.clear(true)
-    }
-
-    /// As [`remove`](Self::remove) when its making has failed: the log beside it stays.
-    ///
-    /// # Errors
-    /// Something cannot be removed; everything else is.
-    pub fn abandon(self) -> Result<(), WorkdirError> {
-        self.clear(false)
-    }
-
-    fn clear(self, logs: bool) -> Result<(), WorkdirError> {
         // Asked before the folder goes, which may be all that makes the one above a workdir.
         let workdir = self.workdir();
         let root = self.paths.root.clone();
@@ -325,43 +312,24 @@ impl LockedPrefix {
         let entries = fs::read_dir(&root).map_err(file("read", &root))?;
         let paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         let mut first_error = None;
-        for path in paths.iter().filter(|path| !last.contains(path)).chain(&last) {
-            if let Err(error) = remove_any(path) {
+        for path in paths.iter().filter(|path| !last.contains(path)) {
+            if let Err(error) = absent(path) {
                 first_error.get_or_insert(error);
             }
         }
         if let Some(error) = first_error {
             return Err(error);
         }
+        last.iter().try_for_each(|path| absent(path))?;
         fs::remove_dir(&root).map_err(file("remove", &root))?;
-        let Some(workdir) = workdir else {
-            return Ok(());
-        };
-        if logs && workdir.prefixes().is_ok_and(|left| left.is_empty()) {
-            remove_init_logs(workdir.path())?;
-        }
-        workdir.removed()
+        workdir.map_or(Ok(()), |workdir| workdir.removed())
     }
 }
 
-/// Logs of prefixes whose making has failed.
-fn remove_init_logs(workdir: &Path) -> Result<(), WorkdirError> {
-    for entry in fs::read_dir(workdir).map_err(file("read", workdir))?.flatten() {
-        if entry.file_name().to_string_lossy().ends_with(".init.log") {
-            absent(&entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes a file, a link or a whole folder; links are not followed.
-fn remove_any(path: &Path) -> Result<(), WorkdirError> {
+/// Removes a file, a link or a whole folder, if there is one; links are not followed.
+pub(super) fn absent(path: &Path) -> Result<(), WorkdirError> {
     let is_folder = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
-    if is_folder { fs::remove_dir_all(path).map_err(file("remove", path)) } else { absent(path) }
-}
-
-fn absent(path: &Path) -> Result<(), WorkdirError> {
-    match fs::remove_file(path) {
+    match if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) } {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(file("remove", path)(e)),
         _ => Ok(()),
     }

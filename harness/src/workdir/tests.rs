@@ -183,7 +183,11 @@ async fn the_end_of_prefixes_moves_the_link_and_then_removes_the_workdir() {
     assert_eq!(workdir.current().unwrap(), "b");
     assert!(workdir.path().join("old.init.log").exists());
     remove("b").await;
+    assert!(workdir.path().join("old.init.log").exists());
+    workdir.forget_log("b").unwrap();
     assert!(!ground.path("project/.polder").exists());
+    // Also when it has gone already.
+    workdir.forget_log("b").unwrap();
     assert!(ground.path("project").exists());
 }
 
@@ -216,7 +220,7 @@ async fn the_log_of_a_failed_init_survives_and_that_of_a_good_one_moves_in() {
     let planned = workdir.planned("default").unwrap();
     fs::write(planned.init_log(), "first").unwrap();
     let prefix = workdir.add("default").unwrap();
-    prefix.lock("init", NO_WAIT).await.unwrap().abandon().unwrap();
+    prefix.lock("init", NO_WAIT).await.unwrap().remove().unwrap();
     assert_eq!(fs::read_to_string(planned.init_log()).unwrap(), "first");
     assert!(!planned.root.exists() && Workdir::at(workdir.path()).is_err());
 
@@ -276,6 +280,19 @@ async fn who_waits_for_a_prefix_that_is_destroyed_learns_that() {
     tokio::task::yield_now().await;
     lock.remove().unwrap();
     assert!(matches!(waiting.await.unwrap(), Err(WorkdirError::Gone { .. })));
+}
+
+#[rstest::rstest]
+#[case::folder(|path: &Path| fs::create_dir(path).unwrap())]
+#[case::dangling(|path: &Path| symlink("elsewhere", path).unwrap())]
+#[case::garbage(|path: &Path| fs::write(path, "garbage").unwrap())]
+#[tokio::test]
+async fn a_damaged_lock_can_be_taken(#[case] damage: fn(&Path)) {
+    let (_ground, workdir) = Ground::with(&["a"]);
+    let prefix = workdir.prefix("a").unwrap();
+    damage(&prefix.paths().lock());
+    prefix.lock("destroy", NO_WAIT).await.unwrap().remove().unwrap();
+    assert!(!workdir.path().exists());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod arena;
 mod binary;
 mod command;
 mod faults;
+mod gc;
 mod images;
 mod kills;
 mod lab;

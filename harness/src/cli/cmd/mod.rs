@@ -1,30 +1,66 @@
 //! One verb a file; each returns what is to be printed.
 
-pub(super) mod doctor;
-pub(super) mod down;
-pub(super) mod images;
-pub(super) mod plan;
-pub(super) mod schema;
-pub(super) mod shell;
-pub(super) mod status;
+mod config;
+mod destroy;
+mod doctor;
+mod images;
+mod init;
+mod inventory;
+mod pages;
+mod plan;
+mod power;
+mod prefixes;
+mod schema;
+mod shell;
+mod status;
 pub(super) mod templates;
-pub(super) mod up;
-pub(super) mod validate;
+mod validate;
 
-use std::path::Path;
+use super::{args::Verb, context::Cx, external, run::Said};
 
-use crate::{
-    env::{EnvError, Progress},
-    initfile::{self, EnvSpec},
-};
-
-/// Reads an init file with the process's environment.
-fn load(file: &Path) -> Result<EnvSpec, EnvError> {
-    let env = |name: &str| std::env::var(name).ok();
-    Ok(initfile::load(file, &initfile::Options::new(&env))?.spec)
+/// Does what was asked for.
+pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
+    match verb {
+        // They put things in order themselves when they are stopped.
+        Verb::Init(args) => Ok(init::init(cx, &args).await?.into()),
+        Verb::Up(args) => Ok(init::up(cx, &args).await?.into()),
+        other => cx.unless_stopped(plain(cx, other)).await,
+    }
 }
 
-/// Progress on standard error, where it does not mix with what a verb prints.
-fn progress() -> Progress {
-    Progress::new(|text| eprintln!("{text}"))
+/// Verbs that may be stopped anywhere.
+async fn plain(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
+    Ok(match verb {
+        Verb::Init(_) | Verb::Up(_) => ().into(),
+        Verb::Down => destroy::down(cx).await?.into(),
+        Verb::Start(machines) => power::start(cx, &machines).await?.into(),
+        Verb::Stop(machines) => power::stop(cx, &machines).await?.into(),
+        Verb::Shutdown(args) => power::shutdown(cx, &args).await?.into(),
+        Verb::Reboot(machines) => power::reboot(cx, &machines).await?.into(),
+        Verb::Pause(machines) => power::pause(cx, &machines).await?.into(),
+        Verb::Resume(machines) => power::resume(cx, &machines).await?.into(),
+        Verb::Cleanup => power::cleanup(cx).await?.into(),
+        Verb::Destroy(args) => destroy::run(cx, &args).await?.into(),
+        Verb::Status => status::run(cx).await?.into(),
+        Verb::List { workdir } => prefixes::list(cx, workdir.as_deref())?.into(),
+        Verb::SetCurrent { name } => prefixes::set_current(cx, &name)?.into(),
+        Verb::Lock { reason } => prefixes::lock(cx, &reason.join(" ")).await?.into(),
+        Verb::Unlock => prefixes::unlock(cx).await?.into(),
+        Verb::Shell(args) => shell::run(cx, &args).await?,
+        Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
+        Verb::GenerateConfig { verbose, toml } => config::run(cx, verbose, toml)?.into(),
+        Verb::Plan(args) => plan::run(cx, &args).await?.into(),
+        Verb::Validate(args) => validate::run(cx, &args)?,
+        Verb::Schema => schema::run().into(),
+        Verb::Images { what } => images::run(&cx.host()?, what).await?.into(),
+        Verb::Templates(args) => templates::run(cx, args).await?,
+        Verb::Doctor => doctor::run(&cx.host()?).await,
+        Verb::Completions { shell } => pages::completions(shell)?.into(),
+        Verb::Man { dir } => pages::man(&dir)?.into(),
+        Verb::External(words) => {
+            // Outside of any prefix there is nothing to tell them.
+            let variables = cx.choice().find(&cx.cwd).map(|prefix| prefix.variables()).unwrap_or_default();
+            Said::code(external::run(&words, &variables)?)
+        }
+    })
 }

@@ -1,10 +1,12 @@
 //! `polder plan`.
 
-use std::path::Path;
+use crate::{
+    cli::{context::Cx, init_args::PlanArgs},
+    env::Env,
+};
 
-use crate::env::{Env, Host};
-
-pub(in crate::cli) async fn run(host: &Host, file: &Path, json: bool) -> anyhow::Result<String> {
-    let plan = Env::plan_of(host, &super::load(file)?, &super::progress()).await?;
-    Ok(if json { serde_json::to_string_pretty(&plan)? } else { plan.to_string().trim_end().to_owned() })
+pub(in crate::cli) async fn run(cx: &Cx, args: &PlanArgs) -> anyhow::Result<String> {
+    let spec = super::init::read(cx, &args.file, &args.reading)?;
+    let plan = Env::plan_of(&cx.host()?, &spec, &cx.progress()).await?;
+    if cx.for_people() { Ok(plan.to_string().trim_end().to_owned()) } else { cx.print(&plan) }
 }

@@ -1,21 +1,53 @@
 //! `polder shell`.
 
-use std::{path::Path, process::ExitCode};
+use std::path::Path;
 
-use anyhow::Context;
+use anyhow::bail;
 
-use crate::{base::text::did_you_mean, cli::pointer::Pointer, env::{Env, Host}, guest::Command};
+use crate::{
+    base::text::did_you_mean,
+    cli::{args::Shell_, context::Cx, exit::BadInput, run::Said},
+    env::{Env, Vm},
+    guest::Command,
+    provider::libvirt::DomainState,
+};
 
-pub(in crate::cli) async fn run(host: &Host, file: &Path, machine: &str, command: &[String]) -> anyhow::Result<ExitCode> {
-    let env = Env::join(host, &Pointer::require(file)?.lab).await?;
-    let vm = env.vm(machine).with_context(|| {
-        let names: Vec<_> = env.vms().iter().map(|vm| vm.name().to_string()).collect();
-        let hint = did_you_mean(machine, names.iter().map(String::as_str));
+pub(in crate::cli) async fn run(cx: &Cx, args: &Shell_) -> anyhow::Result<Said> {
+    let env = cx.env().await?;
+    let vm = find(&env, &args.host)?;
+    let state = env.state_of(&vm).await?;
+    if state != DomainState::Running {
+        let state = format!("{state:?}").to_lowercase();
+        bail!("{0} is not running but {state}; `polder start {0}` starts it", vm.name());
+    }
+    let status = vm.shell(command(&args.args)?).await?;
+    Ok(Said::code(status))
+}
+
+/// The machine of that name, else the first whose name ends so.
+fn find(env: &Env, host: &str) -> Result<Vm, BadInput> {
+    let vms = env.vms();
+    let ends = || vms.iter().find(|vm| vm.name().as_str().ends_with(host)).cloned();
+    env.vm(host).or_else(ends).ok_or_else(|| {
+        let names: Vec<_> = vms.iter().map(|vm| vm.name().to_string()).collect();
+        let hint = did_you_mean(host, names.iter().map(String::as_str));
         let hint = hint
             .map_or_else(|| format!("there are: {}", names.join(", ")), |n| format!("did you mean `{n}`?"));
-        format!("no machine `{machine}` in {}; {hint}", file.display())
-    })?;
-    let command = command.split_first().map(|(program, args)| Command::new(program).args(args));
-    let status = vm.shell(command).await?;
-    Ok(ExitCode::from(status))
+        BadInput(format!("no machine `{host}`; {hint}"))
+    })
+}
+
+/// What the words after the machine's name mean: nothing, a local script, a command line, a program with arguments.
+fn command(words: &[String]) -> anyhow::Result<Option<Command>> {
+    let words = if words.first().is_some_and(|word| word == "-c") {
+        words.get(1..).unwrap_or_default()
+    } else {
+        words
+    };
+    Ok(match words {
+        [] => None,
+        [one] if Path::new(one).is_file() => Some(Command::script(std::fs::read_to_string(one)?)),
+        [one] => Some(Command::script(one.as_str())),
+        [program, args @ ..] => Some(Command::new(program).args(args)),
+    })
 }

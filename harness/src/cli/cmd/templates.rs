@@ -9,10 +9,9 @@ use serde_json::Value;
 
 use crate::{
     base::exit::Exit,
-    env::Host,
+    cli::{context::Cx, init_args::TemplateFlags, run::Said},
     template::{
-        Limits, Listed, Metadata, NewImage, Progress, Pruned, Repo, RepoListed, TemplateDisk, TemplateId,
-        Templates, TemplatesConfig, Updated, Verdict, Verified,
+        Listed, Metadata, NewImage, Pruned, RepoListed, TemplateDisk, TemplateId, Updated, Verdict, Verified,
     },
 };
 
@@ -20,21 +19,8 @@ const MIB: u64 = 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TemplatesArgs {
-    /// Manifest of the template repository: a path or URL.
-    #[arg(long, global = true, value_name = "PATH|URL")]
-    template_repo_path: Option<String>,
-    /// Registered template repository.
-    #[arg(long, global = true, value_name = "NAME", conflicts_with = "template_repo_path")]
-    template_repo_name: Option<String>,
-    /// Folder of registered repositories.
-    #[arg(long, global = true, value_name = "DIR")]
-    template_repos: Option<PathBuf>,
-    /// Folder of templates ready for use.
-    #[arg(long, global = true, value_name = "DIR")]
-    template_store: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    templates: TemplateFlags,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -97,25 +83,15 @@ enum RepoVerb {
     List,
 }
 
-/// What is to be printed, and how the command ends.
-pub(in crate::cli) async fn run(host: &Host, args: TemplatesArgs) -> anyhow::Result<(String, Exit)> {
-    let json = args.json;
-    let (text, value, exit) = act(host, args).await?;
-    Ok((if json { format!("{value:#}") } else { text }, exit))
+/// Does it; programs get what people read as a value.
+pub(in crate::cli) async fn run(cx: &Cx, args: TemplatesArgs) -> anyhow::Result<Said> {
+    let (text, value, exit) = act(cx, args).await?;
+    let text = if cx.for_people() { text } else { cx.print(&value)? };
+    Ok(Said::from(text).with(exit))
 }
 
-async fn act(host: &Host, args: TemplatesArgs) -> anyhow::Result<(String, Value, Exit)> {
-    let folder = |given: Option<PathBuf>, name: &str| {
-        given.unwrap_or_else(|| host.lab.cache.join("templates").join(name))
-    };
-    let config = TemplatesConfig {
-        repo: args.template_repo_path.map(Repo::At).or(args.template_repo_name.map(Repo::Named)),
-        repos: folder(args.template_repos, "repos"),
-        store: folder(args.template_store, "store"),
-        limits: Limits::default(),
-    };
-    let progress = Progress::new(|event| eprintln!("{event}"));
-    let templates = Templates::new(config, |name| std::env::var(name).ok(), progress);
+async fn act(cx: &Cx, args: TemplatesArgs) -> anyhow::Result<(String, Value, Exit)> {
+    let templates = cx.templates(&cx.host()?)?;
     match args.verb {
         Verb::List => done(templates.list()?, |all| lines(all, "no templates", listed)),
         Verb::Fetch { name, version } => {

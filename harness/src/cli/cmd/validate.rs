@@ -1,31 +1,36 @@
 //! `polder validate`.
 
-use std::{
-    collections::BTreeMap,
-    io::IsTerminal,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
 use crate::{
-    cli::args::Variable,
+    base::exit::Exit,
+    cli::{
+        context::Cx,
+        init_args::{Reading, ValidateArgs},
+        log::colour,
+        run::Said,
+    },
     initfile::{self, Diagnostic, InitFileError, Loaded, Options},
 };
 
-/// What is to be printed, and whether the file is good.
-pub(in crate::cli) fn run(
-    file: &Path,
-    as_json: bool,
-    allow_unknown: bool,
-    variables: Vec<Variable>,
-) -> (String, bool) {
+/// Says what is wrong; a usage error when that is anything.
+pub(in crate::cli) fn run(cx: &Cx, args: &ValidateArgs) -> anyhow::Result<Said> {
+    let loaded = load(&args.file, &args.reading);
+    let text = match (args.json, cx.for_people()) {
+        (true, _) => to_json(&loaded).to_string(),
+        (false, false) => cx.print(&to_json(&loaded))?,
+        (false, true) => to_text(&args.file, &loaded, colour(&std::io::stdout())),
+    };
+    Ok(Said::from(text).with(if loaded.is_ok() { Exit::Done } else { Exit::Usage }))
+}
+
+fn load(file: &Path, reading: &Reading) -> Result<Loaded, InitFileError> {
     let env = |name: &str| std::env::var(name).ok();
-    let variables: BTreeMap<String, String> = variables.into_iter().map(|v| (v.name, v.value)).collect();
-    let loaded = initfile::load(file, &Options { env: &env, variables: &variables, allow_unknown });
-    let good = loaded.is_ok();
-    let text = if as_json { to_json(&loaded).to_string() } else { to_text(file, loaded) };
-    (text, good)
+    let variables = reading.variables.iter().cloned().collect();
+    let options = Options { env: &env, variables: &variables, allow_unknown: reading.allow_unknown };
+    initfile::load(file, &options)
 }
 
 fn to_json(loaded: &Result<Loaded, InitFileError>) -> Json {
@@ -57,8 +62,7 @@ fn one(
     })
 }
 
-fn to_text(file: &Path, loaded: Result<Loaded, InitFileError>) -> String {
-    let colour = std::io::stdout().is_terminal();
+fn to_text(file: &Path, loaded: &Result<Loaded, InitFileError>, colour: bool) -> String {
     match loaded {
         Ok(loaded) => {
             let warnings = initfile::render(&loaded.warnings, colour);
@@ -78,19 +82,19 @@ mod tests {
 
     use super::*;
 
-    fn validated(text: &str, allow_unknown: bool, variables: &[&str]) -> (Json, bool) {
+    fn validated(text: &str, allow_unknown: bool, variables: &[(&str, &str)]) -> (Json, bool) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("lab.yaml");
         fs::write(&file, text).unwrap();
-        let variables = variables.iter().map(|v| v.parse().unwrap()).collect();
-        let (text, good) = run(&file, true, allow_unknown, variables);
-        (serde_json::from_str(&text).unwrap(), good)
+        let variables = variables.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        let loaded = load(&file, &Reading { allow_unknown, variables, ..Reading::default() });
+        (to_json(&loaded), loaded.is_ok())
     }
 
     #[test]
     fn diagnostics_are_told_as_json() {
         let text = "variables: {M: x}\ndomains: {a: {memroy: 5, memory: \"${M}\"}}\nnets: {lan: {}}\n";
-        let (json, good) = validated(text, false, &["M=64"]);
+        let (json, good) = validated(text, false, &[("M", "64")]);
         assert!(!good && json["ok"] == false, "{json}");
         let [unknown] = json["diagnostics"].as_array().unwrap().as_slice() else { panic!("{json}") };
         assert_eq!(
@@ -103,14 +107,13 @@ mod tests {
         );
         assert!(unknown["file"].as_str().unwrap().ends_with("lab.yaml") && unknown["message"].is_string());
 
-        let (json, good) = validated(text, true, &["M=64"]);
+        let (json, good) = validated(text, true, &[("M", "64")]);
         assert!(good && json["ok"] == true && json["diagnostics"][0]["severity"] == "warning", "{json}");
     }
 
     #[test]
     fn a_file_that_is_not_there_is_a_diagnostic_too() {
-        let (text, good) = run(Path::new("/nowhere/lab.yaml"), true, false, vec![]);
-        let json: Json = serde_json::from_str(&text).unwrap();
-        assert!(!good && json["diagnostics"][0]["code"] == "init::unreadable", "{json}");
+        let json = to_json(&load(Path::new("/nowhere/lab.yaml"), &Reading::default()));
+        assert!(json["ok"] == false && json["diagnostics"][0]["code"] == "init::unreadable", "{json}");
     }
 }

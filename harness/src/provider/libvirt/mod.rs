@@ -2,11 +2,18 @@
 
 mod auth;
 mod connection;
+mod cpu;
 mod domain;
-mod interim;
+mod host;
 mod network;
+mod snapshot;
 pub mod xml;
 
 pub use connection::Connection;
+pub use cpu::Cpus;
+pub use domain::AddressSource;
 pub use domain::DomainState;
+pub use domain::Found;
+pub use domain::Interface;
 pub use network::{NetworkChange, NetworkPart};
+pub use host::Daemon;
