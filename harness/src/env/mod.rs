@@ -11,6 +11,7 @@ mod destroy;
 mod disk;
 mod error;
 mod evidence;
+mod export;
 mod handle;
 mod host;
 mod init;

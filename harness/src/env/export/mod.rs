@@ -1,0 +1,4 @@
+//! Export: disks of machines that are off, as images that stand alone or on their templates, and an init file that
+//! makes them machines again.
+
+mod document;
