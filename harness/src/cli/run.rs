@@ -51,6 +51,12 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Plan { file, json } => {
             cmd::plan::run(&host, &file, json).await.map(|text| println!("{text}"))?
         }
+        Verb::Validate { file, json, allow_unknown, variables } => {
+            let (text, good) = cmd::validate::run(&file, json, allow_unknown, variables);
+            println!("{text}");
+            return Ok(if good { Exit::Done } else { Exit::Usage }.into());
+        }
+        Verb::Schema => println!("{}", cmd::schema::run()),
         Verb::Up { file } => cmd::up::run(&host, &file).await?,
         Verb::Status { file, json } => cmd::status::run(&host, &file, json).await.map(|text| println!("{text}"))?,
         Verb::Shell { file, machine, command } => return cmd::shell::run(&host, &file, &machine, &command).await,

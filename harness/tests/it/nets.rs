@@ -9,7 +9,7 @@ use std::{
 };
 
 use polder::{
-    lab::{Hermetic, LabHost, LabSpec, Payload},
+    lab::{Hermetic, Lab, LabHost, LabSpec, Payload},
     net::{DnsRecord, Family, MachineAsk, NetAsk, NetKind, NetPlan, NicAsk, Scope, live::Live, plan},
     provider::libvirt::{Connection, NetworkChange, NetworkPart, xml},
 };
@@ -34,7 +34,7 @@ impl Ground {
             launcher: std::env::current_exe().unwrap(),
         };
         let spec =
-            LabSpec { payload: Payload::Libvirtd { kvm: false, capability_cache: cache }, binds: vec![] };
+            LabSpec { payload: Payload::Libvirtd { kvm: false, capability_cache: cache }, env: None, binds: vec![] };
         let lab = Hermetic::start(&host, spec, LIMIT).await.unwrap();
         let connection = Connection::open(&lab.libvirt_uri(), LIMIT).await.unwrap();
         Self { _dir: dir, lab, connection }

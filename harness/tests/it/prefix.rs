@@ -10,7 +10,7 @@ use std::{
 
 use crate::arena;
 use polder::{
-    env::{Env, Host, How, Progress, Selection},
+    env::{Env, Host, How, Progress, Selection, SnapshotOptions},
     initfile::{self, Options},
     provider::libvirt::DomainState,
     workdir::{Prefix, Workdir},
@@ -246,7 +246,7 @@ fn killer() {
     arena::become_subreaper();
     let root = PathBuf::from(std::env::var("POLDER_TEST_ROOT").unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (rounds, mut dice) = arena::campaign(8);
+    let (rounds, mut dice) = arena::campaign(5);
     for round in 0..rounds {
         let place = root.join(round.to_string());
         fs::create_dir_all(&place).unwrap();
@@ -275,4 +275,115 @@ fn killer() {
 fn whatever_a_killed_command_left_is_destroyed() {
     let dir = tempfile::Builder::new().prefix("pk").tempdir_in("/var/tmp").unwrap();
     arena::in_own_process("prefix::killer", &[("POLDER_TEST_ROOT", dir.path().display().to_string())]);
+}
+
+async fn said(env: &Env, machine: &str, command: &str) -> String {
+    env.vm(machine).unwrap().succeed(command).await.unwrap().trim().to_owned()
+}
+
+fn images(env: &Env) -> usize {
+    ["images", "saves"].iter().flat_map(|f| fs::read_dir(env.folder().join(f)).into_iter().flatten()).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_bring_disks_and_memory_back_as_often_as_wanted() {
+    let ground = Ground::new();
+    let env = ground.init(TWO).await;
+    let progress = ground.progress();
+    let (disks, all) = (SnapshotOptions::default(), Selection::All);
+    let live = SnapshotOptions { memory: true, description: "in use".to_owned(), ..disks.clone() };
+    let of_db = SnapshotOptions { machines: only("db"), ..disks.clone() };
+
+    // Of machines that are off.
+    env.snapshot("fresh", &disks, &progress).await.unwrap();
+    env.start(&all, &progress).await.unwrap();
+    env.wait_ready(&all, &progress).await.unwrap();
+    said(&env, "web", "echo one > /kept && mkdir -p /mem && mount -t tmpfs none /mem && echo 1 > /mem/count").await;
+    env.snapshot("clean", &disks, &progress).await.unwrap();
+    said(&env, "web", "echo two > /kept && echo 2 > /mem/count").await;
+    said(&env, "db", "echo two > /kept").await;
+    env.snapshot("live", &live, &progress).await.unwrap();
+    said(&env, "web", "echo three > /kept && echo 3 > /mem/count").await;
+    said(&env, "db", "echo three > /kept").await;
+    let error = env.snapshot("live", &disks, &progress).await.unwrap_err();
+    assert!(error.to_string().contains("there is a snapshot `live` already"), "{error}");
+    let tree: Vec<_> = env.snapshots().into_iter().map(|s| (s.name, s.parent, s.description)).collect();
+    let entry = |name: &str, parent: Option<&str>, text: &str| {
+        (name.to_owned(), parent.map(str::to_owned), text.to_owned())
+    };
+    assert_eq!(
+        tree,
+        [entry("fresh", None, ""), entry("clean", Some("fresh"), ""), entry("live", Some("clean"), "in use")]
+    );
+
+    for _ in 0..2 {
+        env.revert("live", &progress).await.unwrap();
+        // They run at once, where they were: nothing booted.
+        assert_eq!(said(&env, "web", "cat /kept /mem/count").await, "two\n2");
+        assert_eq!(said(&env, "db", "cat /kept").await, "two");
+        let clock: i64 = said(&env, "web", "date +%s").await.parse().unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        assert!((clock - i64::try_from(now).unwrap()).abs() < 30, "the clock is wrong by {}", clock - i64::try_from(now).unwrap());
+        said(&env, "web", "echo three > /kept && echo 3 > /mem/count && sync").await;
+    }
+
+    // Without memory, those that run boot.
+    env.revert("clean", &progress).await.unwrap();
+    env.wait_ready(&all, &progress).await.unwrap();
+    assert_eq!(said(&env, "web", "cat /kept; ls /mem").await, "one");
+    env.stop(&all, &progress).await.unwrap();
+    env.snapshot("off", &of_db, &progress).await.unwrap();
+    let status = env.status().await.unwrap().prefix;
+    assert_eq!(status.machines["db"].snapshots, "fresh, clean, live, off");
+    assert_eq!(status.machines["web"].snapshots, "fresh, clean, live");
+
+    // From nothing to where they were, by another process and in another place.
+    let elsewhere = ground.path.join("elsewhere");
+    fs::rename(env.folder(), &elsewhere).unwrap();
+    let moved = Env::load(&ground.host, &Prefix::at(&elsewhere)).await.unwrap();
+    moved.revert("live", &progress).await.unwrap();
+    assert_eq!(said(&moved, "web", "cat /kept /mem/count").await, "two\n2");
+
+    // What nobody needs goes, what is needed stays.
+    let error = moved.delete_snapshot("cleen").await.unwrap_err();
+    assert_eq!(error.to_string(), "no snapshot `cleen`; did you mean `clean`?");
+    for name in ["fresh", "clean", "off"] {
+        moved.delete_snapshot(name).await.unwrap();
+    }
+    assert_eq!(moved.snapshots().iter().map(|s| s.parent.clone()).collect::<Vec<_>>(), [None]);
+    moved.revert("live", &progress).await.unwrap();
+    assert_eq!(said(&moved, "web", "cat /kept /mem/count").await, "two\n2");
+    moved.delete_snapshot("live").await.unwrap();
+    // Each machine: the first image, those of `fresh`, `clean` and `live` it lies over, and the one it writes to.
+    assert_eq!(images(&moved), 2 * 4);
+    Env::destroy(&ground.host, &Prefix::at(&elsewhere), false, &progress).await.unwrap();
+    assert_eq!(ground.labs(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_of_all_machines_or_of_none() {
+    let ground = Ground::new();
+    let env = ground.init(TWO).await;
+    let progress = ground.progress();
+    env.start(&Selection::All, &progress).await.unwrap();
+    env.wait_ready(&Selection::All, &progress).await.unwrap();
+    // A folder lies where the memory of one of them is to go.
+    fs::create_dir_all(env.folder().join("saves/db+1.save")).unwrap();
+    let live = SnapshotOptions { memory: true, ..SnapshotOptions::default() };
+    let error = env.snapshot("live", &live, &progress).await.unwrap_err().to_string();
+    assert!(error.contains("snapshot of domain db"), "{error}");
+    assert!(env.snapshots().is_empty());
+    // Both go on, keep what they write, and there is no trace but the layer one of them may have moved to.
+    for name in ["web", "db"] {
+        assert_eq!(said(&env, name, "echo kept > /kept && sync && hostname").await, name);
+    }
+    assert!(images(&env) <= 2 + 2, "{}", images(&env));
+    env.stop(&Selection::All, &progress).await.unwrap();
+    env.start(&Selection::All, &progress).await.unwrap();
+    env.wait_ready(&Selection::All, &progress).await.unwrap();
+    for name in ["web", "db"] {
+        assert_eq!(said(&env, name, "cat /kept").await, "kept");
+    }
+    env.snapshot("live", &live, &progress).await.unwrap();
+    Env::destroy(&ground.host, &Prefix::at(env.folder()), false, &progress).await.unwrap();
 }

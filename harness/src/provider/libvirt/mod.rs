@@ -16,3 +16,4 @@ pub use domain::DomainState;
 pub use domain::Found;
 pub use domain::Interface;
 pub use host::Daemon;
+pub use network::{NetworkChange, NetworkPart};
