@@ -5,6 +5,7 @@ mod ansible;
 mod arena;
 mod binary;
 mod command;
+mod damage;
 mod extension;
 mod faults;
 mod gc;
