@@ -10,6 +10,7 @@ mod destroy;
 mod disk;
 mod error;
 mod evidence;
+mod fetch;
 mod handle;
 mod host;
 mod init;
