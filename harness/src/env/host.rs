@@ -26,6 +26,8 @@ pub struct Host {
     pub templates: Templates,
     /// The daemon of system labs.
     pub daemon: Daemon,
+    /// Classes of machines there are, by their names in `vm-type`.
+    pub vm_types: Vec<String>,
     /// As many machines boot at once as there are processors, in all environments of this process together.
     pub(super) boot_slots: Arc<Semaphore>,
 }
@@ -51,7 +53,8 @@ impl Host {
             limits: Limits::default(),
         };
         let templates = Templates::new(config, |_| None, template::Progress::new(|_| {}));
-        Ok(Self { lab, images, accel, kind: LabKind::Hermetic, templates, daemon, boot_slots })
+        let vm_types = vec!["default".to_owned()];
+        Ok(Self { lab, images, accel, kind: LabKind::Hermetic, templates, daemon, vm_types, boot_slots })
     }
 
     /// Folder of the emulator's capabilities, one for labs that see `/dev/kvm` and one for those that do not.

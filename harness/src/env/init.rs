@@ -1,7 +1,7 @@
 //! Makes the environment of a prefix: keys, disks, and what is written down of it. Nothing runs yet.
 
 use super::{
-    Env, EnvError, Host, Progress,
+    Env, EnvError, Host, Progress, asked,
     daemon::Identity,
     disk,
     prepare::{Place, Prepared, prepare},
@@ -40,6 +40,7 @@ impl Env {
         };
         let Prepared { plan, keys, factor } = prepared;
         let state = EnvState::new(uuid, lab, plan, keys.hosts().clone(), factor);
+        asked::keep(prefix, spec)?;
         keys.save(folder)?;
         state.save(folder)?;
         let env = Self::assemble(host, Home::Prefix(Prefix::at(folder)), state, &keys)?;

@@ -6,6 +6,7 @@
 
 mod agent;
 mod daemon;
+mod asked;
 mod destroy;
 mod disk;
 mod error;

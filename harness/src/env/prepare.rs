@@ -99,7 +99,7 @@ pub(super) async fn prepare(
         backing: &backing,
         authorized_key: &keys.authorized()?,
         host_keys: keys.hosts(),
-        vm_types: &["default"],
+        vm_types: &host.vm_types.iter().map(String::as_str).collect::<Vec<_>>(),
         providers: &[LOCAL, SSH],
     };
     let plan = plan::plan(&spec, &inputs)?;
