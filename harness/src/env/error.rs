@@ -16,6 +16,7 @@ use crate::{
     lab::LabError,
     net::{lease::LeaseError, live::LiveError},
     provider::ProviderError,
+    template::TemplateError,
     workdir::WorkdirError,
 };
 
@@ -159,6 +160,9 @@ pub enum EnvError {
     /// A document of the environment could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A template, an archive or a file could not be had.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// The prefix could not be used.
     #[error(transparent)]
     Workdir(#[from] WorkdirError),

@@ -12,6 +12,7 @@ mod disk;
 mod error;
 mod evidence;
 mod export;
+mod fetch;
 mod handle;
 mod host;
 mod init;
