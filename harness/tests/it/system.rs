@@ -163,7 +163,7 @@ async fn side_by_side() {
 /// Makes a domain anew with a maker that has ended.
 fn relabel(own: &OwnHost, domain: &str) {
     let xml = own.virsh(&["dumpxml", domain]);
-    let at = xml.find("start-time=\"").or_else(|| xml.find("start-time='")).unwrap() + "start-time='".len();
+    let at = xml.find(" started=").unwrap() + " started='".len();
     let changed = format!("{}1{}", &xml[..at], &xml[at..]);
     own.virsh(&["destroy", domain]);
     let file = own.root.join("relabelled.xml");
