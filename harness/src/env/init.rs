@@ -3,7 +3,7 @@
 use super::{
     Env, EnvError, Host, Progress,
     daemon::Identity,
-    disk,
+    disk, export,
     prepare::{Place, Prepared, prepare},
     state::{EnvState, LabState},
     turn::Home,
@@ -42,6 +42,7 @@ impl Env {
         let state = EnvState::new(uuid, lab, plan, keys.hosts().clone(), factor);
         keys.save(folder)?;
         state.save(folder)?;
+        export::remember(folder, spec)?;
         let env = Self::assemble(host, Home::Prefix(Prefix::at(folder)), state, &keys)?;
         disk::make(&env).await?;
         prefix.mark_initialized()?;

@@ -4,6 +4,7 @@
 mod arena;
 mod binary;
 mod command;
+mod export;
 mod faults;
 mod gc;
 mod images;

@@ -388,7 +388,11 @@ nets:
         let yaml = serde_saphyr::to_string(&once).unwrap();
         let second = load(dir.path(), &yaml);
         assert_eq!(load(dir.path(), &once.to_string()).machines.len(), 2);
-        assert_eq!(without_places(&load(dir.path(), &format!("{once:#}"))), without_places(&second), "{yaml}");
+        assert_eq!(
+            without_places(&load(dir.path(), &format!("{once:#}"))),
+            without_places(&second),
+            "{yaml}"
+        );
         assert_eq!(written(&second, (&[], &[])), once, "{yaml}");
         // And all but the disks' sources is as it was.
         let mut as_first = second.clone();

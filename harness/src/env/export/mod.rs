@@ -2,3 +2,9 @@
 //! makes them machines again.
 
 mod document;
+mod exec;
+mod plan;
+
+pub(super) use exec::remember;
+pub use exec::{ExportOptions, Exported};
+pub(super) use plan::IMAGE_KEY;
