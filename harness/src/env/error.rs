@@ -111,9 +111,6 @@ pub enum EnvError {
     /// Disks cannot be exported as asked; all reasons.
     #[error("{}", .0.join("\n"))]
     Export(Vec<String>),
-    /// A template or an image.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
     /// Several things failed.
     #[error("{}", .0.iter().map(|e| chain(e)).collect::<Vec<_>>().join("\n"))]
     Several(Vec<EnvError>),
@@ -174,6 +171,9 @@ pub enum EnvError {
     /// A document of the environment could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A template, an archive or a file could not be had.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// The prefix could not be used.
     #[error(transparent)]
     Workdir(#[from] WorkdirError),

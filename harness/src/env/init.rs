@@ -1,9 +1,9 @@
 //! Makes the environment of a prefix: keys, disks, and what is written down of it. Nothing runs yet.
 
 use super::{
-    Env, EnvError, Host, Progress,
+    Env, EnvError, Host, Progress, asked,
     daemon::Identity,
-    disk, export,
+    disk,
     prepare::{Place, Prepared, prepare},
     state::{EnvState, LabState},
     turn::Home,
@@ -26,13 +26,13 @@ impl Env {
         progress: &Progress,
     ) -> Result<Self, EnvError> {
         let (folder, uuid) = (prefix.path(), prefix.uuid()?);
+        let who = Identity::of(folder, &uuid)?;
         let (prepared, lab) = match host.kind {
             LabKind::Hermetic => {
-                let prepared = prepare(host, spec, Place::Alone(&uuid), progress).await?;
+                let prepared = prepare(host, spec, Place::Prefix(&who), progress).await?;
                 (prepared, LabState::Hermetic { folder: None })
             }
             LabKind::System => {
-                let who = Identity::of(folder, &uuid)?;
                 prefix.journal().making(&who.lease_of(&host.daemon))?;
                 let prepared = prepare(host, spec, Place::Shared(&who), progress).await?;
                 (prepared, LabState::System { uri: host.daemon.uri.clone(), folder: who.folder })
@@ -40,9 +40,9 @@ impl Env {
         };
         let Prepared { plan, keys, factor } = prepared;
         let state = EnvState::new(uuid, lab, plan, keys.hosts().clone(), factor);
+        asked::keep(prefix, spec)?;
         keys.save(folder)?;
         state.save(folder)?;
-        export::remember(folder, spec)?;
         let env = Self::assemble(host, Home::Prefix(Prefix::at(folder)), state, &keys)?;
         disk::make(&env).await?;
         prefix.mark_initialized()?;

@@ -6,11 +6,13 @@
 
 mod agent;
 mod daemon;
+mod asked;
 mod destroy;
 mod disk;
 mod error;
 mod evidence;
 mod export;
+mod fetch;
 mod handle;
 mod host;
 mod init;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
     document::{self, DiskOut, KernelOut, MachineOut},
@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     base::{
-        store::{self, Document},
         time::Utc,
         wait::Deadline,
     },
@@ -33,8 +32,6 @@ use crate::{
 const INSIDE_EXPORT: &str = "/run/polder/export";
 /// For one disk, compression included.
 const LIMIT: Duration = Duration::from_secs(2 * 60 * 60);
-/// What was asked for, in the environment's folder.
-const FILE: &str = "spec.json";
 
 /// What to export, and how.
 #[derive(Debug, Clone)]
@@ -68,21 +65,6 @@ pub struct Exported {
     pub init_file: PathBuf,
 }
 
-/// What was asked for, as a document.
-#[derive(Serialize, Deserialize)]
-struct Asked {
-    spec: EnvSpec,
-}
-
-impl Document for Asked {
-    const VERSION: u32 = 1;
-}
-
-/// Writes down what an environment was made from.
-pub(in crate::env) fn remember(folder: &Path, spec: &EnvSpec) -> Result<(), EnvError> {
-    Ok(store::write(&folder.join(FILE), &Asked { spec: spec.clone() })?)
-}
-
 impl Env {
     /// Exports machines that are off.
     ///
@@ -93,9 +75,7 @@ impl Env {
         let mut vms = self.select(&options.machines)?;
         vms.retain(|vm| !vm.plan().skip_export);
         self.refuse_running(&vms).await?;
-        let path = self.folder().join(FILE);
-        let missing = || file("read", &path)(std::io::ErrorKind::NotFound.into());
-        let Asked { spec } = store::read(&path)?.ok_or_else(missing)?;
+        let spec = self.spec()?;
         let to = std::path::absolute(&options.to).map_err(file("find", &options.to))?;
         let orders = orders(self, &vms, &spec, options)?;
         let images = |machine: &Order<'_>| machine.disks.iter().map(|disk| to.join(&disk.job.file)).collect();
@@ -198,14 +178,19 @@ impl<'a> Order<'a> {
 
     fn out(&self, pin: bool) -> MachineOut<'_> {
         let disk = |order: &DiskOrder<'a>| DiskOut {
+            name: order.plan.name.as_str(),
+            dev: &order.plan.dev,
             spec: order.spec,
             file: order.job.file.clone(),
             format: order.format,
             source: order.source,
             metadata: order.metadata.clone(),
         };
+        let domain = self.vm.plan().domain.as_ref();
         MachineOut {
             spec: self.spec,
+            memory_mib: domain.map_or(self.spec.memory_mib, |domain| domain.memory_mib),
+            vcpus: domain.map_or(self.spec.vcpus, |domain| domain.vcpus),
             disks: self.disks.iter().map(disk).collect(),
             kernel: self.kernel.as_ref().map(|(kernel, initrd, cmdline)| KernelOut {
                 kernel: kernel.file.clone(),

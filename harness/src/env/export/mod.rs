@@ -5,6 +5,5 @@ mod document;
 mod exec;
 mod plan;
 
-pub(super) use exec::remember;
 pub use exec::{ExportOptions, Exported};
 pub(super) use plan::IMAGE_KEY;

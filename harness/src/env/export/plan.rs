@@ -51,7 +51,9 @@ pub(super) struct Layer {
 /// A disk in the init file of an export.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct DiskOrder<'a> {
-    pub(super) spec: &'a DiskSpec,
+    pub(super) plan: &'a DiskPlan,
+    /// What was asked for; absent: it came with an archive.
+    pub(super) spec: Option<&'a DiskSpec>,
     pub(super) source: SourceOut,
     pub(super) format: DiskFormat,
     pub(super) job: Job,
@@ -61,7 +63,7 @@ pub(super) struct DiskOrder<'a> {
 /// How the disks of a machine go out. `top` is the image a disk writes to now, when that is another than at first;
 /// `version` is what the images are called.
 pub(super) fn disks<'a>(
-    machine: &MachinePlan,
+    machine: &'a MachinePlan,
     spec: &'a MachineSpec,
     top: &dyn Fn(&str) -> Option<PathBuf>,
     layered: bool,
@@ -71,12 +73,13 @@ pub(super) fn disks<'a>(
     let mut orders = Vec::new();
     let mut problems = Vec::new();
     for (plan, attached) in machine.disks.iter().zip(domain).filter(|(plan, _)| !plan.skip_export) {
-        let Some(spec) = spec.disks.iter().find(|disk| disk.name == plan.name) else { continue };
+        let spec = spec.disks.iter().find(|disk| disk.name == plan.name);
         if attached.access == Access::Cdrom {
             let file = file_name(machine, plan, "iso");
             let job = Job { file, from: Origin::Copy(attached.path.clone()) };
             let source = SourceOut::File { copy: false };
             orders.push(DiskOrder {
+                plan,
                 spec,
                 source,
                 format: DiskFormat::Iso,
@@ -96,10 +99,12 @@ pub(super) fn disks<'a>(
                 continue;
             }
         };
-        let (source, to) = match spec.source {
-            DiskSource::Template { .. } | DiskSource::Qcow2 { .. } => (SourceOut::Overlay, DiskFormat::Qcow2),
-            DiskSource::Empty { .. } => (SourceOut::File { copy: true }, spec.format),
-            DiskSource::File { copy, .. } => (SourceOut::File { copy }, spec.format),
+        let (source, to) = match spec.map(|spec| (&spec.source, spec.format)) {
+            Some((DiskSource::Empty { .. }, format)) => (SourceOut::File { copy: true }, format),
+            Some((DiskSource::File { copy, .. }, format)) => (SourceOut::File { copy: *copy }, format),
+            Some((DiskSource::Template { .. } | DiskSource::Qcow2 { .. }, _)) | None => {
+                (SourceOut::Overlay, DiskFormat::Qcow2)
+            }
         };
         let mut metadata = plan.metadata.clone();
         if let (Some((image, None)), None) = (&plan.template, metadata.get(IMAGE_KEY)) {
@@ -114,7 +119,7 @@ pub(super) fn disks<'a>(
         let extension = if to == DiskFormat::Raw { "raw" } else { "qcow2" };
         let from = Origin::Image { path, format, to, on, metadata: about };
         let job = Job { file: file_name(machine, plan, extension), from };
-        orders.push(DiskOrder { spec, source, format: to, job, metadata });
+        orders.push(DiskOrder { plan, spec, source, format: to, job, metadata });
     }
     if problems.is_empty() { Ok(orders) } else { Err(problems) }
 }
