@@ -35,6 +35,8 @@ mod turn;
 pub use daemon::Daemon;
 pub use destroy::Destroyed;
 pub use error::EnvError;
+pub use export::ExportOptions;
+pub use export::Exported;
 pub use handle::Env;
 pub use handle::Names;
 pub use host::Host;
