@@ -9,6 +9,7 @@ mod asked;
 mod daemon;
 mod destroy;
 mod disk;
+mod doctor;
 mod error;
 mod evidence;
 mod export;
@@ -34,6 +35,7 @@ mod turn;
 
 pub use daemon::Daemon;
 pub use destroy::Destroyed;
+pub use doctor::look_at_daemon;
 pub use error::EnvError;
 pub use export::ExportOptions;
 pub use export::Exported;

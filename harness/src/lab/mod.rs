@@ -25,6 +25,7 @@ mod warden;
 mod wire;
 
 pub use access::EmulatorUser;
+pub(crate) use boundary::user_name;
 pub use error::LabError;
 pub use hermetic::{Hermetic, LabState};
 pub use host::{LabFolder, LabHost, labs, serving, sweep};
