@@ -22,6 +22,8 @@ pub mod guest;
 pub mod provider;
 // -- assembly
 pub mod env;
+// -- what was left behind
+pub mod reap;
 // -- running
 pub mod report;
 pub mod suite;

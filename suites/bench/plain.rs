@@ -96,7 +96,7 @@ async fn prepare(dir: &Path, text: &str) -> Result<()> {
     )?;
     let write = |name: String, text: String| fs::write(dir.join(name), text);
     for net in &plan.nets {
-        write("net.xml".into(), xml::network_xml(net))?;
+        write("net.xml".into(), xml::network_xml(net, None))?;
     }
     let mut known = String::new();
     for machine in &plan.machines {

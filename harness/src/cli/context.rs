@@ -16,9 +16,10 @@ use super::{
     places::Places,
 };
 use crate::{
-    base::text::did_you_mean,
-    config::Config,
-    env::{Env, Host, Progress},
+    base::{credentials::Credentials, text::did_you_mean},
+    config::{Config, Lab},
+    env::{Daemon, Env, Host, Progress},
+    lab::LabKind,
     template::{self, Limits, Repo, TemplateEvent, Templates, TemplatesConfig},
     workdir::{Choice, LockedPrefix, Prefix, Workdir, WorkdirError},
 };
@@ -47,7 +48,22 @@ impl Cx {
             };
             path.as_ref().map(|path| path.display().to_string())
         };
-        Ok(Host::from_env(&configured)?)
+        let mut host = Host::from_env(&configured)?;
+        host.templates = self.templates(&host)?;
+        host.kind = match self.config.lab {
+            Lab::Hermetic => LabKind::Hermetic,
+            Lab::System => LabKind::System,
+        };
+        let Config { libvirt_url, libvirt_username: username, libvirt_password: password, .. } = &self.config;
+        let known = username.is_some() || password.is_some();
+        let credentials = Credentials { username: username.clone(), password: password.clone() };
+        host.daemon = Daemon {
+            uri: libvirt_url.clone(),
+            credentials: known.then_some(credentials),
+            leases: Places::of(&self.config, &host).lease_dir,
+        };
+        host.vm_types.extend(self.extensions.machine_types().map(str::to_owned));
+        Ok(host)
     }
 
     /// Templates as they are configured.

@@ -1,6 +1,8 @@
 //! An inventory for Ansible: hosts in groups by what their machines are. Pure.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::initfile::spec::{DiskSource, DiskSpec, MachineSpec};
 
 /// A machine as the inventory shows it.
 #[derive(Debug, Clone)]
@@ -40,6 +42,32 @@ pub(super) fn inventory(hosts: &[Host], keys: &[String], raw: bool) -> String {
         format!("[{name}]\n{lines}")
     };
     groups.into_iter().map(group).collect::<Vec<_>>().join("\n")
+}
+
+/// A machine's spec under the keys of init files, where paths of keys lead to.
+pub(super) fn lago_spec(machine: &MachineSpec) -> Value {
+    let disk = |disk: &DiskSpec| {
+        let template = match &disk.source {
+            DiskSource::Template { name, .. } => Some(name),
+            _ => None,
+        };
+        json!({"name": disk.name, "dev": disk.dev, "template_name": template, "metadata": disk.metadata})
+    };
+    let nics: Vec<_> = machine.nics.iter().map(|nic| json!({"net": nic.net, "ip": nic.ip})).collect();
+    json!({
+        "name": machine.name,
+        "vm-type": machine.vm_type,
+        "vm-provider": machine.provider,
+        "memory": machine.memory_mib,
+        "vcpu": machine.vcpus,
+        "distro": machine.distro,
+        "groups": machine.groups,
+        "artifacts": machine.artifacts,
+        "metadata": machine.metadata,
+        "service_provider": machine.service_provider,
+        "nics": nics,
+        "disks": machine.disks.iter().map(disk).collect::<Vec<_>>(),
+    })
 }
 
 fn join<'a>(groups: &mut Vec<(String, Vec<&'a Host>)>, name: String, host: &'a Host) {
@@ -100,8 +128,6 @@ fn group_name(name: &str, raw: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn host(name: &str, spec: Value) -> Host {

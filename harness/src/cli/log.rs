@@ -10,7 +10,7 @@ use std::{
 };
 
 use tracing::{
-    Event, Level, Subscriber,
+    Event, Level, Metadata, Subscriber,
     span::{Attributes, Id},
 };
 use tracing_subscriber::{
@@ -90,7 +90,8 @@ impl Log {
 }
 
 impl Sinks {
-    fn write(&mut self, level: Level, depth: usize, text: &str) {
+    fn write(&mut self, meta: &Metadata<'_>, depth: usize, text: &str) {
+        let level = *meta.level();
         let now = Utc::from(SystemTime::now());
         let stamp = now.to_string().trim_end_matches('Z').to_owned();
         let line = format!("{stamp}.{:03}Z {level:5} {}{text}\n", now.millis, "  ".repeat(depth));
@@ -99,7 +100,9 @@ impl Sinks {
             Some((_, file)) => drop(file.write_all(line.as_bytes())),
             None => self.before.push_str(&line),
         }
-        if depth < self.depth && self.told.is_some_and(|told| level <= told) {
+        // What libraries say is for the file.
+        let ours = meta.target().starts_with("polder");
+        if ours && depth < self.depth && self.told.is_some_and(|told| level <= told) {
             let (on, off) = match level {
                 Level::ERROR if self.colour => ("\x1b[31m", "\x1b[0m"),
                 Level::WARN if self.colour => ("\x1b[33m", "\x1b[0m"),
@@ -126,14 +129,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
         attributes.record(&mut fields);
         let meta = attributes.metadata();
         let depth = depth(&context, Some(id)).saturating_sub(1);
-        self.sinks().write(*meta.level(), depth, &fields.text(meta.name()));
+        self.sinks().write(meta, depth, &fields.text(meta.name()));
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let span = context.event_span(event).map(|span| span.id());
-        self.sinks().write(*event.metadata().level(), depth(&context, span.as_ref()), &fields.text(""));
+        self.sinks().write(event.metadata(), depth(&context, span.as_ref()), &fields.text(""));
     }
 }
 

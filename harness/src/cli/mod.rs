@@ -20,6 +20,7 @@ mod run;
 use std::process::ExitCode;
 
 pub use extensions::Extensions;
+pub use extensions::MachineType;
 pub use output::OutputFormat;
 
 /// The whole of the `polder` command.

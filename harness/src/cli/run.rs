@@ -26,6 +26,7 @@ use crate::{
     base::exit::Exit,
     config::{Config, Lab, Sources},
     env::EnvError,
+    initfile::InitFileError,
 };
 
 /// What a verb comes to: a text for standard output, and an exit code.
@@ -162,9 +163,12 @@ fn refuse_stray_libvirt_options(config: &Config, matches: &clap::ArgMatches) -> 
 
 /// The error and its causes; an init file's problems with the lines they are on.
 fn print(error: &anyhow::Error, colour: bool) -> String {
-    let init_file = error.chain().find_map(|cause| match cause.downcast_ref() {
-        Some(EnvError::InitFile(problems)) => Some(problems),
-        _ => cause.downcast_ref(),
+    let init_file = error.chain().find_map(|cause| {
+        let problems = match cause.downcast_ref() {
+            Some(EnvError::InitFile(problems)) => Some(problems),
+            _ => cause.downcast_ref(),
+        };
+        problems.filter(|problems| matches!(problems, InitFileError::Invalid(_)))
     });
     match init_file {
         Some(problems) => problems.render(colour && io::stderr().is_terminal()),

@@ -4,7 +4,7 @@
 use std::{fs, io, path::Path, time::Duration};
 
 use super::{
-    EnvError, Host, Progress,
+    EnvError, Host, Progress, daemon,
     error::{chain, file},
     handle::join,
     host::limits,
@@ -29,13 +29,13 @@ pub struct Destroyed {
 }
 
 impl Destroyed {
-    fn found(&mut self, progress: &Progress, what: impl Into<String>) {
+    pub(super) fn found(&mut self, progress: &Progress, what: impl Into<String>) {
         let what = what.into();
         progress.say(&what);
         self.found.push(what);
     }
 
-    fn try_to(&mut self, done: Result<(), EnvError>) {
+    pub(super) fn try_to(&mut self, done: Result<(), EnvError>) {
         self.left.extend(done.err());
     }
 }
@@ -70,13 +70,19 @@ impl Env {
         if !force {
             locked.require_unprotected()?;
         }
-        for lab in labs(prefix, host, &mut destroyed, progress) {
+        let state = EnvState::load(folder);
+        if let Err(error) = &state {
+            destroyed.found(progress, chain(error));
+        }
+        let state = state.ok();
+        for lab in labs(prefix, host, state.as_ref()) {
             destroyed.found(progress, format!("a lab in {}", lab.paths().folder.display()));
             let ended = lab.end(limits::DOWN).await;
             destroyed.try_to(ended.map_err(EnvError::from));
         }
         // What is left of labs whose warden was killed, with everything inside.
         destroyed.try_to(lab::sweep(&host.lab.root).map(drop).map_err(EnvError::from));
+        daemon::clear(host, prefix, state.as_ref(), &mut destroyed, progress).await;
         if destroyed.left.is_empty() {
             destroyed.found(progress, format!("the folder {}", folder.display()));
             open_up(folder);
@@ -100,14 +106,11 @@ async fn lock(prefix: &Prefix) -> Result<LockedPrefix, EnvError> {
 }
 
 /// The labs that serve a prefix: those that say so themselves, and the one the state names.
-fn labs(prefix: &Prefix, host: &Host, destroyed: &mut Destroyed, progress: &Progress) -> Vec<Hermetic> {
+fn labs(prefix: &Prefix, host: &Host, state: Option<&EnvState>) -> Vec<Hermetic> {
     let mut labs = lab::serving(&host.lab.root, prefix.path());
-    match EnvState::load(prefix.path()) {
-        Ok(EnvState { lab: LabState::Hermetic { folder }, .. }) => {
-            let named = folder.and_then(|folder| join(&folder, prefix.path()));
-            labs.extend(named.filter(|named| labs.iter().all(|lab| lab.paths() != named.paths())));
-        }
-        Err(error) => destroyed.found(progress, chain(&error)),
+    if let Some(EnvState { lab: LabState::Hermetic { folder: Some(folder) }, .. }) = state {
+        let named = join(folder, prefix.path());
+        labs.extend(named.filter(|named| labs.iter().all(|lab| lab.paths() != named.paths())));
     }
     labs
 }

@@ -14,7 +14,9 @@ use crate::{
     image::ImageError,
     initfile::InitFileError,
     lab::LabError,
+    net::{lease::LeaseError, live::LiveError},
     provider::ProviderError,
+    template::TemplateError,
     workdir::WorkdirError,
 };
 
@@ -67,6 +69,14 @@ pub enum EnvError {
         /// What is wrong with it.
         why: String,
     },
+    /// The daemon an environment is on does not answer.
+    #[error("the daemon at {uri} does not answer: {why}; `polder doctor` looks at it")]
+    Unanswered {
+        /// Where it should be.
+        uri: String,
+        /// Why it does not.
+        why: String,
+    },
     /// Machines were named that there are not.
     #[error("{what}")]
     NoMachine {
@@ -90,15 +100,80 @@ pub enum EnvError {
         /// Why the rest is still there.
         left: String,
     },
+    /// Machines run that must not.
+    #[error("machines that run cannot be {what}: {}; `polder stop` or `polder shutdown` ends them", machines.join(", "))]
+    Running {
+        /// What was to be done with them, such as `exported`.
+        what: &'static str,
+        /// Which.
+        machines: Vec<String>,
+    },
+    /// Disks cannot be exported as asked; all reasons.
+    #[error("{}", .0.join("\n"))]
+    Export(Vec<String>),
     /// Several things failed.
     #[error("{}", .0.iter().map(|e| chain(e)).collect::<Vec<_>>().join("\n"))]
     Several(Vec<EnvError>),
+    /// A snapshot has that name already.
+    #[error("there is a snapshot `{name}` already; take another name, or delete it first")]
+    SnapshotExists {
+        /// The name.
+        name: String,
+    },
+    /// A snapshot cannot be called that.
+    #[error("a snapshot cannot be called `{name}`: use letters, digits, `-`, `_` and `.`, a letter or digit first, at most 64")]
+    BadSnapshotName {
+        /// The name.
+        name: String,
+    },
+    /// There is no snapshot of that name.
+    #[error("no snapshot `{name}`; {help}")]
+    NoSnapshot {
+        /// The name.
+        name: String,
+        /// What there is.
+        help: String,
+    },
+    /// Files of a snapshot are gone.
+    #[error("the snapshot `{name}` is damaged: {gone} cannot be found")]
+    SnapshotDamaged {
+        /// The snapshot.
+        name: String,
+        /// The files.
+        gone: String,
+    },
+    /// What is in a file of memory does not fit the machine.
+    #[error("the saved memory of machine {machine} does not fit: {error}")]
+    SavedXml {
+        /// The machine.
+        machine: MachineName,
+        /// What is wrong.
+        error: String,
+    },
+    /// A subnet could not be leased.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// What uses the host's network could not be found out.
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    /// The daemon's emulators cannot reach an environment's files.
+    #[error("user {uid}, as whom the daemon runs emulators, has no search permission on {0}; `chmod o+x {0}` gives it",
+        folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" "))]
+    Unreachable {
+        /// That user's number.
+        uid: u32,
+        /// The folders on the way that are closed to it.
+        folders: Vec<PathBuf>,
+    },
     /// A command on the host failed.
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// A document of the environment could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A template, an archive or a file could not be had.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// The prefix could not be used.
     #[error(transparent)]
     Workdir(#[from] WorkdirError),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    EnvError, Host, Net, Progress, Vm,
+    EnvError, Host, Net, Progress, Vm, daemon,
     error::chain,
     host::limits,
     keys::Keys,
@@ -91,7 +91,7 @@ impl Env {
     /// # Errors
     /// An image cannot be had, or what is asked for does not fit together.
     pub async fn plan_of(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<EnvPlan, EnvError> {
-        Ok(prepare::prepare(host, spec, progress).await?.plan)
+        Ok(prepare::prepare(host, spec, prepare::Place::Alone, progress).await?.plan)
     }
 
     /// The environment of a prefix, up or down.
@@ -145,6 +145,11 @@ impl Env {
         let record = state.lab.clone();
         self.set_state(state);
         let lab: Arc<dyn Lab> = match record {
+            LabState::System { uri, .. } => {
+                let ground = daemon::ground(self, &uri).await;
+                self.site().set(ground);
+                return Ok(());
+            }
             LabState::Hermetic { folder: None } => {
                 self.site().set(Ground::Down);
                 return Ok(());

@@ -4,8 +4,12 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use super::EnvError;
-use crate::{image::ImageStore, lab::LabHost};
+use super::{EnvError, daemon::Daemon};
+use crate::{
+    image::ImageStore,
+    lab::{LabHost, LabKind},
+    template::{self, Limits, Templates, TemplatesConfig},
+};
 
 /// Where environments come up on this host.
 #[derive(Debug, Clone)]
@@ -16,6 +20,14 @@ pub struct Host {
     pub images: ImageStore,
     /// `auto`, `kvm` or `tcg` (`POLDER_ACCEL`).
     pub accel: String,
+    /// The kind of lab new environments get.
+    pub kind: LabKind,
+    /// Templates of repositories; they win over images of the same name.
+    pub templates: Templates,
+    /// The daemon of system labs.
+    pub daemon: Daemon,
+    /// Classes of machines there are, by their names in `vm-type`.
+    pub vm_types: Vec<String>,
     /// As many machines boot at once as there are processors, in all environments of this process together.
     pub(super) boot_slots: Arc<Semaphore>,
 }
@@ -31,7 +43,18 @@ impl Host {
         let images = ImageStore::new(lab.cache.clone());
         let accel = env("POLDER_ACCEL").filter(|a| !a.is_empty()).unwrap_or_else(|| "auto".into());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Ok(Self { lab, images, accel, boot_slots: Arc::new(Semaphore::new(cores)) })
+        let leases = lab.cache.join("subnets");
+        let daemon = Daemon { uri: "qemu:///system".into(), credentials: None, leases };
+        let boot_slots = Arc::new(Semaphore::new(cores));
+        let config = TemplatesConfig {
+            repo: None,
+            repos: lab.cache.join("templates/repos"),
+            store: lab.cache.join("templates/store"),
+            limits: Limits::default(),
+        };
+        let templates = Templates::new(config, |_| None, template::Progress::new(|_| {}));
+        let vm_types = vec!["default".to_owned()];
+        Ok(Self { lab, images, accel, kind: LabKind::Hermetic, templates, daemon, vm_types, boot_slots })
     }
 
     /// Folder of the emulator's capabilities, one for labs that see `/dev/kvm` and one for those that do not.
@@ -72,6 +95,8 @@ pub(super) mod limits {
     pub(crate) const CONNECT: Duration = Duration::from_secs(10);
     /// Making one network.
     pub(crate) const NETWORK: Duration = Duration::from_secs(10);
+    /// Keeping one machine's memory, or going on from it (stretched by the time factor).
+    pub(crate) const SAVE: Duration = Duration::from_secs(60);
     /// Starting one domain.
     pub(crate) const DOMAIN: Duration = Duration::from_secs(20);
     /// A short command inside the lab.

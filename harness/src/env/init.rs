@@ -1,12 +1,18 @@
 //! Makes the environment of a prefix: keys, disks, and what is written down of it. Nothing runs yet.
 
 use super::{
-    Env, EnvError, Host, Progress, disk,
-    prepare::{Prepared, prepare},
+    Env, EnvError, Host, Progress, asked,
+    daemon::Identity,
+    disk,
+    prepare::{Place, Prepared, prepare},
     state::{EnvState, LabState},
     turn::Home,
 };
-use crate::{initfile::EnvSpec, workdir::{LockedPrefix, Prefix}};
+use crate::{
+    initfile::EnvSpec,
+    lab::LabKind,
+    workdir::{LockedPrefix, Prefix},
+};
 
 impl Env {
     /// Makes what `spec` asks for in a prefix that has only been added to its workdir, and marks it as usable.
@@ -19,10 +25,22 @@ impl Env {
         spec: &EnvSpec,
         progress: &Progress,
     ) -> Result<Self, EnvError> {
-        let Prepared { plan, keys, factor } = prepare(host, spec, progress).await?;
-        let folder = prefix.path();
-        let lab = LabState::Hermetic { folder: None };
-        let state = EnvState::new(prefix.uuid()?, lab, plan, keys.hosts().clone(), factor);
+        let (folder, uuid) = (prefix.path(), prefix.uuid()?);
+        let who = Identity::of(folder, &uuid)?;
+        let (prepared, lab) = match host.kind {
+            LabKind::Hermetic => {
+                let prepared = prepare(host, spec, Place::Prefix(&who), progress).await?;
+                (prepared, LabState::Hermetic { folder: None })
+            }
+            LabKind::System => {
+                prefix.journal().making(&who.lease_of(&host.daemon))?;
+                let prepared = prepare(host, spec, Place::Shared(&who), progress).await?;
+                (prepared, LabState::System { uri: host.daemon.uri.clone(), folder: who.folder })
+            }
+        };
+        let Prepared { plan, keys, factor } = prepared;
+        let state = EnvState::new(uuid, lab, plan, keys.hosts().clone(), factor);
+        asked::keep(prefix, spec)?;
         keys.save(folder)?;
         state.save(folder)?;
         let env = Self::assemble(host, Home::Prefix(Prefix::at(folder)), state, &keys)?;

@@ -5,10 +5,14 @@
 //! run. A suite's environment is the same with its folder in the lab's own, which goes with the lab.
 
 mod agent;
+mod asked;
+mod daemon;
 mod destroy;
 mod disk;
 mod error;
 mod evidence;
+mod export;
+mod fetch;
 mod handle;
 mod host;
 mod init;
@@ -21,14 +25,18 @@ pub mod plan;
 mod prepare;
 mod select;
 mod site;
+mod snapshot;
 mod start;
 mod state;
 mod status;
 mod stop;
 mod turn;
 
+pub use daemon::Daemon;
 pub use destroy::Destroyed;
 pub use error::EnvError;
+pub use export::ExportOptions;
+pub use export::Exported;
 pub use handle::Env;
 pub use handle::Names;
 pub use host::Host;
@@ -37,6 +45,9 @@ pub use machine::Vm;
 pub use net::Net;
 pub use plan::EnvPlan;
 pub use select::Selection;
+pub use snapshot::Frozen;
+pub use snapshot::Snapshot;
+pub use snapshot::SnapshotOptions;
 pub use start::UpFailure;
 pub use status::LabStatus;
 pub use status::MachineStatus;

@@ -9,6 +9,7 @@ use super::{
     Env, EnvError, Progress, Selection, Vm,
     host::limits,
     network, parallel,
+    select::made,
     site::{Ground, Running},
     state::LabState,
     turn::{Home, Turn, thing},
@@ -19,6 +20,7 @@ use crate::{
         wait::{Look, wait_for},
     },
     image::Ability,
+    lab::LabKind,
     provider::libvirt::{Connection, DomainState},
     workdir::Kind,
 };
@@ -65,7 +67,7 @@ impl Env {
     /// # Errors
     /// Every machine and network that could not be ended.
     pub async fn stop(&self, selection: &Selection, progress: &Progress) -> Result<Vec<Stopped>, EnvError> {
-        let vms = self.select(selection)?;
+        let vms = made(self.select(selection)?);
         let turn = Turn::begin(self, "stop").await?;
         self.end(&turn, vms, Duration::ZERO, progress).await
     }
@@ -81,7 +83,7 @@ impl Env {
         limit: Duration,
         progress: &Progress,
     ) -> Result<Vec<Stopped>, EnvError> {
-        let vms = self.select(selection)?;
+        let vms = made(self.select(selection)?);
         let turn = Turn::begin(self, "shutdown").await?;
         self.end(&turn, vms, self.scaled(limit), progress).await
     }
@@ -116,7 +118,7 @@ impl Env {
     /// As [`Env::stop`].
     pub async fn cleanup(&self, progress: &Progress) -> Result<(), EnvError> {
         let turn = Turn::begin(self, "cleanup").await?;
-        self.end(&turn, self.vms(), Duration::ZERO, progress).await?;
+        self.end(&turn, made(self.vms()), Duration::ZERO, progress).await?;
         match turn.prefix() {
             Some(prefix) => Ok(prefix.unmark_initialized()?),
             None => Ok(()),
@@ -133,6 +135,9 @@ impl Env {
     ) -> Result<Vec<Stopped>, EnvError> {
         let running = match self.site().ground() {
             Ground::Up(running) => running,
+            Ground::Broken { lab, why } if lab.kind() == LabKind::System => {
+                return Err(EnvError::Unanswered { uri: lab.libvirt_uri(), why });
+            }
             ground => {
                 // Whatever is left of a lab that cannot be asked any more goes with it.
                 let how = if matches!(ground, Ground::Down) { How::Already } else { How::Forced };
@@ -160,10 +165,18 @@ impl Env {
         }
     }
 
+    /// As [`Env::end_idle`], if there is a lab at all.
+    pub(super) async fn end_unneeded(&self, turn: &Turn<'_>) -> Result<(), EnvError> {
+        match self.site().ground() {
+            Ground::Up(running) => self.end_idle(turn, &running).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Ends the networks that no machine needs any more, and the lab of a prefix when there is no machine any more.
     async fn end_idle(&self, turn: &Turn<'_>, running: &Running) -> Result<(), EnvError> {
         let mut alive = Vec::new();
-        for vm in self.vms() {
+        for vm in made(self.vms()) {
             let state = running.connection.domain_state(vm.domain(), limits::COMMAND).await;
             if state.map_err(|e| running.explain(e))? != DomainState::Absent {
                 alive.push(vm);
@@ -175,7 +188,11 @@ impl Env {
         let active = network::active(running, &self.plan().nets).await?;
         let idle = self.plan().nets.iter().filter(|net| !alive.iter().any(|vm| network::needs(vm, net)));
         let names = idle.map(|net| net.libvirt_name.clone()).filter(|name| active.contains(name));
-        network::destroy_all(turn, running, names.collect()).await
+        network::destroy_all(turn, running, names.collect()).await?;
+        if alive.is_empty() && running.lab.kind() == LabKind::System {
+            self.site().set(Ground::Down);
+        }
+        Ok(())
     }
 
     /// Ends the lab, with everything in it.
@@ -190,12 +207,16 @@ impl Env {
             lab.end(limits::DOWN).await?;
             runtime.map_or(Ok(()), |folder| turn.gone(&thing(Kind::Lab, &folder, &*lab)))?;
         }
-        let down = LabState::Hermetic { folder: None };
-        if self.state().lab == down { Ok(()) } else { turn.update(|state| state.lab = down) }
+        match self.state().lab {
+            LabState::Hermetic { folder: Some(_) } => {
+                turn.update(|state| state.lab = LabState::Hermetic { folder: None })
+            }
+            LabState::Hermetic { folder: None } | LabState::System { .. } => Ok(()),
+        }
     }
 
     async fn switch(&self, switch: Switch, selection: &Selection) -> Result<(), EnvError> {
-        let vms = self.select(selection)?;
+        let vms = made(self.select(selection)?);
         let (verb, from) = match switch {
             Switch::Reboot => ("reboot", DomainState::Running),
             Switch::Pause => ("pause", DomainState::Running),

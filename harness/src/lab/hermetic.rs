@@ -32,7 +32,7 @@ use crate::{
     base::{
         credentials::Credentials,
         dial::{BoxFuture, Dial},
-        sys,
+        owner, sys,
     },
     event::Usage,
 };
@@ -188,7 +188,7 @@ impl Hermetic {
         let pid = Pid::from_raw(id.pid).ok_or_else(|| ended("its warden.json names no process".into()))?;
         let gone = || ended(format!("its warden (process {}) is gone", id.pid));
         let warden = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|_| gone())?;
-        if warden::start_time(id.pid) != Some(id.started) {
+        if owner::start_time(id.pid) != Some(id.started) {
             return Err(gone());
         }
         let (_, state) = watch::channel(LabState::Running);

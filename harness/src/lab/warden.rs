@@ -22,7 +22,7 @@ use super::{
     spec::LabSpec,
     wire::{self, Order, Report, StepError},
 };
-use crate::base::sys;
+use crate::base::{owner::start_time, sys};
 
 /// Who a lab's warden is, in `warden.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,12 +97,6 @@ pub(super) fn lock_root(root: &Path) -> io::Result<OwnedFd> {
         OwnedFd::from(fs::File::options().create(true).truncate(false).write(true).open(root.join(".lock"))?);
     rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
     Ok(lock)
-}
-
-/// Start time of a process in clock ticks since boot: with its number it names the process for good.
-pub(super) fn start_time(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// Returns when the lab is to end: the owner died or said so, or somebody sent SIGTERM.

@@ -39,6 +39,8 @@ pub struct DomainSpec {
     pub nics: Vec<DomainNic>,
     /// File to which the console is appended.
     pub console: PathBuf,
+    /// Whether files keep their owners: the daemon runs emulators as another user, who is let in otherwise.
+    pub keep_owners: bool,
     /// What a person wants to be different: a fragment that is laid over the XML made from all this.
     pub overlay: Option<Element>,
 }

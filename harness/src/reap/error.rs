@@ -1,6 +1,6 @@
 //! What can go wrong with looking and removing.
 
-use crate::{lab::LabError, net::LeaseError, provider::ProviderError};
+use crate::{lab::LabError, net::lease::LeaseError, provider::ProviderError};
 
 /// Something could not be looked at or removed.
 #[derive(Debug, thiserror::Error)]

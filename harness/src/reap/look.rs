@@ -15,7 +15,7 @@ use super::{
 use crate::{
     base::owner,
     lab::{self, Hermetic, Lab as _, LabFolder, paths::INSIDE_ENV},
-    net::LeaseStore,
+    net::lease::LeaseStore,
     provider::{
         libvirt::{Connection, xml::label_of},
         spec::Label,
@@ -96,15 +96,11 @@ async fn bereft(folder: &Path) -> io::Result<bool> {
 }
 
 fn mark(label: Label) -> Mark {
-    let now = now(&label.prefix, &label.uuid);
-    let maker = owner::Owner {
-        pid: i32::try_from(label.pid).unwrap_or(0),
-        started: label.start_time,
-        boot: label.boot_id,
-        host: label.host.clone(),
-    };
-    let busy = (label.host == owner::host_name() && maker.is_alive()).then_some(maker.pid);
-    Mark { prefix: label.prefix, uuid: label.uuid, host: label.host, busy, now }
+    let Label { prefix, uuid, owner: maker, .. } = label;
+    let now = now(&prefix, &uuid);
+    // One of another host counts as alive, because it cannot be asked; that is said another way.
+    let busy = (maker.host == owner::host_name() && maker.is_alive()).then_some(maker.pid);
+    Mark { prefix, uuid, host: maker.host, busy, now }
 }
 
 fn now(prefix: &Path, uuid: &str) -> Owner {

@@ -15,6 +15,7 @@ use super::{
     fetch::{is_url, shown},
     files::{FileLock, blocking, read_if_there, replace},
     manifest::{Manifest, bad_part, hint},
+    publish::{Publication, beside},
     source::{copy_image, expand},
     spec::{Metadata, TemplateId},
     templates::Templates,
@@ -199,7 +200,7 @@ impl Templates {
             problem,
         })?;
         let handle = format!("{}/{}.{}", id.template, id.version, info.format);
-        self.put(&dir.join(root).join(&handle), &image, &id, new, info.size).await?;
+        self.put(&dir.join(root).join(&handle), &image, &id, new).await?;
 
         let newest = known.into_iter().flat_map(|t| t.versions.values()).map(|v| v.timestamp);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -222,30 +223,17 @@ impl Templates {
         image: &Path,
         id: &TemplateId,
         new: &NewImage,
-        size: u64,
     ) -> Result<(), TemplateError> {
         let folder = place.parent().unwrap_or(place);
         fs::create_dir_all(folder).or_cannot("create", folder)?;
-        let beside = |suffix: &str| {
-            let mut name = place.file_name().unwrap_or_default().to_owned();
-            name.push(suffix);
-            place.with_file_name(name)
-        };
-        let part = beside(".part");
+        let part = beside(place, ".part");
         let (from, to, cx) = (image.to_owned(), part.clone(), self.cx());
-        let hash = blocking("copy", image, move || copy_image(&from, &to, &cx)).await?;
+        blocking("copy", image, move || copy_image(&from, &to, &cx)).await?;
         let mut metadata = new.metadata.clone();
-        for (key, value) in [
-            ("name", json!(id.template)),
-            ("version", json!(id.version)),
-            ("size", json!(size)),
-            ("sha1", json!(hash)),
-        ] {
-            metadata.insert(key.to_owned(), value);
-        }
-        replace(&beside(".hash"), hash.as_bytes())?;
-        replace(&beside(".metadata"), pretty(&Value::Object(metadata)).as_bytes())?;
-        fs::rename(&part, place).or_cannot("create", place)
+        metadata.insert("name".into(), json!(id.template));
+        metadata.insert("version".into(), json!(id.version));
+        let publication = Publication { made: &part, place, metadata, compress: false };
+        publication.publish(&self.cx()).await.map(drop)
     }
 
     /// The content of a local repository's manifest; of a new one when there is none.

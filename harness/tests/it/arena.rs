@@ -117,6 +117,21 @@ pub(crate) fn descendants() -> Vec<(i32, String)> {
     parents.keys().filter(|&&pid| below(pid)).map(|&pid| (pid, name(pid))).collect()
 }
 
+/// Every process below `root`; without one, every process there is to be seen.
+pub(crate) fn all_below(root: Option<i32>) -> Vec<i32> {
+    let parents = parents();
+    let below = |mut pid: i32| {
+        while let Some(&parent) = parents.get(&pid) {
+            if Some(parent) == root {
+                return true;
+            }
+            pid = parent;
+        }
+        root.is_none()
+    };
+    parents.keys().copied().filter(|&pid| below(pid)).collect()
+}
+
 /// Waits until nothing is alive below this process, reaping on the way.
 ///
 /// Returns how long it took, or what is still there after [`LIMIT`].

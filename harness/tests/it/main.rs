@@ -1,10 +1,15 @@
 //! Tests of the harness from outside, on the real thing: labs and environments, and suite binaries as people run them.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail that way")]
 
+mod ansible;
 mod arena;
 mod binary;
 mod command;
+mod damage;
+mod export;
+mod extension;
 mod faults;
+mod gc;
 mod images;
 mod kills;
 mod lab;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use polder::lab::{Hermetic, Lab, LabHost, LabSpec, Payload};
+use polder::lab::{Bind, Hermetic, Lab, LabHost, LabSpec, Payload};
 
 /// Where its daemon listens, seen from inside.
 const URI: &str = "qemu:///system?socket=/run/polder/sock/libvirt-sock";
@@ -29,8 +29,11 @@ pub(crate) fn run(test: &str, vars: &[(&str, String)]) {
             launcher: std::env::current_exe().unwrap(),
         };
         let payload = Payload::Libvirtd { kvm: false, capability_cache: capabilities() };
-        let lab = Hermetic::start(&host, LabSpec { payload, env: None, binds: vec![] }, UP).await.unwrap();
         let exe = std::env::current_exe().unwrap();
+        // Where programs are built may be hidden otherwise.
+        let built = exe.parent().unwrap().parent().unwrap().to_owned();
+        let binds = vec![Bind { from: built.clone(), to: built, writable: false }];
+        let lab = Hermetic::start(&host, LabSpec { payload, env: None, binds }, UP).await.unwrap();
         let argv = [exe.to_str().unwrap(), "--ignored", "--exact", test, "--nocapture", "--quiet"];
         let mut env: Vec<(String, String)> =
             vars.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
@@ -71,8 +74,17 @@ impl OwnHost {
 
     /// Runs `virsh` to success and returns what it printed.
     pub(crate) fn virsh(&self, args: &[&str]) -> String {
-        let out = std::process::Command::new("virsh").args(["-q", "-c", self.uri]).args(args).output().unwrap();
+        let out =
+            std::process::Command::new("virsh").args(["-q", "-c", self.uri]).args(args).output().unwrap();
         assert!(out.status.success(), "virsh {args:?}: {}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8(out.stdout).unwrap().trim().to_owned()
     }
+}
+
+/// A domain that waits with its first instruction, with `metadata` in it.
+pub(crate) fn idle_domain(name: &str, metadata: &str) -> String {
+    format!(
+        "<domain type='qemu'><name>{name}</name>{metadata}<memory unit='MiB'>16</memory>\
+         <os><type arch='x86_64'>hvm</type></os></domain>"
+    )
 }

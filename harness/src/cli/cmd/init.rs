@@ -25,6 +25,7 @@ pub(super) fn read(cx: &Cx, file: &Path, reading: &Reading) -> anyhow::Result<En
     loaded.warnings.iter().for_each(|warning| cx.warn(warning));
     let mut spec = loaded.spec;
     fill(&mut spec, &cx.config);
+    cx.extensions.shape(&mut spec)?;
     Ok(spec)
 }
 
@@ -100,6 +101,8 @@ async fn make_in(
     match cx.unless_stopped(init).await {
         Ok(env) => {
             cx.log.moved(&planned.log());
+            let copy = prefix.paths().init_file();
+            std::fs::copy(&spec.origin, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
             if args.set_current {
                 workdir.set_current(&prefix.name())?;
             }

@@ -20,6 +20,9 @@ pub(in crate::cli) async fn run(cx: &Cx, args: &Shell_) -> anyhow::Result<Said> 
         let state = format!("{state:?}").to_lowercase();
         bail!("{0} is not running but {state}; `polder start {0}` starts it", vm.name());
     }
+    if vm.spec().ssh.is_some() {
+        vm.wait_for_ssh(cx.config.ssh_timeout.saturating_mul(cx.config.ssh_tries)).await?;
+    }
     let status = vm.shell(command(&args.args)?).await?;
     Ok(Said::code(status))
 }

@@ -97,6 +97,7 @@ impl<'a> Planner<'a> {
             disks,
             nics: self.nics.iter().map(|nic| self.domain_nic(nic)).collect(),
             console: self.inputs.view.env.join(self.console()),
+            keep_owners: false,
             overlay: overlay?,
         };
         Some(self.common(root, told, local.then_some(domain), plans))

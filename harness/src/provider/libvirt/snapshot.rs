@@ -26,7 +26,7 @@ use crate::provider::ProviderError;
 
 impl Connection {
     /// Keeps a moment of a running domain: all disks, and the memory if it is asked for, at the same instant. The domain
-    /// goes on, on new disk images. With `quiesce` the guest's file systems are at rest in what is kept; that needs its
+    /// goes on, on the new disk images, which must be there, laid over those it writes to. With `quiesce` the guest's file systems are at rest in what is kept; that needs its
     /// agent, and only goes without memory.
     ///
     /// # Errors
@@ -39,7 +39,10 @@ impl Connection {
         limit: Duration,
     ) -> Result<(), ProviderError> {
         // Without metadata: libvirt forgets snapshots of a transient domain with it, and we know them better.
-        let mut flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA | sys::VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC;
+        // Images that are there are used: libvirt would name what lies below by a path that holds only here and now.
+        let mut flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
+            | sys::VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
+            | sys::VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT;
         if spec.memory.is_none() {
             flags |= sys::VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY;
         }

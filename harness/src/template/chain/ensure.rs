@@ -30,6 +30,7 @@ impl Templates {
         user: Option<&User>,
     ) -> Result<Vec<Link>, TemplateError> {
         let mut path = std::path::absolute(image).or_cannot("find", image)?;
+        let mut named = path.clone();
         let mut format = Some(format.to_owned());
         let mut chain: Vec<Link> = Vec::new();
         let mut seen = Vec::new();
@@ -43,11 +44,11 @@ impl Templates {
             }
             seen.push(identity);
             let info = qemu::info(&path, format.as_deref()).await?;
-            chain.push(Link { path: path.clone(), format: info.format, size: info.size });
+            chain.push(Link { named, path: path.clone(), format: info.format, size: info.size });
             let Some(backing) = info.backing else { return Ok(chain) };
             let stored = self.below(&path, &backing, user).await?;
             format = backing.format.or_else(|| stored.then(|| "raw".to_owned()));
-            path = backing.full.into();
+            (named, path) = (backing.name.into(), backing.full.into());
         }
     }
 

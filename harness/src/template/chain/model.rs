@@ -34,6 +34,8 @@ pub struct Backing {
 /// One image of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Link {
+    /// As the image above names it; that of the top is its path.
+    pub named: PathBuf,
     /// The image, absolute.
     pub path: PathBuf,
     /// Its format, in `qemu-img`'s words.

@@ -42,6 +42,7 @@ async fn a_missing_template_is_put_where_it_is_looked_for() {
     let chain = templates.ensure_chain(&top, "qcow2", Some(&user)).await.unwrap();
     let names = [("top".into(), "qcow2"), ("low".into(), "qcow2"), ("el:v1".into(), "raw")];
     assert_eq!(links(&chain), names);
+    assert_eq!(chain[2].named, Path::new("./el:v1"));
     assert_eq!(fs::read_link(world.path("env/el:v1")).unwrap(), world.path("store/local:el:v1"));
     qemu_img(&["check", "-q", top.to_str().unwrap()]);
     assert_eq!(templates.list().unwrap()[0].users.as_ref().unwrap().len(), 1, "the user is written down");

@@ -58,6 +58,7 @@ fn domain(spec: &DomainSpec) -> Element {
             devices,
             Element::new("seclabel").with("type", "none"),
         ])
+        .of(spec.keep_owners.then(|| Element::new("seclabel").with("type", "none").with("model", "dac")))
 }
 
 /// An element with text in it.
@@ -215,6 +216,7 @@ mod tests {
                 link_up: true,
             }],
             console: "/run/polder/env/machines/r1/console.log".into(),
+            keep_owners: false,
             overlay: None,
         }
     }

@@ -1,5 +1,6 @@
 //! From finished values to libvirt's XML, and back where we need it. Pure.
 
+mod capabilities;
 mod domain;
 mod element;
 mod label;
@@ -8,6 +9,7 @@ mod network;
 mod snapshot;
 mod write;
 
+pub use capabilities::emulator_user;
 pub use domain::disk_xml;
 pub use domain::domain_xml;
 pub use domain::nic_xml;

@@ -2,21 +2,25 @@
 
 use std::io;
 
+use super::label::label_element;
 use super::write::{Xml, empty, fragment, parent, text, write};
 use crate::{
     base::id::Mac,
     net::{DnsPlan, DnsRecord, NetKind, PlannedHost},
-    provider::spec::NetworkSpec,
+    provider::spec::{Label, NetworkSpec},
 };
 
 const DNSMASQ: &str = "http://libvirt.org/schemas/network/dnsmasq/1.0";
 
-/// The XML from which libvirt starts `net`.
+/// The XML from which libvirt starts `net`, marked with whose it is where that must be known.
 #[must_use]
-pub fn network_xml(net: &NetworkSpec) -> String {
+pub fn network_xml(net: &NetworkSpec, label: Option<&Label>) -> String {
     write("network", &[("xmlns:dnsmasq", DNSMASQ)], |w| {
         text(w, "name", &[], &net.libvirt_name)?;
         text(w, "uuid", &[], &net.libvirt_uuid)?;
+        if let Some(label) = label {
+            label_element(label).write(w)?;
+        }
         if net.borrowed {
             // Somebody else's: libvirt plugs machines in and changes nothing about it.
             empty(w, "forward", &[("mode", "bridge")])?;
@@ -176,7 +180,7 @@ mod tests {
     }
 
     fn networks() -> Vec<String> {
-        planned(|_, _| {}).iter().map(network_xml).collect()
+        planned(|_, _| {}).iter().map(|net| network_xml(net, None)).collect()
     }
 
     #[test]
@@ -270,7 +274,7 @@ mod tests {
             nets[0].ipv6 = Family::Auto;
             nets[2].ipv6 = Family::Given("fd00::1".parse().unwrap(), 64);
         });
-        insta::assert_snapshot!(network_xml(&nets[0]), @r#"
+        insta::assert_snapshot!(network_xml(&nets[0], None), @r#"
         <network xmlns:dnsmasq="http://libvirt.org/schemas/network/dnsmasq/1.0">
           <name>front</name>
           <uuid>cae98406-f6de-835c-81d1-4ed4d7b580f4</uuid>
@@ -329,7 +333,7 @@ mod tests {
           </dnsmasq:options>
         </network>
         "#);
-        insta::assert_snapshot!(network_xml(&nets[2]), @r#"
+        insta::assert_snapshot!(network_xml(&nets[2], None), @r#"
         <network xmlns:dnsmasq="http://libvirt.org/schemas/network/dnsmasq/1.0">
           <name>other</name>
           <uuid>9f5cfd51-635b-8813-8451-750f355c4349</uuid>
@@ -367,7 +371,7 @@ mod tests {
             nets[1].ipv4 = Family::Off;
             nets[1].ipv6 = Family::Auto;
         });
-        insta::assert_snapshot!(network_xml(&nets[1]), @r#"
+        insta::assert_snapshot!(network_xml(&nets[1], None), @r#"
         <network xmlns:dnsmasq="http://libvirt.org/schemas/network/dnsmasq/1.0">
           <name>back</name>
           <uuid>ff52f9d7-4a31-8495-836e-d67aca003ee5</uuid>
@@ -384,7 +388,7 @@ mod tests {
     #[test]
     fn a_net_that_asks_another_name_server() {
         let nets = planned(|nets, _| nets[1].dns_forward = Some("192.168.200.1".parse().unwrap()));
-        insta::assert_snapshot!(network_xml(&nets[1]), @r#"
+        insta::assert_snapshot!(network_xml(&nets[1], None), @r#"
         <network xmlns:dnsmasq="http://libvirt.org/schemas/network/dnsmasq/1.0">
           <name>back</name>
           <uuid>ff52f9d7-4a31-8495-836e-d67aca003ee5</uuid>
@@ -408,7 +412,7 @@ mod tests {
             }
             machine.nics.truncate(1);
         });
-        insta::assert_snapshot!(network_xml(&nets[1]), @r#"
+        insta::assert_snapshot!(network_xml(&nets[1], None), @r#"
         <network xmlns:dnsmasq="http://libvirt.org/schemas/network/dnsmasq/1.0">
           <name>own</name>
           <uuid>e91a242f-14de-8397-8df1-8821b0b491f7</uuid>
@@ -418,7 +422,7 @@ mod tests {
           <dns enable="no"/>
         </network>
         "#);
-        insta::assert_snapshot!(network_xml(&nets[2]), @r#"
+        insta::assert_snapshot!(network_xml(&nets[2], None), @r#"
         <network xmlns:dnsmasq="http://libvirt.org/schemas/network/dnsmasq/1.0">
           <name>br0</name>
           <uuid>1e5dc7d9-869f-8249-8fdb-7e95366b6d4a</uuid>
