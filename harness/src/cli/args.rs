@@ -141,6 +141,10 @@ pub(super) enum Verb {
     },
     /// Allow a prefix to be destroyed again.
     Unlock,
+    /// Keep the state of machines, to come back to it.
+    Snapshot(Snapshot),
+    /// Bring machines back to a snapshot.
+    Revert(Revert),
     /// Open a shell in a machine, or run a command or script there; its exit status becomes ours.
     Shell(Shell_),
     /// Print an inventory for Ansible.
@@ -170,6 +174,12 @@ pub(super) enum Verb {
     Templates(TemplatesArgs),
     /// Say whether labs work on this host, what is missing, and the command that mends it.
     Doctor,
+    /// Find what environments left whose owners are gone, and remove it.
+    Gc {
+        /// Only say what would be removed.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print a script that completes this command in a shell.
     Completions {
         /// The shell.
@@ -215,6 +225,36 @@ pub(super) struct Destroy {
     /// All prefixes of the workdir.
     #[arg(long)]
     pub(super) all_prefixes: bool,
+}
+
+/// Options of `snapshot`.
+#[derive(Debug, Group)]
+pub(super) struct Snapshot {
+    /// Its name.
+    #[arg(required_unless_present = "list")]
+    pub(super) name: Option<String>,
+    /// List the snapshots there are.
+    #[arg(short, long)]
+    pub(super) list: bool,
+    /// Delete that snapshot.
+    #[arg(long, conflicts_with_all = ["list", "memory", "description", "vm_names"])]
+    pub(super) delete: bool,
+    /// With the memory of running machines: going back, they run on.
+    #[arg(short, long)]
+    pub(super) memory: bool,
+    /// What it is, for people.
+    #[arg(short, long, value_name = "TEXT")]
+    pub(super) description: Option<String>,
+    /// Only these machines.
+    #[arg(short = 'n', long, value_name = "VM", num_args = 1..)]
+    pub(super) vm_names: Vec<String>,
+}
+
+/// Options of `revert`.
+#[derive(Debug, Group)]
+pub(super) struct Revert {
+    /// The snapshot; its machines go back.
+    pub(super) name: String,
 }
 
 /// Options of `shell`.

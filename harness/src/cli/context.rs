@@ -16,9 +16,10 @@ use super::{
     places::Places,
 };
 use crate::{
-    base::text::did_you_mean,
-    config::Config,
-    env::{Env, Host, Progress},
+    base::{credentials::Credentials, text::did_you_mean},
+    config::{Config, Lab},
+    env::{Daemon, Env, Host, Progress},
+    lab::LabKind,
     template::{self, Limits, Repo, TemplateEvent, Templates, TemplatesConfig},
     workdir::{Choice, LockedPrefix, Prefix, Workdir, WorkdirError},
 };
@@ -49,6 +50,20 @@ impl Cx {
         };
         let mut host = Host::from_env(&configured)?;
         host.vm_types.extend(self.extensions.machine_types().map(str::to_owned));
+        let Config { libvirt_url, libvirt_username, libvirt_password, .. } = &self.config;
+        host.kind = match self.config.lab {
+            Lab::Hermetic => LabKind::Hermetic,
+            Lab::System => LabKind::System,
+        };
+        let asked = libvirt_username.is_some() || libvirt_password.is_some();
+        host.daemon = Daemon {
+            uri: libvirt_url.clone(),
+            credentials: asked.then(|| Credentials {
+                username: libvirt_username.clone(),
+                password: libvirt_password.clone(),
+            }),
+            leases: Places::of(&self.config, &host).lease_dir,
+        };
         Ok(host)
     }
 

@@ -3,6 +3,7 @@
 mod config;
 mod destroy;
 mod doctor;
+mod gc;
 mod images;
 mod init;
 mod inventory;
@@ -12,6 +13,7 @@ mod power;
 mod prefixes;
 mod schema;
 mod shell;
+mod snapshot;
 mod status;
 pub(super) mod templates;
 mod validate;
@@ -46,6 +48,8 @@ async fn plain(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::SetCurrent { name } => prefixes::set_current(cx, &name)?.into(),
         Verb::Lock { reason } => prefixes::lock(cx, &reason.join(" ")).await?.into(),
         Verb::Unlock => prefixes::unlock(cx).await?.into(),
+        Verb::Snapshot(args) => snapshot::run(cx, &args).await?.into(),
+        Verb::Revert(args) => snapshot::revert(cx, &args).await?.into(),
         Verb::Shell(args) => shell::run(cx, &args).await?,
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
         Verb::GenerateConfig { verbose, toml } => config::run(cx, verbose, toml)?.into(),
@@ -55,6 +59,7 @@ async fn plain(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Images { what } => images::run(&cx.host()?, what).await?.into(),
         Verb::Templates(args) => templates::run(cx, args).await?,
         Verb::Doctor => doctor::run(&cx.host()?).await,
+        Verb::Gc { dry_run } => gc::run(cx, dry_run).await?,
         Verb::Completions { shell } => pages::completions(shell)?.into(),
         Verb::Man { dir } => pages::man(&dir)?.into(),
         Verb::External(words) => {
