@@ -49,6 +49,19 @@ impl Cx {
             path.as_ref().map(|path| path.display().to_string())
         };
         let mut host = Host::from_env(&configured)?;
+        host.templates = self.templates(&host)?;
+        host.kind = match self.config.lab {
+            Lab::Hermetic => LabKind::Hermetic,
+            Lab::System => LabKind::System,
+        };
+        let Config { libvirt_url, libvirt_username: username, libvirt_password: password, .. } = &self.config;
+        let known = username.is_some() || password.is_some();
+        let credentials = Credentials { username: username.clone(), password: password.clone() };
+        host.daemon = Daemon {
+            uri: libvirt_url.clone(),
+            credentials: known.then_some(credentials),
+            leases: Places::of(&self.config, &host).lease_dir,
+        };
         host.vm_types.extend(self.extensions.machine_types().map(str::to_owned));
         let Config { libvirt_url, libvirt_username, libvirt_password, .. } = &self.config;
         host.kind = match self.config.lab {

@@ -59,7 +59,7 @@ fn lab(host: &Host, uri: &str, folder: &Path) -> SystemLab {
 
 /// How the emulator sees the paths of an environment in `folder`.
 pub(super) fn view(host: &Host, folder: &Path) -> View {
-    View::host(folder, &host.images.folder(), &host.template_store())
+    View::host(folder, &host.images.folder(), host.templates.store_dir())
 }
 
 /// An environment by what names it for good.

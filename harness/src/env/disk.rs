@@ -75,8 +75,8 @@ async fn lay(path: &Path, over: &Path, format: ImageFormat, size: u64) -> Result
 }
 
 /// Where a path that the emulator sees is on the host.
-fn outside(env: &Env, inside: &Path) -> PathBuf {
-    let (view, images, templates) = (View::hermetic(), env.host().images.folder(), env.host().template_store());
+pub(super) fn outside(env: &Env, inside: &Path) -> PathBuf {
+    let (view, images, templates) = (View::hermetic(), env.host().images.folder(), env.host().templates.store_dir().to_owned());
     let own = [
         (view.env.as_path(), env.folder()),
         (view.images.as_path(), images.as_path()),

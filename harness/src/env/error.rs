@@ -16,6 +16,7 @@ use crate::{
     lab::LabError,
     net::{lease::LeaseError, live::LiveError},
     provider::ProviderError,
+    template::TemplateError,
     workdir::WorkdirError,
 };
 
@@ -99,6 +100,17 @@ pub enum EnvError {
         /// Why the rest is still there.
         left: String,
     },
+    /// Machines run that must not.
+    #[error("machines that run cannot be {what}: {}; `polder stop` or `polder shutdown` ends them", machines.join(", "))]
+    Running {
+        /// What was to be done with them, such as `exported`.
+        what: &'static str,
+        /// Which.
+        machines: Vec<String>,
+    },
+    /// Disks cannot be exported as asked; all reasons.
+    #[error("{}", .0.join("\n"))]
+    Export(Vec<String>),
     /// Several things failed.
     #[error("{}", .0.iter().map(|e| chain(e)).collect::<Vec<_>>().join("\n"))]
     Several(Vec<EnvError>),
@@ -159,6 +171,9 @@ pub enum EnvError {
     /// A document of the environment could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A template, an archive or a file could not be had.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// The prefix could not be used.
     #[error(transparent)]
     Workdir(#[from] WorkdirError),

@@ -8,6 +8,7 @@ use super::{EnvError, daemon::Daemon};
 use crate::{
     image::ImageStore,
     lab::{LabHost, LabKind},
+    template::{self, Limits, Templates, TemplatesConfig},
 };
 
 /// Where environments come up on this host.
@@ -19,12 +20,14 @@ pub struct Host {
     pub images: ImageStore,
     /// `auto`, `kvm` or `tcg` (`POLDER_ACCEL`).
     pub accel: String,
-    /// Classes of machines there are, by their names in `vm-type`.
-    pub vm_types: Vec<String>,
     /// The kind of lab new environments get.
     pub kind: LabKind,
+    /// Templates of repositories; they win over images of the same name.
+    pub templates: Templates,
     /// The daemon of system labs.
     pub daemon: Daemon,
+    /// Classes of machines there are, by their names in `vm-type`.
+    pub vm_types: Vec<String>,
     /// As many machines boot at once as there are processors, in all environments of this process together.
     pub(super) boot_slots: Arc<Semaphore>,
 }
@@ -40,16 +43,18 @@ impl Host {
         let images = ImageStore::new(lab.cache.clone());
         let accel = env("POLDER_ACCEL").filter(|a| !a.is_empty()).unwrap_or_else(|| "auto".into());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let vm_types = vec!["default".to_owned()];
         let leases = lab.cache.join("subnets");
         let daemon = Daemon { uri: "qemu:///system".into(), credentials: None, leases };
         let boot_slots = Arc::new(Semaphore::new(cores));
-        Ok(Self { lab, images, accel, vm_types, kind: LabKind::Hermetic, daemon, boot_slots })
-    }
-
-    /// Where template images are kept.
-    pub(super) fn template_store(&self) -> PathBuf {
-        self.lab.cache.join("templates")
+        let config = TemplatesConfig {
+            repo: None,
+            repos: lab.cache.join("templates/repos"),
+            store: lab.cache.join("templates/store"),
+            limits: Limits::default(),
+        };
+        let templates = Templates::new(config, |_| None, template::Progress::new(|_| {}));
+        let vm_types = vec!["default".to_owned()];
+        Ok(Self { lab, images, accel, kind: LabKind::Hermetic, templates, daemon, vm_types, boot_slots })
     }
 
     /// Folder of the emulator's capabilities, one for labs that see `/dev/kvm` and one for those that do not.

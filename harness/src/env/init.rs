@@ -26,13 +26,13 @@ impl Env {
         progress: &Progress,
     ) -> Result<Self, EnvError> {
         let (folder, uuid) = (prefix.path(), prefix.uuid()?);
+        let who = Identity::of(folder, &uuid)?;
         let (prepared, lab) = match host.kind {
             LabKind::Hermetic => {
-                let prepared = prepare(host, spec, Place::Alone(&uuid), progress).await?;
+                let prepared = prepare(host, spec, Place::Prefix(&who), progress).await?;
                 (prepared, LabState::Hermetic { folder: None })
             }
             LabKind::System => {
-                let who = Identity::of(folder, &uuid)?;
                 prefix.journal().making(&who.lease_of(&host.daemon))?;
                 let prepared = prepare(host, spec, Place::Shared(&who), progress).await?;
                 (prepared, LabState::System { uri: host.daemon.uri.clone(), folder: who.folder })

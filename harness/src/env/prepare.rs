@@ -1,22 +1,24 @@
 //! Everything that is decided before anything is made: images, accelerator, keys, and with them the plan.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use super::{
     EnvError, Host, Progress,
     daemon::{self, Identity},
+    fetch::{Fetched, fetch},
     keys::Keys,
     plan::{self, EnvPlan, LOCAL, PlanInputs, SSH},
 };
 use crate::{
     image::ImageInfo,
-    initfile::{EnvSpec, spec::DiskSource},
+    initfile::EnvSpec,
     lab::{
         View,
         accel::{self, Accel, Choice},
     },
     net::Scope,
     provider::libvirt::Cpus,
+    template::User,
 };
 
 /// The uuid of an environment that nobody else sees.
@@ -25,10 +27,30 @@ pub(super) const ALONE: &str = "00000000000000000000000000000000";
 /// Where an environment is to be.
 #[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
-    /// In a lab of its own, by its uuid.
-    Alone(&'a str),
-    /// On a daemon with others.
+    /// In a lab that nothing outlives.
+    Alone,
+    /// In a prefix, with a lab of its own.
+    Prefix(&'a Identity),
+    /// In a prefix, on a daemon with others.
     Shared(&'a Identity),
+}
+
+impl<'a> Place<'a> {
+    fn identity(self) -> Option<&'a Identity> {
+        match self {
+            Self::Alone => None,
+            Self::Prefix(who) | Self::Shared(who) => Some(who),
+        }
+    }
+
+    fn folder(self) -> Option<&'a Path> {
+        self.identity().map(|who| who.folder.as_path())
+    }
+
+    fn user(self) -> Option<User> {
+        let user = |who: &Identity| User { uuid_path: who.folder.join("uuid"), uuid: who.uuid.clone() };
+        self.identity().map(user)
+    }
 }
 
 /// What is decided.
@@ -46,12 +68,16 @@ pub(super) async fn prepare(
     place: Place<'_>,
     progress: &Progress,
 ) -> Result<Prepared, EnvError> {
-    let images = images(host, spec, progress).await?;
+    let scratch = host.lab.cache.join("downloads");
+    let folder = place.folder().unwrap_or(&scratch);
+    let Fetched { spec, images, templates, downloads, backing } =
+        fetch(host, spec, folder, place.user().as_ref(), progress).await?;
     let choice = accelerator(host, &images, progress).await?;
     let (uuid, view, scope, owner) = match place {
-        Place::Alone(uuid) => (uuid, View::hermetic(), Scope::hermetic(), None),
+        Place::Alone => (ALONE, View::hermetic(), Scope::hermetic(), None),
+        Place::Prefix(who) => (who.uuid.as_str(), View::hermetic(), Scope::hermetic(), None),
         Place::Shared(who) => {
-            let scope = daemon::lease(host, who, spec).await?;
+            let scope = daemon::lease(host, who, &spec).await?;
             (who.uuid.as_str(), daemon::view(host, &who.folder), scope, Some(who.label("")?))
         }
     };
@@ -66,39 +92,18 @@ pub(super) async fn prepare(
         owner: owner.as_ref(),
         images: &images,
         image_store: &host.images.folder(),
-        templates: &BTreeMap::new(),
-        template_store: &host.template_store(),
+        templates: &templates,
+        template_store: host.templates.store_dir(),
         template_names: &[],
-        downloads: &BTreeMap::new(),
-        backing: &BTreeMap::new(),
+        downloads: &downloads,
+        backing: &backing,
         authorized_key: &keys.authorized()?,
         host_keys: keys.hosts(),
         vm_types: &host.vm_types.iter().map(String::as_str).collect::<Vec<_>>(),
         providers: &[LOCAL, SSH],
     };
-    let plan = plan::plan(spec, &inputs)?;
+    let plan = plan::plan(&spec, &inputs)?;
     Ok(Prepared { plan, keys, factor: choice.factor })
-}
-
-/// Every image the file names, built where it is missing.
-async fn images(
-    host: &Host,
-    spec: &EnvSpec,
-    progress: &Progress,
-) -> Result<BTreeMap<String, ImageInfo>, EnvError> {
-    let mut images = BTreeMap::new();
-    let names = spec.machines.iter().flat_map(|m| &m.disks).filter_map(|disk| match &disk.source {
-        DiskSource::Template { name, .. } => Some(name),
-        _ => None,
-    });
-    for name in names {
-        // An unknown name is the plan's to report, with everything else that is wrong.
-        if let (false, Ok(recipe)) = (images.contains_key(name), crate::image::recipe(name)) {
-            let tell = |text: &str| progress.say(text);
-            images.insert(name.clone(), host.images.ensure(recipe, &host.lab, &tell).await?);
-        }
-    }
-    Ok(images)
 }
 
 async fn accelerator(

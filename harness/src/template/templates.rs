@@ -96,6 +96,12 @@ impl Templates {
         self
     }
 
+    /// The same, telling somebody else how far things are.
+    #[must_use]
+    pub fn telling(self, progress: Progress) -> Self {
+        Self { progress, ..self }
+    }
+
     /// The template `name` in `version`, or in its newest one, ready for use; fetched when it is not in the store. `user`
     /// is written down as one who uses it.
     ///

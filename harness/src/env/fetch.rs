@@ -1,0 +1,216 @@
+//! Gets what an init file names: images of ours, templates of repositories, archives and files to be downloaded; and
+//! finds out what images lie over. Decides nothing but which of the two kinds of images a name means.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{EnvError, Host, Progress, error::file, export::IMAGE_KEY};
+use crate::{
+    image::{self, ImageInfo, Recipe},
+    initfile::{
+        EnvSpec,
+        spec::{DiskFormat, DiskSource, DiskSpec, MachineSpec},
+    },
+    template::{self, OvaDisk, TemplateDisk, TemplateError, Templates, User},
+};
+
+/// What was got.
+pub(super) struct Fetched {
+    /// What is asked for, with what archives brought.
+    pub(super) spec: EnvSpec,
+    pub(super) images: BTreeMap<String, ImageInfo>,
+    pub(super) templates: BTreeMap<(String, Option<String>), TemplateDisk>,
+    pub(super) downloads: BTreeMap<String, PathBuf>,
+    pub(super) backing: BTreeMap<PathBuf, Vec<PathBuf>>,
+}
+
+/// Gets everything `spec` names. Downloads go into `folder`; `user` is noted as one who uses what is in the store.
+pub(super) async fn fetch(
+    host: &Host,
+    spec: &EnvSpec,
+    folder: &Path,
+    user: Option<&User>,
+    progress: &Progress,
+) -> Result<Fetched, EnvError> {
+    let tell = progress.clone();
+    let told = template::Progress::new(move |event| tell.say(&event.to_string()));
+    let templates = host.templates.clone().telling(told);
+    let mut got = Fetched {
+        spec: spec.clone(),
+        images: BTreeMap::new(),
+        templates: BTreeMap::new(),
+        downloads: BTreeMap::new(),
+        backing: BTreeMap::new(),
+    };
+    for machine in &mut got.spec.machines {
+        unpack(&templates, machine, folder).await?;
+    }
+    let disks: Vec<DiskSpec> = got.spec.machines.iter().flat_map(|m| m.disks.clone()).collect();
+    for disk in &disks {
+        let source = &disk.source;
+        // What was exported is still run like the image it came from.
+        if let Some(recipe) = disk.metadata.get(IMAGE_KEY).and_then(|name| image::recipe(name.as_str()?).ok()) {
+            ours(host, recipe, &mut got, progress).await?;
+        }
+        match source {
+            DiskSource::Template { name, version } => {
+                named(host, &templates, name, version.as_ref(), user, &mut got, progress).await?;
+            }
+            DiskSource::Qcow2 { path } => chain(&templates, path, user, &mut got).await?,
+            DiskSource::File { path, url, .. } => {
+                let path = match url {
+                    Some(url) => download(&templates, url, path.as_deref(), folder, &mut got).await?,
+                    None => path.clone().unwrap_or_default(),
+                };
+                if disk.format == DiskFormat::Qcow2 {
+                    chain(&templates, &path, user, &mut got).await?;
+                }
+            }
+            DiskSource::Empty { .. } => {}
+        }
+    }
+    Ok(got)
+}
+
+/// The image or template of a name: repositories win, for what is theirs may be called like an image of ours.
+async fn named(
+    host: &Host,
+    templates: &Templates,
+    name: &str,
+    version: Option<&String>,
+    user: Option<&User>,
+    got: &mut Fetched,
+    progress: &Progress,
+) -> Result<(), EnvError> {
+    let key = (name.to_owned(), version.cloned());
+    if got.images.contains_key(name) || got.templates.contains_key(&key) {
+        return Ok(());
+    }
+    match templates.resolve(name, version.map(String::as_str), user).await {
+        Ok(found) => drop(got.templates.insert(key, found)),
+        Err(error @ (TemplateError::NoRepo | TemplateError::UnknownTemplate { .. })) => {
+            match (image::recipe(name), error) {
+                (Ok(recipe), _) if version.is_none() => ours(host, recipe, got, progress).await?,
+                // That there is nothing of the name is the plan's to report, with everything else that is wrong.
+                (_, TemplateError::NoRepo) => {}
+                (_, error) => return Err(error.into()),
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// An image of ours, built now if need be.
+async fn ours(host: &Host, recipe: &Recipe, got: &mut Fetched, progress: &Progress) -> Result<(), EnvError> {
+    if !got.images.contains_key(&recipe.name) {
+        let tell = |text: &str| progress.say(text);
+        got.images.insert(recipe.name.clone(), host.images.ensure(recipe, &host.lab, &tell).await?);
+    }
+    Ok(())
+}
+
+/// What an image lies over, where it names that.
+async fn chain(
+    templates: &Templates,
+    image: &Path,
+    user: Option<&User>,
+    got: &mut Fetched,
+) -> Result<(), EnvError> {
+    let links = templates.ensure_chain(image, "qcow2", user).await?;
+    let below = links.into_iter().skip(1).flat_map(|link| {
+        let leads_to = link.path.canonicalize().ok().filter(|file| *file != link.path);
+        leads_to.into_iter().chain([link.path])
+    });
+    got.backing.insert(image.to_owned(), below.collect());
+    Ok(())
+}
+
+/// Downloads a file to where it is wanted, unless it is there; else into `folder`.
+async fn download(
+    templates: &Templates,
+    url: &str,
+    path: Option<&Path>,
+    folder: &Path,
+    got: &mut Fetched,
+) -> Result<PathBuf, EnvError> {
+    if let Some(known) = got.downloads.get(url) {
+        return Ok(known.clone());
+    }
+    let to = path.map_or_else(|| folder.join(place(url)), Path::to_owned);
+    if path.is_none() || !to.exists() {
+        let parent = to.parent().unwrap_or(folder);
+        std::fs::create_dir_all(parent).map_err(file("make", parent))?;
+        templates.download(url, &to).await?;
+    }
+    got.downloads.insert(url.to_owned(), to.clone());
+    Ok(to)
+}
+
+/// A name for what comes from a URL: unique, and with what people know it by.
+fn place(url: &str) -> String {
+    let digest: String = Sha256::digest(url).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let last = url.split(['?', '#']).next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
+    format!("{digest}-{}", last.chars().map(plain).collect::<String>())
+}
+
+/// Takes memory, processors and disks of a machine from its archive, if it has one.
+async fn unpack(templates: &Templates, machine: &mut MachineSpec, folder: &Path) -> Result<(), EnvError> {
+    let Some(source) = &machine.ova else { return Ok(()) };
+    let ova = templates.import_ova(&source.url, &folder.join(format!("ova-{}", machine.name))).await?;
+    machine.vcpus = ova.vcpus;
+    machine.memory_mib = u32::try_from(ova.memory_mib).unwrap_or(u32::MAX);
+    let mut disks = Vec::new();
+    for (letter, disk) in ('a'..='z').zip(ova.disks) {
+        disks.push(disk_of(machine, letter, disk)?);
+    }
+    // Those of the init file come behind, and make room.
+    let taken: Vec<String> = disks.iter().map(|disk| disk.dev.clone()).collect();
+    let asked = std::mem::take(&mut machine.disks);
+    let free = ('a'..='z').map(|letter| format!("vd{letter}"));
+    let mut free: Vec<String> =
+        free.filter(|dev| !taken.contains(dev) && asked.iter().all(|disk| disk.dev != *dev)).collect();
+    free.reverse();
+    for mut disk in asked {
+        if taken.contains(&disk.dev) {
+            disk.dev = free.pop().unwrap_or(disk.dev);
+        }
+        disks.push(disk);
+    }
+    machine.disks = disks;
+    Ok(())
+}
+
+fn disk_of(machine: &MachineSpec, letter: char, disk: OvaDisk) -> Result<DiskSpec, EnvError> {
+    let odd = |error: String| file("take a disk called so from the archive", &disk.path)(std::io::Error::other(error));
+    Ok(DiskSpec {
+        name: disk.name.parse().map_err(|e| odd(format!("{e}")))?,
+        at: machine.at.clone(),
+        dev: format!("vd{letter}"),
+        bus: None,
+        serial: None,
+        boot: None,
+        format: DiskFormat::Qcow2,
+        source: DiskSource::Qcow2 { path: disk.path.clone() },
+        metadata: disk.metadata,
+        build: Vec::new(),
+        skip_export: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place;
+
+    #[test]
+    fn downloads_have_names_of_their_own() {
+        assert!(place("http://h/a%20b.qcow2?x=/y").ends_with("-a_20b.qcow2"));
+        assert_ne!(place("http://h/a/disk.raw"), place("http://h/b/disk.raw"));
+        assert!(place("http://h/").ends_with('-'));
+    }
+}
