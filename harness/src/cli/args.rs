@@ -9,6 +9,7 @@ use super::{
     cmd::templates::TemplatesArgs,
     init_args::{InitArgs, PlanArgs, ValidateArgs},
 };
+use crate::workdir::paths::INIT_FILE;
 
 /// Real machines and networks from an init file, in a lab that leaves nothing behind.
 ///
@@ -145,6 +146,8 @@ pub(super) enum Verb {
     Snapshot(Snapshot),
     /// Bring machines back to a snapshot.
     Revert(Revert),
+    /// Write disks and an init file that make the same environment elsewhere.
+    Export(Export),
     /// Open a shell in a machine, or run a command or script there; its exit status becomes ours.
     Shell(Shell_),
     /// Print an inventory for Ansible.
@@ -255,6 +258,35 @@ pub(super) struct Snapshot {
 pub(super) struct Revert {
     /// The snapshot; its machines go back.
     pub(super) name: String,
+}
+
+/// Options of `export`.
+#[derive(Debug, Group)]
+pub(super) struct Export {
+    /// Only these machines.
+    #[arg(short = 'n', long, value_name = "VM", num_args = 1..)]
+    pub(super) vm_names: Vec<String>,
+    /// Images that stand alone, instead of layers over their templates.
+    #[arg(short, long)]
+    pub(super) standalone: bool,
+    /// Compress images with xz.
+    #[arg(short, long)]
+    pub(super) compress: bool,
+    /// The folder to write to.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub(super) dst_dir: PathBuf,
+    /// What the init file is called; it is YAML, or JSON with `--out-format json`.
+    #[arg(long, value_name = "NAME", default_value = INIT_FILE)]
+    pub(super) init_file_name: String,
+    /// Write down the addresses machines have, instead of leaving them to be chosen anew.
+    #[arg(long)]
+    pub(super) pin: bool,
+    /// Only say what would be written.
+    #[arg(long)]
+    pub(super) collect_only: bool,
+    /// Has no effect: disks take turns where the host has no processors to spare.
+    #[arg(long, hide = true)]
+    without_threads: bool,
 }
 
 /// Options of `shell`.

@@ -63,20 +63,6 @@ impl Cx {
             leases: Places::of(&self.config, &host).lease_dir,
         };
         host.vm_types.extend(self.extensions.machine_types().map(str::to_owned));
-        let Config { libvirt_url, libvirt_username, libvirt_password, .. } = &self.config;
-        host.kind = match self.config.lab {
-            Lab::Hermetic => LabKind::Hermetic,
-            Lab::System => LabKind::System,
-        };
-        let asked = libvirt_username.is_some() || libvirt_password.is_some();
-        host.daemon = Daemon {
-            uri: libvirt_url.clone(),
-            credentials: asked.then(|| Credentials {
-                username: libvirt_username.clone(),
-                password: libvirt_password.clone(),
-            }),
-            leases: Places::of(&self.config, &host).lease_dir,
-        };
         Ok(host)
     }
 

@@ -3,6 +3,7 @@
 mod config;
 mod destroy;
 mod doctor;
+mod export;
 mod gc;
 mod images;
 mod init;
@@ -50,6 +51,7 @@ async fn plain(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Unlock => prefixes::unlock(cx).await?.into(),
         Verb::Snapshot(args) => snapshot::run(cx, &args).await?.into(),
         Verb::Revert(args) => snapshot::revert(cx, &args).await?.into(),
+        Verb::Export(args) => export::run(cx, &args).await?.into(),
         Verb::Shell(args) => shell::run(cx, &args).await?,
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
         Verb::GenerateConfig { verbose, toml } => config::run(cx, verbose, toml)?.into(),
