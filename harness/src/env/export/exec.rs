@@ -14,10 +14,7 @@ use super::{
     plan::{self, DiskOrder, Job, Origin},
 };
 use crate::{
-    base::{
-        time::Utc,
-        wait::Deadline,
-    },
+    base::{time::Utc, wait::Deadline},
     env::{
         Env, EnvError, Progress, Selection, Vm, disk::outside, error::file, parallel, start::binds,
         state::LabState, turn::Turn,
