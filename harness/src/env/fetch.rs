@@ -177,7 +177,9 @@ async fn unpack(templates: &Templates, machine: &mut MachineSpec, folder: &Path)
 }
 
 fn disk_of(machine: &MachineSpec, letter: char, disk: OvaDisk) -> Result<DiskSpec, EnvError> {
-    let odd = |error: String| file("take a disk called so from the archive", &disk.path)(std::io::Error::other(error));
+    let odd = |error: String| {
+        file("take a disk called so from the archive", &disk.path)(std::io::Error::other(error))
+    };
     Ok(DiskSpec {
         name: disk.name.parse().map_err(|e| odd(format!("{e}")))?,
         at: machine.at.clone(),

@@ -5,8 +5,8 @@
 //! run. A suite's environment is the same with its folder in the lab's own, which goes with the lab.
 
 mod agent;
-mod daemon;
 mod asked;
+mod daemon;
 mod destroy;
 mod disk;
 mod error;
@@ -16,6 +16,7 @@ mod handle;
 mod host;
 mod init;
 mod keys;
+mod lago;
 mod machine;
 mod net;
 mod network;
