@@ -76,7 +76,7 @@ async fn lay(path: &Path, over: &Path, format: ImageFormat, size: u64) -> Result
 }
 
 /// Where a path that the emulator sees is on the host.
-fn outside(env: &Env, inside: &Path) -> PathBuf {
+pub(super) fn outside(env: &Env, inside: &Path) -> PathBuf {
     let (view, images, templates) =
         (View::hermetic(), env.host().images.folder(), env.host().templates.store_dir().to_owned());
     let own = [

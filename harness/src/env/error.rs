@@ -100,6 +100,17 @@ pub enum EnvError {
         /// Why the rest is still there.
         left: String,
     },
+    /// Machines run that must not.
+    #[error("machines that run cannot be {what}: {}; `polder stop` or `polder shutdown` ends them", machines.join(", "))]
+    Running {
+        /// What was to be done with them, such as `exported`.
+        what: &'static str,
+        /// Which.
+        machines: Vec<String>,
+    },
+    /// Disks cannot be exported as asked; all reasons.
+    #[error("{}", .0.join("\n"))]
+    Export(Vec<String>),
     /// Several things failed.
     #[error("{}", .0.iter().map(|e| chain(e)).collect::<Vec<_>>().join("\n"))]
     Several(Vec<EnvError>),

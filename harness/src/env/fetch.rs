@@ -8,9 +8,9 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{EnvError, Host, Progress, error::file};
+use super::{EnvError, Host, Progress, error::file, export::IMAGE_KEY};
 use crate::{
-    image::{self, ImageInfo},
+    image::{self, ImageInfo, Recipe},
     initfile::{
         EnvSpec,
         spec::{DiskFormat, DiskSource, DiskSpec, MachineSpec},
@@ -52,6 +52,10 @@ pub(super) async fn fetch(
     let disks: Vec<DiskSpec> = got.spec.machines.iter().flat_map(|m| m.disks.clone()).collect();
     for disk in &disks {
         let source = &disk.source;
+        // What was exported is still run like the image it came from.
+        if let Some(recipe) = disk.metadata.get(IMAGE_KEY).and_then(|name| image::recipe(name.as_str()?).ok()) {
+            ours(host, recipe, &mut got, progress).await?;
+        }
         match source {
             DiskSource::Template { name, version } => {
                 named(host, &templates, name, version.as_ref(), user, &mut got, progress).await?;
@@ -90,16 +94,22 @@ async fn named(
         Ok(found) => drop(got.templates.insert(key, found)),
         Err(error @ (TemplateError::NoRepo | TemplateError::UnknownTemplate { .. })) => {
             match (image::recipe(name), error) {
-                (Ok(recipe), _) if version.is_none() => {
-                    let tell = |text: &str| progress.say(text);
-                    got.images.insert(name.to_owned(), host.images.ensure(recipe, &host.lab, &tell).await?);
-                }
+                (Ok(recipe), _) if version.is_none() => ours(host, recipe, got, progress).await?,
                 // That there is nothing of the name is the plan's to report, with everything else that is wrong.
                 (_, TemplateError::NoRepo) => {}
                 (_, error) => return Err(error.into()),
             }
         }
         Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// An image of ours, built now if need be.
+async fn ours(host: &Host, recipe: &Recipe, got: &mut Fetched, progress: &Progress) -> Result<(), EnvError> {
+    if !got.images.contains_key(&recipe.name) {
+        let tell = |text: &str| progress.say(text);
+        got.images.insert(recipe.name.clone(), host.images.ensure(recipe, &host.lab, &tell).await?);
     }
     Ok(())
 }

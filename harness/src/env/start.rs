@@ -308,14 +308,19 @@ fn lab_spec(host: &Host, plan: &EnvPlan, env: Option<&Path>) -> Result<LabSpec, 
     for dir in [&capability_cache, &store] {
         std::fs::create_dir_all(dir).map_err(file("make", dir))?;
     }
-    let mut binds = vec![Bind { from: store, to: INSIDE_STORE.into(), writable: false }];
+    let env = env.map(Path::to_owned);
+    Ok(LabSpec { payload: Payload::Libvirtd { kvm, capability_cache }, binds: binds(host, plan), env })
+}
+
+/// What of the host the machines of a plan see at other places.
+pub(super) fn binds(host: &Host, plan: &EnvPlan) -> Vec<Bind> {
+    let mut binds = vec![Bind { from: host.images.folder(), to: INSIDE_STORE.into(), writable: false }];
     let templates = host.templates.store_dir().to_owned();
     if templates.is_dir() {
         binds.push(Bind { from: templates, to: INSIDE_TEMPLATES.into(), writable: false });
     }
     binds.extend(plan.binds.iter().cloned());
-    let env = env.map(Path::to_owned);
-    Ok(LabSpec { payload: Payload::Libvirtd { kvm, capability_cache }, binds, env })
+    binds
 }
 
 /// Makes the networks `vms` need and waits until they serve.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
+    super::export::IMAGE_KEY,
     error::{PlanError, help},
     files::Files,
     model::{Backing, DiskPlan, ImagePlan, Made, PlanInputs},
@@ -33,6 +34,9 @@ enum Named<'a> {
 
 /// What of the first disk can be booted.
 pub(super) fn root<'a>(machine: &MachineSpec, inputs: &PlanInputs<'a>) -> Root<'a> {
+    if let Some(image) = machine.disks.first().and_then(|disk| like(disk, inputs)) {
+        return Root::Ours(image);
+    }
     match machine.disks.first().map(|disk| (&disk.source, disk)) {
         Some((DiskSource::Template { name, version }, disk)) => {
             match named(name, version.as_ref(), &disk.at, inputs) {
@@ -46,6 +50,11 @@ pub(super) fn root<'a>(machine: &MachineSpec, inputs: &PlanInputs<'a>) -> Root<'
             false => Root::Blank,
         },
     }
+}
+
+/// The image of ours a disk was made from before it was exported.
+fn like<'a>(disk: &DiskSpec, inputs: &PlanInputs<'a>) -> Option<&'a ImageInfo> {
+    inputs.images.get(disk.metadata.get(IMAGE_KEY)?.as_str()?)
 }
 
 fn boots(disk: &DiskSpec) -> bool {
