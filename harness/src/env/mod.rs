@@ -18,6 +18,7 @@ mod handle;
 mod host;
 mod init;
 mod keys;
+mod lago;
 mod machine;
 mod net;
 mod network;
