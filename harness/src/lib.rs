@@ -8,9 +8,11 @@ pub mod base;
 pub mod event;
 pub mod trace;
 // -- values: not one another
+pub mod config;
 pub mod image;
 pub mod initfile;
 pub mod net;
+pub mod workdir;
 // -- where an environment lives
 pub mod lab;
 // -- adapters: not one another

@@ -46,7 +46,7 @@ impl Bench {
         let vm = env.vm("vm0").context("no machine")?;
         let dir = tempfile::tempdir()?;
         let state: serde_json::Value =
-            serde_json::from_slice(&fs::read(env.paths().env().join("state.json"))?)?;
+            serde_json::from_slice(&fs::read(env.folder().join("state.json"))?)?;
         let key = dir.path().join("key");
         fs::write(&key, state.pointer("/keys/client").and_then(|key| key.as_str()).context("no key")?)?;
         fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;

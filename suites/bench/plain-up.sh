@@ -31,8 +31,11 @@ for xml in "$dir"/*.domain; do
     (
         qemu-img create -q -f qcow2 -b "$(cat "$machine.backing")" -F qcow2 "$(cat "$machine.disk")"
         virsh -q -c qemu:///system create "$xml" >/dev/null
+        tries=0
+        # A second is enough, but for a host so busy that no handshake ever ends within one.
         until ssh -q -i "$dir/key" -o UserKnownHostsFile="$dir/known_hosts" -o StrictHostKeyChecking=yes -o BatchMode=yes \
-            -o ConnectTimeout=1 -o KexAlgorithms=curve25519-sha256 "root@$(cat "$machine.ip")" true; do
+            -o ConnectTimeout=$((1 + tries / 20)) -o KexAlgorithms=curve25519-sha256 "root@$(cat "$machine.ip")" true; do
+            tries=$((tries + 1))
             sleep 0.1
         done
     ) &

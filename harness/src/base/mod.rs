@@ -1,12 +1,14 @@
-//! Ground everything stands on: names, deadlines, child processes, the dial and sandbox traits, exit codes.
-//! Knows no more of the domain than names.
+//! Ground everything stands on: names, deadlines, child processes, versioned files, the dial and sandbox traits,
+//! credentials, exit codes. Knows no more of the domain than names.
 
+pub mod credentials;
 pub mod dial;
 pub mod exit;
 pub mod id;
 pub mod owner;
 pub mod process;
 pub mod sandbox;
+pub mod store;
 pub mod sys;
 pub mod text;
 pub mod wait;

@@ -68,8 +68,10 @@ fn of_machine(env: &Env, vm: &Vm, dir: &Path) -> Vec<Item> {
     items.push(item(place("domain.xml").0, "libvirt", async move {
         Ok(Fetched::Bytes(connection.domain_xml(&domain, CALL).await?.into_bytes()))
     }));
-    let log = env.paths().log().join(format!("qemu/{name}.log"));
-    items.push(item(place("qemu.log").0, "the emulator's log", async move { Ok(Fetched::File(log)) }));
+    if let Some(runtime) = env.runtime() {
+        let log = runtime.log().join(format!("qemu/{name}.log"));
+        items.push(item(place("qemu.log").0, "the emulator's log", async move { Ok(Fetched::File(log)) }));
+    }
     items
 }
 
@@ -92,7 +94,7 @@ fn of_lab(env: &Env) -> Vec<Item> {
         }));
     }
     for log in ["libvirtd.log", "warden.log"] {
-        let file = env.paths().log().join(log);
+        let Some(file) = env.runtime().map(|runtime| runtime.log().join(log)) else { continue };
         items.push(item(format!("lab/{log}"), "the lab's own logs", async move { Ok(Fetched::File(file)) }));
     }
     items

@@ -1,6 +1,6 @@
 //! Brings a planned environment up: named steps, each with a deadline, machines in parallel.
 
-use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 
 use super::{
     Env, EnvError, Host, Progress,
@@ -15,7 +15,7 @@ use crate::{
     image::{Ability, ImageInfo},
     initfile::{EnvSpec, spec::DiskSource},
     lab::{
-        Bind, Hermetic, LabSpec, Payload,
+        Bind, Hermetic, Lab, LabSpec, Payload,
         accel::{self, Accel, Choice},
         paths::{INSIDE_ENV, INSIDE_STORE},
     },
@@ -122,13 +122,12 @@ pub(super) async fn up(host: &Host, prepared: Prepared, progress: &Progress) -> 
     }
     let mut binds = vec![Bind { from: store, to: INSIDE_STORE.into(), writable: false }];
     binds.extend(plan.binds.iter().cloned());
-    let spec = LabSpec { payload: Payload::Libvirtd { kvm, capability_cache }, binds };
-    let lab = Hermetic::start(&host.lab, spec, limits::LAB).await?;
+    let spec = LabSpec { payload: Payload::Libvirtd { kvm, capability_cache }, env: None, binds };
+    let lab: Arc<dyn Lab> = Arc::new(Hermetic::start(&host.lab, spec, limits::LAB).await?);
     progress.say("the lab is up");
     let state = EnvState::new(plan, keys, choice.factor);
-    state.save(lab.paths())?;
-    let connection = Connection::open(&lab.libvirt_uri(), limits::CONNECT).await;
-    let connection = connection.map_err(|error| explain(&lab, error))?;
+    state.save(lab.env())?;
+    let connection = connect(&*lab).await.map_err(|error| explain(&*lab, error))?;
     let env = Env::assemble(lab, connection, state)?;
     // From here on there is something to look at when it fails.
     match bring_up(host, &env, progress).await {
@@ -157,22 +156,28 @@ async fn bring_up(host: &Host, env: &Env, progress: &Progress) -> Result<(), Env
     result
 }
 
+/// A connection to the lab's daemon.
+pub(super) async fn connect(lab: &dyn Lab) -> Result<Connection, ProviderError> {
+    Connection::open_as(&lab.libvirt_uri(), lab.credentials(), limits::CONNECT).await
+}
+
 /// A provider's failure, with the end of its daemon when that is the cause.
-fn explain(lab: &Hermetic, error: ProviderError) -> EnvError {
+fn explain(lab: &dyn Lab, error: ProviderError) -> EnvError {
     let daemon = if error.hangs() { None } else { lab.failure().map(|e| e.to_string()) };
     EnvError::Provider { error, daemon }
 }
 
 async fn overlays(env: &Env) -> Result<(), EnvError> {
+    let folder = env.lab().view().env;
     for overlay in env.plan().machines.iter().flat_map(|m| &m.overlays) {
-        let argv = overlay_command(overlay);
+        let argv = overlay_command(overlay, &folder);
         let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
         run(env, &argv).await?;
     }
     Ok(())
 }
 
-fn overlay_command(overlay: &OverlayPlan) -> Vec<String> {
+fn overlay_command(overlay: &OverlayPlan, env: &Path) -> Vec<String> {
     let mut argv: Vec<String> =
         ["qemu-img", "create", "-q", "-f", &overlay.format.to_string()].map(str::to_owned).into();
     if let Some(backing) = &overlay.backing {
@@ -184,7 +189,7 @@ fn overlay_command(overlay: &OverlayPlan) -> Vec<String> {
             backing.format.to_string(),
         ]);
     }
-    argv.push(Path::new(INSIDE_ENV).join(&overlay.path).display().to_string());
+    argv.push(env.join(&overlay.path).display().to_string());
     argv.extend(overlay.size.map(|size| size.to_string()));
     argv
 }
@@ -204,9 +209,9 @@ async fn networks(env: &Env) -> Result<(), EnvError> {
         }
     }
     // Without these, the kernel asks for an absent neighbour once a second only, and readiness is found that late.
-    let batch = env.lab().paths().env().join("neighbours");
+    let batch = env.lab().env().join("neighbours");
     std::fs::write(&batch, neighbours).map_err(file("write", &batch))?;
-    let inside = Path::new(INSIDE_ENV).join("neighbours").display().to_string();
+    let inside = env.lab().view().env.join("neighbours").display().to_string();
     run(env, &["ip", "-batch", &inside]).await.map(drop)
 }
 
@@ -214,8 +219,8 @@ async fn networks(env: &Env) -> Result<(), EnvError> {
 pub(super) async fn run(env: &Env, argv: &[&str]) -> Result<String, EnvError> {
     let path = Path::new("/dev/null");
     let null = OwnedFd::from(std::fs::File::open(path).map_err(file("open", path))?);
-    let out = tempfile::tempfile_in(env.lab().paths().log())
-        .map_err(file("write below", &env.lab().paths().log()))?;
+    let folder = env.lab().env();
+    let out = tempfile::tempfile_in(folder).map_err(file("write below", folder))?;
     let cloned = |f: &std::fs::File| f.try_clone().map(OwnedFd::from).map_err(file("open", path));
     let streams = [null, cloned(&out)?, cloned(&out)?];
     let status = env.lab().exec(argv, streams, vec![], limits::COMMAND).await?;

@@ -19,12 +19,15 @@ use super::{
     state::EnvState,
 };
 use crate::{
-    base::id::{MachineName, NetName},
+    base::{
+        dial::Dial,
+        id::{MachineName, NetName},
+    },
     event::Usage,
     guest::{Guest, GuestSpec, SshSpec},
     image::Ability,
     initfile::EnvSpec,
-    lab::{Hermetic, LabState, paths::LabPaths},
+    lab::{Hermetic, Lab, paths::LabPaths},
     net::PlannedNet,
     provider::libvirt::{Connection, DomainState},
 };
@@ -69,7 +72,7 @@ fn find<'a>(names: &'a [String], ident: &str) -> Option<&'a str> {
 pub struct Env(Arc<Inner>);
 
 struct Inner {
-    lab: Hermetic,
+    lab: Arc<dyn Lab>,
     connection: Connection,
     plan: Arc<EnvPlan>,
     machines: Vec<Vm>,
@@ -78,7 +81,7 @@ struct Inner {
 
 impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Env({})", self.0.lab.paths().folder.display())
+        write!(f, "Env({})", self.0.lab.env().display())
     }
 }
 
@@ -105,13 +108,17 @@ impl Env {
     /// # Errors
     /// The lab is gone, or what was written down of it cannot be read.
     pub async fn join(folder: &Path) -> Result<Self, EnvError> {
-        let lab = Hermetic::join(folder)?;
-        let state = EnvState::load(lab.paths())?;
-        let connection = Connection::open(&lab.libvirt_uri(), limits::CONNECT).await?;
+        let lab: Arc<dyn Lab> = Arc::new(Hermetic::join(folder)?);
+        let state = EnvState::load(lab.env())?;
+        let connection = exec::connect(&*lab).await?;
         Self::assemble(lab, connection, state)
     }
 
-    pub(super) fn assemble(lab: Hermetic, connection: Connection, state: EnvState) -> Result<Self, EnvError> {
+    pub(super) fn assemble(
+        lab: Arc<dyn Lab>,
+        connection: Connection,
+        state: EnvState,
+    ) -> Result<Self, EnvError> {
         let EnvState { plan, keys, factor, .. } = state;
         let plan = Arc::new(plan);
         let vm = |machine: &MachinePlan| -> Result<Vm, EnvError> {
@@ -176,12 +183,7 @@ impl Env {
 
     /// Comes back only when the environment has broken: its daemon or its boundary ended.
     pub async fn broken(&self) -> EnvError {
-        let mut state = self.0.lab.state();
-        let broken = state.wait_for(|s| !matches!(s, LabState::Starting | LabState::Running)).await.is_ok();
-        if !broken {
-            std::future::pending::<()>().await; // joined labs are not watched
-        }
-        self.failure().unwrap_or_else(|| LabState::Gone.as_error().into())
+        self.0.lab.broken().await.into()
     }
 
     /// What all its processes used so far.
@@ -192,10 +194,16 @@ impl Env {
         Ok(self.0.lab.usage().await?)
     }
 
-    /// Paths of its lab.
+    /// Its folder: disks, consoles, state.
     #[must_use]
-    pub fn paths(&self) -> &LabPaths {
-        self.0.lab.paths()
+    pub fn folder(&self) -> &Path {
+        self.0.lab.env()
+    }
+
+    /// The runtime folder of its lab, where that is ours.
+    #[must_use]
+    pub fn runtime(&self) -> Option<&LabPaths> {
+        self.0.lab.runtime()
     }
 
     /// Leaves it running when this process ends.
@@ -214,8 +222,8 @@ impl Env {
         Ok(self.0.lab.end(limits::DOWN).await?)
     }
 
-    pub(super) fn lab(&self) -> &Hermetic {
-        &self.0.lab
+    pub(super) fn lab(&self) -> &dyn Lab {
+        &*self.0.lab
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -228,7 +236,7 @@ impl Env {
 }
 
 fn guest_spec(
-    lab: &Hermetic,
+    lab: &Arc<dyn Lab>,
     connection: &Connection,
     machine: &MachinePlan,
     keys: &Keys,
@@ -237,7 +245,7 @@ fn guest_spec(
     let reachable = machine.management_ip.filter(|_| machine.abilities.has(Ability::Ssh));
     let ssh = reachable.map(|ip| {
         Ok::<_, EnvError>(SshSpec {
-            dial: Arc::new(lab.clone()),
+            dial: Arc::clone(lab) as Arc<dyn Dial>,
             addr: SocketAddr::new(IpAddr::V4(ip), 22),
             user: "root".into(),
             key: Arc::new(keys.client_key()?),
@@ -250,8 +258,8 @@ fn guest_spec(
         abilities: machine.abilities.clone(),
         ssh: ssh.transpose()?,
         agent: Some(Arc::new(LibvirtAgent::new(connection.clone(), machine.name.to_string()))),
-        console: lab.paths().env().join(&machine.console),
-        outputs: lab.paths().env().join("outputs"),
+        console: lab.env().join(&machine.console),
+        outputs: lab.env().join("outputs"),
         time_factor: factor,
     })
 }

@@ -1,11 +1,13 @@
 //! What is written down of a running environment, so that another process can join it.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{EnvError, error::file, keys::Keys, plan::EnvPlan};
-use crate::lab::paths::LabPaths;
 
 /// The version of the file's format; another one is refused.
 const VERSION: u32 = 1;
@@ -25,16 +27,16 @@ impl EnvState {
         Self { version: VERSION, plan, keys, factor }
     }
 
-    /// Writes it, readable for this user alone (the folder is).
-    pub(super) fn save(&self, lab: &LabPaths) -> Result<(), EnvError> {
-        let path = path(lab);
+    /// Writes it into the environment's folder, readable for this user alone (the folder is).
+    pub(super) fn save(&self, folder: &Path) -> Result<(), EnvError> {
+        let path = path(folder);
         let text = serde_json::to_vec_pretty(self).map_err(|e| file("write", &path)(e.into()))?;
         fs::write(&path, text).map_err(file("write", &path))
     }
 
     /// Reads it back.
-    pub(super) fn load(lab: &LabPaths) -> Result<Self, EnvError> {
-        let path = path(lab);
+    pub(super) fn load(folder: &Path) -> Result<Self, EnvError> {
+        let path = path(folder);
         let text = fs::read(&path).map_err(file("read", &path))?;
         let state: Self = serde_json::from_slice(&text).map_err(|e| file("read", &path)(e.into()))?;
         if state.version == VERSION {
@@ -45,6 +47,6 @@ impl EnvState {
     }
 }
 
-fn path(lab: &LabPaths) -> PathBuf {
-    lab.env().join("state.json")
+fn path(folder: &Path) -> PathBuf {
+    folder.join("state.json")
 }

@@ -1,6 +1,10 @@
 //! What can go wrong with a lab.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::wire::StepError;
 
@@ -36,6 +40,18 @@ pub enum LabError {
         /// The longest that works, in bytes.
         max: usize,
     },
+    /// A path cannot be told to the lab.
+    #[error("the path {} is not UTF-8, which everything a lab uses has to be; rename what is odd in it", path.display())]
+    NotUtf8 {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A lab on an existing daemon was asked for what only its owner may do.
+    #[error("a system lab cannot {what}: that is not ours")]
+    NotOurs {
+        /// What was asked.
+        what: &'static str,
+    },
     /// The lab did not answer in time.
     #[error("the lab did not {what} within {:.1} s", limit.as_secs_f64())]
     TimedOut {
@@ -59,6 +75,12 @@ pub enum LabError {
         #[source]
         source: io::Error,
     },
+}
+
+/// Names the path in an input or output error.
+pub(super) fn host(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LabError + use<> {
+    let path = path.to_owned();
+    move |source| LabError::Host { what, path, source }
 }
 
 impl From<StepError> for LabError {

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
-        unix::{fs::DirBuilderExt, fs::MetadataExt, process::CommandExt},
+        unix::{ffi::OsStrExt, process::CommandExt},
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -15,105 +15,30 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
-    fs::FlockOperation,
     process::{Pid, PidfdFlags, Signal},
 };
 use tokio::{net::TcpStream, sync::watch};
 
 use super::{
-    door,
-    error::LabError,
-    paths::{LONGEST_FOLDER, LabPaths, cache_root, runtime_root},
-    spec::{Bind, LabSpec, Payload},
+    Lab, LabHost, LabKind, door,
+    error::{LabError, host},
+    paths::{LONGEST_FOLDER, LabPaths, View},
+    spec::LabSpec,
+    sweep,
     warden::{self, WardenId},
     wire::{self, Answer, Order, Report, Request, StepError},
 };
 use crate::{
     base::{
+        credentials::Credentials,
         dial::{BoxFuture, Dial},
-        sandbox::{BoxedCommand, Sandbox},
         sys,
     },
     event::Usage,
 };
 
-/// Where labs of this user live on this host, and which binary serves as their warden.
-#[derive(Debug, Clone)]
-pub struct LabHost {
-    /// Folder of all runtime folders.
-    pub root: PathBuf,
-    /// Folder of what is kept between runs.
-    pub cache: PathBuf,
-    /// The binary re-executed as warden.
-    pub launcher: PathBuf,
-}
-
-impl LabHost {
-    /// The host as the environment (`POLDER_RUNTIME_DIR`, `POLDER_CACHE_DIR`, `POLDER_LAUNCHER`) describes it.
-    ///
-    /// # Errors
-    /// [`LabError::Host`] when this executable's own path cannot be had.
-    pub fn from_env(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, LabError> {
-        let launcher = match env("POLDER_LAUNCHER") {
-            Some(path) if !path.is_empty() => PathBuf::from(path),
-            _ => std::env::current_exe()
-                .map_err(host("find the running executable", Path::new("/proc/self/exe")))?,
-        };
-        // The warden works elsewhere than we do: paths must not depend on where one stands.
-        let absolute = |path: PathBuf| std::path::absolute(&path).map_err(host("find", &path));
-        let root = absolute(runtime_root(env, rustix::process::geteuid().as_raw()))?;
-        Ok(Self { root, cache: absolute(cache_root(env))?, launcher })
-    }
-
-    /// Makes the folder of all labs, private to this user, and refuses one that is somebody else's.
-    fn prepare_root(&self) -> Result<(), LabError> {
-        match fs::DirBuilder::new().mode(0o700).create(&self.root) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(host("make the folder of labs", &self.root)(e));
-            }
-            _ => {}
-        }
-        let is = fs::symlink_metadata(&self.root).map_err(host("look at", &self.root))?;
-        if !is.is_dir() || is.uid() != rustix::process::geteuid().as_raw() {
-            let foreign = io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to somebody else");
-            return Err(host("use", &self.root)(foreign));
-        }
-        Ok(())
-    }
-}
-
-fn host(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LabError + use<> {
-    let path = path.to_owned();
-    move |source| LabError::Host { what, path, source }
-}
-
-/// Removes what labs left whose warden was killed; returns the folders removed.
-///
-/// # Errors
-/// [`LabError::Host`] when the folder of labs cannot be read.
-pub fn sweep(root: &Path) -> Result<Vec<PathBuf>, LabError> {
-    if !root.exists() {
-        return Ok(Vec::new());
-    }
-    let _busy = warden::lock_root(root).map_err(host("lock", root))?;
-    let mut removed = Vec::new();
-    for entry in fs::read_dir(root).map_err(host("list", root))?.flatten() {
-        let paths = LabPaths { folder: entry.path() };
-        if entry.file_type().is_ok_and(|t| t.is_dir()) && abandoned(&paths) {
-            warden::remove_folder(&paths.folder);
-            removed.push(paths.folder);
-        }
-    }
-    Ok(removed)
-}
-
-/// Whether nobody holds the lab's lock. A folder without one was never locked: its maker died with the root's lock.
-fn abandoned(paths: &LabPaths) -> bool {
-    match fs::File::open(paths.lock()) {
-        Ok(lock) => rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_ok(),
-        Err(e) => e.kind() == io::ErrorKind::NotFound,
-    }
-}
+/// How often a joined lab is looked at by who waits for its end.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How a lab fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +71,7 @@ pub struct Hermetic(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     paths: LabPaths,
+    env: PathBuf,
     warden: OwnedFd,
     /// The control socket of the lab's maker; a lab that was joined has none.
     orders: Option<OwnedFd>,
@@ -158,7 +84,14 @@ impl Hermetic {
     ///
     /// # Errors
     /// The step that failed, with advice; or that it took too long.
-    pub async fn start(on: &LabHost, spec: LabSpec, limit: Duration) -> Result<Self, LabError> {
+    pub async fn start(on: &LabHost, mut spec: LabSpec, limit: Duration) -> Result<Self, LabError> {
+        if let Some(env) = &mut spec.env {
+            // The warden works elsewhere than we do.
+            *env = std::path::absolute(&env).map_err(host("find", env))?;
+        }
+        if let Some(path) = spec.paths().find(|path| path.to_str().is_none()) {
+            return Err(LabError::NotUtf8 { path: path.to_owned() });
+        }
         on.prepare_root()?;
         sweep(&on.root)?;
         let folder = on.root.join(format!("{:08x}", random()?));
@@ -172,7 +105,11 @@ impl Hermetic {
         let started = tokio::time::timeout(limit, started).await.map(|state| state.map(|s| s.clone()));
         match started {
             Ok(Ok(LabState::Running | LabState::PayloadEnded(_))) => {}
-            Ok(Ok(other)) => return Err(other.as_error()),
+            Ok(Ok(other)) => {
+                // Its warden says why first and cleans up then.
+                let _ = lab.end(Duration::from_secs(2)).await;
+                return Err(other.as_error());
+            }
             Ok(Err(_)) => return Err(LabError::Ended { why: "its warden vanished".into() }),
             Err(_) => {
                 let _ = lab.end(Duration::from_secs(2)).await;
@@ -201,6 +138,7 @@ impl Hermetic {
         let pid = pid.ok_or_else(|| launch("watch the warden from")(io::ErrorKind::InvalidData.into()))?;
         let warden = rustix::process::pidfd_open(pid, PidfdFlags::empty())
             .map_err(|e| launch("watch the warden from")(e.into()))?;
+        let env = spec.env.clone().unwrap_or_else(|| paths.env());
         let order = Order::Make { folder: paths.folder.clone(), spec: Box::new(spec) };
         wire::send(&orders, &order, &[]).map_err(launch("instruct the warden from"))?;
         let (sender, state) = watch::channel(LabState::Starting);
@@ -234,7 +172,7 @@ impl Hermetic {
             .spawn(listen)
             .map_err(launch("listen to the warden from"))?;
         let detached = false.into();
-        Ok(Self(Arc::new(Inner { paths, warden, orders: Some(orders), state, detached })))
+        Ok(Self(Arc::new(Inner { paths, env, warden, orders: Some(orders), state, detached })))
     }
 
     /// Joins a lab that somebody detached.
@@ -254,7 +192,8 @@ impl Hermetic {
             return Err(gone());
         }
         let (_, state) = watch::channel(LabState::Running);
-        Ok(Self(Arc::new(Inner { paths, warden, orders: None, state, detached: true.into() })))
+        let env = id.env.unwrap_or_else(|| paths.env());
+        Ok(Self(Arc::new(Inner { paths, env, warden, orders: None, state, detached: true.into() })))
     }
 
     /// Its paths, as seen outside.
@@ -269,64 +208,33 @@ impl Hermetic {
         self.0.state.clone()
     }
 
-    /// Why it cannot be used any more, if that is so, with the last words of its daemon.
-    #[must_use]
-    pub fn failure(&self) -> Option<LabError> {
-        let state = self.0.state.borrow().clone();
-        match &state {
-            LabState::Starting | LabState::Running => None,
-            LabState::PayloadEnded(status) => {
+    /// Waits, at most `limit`, until its payload or itself has ended, and says how.
+    pub(super) async fn over(&self, limit: Duration) -> Option<LabState> {
+        let mut state = self.state();
+        let over = state.wait_for(|s| !matches!(s, LabState::Starting | LabState::Running));
+        match tokio::time::timeout(limit, over).await {
+            Ok(Ok(state)) => Some(state.clone()),
+            // Nobody is left who could say more.
+            Ok(Err(_)) => Some(LabState::Ended),
+            Err(_) => None,
+        }
+    }
+
+    /// The failure of a lab that was joined: nobody tells us how it fares, so it is looked at.
+    fn looked_at(&self) -> Option<LabError> {
+        let mut fds = [PollFd::new(&self.0.warden, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|n| n > 0) {
+            return Some(LabState::Ended.as_error());
+        }
+        match std::os::unix::net::UnixStream::connect(self.0.paths.libvirt_sock()) {
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
                 let last = crate::base::sandbox::tail(&self.0.paths.libvirtd_log(), 1);
                 Some(LabError::Ended {
-                    why: format!("its daemon ended with status {status}; its log ends with: {last}"),
+                    why: format!("its daemon does not listen any more; its log ends with: {last}"),
                 })
             }
-            other => Some(other.as_error()),
-        }
-    }
-
-    /// Where its libvirt daemon is reached.
-    #[must_use]
-    pub fn libvirt_uri(&self) -> String {
-        format!("qemu:///system?socket={}", self.0.paths.libvirt_sock().display())
-    }
-
-    /// What its processes used so far.
-    ///
-    /// # Errors
-    /// The lab does not answer.
-    pub async fn usage(&self) -> Result<Usage, LabError> {
-        match self.ask("say what it used", Request::Usage, vec![], Duration::from_secs(5)).await?.0 {
-            Answer::Usage(usage) => Ok(usage),
-            other => Err(LabError::Request { what: "say what it used".into(), source: other.into_error() }),
-        }
-    }
-
-    /// Kills its daemon, so that every call it did not answer comes back with an error. The lab is of no use then but
-    /// for what can be collected.
-    ///
-    /// # Errors
-    /// The lab does not answer.
-    pub async fn kill_daemon(&self) -> Result<(), LabError> {
-        self.ask("kill its daemon", Request::KillDaemon, vec![], Duration::from_secs(1)).await.map(drop)
-    }
-
-    /// Runs a command inside on the given standard streams; it is killed, with its process group, after `limit`.
-    ///
-    /// # Errors
-    /// It could not be started, or took too long.
-    pub async fn exec(
-        &self,
-        argv: &[&str],
-        streams: [OwnedFd; 3],
-        env: Vec<(String, String)>,
-        limit: Duration,
-    ) -> Result<i32, LabError> {
-        let what = format!("run `{}`", argv.join(" "));
-        let argv = argv.iter().map(|&a| a.to_owned()).collect();
-        match self.ask(&what, Request::Exec { argv, env }, streams.into(), limit).await?.0 {
-            Answer::Exited(status) => Ok(status),
-            other => Err(LabError::Request { what, source: other.into_error() }),
+            _ => None,
         }
     }
 
@@ -349,12 +257,101 @@ impl Hermetic {
             Err(source) => Err(failed(source)),
         }
     }
+}
 
-    /// Leaves the lab running when this process ends.
-    ///
-    /// # Errors
-    /// The warden is gone.
-    pub fn detach(&self) -> Result<(), LabError> {
+impl Lab for Hermetic {
+    fn kind(&self) -> LabKind {
+        LabKind::Hermetic
+    }
+
+    fn libvirt_uri(&self) -> String {
+        format!("qemu:///system?socket={}", in_query(&self.0.paths.libvirt_sock()))
+    }
+
+    fn credentials(&self) -> Option<&Credentials> {
+        None
+    }
+
+    fn view(&self) -> View {
+        View::hermetic()
+    }
+
+    fn env(&self) -> &Path {
+        &self.0.env
+    }
+
+    fn runtime(&self) -> Option<&LabPaths> {
+        Some(&self.0.paths)
+    }
+
+    fn exec<'a>(
+        &'a self,
+        argv: &'a [&'a str],
+        streams: [OwnedFd; 3],
+        env: Vec<(String, String)>,
+        limit: Duration,
+    ) -> BoxFuture<'a, Result<i32, LabError>> {
+        Box::pin(async move {
+            let what = format!("run `{}`", argv.join(" "));
+            let argv = argv.iter().map(|&a| a.to_owned()).collect();
+            match self.ask(&what, Request::Exec { argv, env }, streams.into(), limit).await?.0 {
+                Answer::Exited(status) => Ok(status),
+                other => Err(LabError::Request { what, source: other.into_error() }),
+            }
+        })
+    }
+
+    fn usage(&self) -> BoxFuture<'_, Result<Usage, LabError>> {
+        Box::pin(async {
+            match self.ask("say what it used", Request::Usage, vec![], Duration::from_secs(5)).await?.0 {
+                Answer::Usage(usage) => Ok(usage),
+                other => {
+                    Err(LabError::Request { what: "say what it used".into(), source: other.into_error() })
+                }
+            }
+        })
+    }
+
+    fn failure(&self) -> Option<LabError> {
+        if self.0.orders.is_none() {
+            return self.looked_at();
+        }
+        let state = self.0.state.borrow().clone();
+        match &state {
+            LabState::Starting | LabState::Running => None,
+            LabState::PayloadEnded(status) => {
+                let last = crate::base::sandbox::tail(&self.0.paths.libvirtd_log(), 1);
+                Some(LabError::Ended {
+                    why: format!("its daemon ended with status {status}; its log ends with: {last}"),
+                })
+            }
+            other => Some(other.as_error()),
+        }
+    }
+
+    fn broken(&self) -> BoxFuture<'_, LabError> {
+        Box::pin(async {
+            if self.0.orders.is_none() {
+                loop {
+                    if let Some(failure) = self.looked_at() {
+                        return failure;
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+            let mut state = self.state();
+            let _ = state.wait_for(|s| !matches!(s, LabState::Starting | LabState::Running)).await;
+            self.failure().unwrap_or_else(|| LabState::Gone.as_error())
+        })
+    }
+
+    fn kill_daemon(&self) -> BoxFuture<'_, Result<(), LabError>> {
+        Box::pin(async {
+            self.ask("kill its daemon", Request::KillDaemon, vec![], Duration::from_secs(1)).await.map(drop)
+        })
+    }
+
+    fn detach(&self) -> Result<(), LabError> {
         if let Some(orders) = &self.0.orders {
             wire::send(orders, &Order::Detach, &[]).map_err(|e| LabError::Ended { why: e.to_string() })?;
         }
@@ -362,14 +359,13 @@ impl Hermetic {
         Ok(())
     }
 
-    /// Ends the lab and waits until nothing is left of it; a warden that does not end within `limit` is killed.
-    ///
-    /// # Errors
-    /// Something could not be removed.
-    pub async fn end(&self, limit: Duration) -> Result<(), LabError> {
-        let inner = Arc::clone(&self.0);
-        let ended = tokio::task::spawn_blocking(move || inner.end(limit)).await;
-        ended.map_err(|e| LabError::Ended { why: e.to_string() })?
+    /// A warden that does not end within `limit` is killed.
+    fn end(&self, limit: Duration) -> BoxFuture<'_, Result<(), LabError>> {
+        Box::pin(async move {
+            let inner = Arc::clone(&self.0);
+            let ended = tokio::task::spawn_blocking(move || inner.end(limit)).await;
+            ended.map_err(|e| LabError::Ended { why: e.to_string() })?
+        })
     }
 }
 
@@ -445,6 +441,13 @@ fn ask(
     wire::receive(&socket)
 }
 
+/// A path as a value in the query of a URI.
+fn in_query(path: &Path) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);
+    let bytes = path.as_os_str().as_bytes().iter();
+    bytes.map(|&b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
 fn random() -> Result<u32, LabError> {
     let mut bytes = [0; 4];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
@@ -470,29 +473,6 @@ impl Dial for Hermetic {
                 }
                 (other, _) => Err(other.into_error()),
             }
-        })
-    }
-}
-
-impl Sandbox for LabHost {
-    fn run(&self, command: BoxedCommand) -> BoxFuture<'_, io::Result<i32>> {
-        Box::pin(async move {
-            let BoxedCommand { argv, env, writable, log, limit } = command;
-            let binds =
-                writable.into_iter().map(|dir| Bind { from: dir.clone(), to: dir, writable: true }).collect();
-            let spec = LabSpec { payload: Payload::Command { argv, env, log, offline: false }, binds };
-            let lab = Hermetic::start(self, spec, limit).await.map_err(io::Error::other)?;
-            let mut state = lab.state();
-            let over = state.wait_for(|s| !matches!(s, LabState::Starting | LabState::Running));
-            let over = tokio::time::timeout(limit, over).await.map(|state| state.map(|s| s.clone()));
-            let result = match over {
-                Ok(Ok(LabState::PayloadEnded(status))) => Ok(status),
-                Ok(Ok(other)) => Err(io::Error::other(other.as_error())),
-                Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
-                Err(_) => Err(io::ErrorKind::TimedOut.into()),
-            };
-            let ended = lab.end(Duration::from_secs(5)).await.map_err(io::Error::other);
-            result.and_then(|status| ended.map(|()| status))
         })
     }
 }

@@ -1,23 +1,34 @@
-//! Labs: a boundary, a libvirt daemon inside it, and a way to reach guest addresses.
-//! Knows no init files, domains or guests.
+//! Labs: a boundary (or, in a system lab, names and leases in its place), a libvirt daemon, and a way to reach guest
+//! addresses. Knows no init files, domains or guests.
 //!
-//! Owner (the test binary or command) -> `warden` (own session, watches the owner) -> `process1` (first process of
+//! A hermetic lab: owner (the test binary or command) -> `warden` (own session, watches the owner) -> `process1` (first process of
 //! the boundary; mounts, runs the daemon, answers requests). Whatever dies, everything below it dies with it.
 
 pub mod accel;
+mod access;
+mod acl;
 mod boundary;
 mod control;
 pub mod doctor;
 mod door;
 mod error;
 mod hermetic;
+mod host;
 mod mounts;
+mod offline;
 pub mod paths;
+mod place;
 mod process1;
 mod spec;
+mod system;
 mod warden;
 mod wire;
 
+pub use access::EmulatorUser;
 pub use error::LabError;
-pub use hermetic::{Hermetic, LabHost, LabState, sweep};
+pub use hermetic::{Hermetic, LabState};
+pub use host::{LabFolder, LabHost, labs, sweep};
+pub use paths::View;
+pub use place::{Lab, LabKind};
 pub use spec::{Bind, LabSpec, Payload};
+pub use system::SystemLab;

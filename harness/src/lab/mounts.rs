@@ -23,7 +23,8 @@ const DEVICES: [&str; 7] = ["null", "zero", "full", "random", "urandom", "tty", 
 /// Mounts everything `spec` needs.
 pub(super) fn mount_all(spec: &LabSpec, paths: &LabPaths) -> Result<(), StepError> {
     // Opened before anything is hidden: what they name may lie below `/run` or `/tmp`.
-    let trees = open_binds(&spec.binds)?;
+    let binds = spec.all_binds();
+    let trees = open_binds(&binds)?;
     match &spec.payload {
         Payload::Libvirtd { kvm, capability_cache } => {
             let own = open_tree(&paths.folder)?;
@@ -53,11 +54,13 @@ pub(super) fn mount_all(spec: &LabSpec, paths: &LabPaths) -> Result<(), StepErro
             fresh("proc", "/proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC)?;
             if *offline {
                 fresh("sysfs", "/sys", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC)?;
+                // With a network, its resolver's configuration may be in there.
+                memory("/run")?;
             }
             memory("/tmp")?;
         }
     }
-    for (bind, tree) in spec.binds.iter().zip(trees) {
+    for (bind, tree) in binds.iter().zip(trees) {
         attach(tree, &bind.to, fs::metadata(&bind.to).is_err())?;
         if !bind.writable {
             read_only(&bind.to)?;

@@ -5,7 +5,8 @@
 //! | `ROOT/<id>/` | the lab's runtime folder, outside | the warden; when it was killed too, the owner or the next start |
 //! | `ROOT/<id>/lock` | held by the warden while it lives | with the folder |
 //! | `ROOT/<id>/log/`, `sock/`, `env/` | logs, sockets, disks and consoles; inside at `/run/polder` | with the folder |
-//! | `/run/polder/store`, `/run/polder/files/*` | binds inside | the kernel, with the mount namespace |
+//! | a prefix's folder, when the lab was given one | bound over `/run/polder/env` | nobody: it outlives labs; the verb `destroy` |
+//! | `/run/polder/store`, `/run/polder/templates`, `/run/polder/files/*` | binds inside | the kernel, with the mount namespace |
 //! | `/run`, `/etc/libvirt`, `/var/lib/libvirt`, `/var/log/libvirt`, `/dev`, `/tmp` inside | memory file systems | the kernel |
 //! | `CACHE/capabilities-*/` | the emulator's capabilities, shared between labs | kept on purpose |
 
@@ -17,6 +18,8 @@ pub const INSIDE: &str = "/run/polder";
 pub const INSIDE_ENV: &str = "/run/polder/env";
 /// Inside a lab: the image store, read-only.
 pub const INSIDE_STORE: &str = "/run/polder/store";
+/// Inside a lab: the template store, read-only.
+pub const INSIDE_TEMPLATES: &str = "/run/polder/templates";
 /// Inside a lab: single files of the host that machines use.
 pub const INSIDE_FILES: &str = "/run/polder/files";
 
@@ -71,11 +74,53 @@ impl LabPaths {
     pub fn env(&self) -> PathBuf {
         self.folder.join("env")
     }
+    /// Standard output of a command that has no log elsewhere.
+    #[must_use]
+    pub fn command_out(&self) -> PathBuf {
+        self.log().join("command.out")
+    }
+    /// Standard error of a command that has no log elsewhere.
+    #[must_use]
+    pub fn command_err(&self) -> PathBuf {
+        self.log().join("command.err")
+    }
     /// The folders made with it, parents first.
     #[must_use]
     pub fn made(&self) -> Vec<PathBuf> {
-        let dirs = ["log", "log/qemu", "sock", "env", "store", "files"];
+        let dirs = ["log", "log/qemu", "sock", "env", "store", "templates", "files"];
         dirs.iter().map(|d| self.folder.join(d)).collect()
+    }
+}
+
+/// Paths as the emulator of a lab sees them, known before the lab is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The environment's folder.
+    pub env: PathBuf,
+    /// The store of guest images.
+    pub images: PathBuf,
+    /// The store of templates.
+    pub templates: PathBuf,
+    /// Folder of the single files of the host that machines use; absent: they are seen where they are.
+    pub files: Option<PathBuf>,
+}
+
+impl View {
+    /// As every hermetic lab has it.
+    #[must_use]
+    pub fn hermetic() -> Self {
+        Self {
+            env: INSIDE_ENV.into(),
+            images: INSIDE_STORE.into(),
+            templates: INSIDE_TEMPLATES.into(),
+            files: Some(INSIDE_FILES.into()),
+        }
+    }
+
+    /// The paths of the host as they are.
+    #[must_use]
+    pub fn host(env: &Path, images: &Path, templates: &Path) -> Self {
+        Self { env: env.into(), images: images.into(), templates: templates.into(), files: None }
     }
 }
 

@@ -67,26 +67,39 @@ fn run(spec: &LabSpec, paths: &LabPaths, reports: &OwnedFd) -> Result<i32, StepE
     // SIGCHLD from the inherited mask of the warden is replaced by our own descriptor.
     let signals = sys::signal_fd(&[libc::SIGCHLD]).map_err(step("watch children"))?;
     // Opened before its folder may be hidden.
-    let log = match &spec.payload {
-        Payload::Libvirtd { .. } => paths.libvirtd_log(),
-        Payload::Command { log, .. } => log.clone(),
+    let (out, err) = match &spec.payload {
+        Payload::Libvirtd { .. } => shared_log(&paths.libvirtd_log())?,
+        Payload::Command { log: Some(log), .. } => shared_log(log)?,
+        Payload::Command { log: None, .. } => {
+            (open_log(&paths.command_out())?, open_log(&paths.command_err())?)
+        }
     };
-    let out = fs::File::options().create(true).append(true).open(&log);
-    let out = out.map_err(|e| StepError::new(format!("open the log {}", log.display()), e))?;
     mounts::mount_all(spec, paths)?;
     sys::set_hostname("polder").map_err(step("set the host name"))?;
     std::env::set_current_dir("/").map_err(step("enter the root folder"))?;
     match &spec.payload {
-        Payload::Libvirtd { .. } => daemon(reports, &signals, out),
+        Payload::Libvirtd { .. } => daemon(reports, &signals, out, err),
         Payload::Command { argv, env, offline, .. } => {
             if *offline {
                 loopback_up()?;
             }
-            let child = spawn(argv, env, out)?;
+            let child = spawn(argv, env, out, err)?;
             let _ = wire::send(reports, &Report::Ready, &[]);
             command(reports, &signals, child)
         }
     }
+}
+
+fn open_log(path: &Path) -> Result<fs::File, StepError> {
+    let opened = fs::File::options().create(true).append(true).open(path);
+    opened.map_err(|e| StepError::new(format!("open the log {}", path.display()), e))
+}
+
+/// One file for output and errors.
+fn shared_log(path: &Path) -> Result<(fs::File, fs::File), StepError> {
+    let out = open_log(path)?;
+    let err = out.try_clone().map_err(|e| StepError::new(format!("open the log {}", path.display()), e))?;
+    Ok((out, err))
 }
 
 fn hung_up(reports: &OwnedFd) -> bool {
@@ -115,10 +128,9 @@ fn addresses_at_once() {
     }
 }
 
-fn spawn(argv: &[String], env: &[(String, String)], out: fs::File) -> Result<u32, StepError> {
+fn spawn(argv: &[String], env: &[(String, String)], out: fs::File, err: fs::File) -> Result<u32, StepError> {
     let failed = |e| StepError::new(format!("start `{}`", argv.join(" ")), e);
     let (program, args) = argv.split_first().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
-    let err = out.try_clone().map_err(failed)?;
     let mut command = Command::new(program);
     command
         .args(args)
@@ -151,13 +163,13 @@ fn command(reports: &OwnedFd, signals: &OwnedFd, child: u32) -> Result<i32, Step
 }
 
 /// Runs libvirtd and answers requests until the warden ends it all.
-fn daemon(reports: &OwnedFd, signals: &OwnedFd, log: fs::File) -> Result<i32, StepError> {
+fn daemon(reports: &OwnedFd, signals: &OwnedFd, out: fs::File, err: fs::File) -> Result<i32, StepError> {
     loopback_up()?;
     addresses_at_once();
     lay_out().map_err(|e| StepError::new("lay out the daemon's folders", e))?;
     identities()?;
     let argv = ["libvirtd", "--config", "/etc/libvirt/libvirtd.conf"].map(str::to_owned);
-    let child = spawn(&argv, &[], log).map_err(|e| e.advise("install the package `libvirt-daemon`"))?;
+    let child = spawn(&argv, &[], out, err).map_err(|e| e.advise("install the package `libvirt-daemon`"))?;
     let mut control = Control::open(Path::new("/run/polder/sock/lab.sock"), child)
         .map_err(|e| StepError::new("open the control socket", e))?;
     let started = Instant::now();

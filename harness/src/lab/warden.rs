@@ -6,7 +6,7 @@ use std::{
         fd::{AsFd, OwnedFd, RawFd},
         unix::fs::DirBuilderExt,
     },
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -29,6 +29,9 @@ use crate::base::sys;
 pub(super) struct WardenId {
     pub(super) pid: i32,
     pub(super) started: u64,
+    /// Folder of the environment, when it is not in the lab's own.
+    #[serde(default)]
+    pub(super) env: Option<PathBuf>,
 }
 
 /// Entered through the door, before `main`; returns the exit code.
@@ -60,8 +63,8 @@ fn guard(
     owner: OwnedFd,
     signals: &OwnedFd,
 ) -> Result<(), StepError> {
-    let _lock =
-        make_folder(paths).map_err(|e| StepError::new(format!("make {}", paths.folder.display()), e))?;
+    let _lock = make_folder(paths, spec)
+        .map_err(|e| StepError::new(format!("make {}", paths.folder.display()), e))?;
     let boundary = boundary::make(spec, paths)?;
     let result = watch(&boundary, control, owner, signals);
     boundary.kill();
@@ -69,7 +72,7 @@ fn guard(
 }
 
 /// Makes the lab's folder and locks it. The root's lock is held meanwhile, so that nobody sweeps what is not locked yet.
-fn make_folder(paths: &LabPaths) -> io::Result<OwnedFd> {
+fn make_folder(paths: &LabPaths, spec: &LabSpec) -> io::Result<OwnedFd> {
     let root = paths.folder.parent().unwrap_or(Path::new("/"));
     let _busy = lock_root(root)?;
     fs::DirBuilder::new().mode(0o700).create(&paths.folder)?;
@@ -82,7 +85,7 @@ fn make_folder(paths: &LabPaths) -> io::Result<OwnedFd> {
     sys::redirect(&log, 1)?;
     sys::redirect(&log, 2)?;
     let pid = rustix::process::getpid().as_raw_nonzero().get();
-    let id = WardenId { pid, started: start_time(pid).unwrap_or(0) };
+    let id = WardenId { pid, started: start_time(pid).unwrap_or(0), env: spec.env.clone() };
     fs::write(paths.warden(), serde_json::to_vec(&id)?)?;
     std::env::set_current_dir("/")?;
     Ok(lock)

@@ -205,7 +205,8 @@ fn a_useless_kvm_is_found_out_by_a_canary() {
         return;
     }
     assert_eq!(output.status.code(), Some(101), "{said}");
-    let expected = if open.is_ok() { "a canary did not boot within 10 s" } else { "/dev/kvm: " };
+    // Broken hosts differ: on some the emulator hangs, on others it gives up at once.
+    let expected = if open.is_ok() { "a canary did not boot" } else { "/dev/kvm: " };
     assert!(said.contains(expected) && said.contains("unset POLDER_ACCEL"), "{said}");
     assert_eq!(labs_left(dir.path()), Vec::<std::path::PathBuf>::new());
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
-use polder::lab::{Hermetic, LabHost, LabSpec, LabState, Payload, sweep};
+use polder::lab::{Hermetic, Lab, LabHost, LabSpec, LabState, Payload, sweep};
 
 use crate::arena;
 
@@ -17,8 +17,8 @@ fn host() -> LabHost {
 fn owner() {
     let host = host();
     let argv = vec!["sleep".to_owned(), "1000".to_owned()];
-    let payload = Payload::Command { argv, env: vec![], log: host.root.join("log"), offline: true };
-    let spec = LabSpec { payload, binds: vec![] };
+    let payload = Payload::Command { argv, env: vec![], log: None, offline: true };
+    let spec = LabSpec { payload, env: None, binds: vec![] };
     // The lab is started by a thread that ends at once: a lab belongs to the process.
     let start = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

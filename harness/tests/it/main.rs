@@ -11,6 +11,7 @@ mod lab;
 mod lives;
 mod nets;
 mod outcomes;
+mod own_host;
 mod runners;
 mod selection;
 mod stopping;

@@ -2,7 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use crate::{cli::pointer::Pointer, lab::Hermetic};
+use crate::{
+    cli::pointer::Pointer,
+    lab::{Hermetic, Lab},
+};
 
 const LIMIT: Duration = Duration::from_secs(10);
 

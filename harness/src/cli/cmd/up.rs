@@ -27,7 +27,8 @@ pub(in crate::cli) async fn run(host: &Host, file: &Path) -> anyhow::Result<()> 
         }
     };
     // Written before the lab outlives us, so that there is always somebody who knows it.
-    Pointer { lab: env.paths().folder.clone() }.save(file)?;
+    let lab = env.runtime().context("its lab has no folder")?.folder.clone();
+    Pointer { lab }.save(file)?;
     env.detach()?;
     eprintln!("up; `polder shell {0} MACHINE` opens a shell, `polder down {0}` ends it", file.display());
     Ok(())

@@ -66,11 +66,11 @@ pub fn judge(seen: &Observations) -> Vec<Finding> {
     findings
 }
 
-fn good(text: &str) -> Finding {
+pub(super) fn good(text: &str) -> Finding {
     Finding { grade: Grade::Good, text: text.to_owned(), fix: None }
 }
 
-fn bad(text: &str, fix: Option<String>) -> Finding {
+pub(super) fn bad(text: &str, fix: Option<String>) -> Finding {
     Finding { grade: Grade::Bad, text: text.to_owned(), fix }
 }
 

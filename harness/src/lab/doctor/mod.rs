@@ -1,7 +1,9 @@
-//! `polder doctor`: would a hermetic lab work here, what is missing, and the command that fixes it.
+//! `polder doctor`: would labs work here, what is missing, and the command that fixes it.
 
+mod daemon;
 mod judge;
 mod observe;
 
+pub use daemon::{DaemonSeen, judge_daemon};
 pub use judge::{Finding, Grade, judge};
 pub use observe::{Observations, Sandboxed, observe};

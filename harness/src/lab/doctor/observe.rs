@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::lab::{
-    Hermetic, LabHost, LabSpec, Payload,
+    Hermetic, Lab, LabHost, LabSpec, Payload,
     boundary::{subordinate_range, user_name},
 };
 
@@ -101,14 +101,11 @@ fn free_mib(dir: &Path) -> Option<(PathBuf, u64)> {
 }
 
 async fn try_boundary(host: &LabHost) -> Sandboxed {
-    let log = std::env::temp_dir().join(format!("polder-doctor-{}", std::process::id()));
-    let payload =
-        Payload::Command { argv: vec!["true".into()], env: vec![], log: log.clone(), offline: true };
-    let result =
-        match Hermetic::start(host, LabSpec { payload, binds: vec![] }, Duration::from_secs(20)).await {
-            Ok(lab) => lab.end(Duration::from_secs(5)).await,
-            Err(error) => Err(error),
-        };
-    let _ = fs::remove_file(log);
+    let payload = Payload::Command { argv: vec!["true".into()], env: vec![], log: None, offline: true };
+    let spec = LabSpec { payload, env: None, binds: vec![] };
+    let result = match Hermetic::start(host, spec, Duration::from_secs(20)).await {
+        Ok(lab) => lab.end(Duration::from_secs(5)).await,
+        Err(error) => Err(error),
+    };
     result.map_or_else(|error| Sandboxed::Fails(error.to_string()), |()| Sandboxed::Works)
 }

@@ -11,7 +11,8 @@ use std::{
 use tokio::sync::oneshot;
 use virt::connect::Connect;
 
-use crate::provider::ProviderError;
+use super::auth;
+use crate::{base::credentials::Credentials, provider::ProviderError};
 
 type Job = Box<dyn FnOnce(&Connect) + Send>;
 
@@ -19,6 +20,7 @@ type Job = Box<dyn FnOnce(&Connect) + Send>;
 #[derive(Debug, Clone)]
 pub struct Connection {
     uri: Arc<str>,
+    credentials: Option<Credentials>,
     jobs: mpsc::Sender<Job>,
     poisoned: Arc<Mutex<Option<String>>>,
 }
@@ -29,12 +31,26 @@ impl Connection {
     /// # Errors
     /// It cannot be reached, or does not answer within `limit`.
     pub async fn open(uri: &str, limit: Duration) -> Result<Self, ProviderError> {
+        Self::open_as(uri, None, limit).await
+    }
+
+    /// Connects to the daemon at `uri`, telling it `credentials` when it asks.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn open_as(
+        uri: &str,
+        credentials: Option<&Credentials>,
+        limit: Duration,
+    ) -> Result<Self, ProviderError> {
         // The default handler prints every error, also those we report ourselves.
         virt::error::clear_error_callback();
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (opened, answer) = oneshot::channel();
         let at = uri.to_owned();
-        let serve = move || match Connect::open(Some(&at)) {
+        let credentials = credentials.cloned();
+        let answers = credentials.clone();
+        let serve = move || match auth::connect(&at, answers) {
             Ok(connect) => {
                 if opened.send(Ok(())).is_ok() {
                     inbox.into_iter().for_each(|job| job(&connect));
@@ -47,7 +63,7 @@ impl Connection {
             return Err(ProviderError::TimedOut { what: what(), limit: Duration::ZERO });
         }
         match tokio::time::timeout(limit, answer).await {
-            Ok(Ok(Ok(()))) => Ok(Self { uri: uri.into(), jobs, poisoned: Arc::default() }),
+            Ok(Ok(Ok(()))) => Ok(Self { uri: uri.into(), credentials, jobs, poisoned: Arc::default() }),
             Ok(Ok(Err(error))) => Err(error),
             Ok(Err(_)) | Err(_) => Err(ProviderError::TimedOut { what: what(), limit }),
         }
@@ -58,7 +74,7 @@ impl Connection {
     /// # Errors
     /// As [`Connection::open`].
     pub async fn another(&self, limit: Duration) -> Result<Self, ProviderError> {
-        Self::open(&self.uri, limit).await
+        Self::open_as(&self.uri, self.credentials.as_ref(), limit).await
     }
 
     /// Makes one call, `what` in words ("start domain web").
@@ -112,6 +128,24 @@ mod tests {
         assert_eq!(error.to_string(), "cannot go on: libvirt did not come back from an earlier call (hang)");
         drop(free);
         assert!(connection.another(LIMIT).await.unwrap().call("x".into(), LIMIT, |_| Ok(1)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_asks_who_we_are_is_told() {
+        let node = tempfile::NamedTempFile::new().unwrap();
+        let users = "<node><auth><user password='s3cret'>ada</user></auth></node>";
+        std::fs::write(node.path(), users).unwrap();
+        let uri = format!("test://{}", node.path().display());
+        let open = async |username: &str, password: &str| {
+            let who =
+                Credentials { username: Some(username.to_owned()), password: Some(password.to_owned()) };
+            Connection::open_as(&uri, Some(&who), LIMIT).await
+        };
+        let connection = open("ada", "s3cret").await.unwrap();
+        connection.another(LIMIT).await.unwrap();
+        let error = open("ada", "wrong").await.unwrap_err();
+        assert!(error.to_string().starts_with("cannot connect to libvirt at test://"), "{error}");
+        assert!(Connection::open(&uri, LIMIT).await.is_err());
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! libvirt as provider: the one door for its blocking calls, and the calls themselves. No decisions.
 
+mod auth;
 mod connection;
 mod domain;
 mod network;

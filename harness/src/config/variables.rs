@@ -1,0 +1,89 @@
+//! Environment variables that are configuration: `POLDER_KEY` and `POLDER__SECTION__KEY`, and Lago's. Pure.
+
+use super::{Entry, Origin, Problem};
+
+/// Variables with our beginnings that are not configuration.
+const OTHERS: &[&str] = &[
+    "LAGO_INITFILE_PATH",
+    "POLDER_DEMO_FAIL",
+    "POLDER_INITFILE_PATH",
+    "POLDER_LAUNCHER",
+    "POLDER_OUTPUT_DIR",
+    "POLDER_SOAK_ROUNDS",
+    "POLDER_SOAK_SEED",
+];
+
+/// What the variables say: Lago's first, ours over them, each in the order of names; and warnings about those that
+/// cannot be understood.
+pub(super) fn parse(variables: &[(String, String)]) -> (Vec<Entry>, Vec<Problem>) {
+    let mut entries = vec![];
+    let mut warnings = vec![];
+    let mut sorted: Vec<_> = variables.iter().collect();
+    sorted.sort();
+    for root in ["LAGO_", "POLDER_"] {
+        for (name, value) in &sorted {
+            let Some(rest) = name.strip_prefix(root).filter(|_| !OTHERS.contains(&name.as_str())) else {
+                continue;
+            };
+            let origin = Origin::Variable(name.clone());
+            let mut warn = |message: &str| {
+                warnings.push(Problem { origin: origin.clone(), message: message.into(), help: None });
+            };
+            match key(rest) {
+                // What is exported to children is empty when there is no workdir.
+                Some(_) if value.is_empty() && rest.ends_with("_PATH") => {}
+                Some(_) if value.is_empty() => warn("an empty variable is ignored"),
+                Some((section, key)) => {
+                    entries.push(Entry { section, name: key, text: value.clone(), origin });
+                }
+                None => warn("a variable that is neither ROOT_KEY nor ROOT__SECTION__KEY is ignored"),
+            }
+        }
+    }
+    (entries, warnings)
+}
+
+/// Section and key of a variable's name without its root word and the `_` after it. A section may have single `_` in
+/// it; it ends at the first double one.
+fn key(rest: &str) -> Option<(String, String)> {
+    let (section, key) = match rest.strip_prefix('_') {
+        Some(rest) => rest.split_once("__").filter(|(section, _)| !section.is_empty())?,
+        None => ("", rest),
+    };
+    (!key.is_empty()).then(|| (section.to_lowercase(), key.to_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("LAGO_SSH_USER", Some(("", "ssh_user")))]
+    #[case("POLDER__EXPORT__DST_DIR", Some(("export", "dst_dir")))]
+    #[case("LAGO__ANSIBLE_HOSTS__KEYS", Some(("ansible_hosts", "keys")))]
+    #[case("LAGO__A__B__C", Some(("a", "b__c")))]
+    #[case("LAGO_", None)]
+    #[case("LAGO__ONLYSECTION", None)]
+    #[case("LAGO____KEY", None)]
+    #[case("LAGO__A__", None)]
+    fn names_are_taken_apart(#[case] name: &str, #[case] expected: Option<(&str, &str)>) {
+        let (entries, warnings) = parse(&[(name.into(), "x".into())]);
+        let found = entries.first().map(|e| (e.section.as_str(), e.name.as_str()));
+        assert_eq!((found, warnings.len()), (expected, usize::from(expected.is_none())));
+    }
+
+    #[test]
+    fn ours_win_and_empty_ones_are_told() {
+        let variables = [
+            ("POLDER_LAB", "a"),
+            ("LAGO_LAB", "b"),
+            ("LAGO_LOGDEPTH", ""),
+            ("PATH", "/bin"),
+            ("POLDER_OUTPUT_DIR", "x"),
+        ];
+        let variables = variables.map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let (entries, warnings) = parse(&variables);
+        assert_eq!(entries.iter().map(|e| e.text.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+        assert_eq!(warnings[0].to_string(), "$LAGO_LOGDEPTH: an empty variable is ignored");
+    }
+}
