@@ -6,6 +6,7 @@ mod binary;
 mod command;
 mod faults;
 mod images;
+mod keepers;
 mod kills;
 mod lab;
 mod lives;
