@@ -12,6 +12,7 @@ pub mod config;
 pub mod image;
 pub mod initfile;
 pub mod net;
+pub mod template;
 pub mod workdir;
 // -- where an environment lives
 pub mod lab;

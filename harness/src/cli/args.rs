@@ -1,6 +1,6 @@
 //! The command line as typed.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Parser, Subcommand};
 
@@ -22,6 +22,22 @@ pub(super) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Say what is wrong with an init file, all at once.
+    Validate {
+        /// The init file.
+        file: PathBuf,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Take keys nobody knows for warnings.
+        #[arg(long)]
+        allow_unknown: bool,
+        /// A value for a variable of the file.
+        #[arg(long = "var", value_name = "NAME=VALUE")]
+        variables: Vec<Variable>,
+    },
+    /// Print the JSON Schema of init files, for editors.
+    Schema,
     /// Bring an environment up and leave it running.
     Up {
         /// The init file.
@@ -55,8 +71,25 @@ pub(super) enum Verb {
         #[command(subcommand)]
         what: Images,
     },
+    /// Templates: what there is, fetch it ahead, verify and prune the store, add images, register repositories.
+    Templates(super::cmd::templates::TemplatesArgs),
     /// Say whether labs work on this host, what is missing, and the command that mends it.
     Doctor,
+}
+
+/// A value for a variable of an init file: `NAME=VALUE`.
+#[derive(Debug, Clone)]
+pub(super) struct Variable {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+impl FromStr for Variable {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+    }
 }
 
 #[derive(Debug, Subcommand)]

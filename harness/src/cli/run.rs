@@ -13,6 +13,7 @@ use crate::{
     base::exit::Exit,
     env::{EnvError, Host},
     initfile::InitFileError,
+    template::TemplateError,
 };
 
 /// The whole of the `polder` command.
@@ -50,11 +51,22 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Plan { file, json } => {
             cmd::plan::run(&host, &file, json).await.map(|text| println!("{text}"))?
         }
+        Verb::Validate { file, json, allow_unknown, variables } => {
+            let (text, good) = cmd::validate::run(&file, json, allow_unknown, variables);
+            println!("{text}");
+            return Ok(if good { Exit::Done } else { Exit::Usage }.into());
+        }
+        Verb::Schema => println!("{}", cmd::schema::run()),
         Verb::Up { file } => cmd::up::run(&host, &file).await?,
-        Verb::Status { file, json } => cmd::status::run(&file, json).await.map(|text| println!("{text}"))?,
-        Verb::Shell { file, machine, command } => return cmd::shell::run(&file, &machine, &command).await,
+        Verb::Status { file, json } => cmd::status::run(&host, &file, json).await.map(|text| println!("{text}"))?,
+        Verb::Shell { file, machine, command } => return cmd::shell::run(&host, &file, &machine, &command).await,
         Verb::Down { file } => cmd::down::run(&file).await.map(|text| println!("{text}"))?,
         Verb::Images { what } => cmd::images::run(&host, what).await.map(|text| println!("{text}"))?,
+        Verb::Templates(args) => {
+            let (shown, code) = cmd::templates::run(&host, args).await?;
+            println!("{shown}");
+            return Ok(code.into());
+        }
         Verb::Doctor => {
             let (text, fit) = cmd::doctor::run(&host).await;
             println!("{text}");
@@ -74,6 +86,9 @@ fn print(error: &anyhow::Error) -> String {
 
 /// Whose fault it is decides the code: what was typed or written, or the environment.
 fn exit_of(error: &anyhow::Error) -> Exit {
+    if let Some(error) = error.downcast_ref::<TemplateError>() {
+        return if error.is_input() { Exit::Usage } else { Exit::Environment };
+    }
     let input = error.chain().any(|cause| {
         cause.is::<InitFileError>()
             || matches!(cause.downcast_ref(), Some(EnvError::InitFile(_) | EnvError::Plan(_)))

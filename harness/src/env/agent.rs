@@ -1,10 +1,17 @@
 //! The guest agent behind libvirt, as the port guests use.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
-use super::host::limits;
+use super::{
+    EnvError,
+    host::limits,
+    site::{Running, Site},
+};
 use crate::{
     base::dial::BoxFuture,
     guest::{AgentPort, AgentPortError},
@@ -14,14 +21,28 @@ use crate::{
 /// The agent of one domain, on a connection of its own: an agent that does not answer must hold up nobody else.
 #[derive(Debug)]
 pub(super) struct LibvirtAgent {
-    shared: Connection,
-    own: OnceCell<Connection>,
+    site: Site,
+    own: Mutex<Option<(Weak<Running>, Connection)>>,
     domain: String,
 }
 
 impl LibvirtAgent {
-    pub(super) fn new(shared: Connection, domain: String) -> Self {
-        Self { shared, own: OnceCell::new(), domain }
+    pub(super) fn new(site: Site, domain: String) -> Self {
+        Self { site, own: Mutex::new(None), domain }
+    }
+
+    /// The connection of this life of the lab.
+    async fn connection(&self) -> Result<Connection, EnvError> {
+        let running = self.site.running()?;
+        let mut own = self.own.lock().await;
+        match &*own {
+            Some((of, connection)) if of.ptr_eq(&Arc::downgrade(&running)) => Ok(connection.clone()),
+            _ => {
+                let connection = running.connection.another(limits::CONNECT).await?;
+                *own = Some((Arc::downgrade(&running), connection.clone()));
+                Ok(connection)
+            }
+        }
     }
 }
 
@@ -29,7 +50,7 @@ impl AgentPort for LibvirtAgent {
     fn call(&self, request: String, limit: Duration) -> BoxFuture<'_, Result<String, AgentPortError>> {
         Box::pin(async move {
             let connection =
-                self.own.get_or_try_init(|| self.shared.another(limits::CONNECT)).await.map_err(port)?;
+                self.connection().await.map_err(|e| AgentPortError::NotConnected(e.to_string()))?;
             connection.agent(&self.domain, request, limit).await.map_err(port)
         })
     }

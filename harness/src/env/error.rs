@@ -2,9 +2,20 @@
 
 use std::{io, path::PathBuf};
 
+use super::plan::PlanErrors;
 use crate::{
-    base::id::MachineName, env::plan::PlanErrors, guest::GuestError, image::ImageError,
-    initfile::InitFileError, lab::LabError, provider::ProviderError,
+    base::{
+        id::{MachineName, NetName},
+        process::ProcessError,
+        store::StoreError,
+        wait::WaitError,
+    },
+    guest::GuestError,
+    image::ImageError,
+    initfile::InitFileError,
+    lab::LabError,
+    provider::ProviderError,
+    workdir::WorkdirError,
 };
 
 /// An environment could not be made, reached or ended.
@@ -47,6 +58,50 @@ pub enum EnvError {
         /// What was seen.
         what: String,
     },
+    /// A verb needs an environment that is up.
+    #[error("the environment is not started; `polder start` starts it")]
+    NotStarted,
+    /// Its lab is there but does not answer.
+    #[error("the environment's lab is broken: {why}; `polder stop` ends what is left of it")]
+    Broken {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Machines were named that there are not.
+    #[error("{what}")]
+    NoMachine {
+        /// Which, and what may have been meant.
+        what: String,
+    },
+    /// A network was made but does not serve.
+    #[error("network {net} does not serve")]
+    NoService {
+        /// Which.
+        net: NetName,
+        /// What was seen.
+        #[source]
+        source: WaitError,
+    },
+    /// Something failed, and what had been done before could not be undone.
+    #[error("{}; what it had started could not be ended: {left}", chain(error))]
+    NotUndone {
+        /// What failed.
+        error: Box<EnvError>,
+        /// Why the rest is still there.
+        left: String,
+    },
+    /// Several things failed.
+    #[error("{}", .0.iter().map(|e| chain(e)).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<EnvError>),
+    /// A command on the host failed.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A document of the environment could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The prefix could not be used.
+    #[error(transparent)]
+    Workdir(#[from] WorkdirError),
     /// A command inside the lab failed.
     #[error("`{command}` failed in the lab with status {status}: {output}")]
     Command {
@@ -78,10 +133,39 @@ pub enum EnvError {
     },
 }
 
+impl EnvError {
+    /// One error of one or several.
+    pub(super) fn several(mut errors: Vec<Self>) -> Self {
+        match (errors.pop(), errors.is_empty()) {
+            (Some(only), true) => only,
+            (last, _) => {
+                errors.extend(last);
+                Self::Several(errors)
+            }
+        }
+    }
+
+    /// Nothing, when nothing failed.
+    pub(super) fn all(errors: Vec<Self>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self::several(errors)) }
+    }
+}
+
 impl From<ProviderError> for EnvError {
     fn from(error: ProviderError) -> Self {
         Self::Provider { error, daemon: None }
     }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Names the file in an input or output error.

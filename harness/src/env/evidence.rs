@@ -3,10 +3,11 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use super::{Env, Vm, exec};
+use super::{Env, Vm};
 use crate::artifact::{self, Fetched, Item, Manifest};
 
 /// For one item, and for all of them, on a host whose time factor is 1.
@@ -64,12 +65,13 @@ fn of_machine(env: &Env, vm: &Vm, dir: &Path) -> Vec<Item> {
             async move { Ok(Fetched::InPlace { how: guest.fetch(&remote, &to).await?.to_string() }) },
         ));
     }
-    let (connection, domain) = (env.connection().clone(), name.to_string());
+    let Ok(running) = env.site().running() else { return items };
+    let (at, domain) = (Arc::clone(&running), vm.domain().to_owned());
     items.push(item(place("domain.xml").0, "libvirt", async move {
-        Ok(Fetched::Bytes(connection.domain_xml(&domain, CALL).await?.into_bytes()))
+        Ok(Fetched::Bytes(at.connection.domain_xml(&domain, CALL).await?.into_bytes()))
     }));
-    if let Some(runtime) = env.runtime() {
-        let log = runtime.log().join(format!("qemu/{name}.log"));
+    if let Some(runtime) = running.lab.runtime() {
+        let log = runtime.log().join(format!("qemu/{}.log", vm.domain()));
         items.push(item(place("qemu.log").0, "the emulator's log", async move { Ok(Fetched::File(log)) }));
     }
     items
@@ -77,10 +79,11 @@ fn of_machine(env: &Env, vm: &Vm, dir: &Path) -> Vec<Item> {
 
 fn of_lab(env: &Env) -> Vec<Item> {
     let mut items = Vec::new();
+    let Ok(running) = env.site().running() else { return items };
     for net in &env.plan().nets {
-        let (connection, name) = (env.connection().clone(), net.name.to_string());
-        items.push(item(format!("lab/network-{name}.xml"), "libvirt", async move {
-            Ok(Fetched::Bytes(connection.network_xml(&name, CALL).await?.into_bytes()))
+        let (at, known) = (Arc::clone(&running), net.libvirt_name.clone());
+        items.push(item(format!("lab/network-{}.xml", net.name), "libvirt", async move {
+            Ok(Fetched::Bytes(at.connection.network_xml(&known, CALL).await?.into_bytes()))
         }));
     }
     for (file, argv) in [
@@ -88,13 +91,13 @@ fn of_lab(env: &Env) -> Vec<Item> {
         ("routes.txt", ["ip", "route"].as_slice()),
         ("neighbours.txt", ["ip", "neigh"].as_slice()),
     ] {
-        let env = env.clone();
+        let at = Arc::clone(&running);
         items.push(item(format!("lab/{file}"), &format!("`{}` in the lab", argv.join(" ")), async move {
-            Ok(Fetched::Bytes(exec::run(&env, argv).await?.into_bytes()))
+            Ok(Fetched::Bytes(at.run(argv, "").await?.into_bytes()))
         }));
     }
     for log in ["libvirtd.log", "warden.log"] {
-        let Some(file) = env.runtime().map(|runtime| runtime.log().join(log)) else { continue };
+        let Some(file) = running.lab.runtime().map(|runtime| runtime.log().join(log)) else { continue };
         items.push(item(format!("lab/{log}"), "the lab's own logs", async move { Ok(Fetched::File(file)) }));
     }
     items

@@ -1,35 +1,31 @@
-//! A running environment and its parts, as scenarios get them.
+//! An environment and its names, as suites and commands hold it: loaded, up or down. What it does is in files of
+//! their own, one for each group of verbs.
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    ops::Deref,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use super::{
-    EnvError, Host, Progress,
-    agent::LibvirtAgent,
-    exec::{self, UpFailure},
+    EnvError, Host, Net, Progress, Vm,
+    error::chain,
     host::limits,
     keys::Keys,
-    plan::{EnvPlan, MachinePlan},
-    state::EnvState,
+    machine::Common,
+    plan::EnvPlan,
+    prepare,
+    site::{Ground, Running, Site},
+    state::{EnvState, LabState},
+    turn::Home,
 };
 use crate::{
-    base::{
-        dial::Dial,
-        id::{MachineName, NetName},
-    },
     event::Usage,
-    guest::{Guest, GuestSpec, SshSpec},
-    image::Ability,
     initfile::EnvSpec,
     lab::{Hermetic, Lab, paths::LabPaths},
-    net::PlannedNet,
-    provider::libvirt::{Connection, DomainState},
+    provider::libvirt::DomainState,
+    workdir::Prefix,
 };
 
 /// Names of the machines and nets of an init file, in its order.
@@ -67,21 +63,25 @@ fn find<'a>(names: &'a [String], ident: &str) -> Option<&'a str> {
     names.iter().find(meant).map(String::as_str)
 }
 
-/// A running environment; clones are the same one.
+/// An environment, up or down; clones are the same one.
 #[derive(Clone)]
 pub struct Env(Arc<Inner>);
 
 struct Inner {
-    lab: Arc<dyn Lab>,
-    connection: Connection,
+    host: Host,
+    home: Home,
+    site: Site,
     plan: Arc<EnvPlan>,
     machines: Vec<Vm>,
     factor: f64,
+    state: Mutex<EnvState>,
+    /// Who changes the environment holds it, see `turn`.
+    turns: tokio::sync::Mutex<()>,
 }
 
 impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Env({})", self.0.lab.env().display())
+        write!(f, "Env({})", self.folder().display())
     }
 }
 
@@ -91,42 +91,83 @@ impl Env {
     /// # Errors
     /// An image cannot be had, or what is asked for does not fit together.
     pub async fn plan_of(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<EnvPlan, EnvError> {
-        Ok(exec::prepare(host, spec, progress).await?.plan)
+        Ok(prepare::prepare(host, spec, progress).await?.plan)
     }
 
-    /// Brings up what `spec` asks for and waits until every machine answers.
+    /// The environment of a prefix, up or down.
     ///
     /// # Errors
-    /// The first failure, and what there is of the environment: it can be looked at, then must go down.
-    pub async fn up(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Self, UpFailure> {
-        let prepared = exec::prepare(host, spec, progress).await?;
-        exec::up(host, prepared, progress).await
+    /// What was written down of it cannot be read.
+    pub async fn load(host: &Host, prefix: &Prefix) -> Result<Self, EnvError> {
+        let state = EnvState::load(prefix.path())?;
+        let keys = Keys::load(prefix.path(), state.host_keys.clone())?;
+        let env = Self::assemble(host, Home::Prefix(prefix.clone()), state, &keys)?;
+        env.refresh().await?;
+        Ok(env)
     }
 
     /// Joins the environment of a lab that was detached.
     ///
     /// # Errors
     /// The lab is gone, or what was written down of it cannot be read.
-    pub async fn join(folder: &Path) -> Result<Self, EnvError> {
-        let lab: Arc<dyn Lab> = Arc::new(Hermetic::join(folder)?);
-        let state = EnvState::load(lab.env())?;
-        let connection = exec::connect(&*lab).await?;
-        Self::assemble(lab, connection, state)
+    pub async fn join(host: &Host, lab: &Path) -> Result<Self, EnvError> {
+        let lab: Arc<dyn Lab> = Arc::new(Hermetic::join(lab)?);
+        let folder = lab.env().to_owned();
+        let state = EnvState::load(&folder)?;
+        let keys = Keys::load(&folder, state.host_keys.clone())?;
+        let env = Self::assemble(host, Home::Lab(folder), state, &keys)?;
+        env.site().set(Ground::Up(Arc::new(Running::connect(lab).await?)));
+        Ok(env)
     }
 
-    pub(super) fn assemble(
-        lab: Arc<dyn Lab>,
-        connection: Connection,
-        state: EnvState,
-    ) -> Result<Self, EnvError> {
-        let EnvState { plan, keys, factor, .. } = state;
-        let plan = Arc::new(plan);
-        let vm = |machine: &MachinePlan| -> Result<Vm, EnvError> {
-            let guest = Guest::new(guest_spec(&lab, &connection, machine, &keys, factor)?);
-            Ok(Vm { guest, plan: Arc::new(machine.clone()) })
+    /// An environment that is down as far as it knows.
+    pub(super) fn assemble(host: &Host, home: Home, state: EnvState, keys: &Keys) -> Result<Self, EnvError> {
+        let site = Site::default();
+        let plan = Arc::new(state.plan.clone());
+        let common = Common { site: &site, folder: home.folder(), keys, factor: state.factor };
+        let machines = plan.machines.iter().map(|machine| Vm::new(machine, &common)).collect::<Result<_, _>>()?;
+        Ok(Self(Arc::new(Inner {
+            host: host.clone(),
+            home,
+            site,
+            plan,
+            machines,
+            factor: state.factor,
+            state: Mutex::new(state),
+            turns: tokio::sync::Mutex::default(),
+        })))
+    }
+
+    /// Takes over what other processes have changed: the state, and which lab is up.
+    pub(super) async fn refresh(&self) -> Result<(), EnvError> {
+        let Home::Prefix(prefix) = self.home() else { return Ok(()) };
+        let state = EnvState::load(prefix.path())?;
+        let record = state.lab.clone();
+        self.set_state(state);
+        let lab: Arc<dyn Lab> = match record {
+            LabState::Hermetic { folder: None } => {
+                self.site().set(Ground::Down);
+                return Ok(());
+            }
+            LabState::Hermetic { folder: Some(folder) } => match join(&folder, prefix.path()) {
+                Some(lab) => Arc::new(lab),
+                None => {
+                    self.site().set(Ground::Down);
+                    return Ok(());
+                }
+            },
         };
-        let machines = plan.machines.iter().map(vm).collect::<Result<_, _>>()?;
-        Ok(Self(Arc::new(Inner { lab, connection, plan, machines, factor })))
+        if let Ground::Up(running) = self.site().ground()
+            && running.lab.runtime() == lab.runtime()
+        {
+            return Ok(());
+        }
+        let ground = match Running::connect(Arc::clone(&lab)).await {
+            Ok(running) => Ground::Up(Arc::new(running)),
+            Err(error) => Ground::Broken { lab, why: chain(&error) },
+        };
+        self.site().set(ground);
+        Ok(())
     }
 
     /// The machine of that name.
@@ -167,43 +208,53 @@ impl Env {
         self.0.factor
     }
 
-    /// How a machine is, as libvirt sees it.
+    /// Its folder: disks, consoles, keys and what is written down of it.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.0.home.folder()
+    }
+
+    /// How a machine is, as libvirt sees it; while the environment is down, it is absent.
     ///
     /// # Errors
     /// libvirt does not answer.
     pub async fn state_of(&self, vm: &Vm) -> Result<DomainState, EnvError> {
-        Ok(self.0.connection.domain_state(vm.name().as_str(), limits::COMMAND).await?)
+        match self.site().ground() {
+            Ground::Down => Ok(DomainState::Absent),
+            _ => Ok(self.site().running()?.connection.domain_state(vm.domain(), limits::COMMAND).await?),
+        }
     }
 
     /// Why it cannot be used any more, if that is so.
     #[must_use]
     pub fn failure(&self) -> Option<EnvError> {
-        self.0.lab.failure().map(EnvError::from)
+        match self.site().ground() {
+            Ground::Up(running) => running.lab.failure().map(EnvError::from),
+            Ground::Down => None,
+            Ground::Broken { why, .. } => Some(EnvError::Broken { why }),
+        }
     }
 
     /// Comes back only when the environment has broken: its daemon or its boundary ended.
     pub async fn broken(&self) -> EnvError {
-        self.0.lab.broken().await.into()
+        match self.site().running() {
+            Ok(running) => running.lab.broken().await.into(),
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// What all its processes used so far.
     ///
     /// # Errors
-    /// The lab does not answer.
+    /// It is not started, or the lab does not answer.
     pub async fn usage(&self) -> Result<Usage, EnvError> {
-        Ok(self.0.lab.usage().await?)
+        Ok(self.site().running()?.lab.usage().await?)
     }
 
-    /// Its folder: disks, consoles, state.
+    /// The runtime folder of its lab, while there is one that is ours.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.0.lab.env()
-    }
-
-    /// The runtime folder of its lab, where that is ours.
-    #[must_use]
-    pub fn runtime(&self) -> Option<&LabPaths> {
-        self.0.lab.runtime()
+    pub fn runtime(&self) -> Option<LabPaths> {
+        self.site().running().ok()?.lab.runtime().cloned()
     }
 
     /// Leaves it running when this process ends.
@@ -211,23 +262,43 @@ impl Env {
     /// # Errors
     /// The lab is gone.
     pub fn detach(&self) -> Result<(), EnvError> {
-        Ok(self.0.lab.detach()?)
+        Ok(self.site().running()?.lab.detach()?)
     }
 
-    /// Ends it; nothing is left.
+    /// Ends a suite's environment; nothing is left.
     ///
     /// # Errors
     /// Something could not be removed.
     pub async fn down(self) -> Result<(), EnvError> {
-        Ok(self.0.lab.end(limits::DOWN).await?)
+        match self.site().set(Ground::Down) {
+            Ground::Up(running) => Ok(running.lab.end(limits::DOWN).await?),
+            Ground::Broken { lab, .. } => Ok(lab.end(limits::DOWN).await?),
+            Ground::Down => Ok(()),
+        }
     }
 
-    pub(super) fn lab(&self) -> &dyn Lab {
-        &*self.0.lab
+    pub(super) fn host(&self) -> &Host {
+        &self.0.host
     }
 
-    pub(super) fn connection(&self) -> &Connection {
-        &self.0.connection
+    pub(super) fn home(&self) -> &Home {
+        &self.0.home
+    }
+
+    pub(super) fn site(&self) -> &Site {
+        &self.0.site
+    }
+
+    pub(super) fn turns(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.turns
+    }
+
+    pub(super) fn state(&self) -> EnvState {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_state(&self, state: EnvState) {
+        *self.0.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     pub(super) fn scaled(&self, limit: Duration) -> Duration {
@@ -235,91 +306,9 @@ impl Env {
     }
 }
 
-fn guest_spec(
-    lab: &Arc<dyn Lab>,
-    connection: &Connection,
-    machine: &MachinePlan,
-    keys: &Keys,
-    factor: f64,
-) -> Result<GuestSpec, EnvError> {
-    let reachable = machine.management_ip.filter(|_| machine.abilities.has(Ability::Ssh));
-    let ssh = reachable.map(|ip| {
-        Ok::<_, EnvError>(SshSpec {
-            dial: Arc::clone(lab) as Arc<dyn Dial>,
-            addr: SocketAddr::new(IpAddr::V4(ip), 22),
-            user: "root".into(),
-            key: Arc::new(keys.client_key()?),
-            host_key: keys.host_key(&machine.name)?,
-        })
-    });
-    Ok(GuestSpec {
-        name: machine.name.clone(),
-        image: machine.image.clone().unwrap_or_else(|| "(none)".into()),
-        abilities: machine.abilities.clone(),
-        ssh: ssh.transpose()?,
-        agent: Some(Arc::new(LibvirtAgent::new(connection.clone(), machine.name.to_string()))),
-        console: lab.env().join(&machine.console),
-        outputs: lab.env().join("outputs"),
-        time_factor: factor,
-    })
-}
-
-/// A machine: everything a [`Guest`] can do, and where it stands in the environment.
-#[derive(Clone, Debug)]
-pub struct Vm {
-    guest: Guest,
-    plan: Arc<MachinePlan>,
-}
-
-impl Vm {
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &MachineName {
-        &self.plan.name
-    }
-
-    /// Its address on its management net.
-    #[must_use]
-    pub fn ip(&self) -> Option<Ipv4Addr> {
-        self.plan.management_ip
-    }
-
-    /// Its first address on `net`.
-    #[must_use]
-    pub fn ip_on(&self, net: &Net) -> Option<Ipv4Addr> {
-        self.plan.nics.iter().find(|nic| nic.net == *net.name())?.ip
-    }
-
-    /// What was decided for it.
-    #[must_use]
-    pub fn plan(&self) -> &MachinePlan {
-        &self.plan
-    }
-}
-
-impl Deref for Vm {
-    type Target = Guest;
-    fn deref(&self) -> &Guest {
-        &self.guest
-    }
-}
-
-/// A network of an environment.
-#[derive(Clone, Debug)]
-pub struct Net {
-    spec: Arc<PlannedNet>,
-}
-
-impl Net {
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &NetName {
-        &self.spec.name
-    }
-
-    /// The IPv4 address of its gateway, which is the lab's own.
-    #[must_use]
-    pub fn gateway(&self) -> Option<Ipv4Addr> {
-        self.spec.gateway
-    }
+/// The lab a prefix names, when it is alive and serves that prefix: one that was moved since, but not the original of
+/// a copy.
+pub(super) fn join(lab: &Path, prefix: &Path) -> Option<Hermetic> {
+    let lab = Hermetic::join(lab).ok()?;
+    (lab.serves(prefix) || !lab.env().exists()).then_some(lab)
 }

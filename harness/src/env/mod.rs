@@ -1,24 +1,48 @@
-//! Environments: from a checked init file to running machines and back to nothing.
+//! Environments: from a checked init file to machines that run, in whatever way one wants them, and back to nothing.
 //! The one place that connects lab, provider, guests and artifacts; knows no suites and no reports.
 //!
-//! `EnvSpec` --[`plan`]--> `EnvPlan` --`exec`--> [`Env`] --`state`--> `state.json` in the lab's folder.
+//! `EnvSpec` --[`plan`]--> `EnvPlan` --`init`--> a prefix with disks, keys and `state.json` --`start`--> machines that
+//! run. A suite's environment is the same with its folder in the lab's own, which goes with the lab.
 
 mod agent;
+mod destroy;
+mod disk;
 mod error;
 mod evidence;
-mod exec;
 mod handle;
 mod host;
+mod init;
 mod keys;
+mod machine;
+mod net;
+mod network;
+mod parallel;
 pub mod plan;
+mod prepare;
+mod select;
+mod site;
+mod start;
 mod state;
+mod status;
+mod stop;
+mod turn;
 
+pub use destroy::Destroyed;
 pub use error::EnvError;
-pub use exec::UpFailure;
 pub use handle::Env;
 pub use handle::Names;
-pub use handle::Net;
-pub use handle::Vm;
 pub use host::Host;
 pub use host::Progress;
+pub use machine::Vm;
+pub use net::Net;
 pub use plan::EnvPlan;
+pub use select::Selection;
+pub use start::UpFailure;
+pub use status::LabStatus;
+pub use status::MachineStatus;
+pub use status::NetStatus;
+pub use status::NicStatus;
+pub use status::PrefixStatus;
+pub use status::Status;
+pub use stop::How;
+pub use stop::Stopped;

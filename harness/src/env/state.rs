@@ -1,52 +1,74 @@
-//! What is written down of a running environment, so that another process can join it.
+//! What is written down of an environment, so that any process can take it over: `state.json` in its folder.
 
 use std::{
-    fs,
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{EnvError, error::file, keys::Keys, plan::EnvPlan};
+use super::{EnvError, error::file, keys::HostKeys, plan::EnvPlan};
+use crate::base::{
+    id::MachineName,
+    store::{self, Document},
+};
 
-/// The version of the file's format; another one is refused.
-const VERSION: u32 = 1;
+/// The file, in the environment's folder.
+pub(super) const FILE: &str = "state.json";
 
-/// `state.json` in the environment's folder.
-#[derive(Serialize, Deserialize)]
+/// Everything that is not in files of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct EnvState {
-    version: u32,
+    /// Names the environment for good.
+    pub(super) uuid: String,
+    /// Where it lives.
+    pub(super) lab: LabState,
     pub(super) plan: EnvPlan,
-    pub(super) keys: Keys,
+    pub(super) host_keys: HostKeys,
     /// Factor by which deadlines are stretched.
     pub(super) factor: f64,
+    /// What has changed since the plan.
+    pub(super) machines: BTreeMap<MachineName, MachineState>,
+}
+
+/// Where an environment lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LabState {
+    /// In a lab of its own.
+    Hermetic {
+        /// The lab's folder, while there is one.
+        folder: Option<PathBuf>,
+    },
+}
+
+/// What has changed of a machine since it was planned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MachineState {
+    /// The image each disk writes to now, by device, relative to the environment's folder.
+    pub(super) disks: BTreeMap<String, PathBuf>,
+}
+
+impl Document for EnvState {
+    const VERSION: u32 = 2;
 }
 
 impl EnvState {
-    pub(super) fn new(plan: EnvPlan, keys: Keys, factor: f64) -> Self {
-        Self { version: VERSION, plan, keys, factor }
+    /// That of an environment that was just planned.
+    pub(super) fn new(uuid: String, lab: LabState, plan: EnvPlan, host_keys: HostKeys, factor: f64) -> Self {
+        Self { uuid, lab, plan, host_keys, factor, machines: BTreeMap::new() }
     }
 
-    /// Writes it into the environment's folder, readable for this user alone (the folder is).
+    /// Writes it, readable for this user alone: host keys are in it.
     pub(super) fn save(&self, folder: &Path) -> Result<(), EnvError> {
-        let path = path(folder);
-        let text = serde_json::to_vec_pretty(self).map_err(|e| file("write", &path)(e.into()))?;
-        fs::write(&path, text).map_err(file("write", &path))
+        Ok(store::write(&folder.join(FILE), self)?)
     }
 
     /// Reads it back.
     pub(super) fn load(folder: &Path) -> Result<Self, EnvError> {
-        let path = path(folder);
-        let text = fs::read(&path).map_err(file("read", &path))?;
-        let state: Self = serde_json::from_slice(&text).map_err(|e| file("read", &path)(e.into()))?;
-        if state.version == VERSION {
-            return Ok(state);
-        }
-        let newer = format!("it has format {}, this polder knows {VERSION}", state.version);
-        Err(file("read", &path)(std::io::Error::other(newer)))
+        let path = folder.join(FILE);
+        let missing = || file("read", &path)(std::io::ErrorKind::NotFound.into());
+        store::read(&path)?.ok_or_else(missing)
     }
-}
-
-fn path(folder: &Path) -> PathBuf {
-    folder.join("state.json")
 }

@@ -1,307 +1,318 @@
-//! A parsed init file to an [`EnvSpec`], finding every problem at once: reads each entry, then holds machines and nets
-//! against one another. Pure: files and environment variables are asked for through [`Surroundings`].
+//! A tree that has the right shape to an [`EnvSpec`]: reads each entry, then holds machines and nets against one
+//! another. Pure: files and environment variables are asked for through [`Surroundings`].
 
 use std::{
-    collections::BTreeMap,
-    io,
-    net::{IpAddr, Ipv4Addr},
+    collections::{BTreeMap, HashMap},
+    net::{Ipv4Addr, Ipv6Addr},
     path::Path,
 };
 
 use super::{
-    diagnostic::{Diagnostic, Problems},
     domain::DomainDraft,
-    keys,
+    files::Files,
     network::NetDraft,
-    parse::Node,
-    reader::{self, Fields, listed},
-    spec::{CpuSpec, EnvSpec, Firmware, Ipv6Spec, LinkSpec, MachineSpec, NetSpec, NicSpec},
+    nic::NicDraft,
+    options::Surroundings,
+    parse::{Node, Value},
+    problems::{Problems, Span},
+    prototype, reader,
+    shape::{self, listed, shown, suggest},
+    spec::{EnvSpec, Ipv6Spec, NetKind, NetSpec},
+    subnet::{Subnet, interface64, prefix64},
+    variables::Variables,
 };
-use crate::base::text::did_you_mean;
+use crate::base::id::Mac;
 
 /// DNS domain of a management net that does not name one.
 const DEFAULT_DOMAIN: &str = "lago.local";
 
-/// What an init file is read with.
-#[derive(Clone, Copy)]
-pub struct Options<'a> {
-    /// Environment variables.
-    pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// Values for the file's own variables; they win over the environment.
-    pub variables: &'a BTreeMap<String, String>,
-    /// Whether a key nobody knows is worth a warning only.
-    pub allow_unknown: bool,
-}
-
-impl<'a> Options<'a> {
-    /// The usual: no values from outside but the environment's, unknown keys are errors.
-    #[must_use]
-    pub fn new(env: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
-        Self { env, variables: &NONE, allow_unknown: false }
-    }
-}
-
-/// What an init file may refer to.
-pub struct Surroundings<'a> {
-    /// What it is read with.
-    pub options: Options<'a>,
-    /// Absolute folder of the init file: where relative paths start.
-    pub folder: &'a Path,
-    /// Whether a path is a file that can be read.
-    pub check_file: &'a dyn Fn(&Path) -> io::Result<()>,
-    /// The text of a file.
-    pub read_file: &'a dyn Fn(&Path) -> io::Result<String>,
-}
-
-/// An init file that holds, and what is worth saying about it all the same.
-#[derive(Debug, Clone)]
-pub struct Loaded {
-    /// What it asks for.
-    pub spec: EnvSpec,
-    /// What nobody needs to act on; in the file's order.
-    pub warnings: Vec<Diagnostic>,
-}
-
-/// Everything the file says; `None` when `problems` are worth more.
+/// Everything the file says; worth nothing when there are errors among `problems`.
 pub(crate) fn check(
     origin: &Path,
     root: &Node,
     surroundings: &Surroundings<'_>,
     problems: &mut Problems,
 ) -> Option<EnvSpec> {
-    let fields = Fields::read(root, &(0..0), &keys::FILE, problems)?;
-    let domains = entries(&fields, "domains", problems);
-    let nets = entries(&fields, "nets", problems);
+    let variables = Variables::declared(root, &surroundings.options, problems);
+    let root = variables.replace(root, problems);
+    shape::conform(&root, problems);
+    let Value::Map(_) = root.value() else {
+        return None;
+    };
+    let files = Files { surroundings, variables: &variables };
+    for key in ["domains", "nets"] {
+        not_empty(&root, key, problems);
+    }
+    let domains = prototype::resolve(&root, problems);
+    let nets = root.get("nets").map(reader::entries).unwrap_or_default();
     let mut nets: Vec<NetDraft<'_>> = nets.iter().map(|(k, v)| NetDraft::read(k, v, problems)).collect();
     let domains: Vec<DomainDraft<'_>> =
-        domains.iter().map(|(k, v)| DomainDraft::read(k, v, surroundings, problems)).collect();
+        domains.iter().map(|(k, v)| DomainDraft::read(k, v, &files, problems)).collect();
 
-    same_names(&nets.iter().map(|n| n.key).collect::<Vec<_>>(), "nets", problems);
-    same_names(&domains.iter().map(|d| d.key).collect::<Vec<_>>(), "machines", problems);
+    same_names(nets.iter().map(|n| n.key), "nets", problems);
+    same_names(domains.iter().map(|d| d.key), "machines", problems);
     choose_management(&mut nets);
     dns_only_on_management(&nets, problems);
     distinct_subnets(&nets, problems);
+    let known: Nets<'_> = nets.iter().map(|n| (n.key.text(), n.spec.as_ref())).collect();
     for domain in &domains {
-        one_management_nic(domain, &nets, problems);
+        one_management_nic(domain, &nets, &known, problems);
     }
-    addresses(&domains, &nets, problems);
+    Taken::default().addresses(&domains, &known, problems);
 
     Some(EnvSpec {
         origin: origin.to_owned(),
-        machines: domains.into_iter().filter_map(|d| machine(d, problems)).collect(),
-        nets: nets.into_iter().filter_map(|n| net(n, problems)).collect(),
+        machines: domains
+            .into_iter()
+            .filter_map(|draft| {
+                let nics = draft.nics.into_iter().filter_map(|nic| nic.spec).collect();
+                draft.spec.map(|spec| super::spec::MachineSpec { nics, ..spec })
+            })
+            .collect(),
+        nets: nets.into_iter().filter_map(|net| net.spec).collect(),
     })
 }
 
-fn entries<'n>(fields: &Fields<'n>, key: &str, problems: &mut Problems) -> &'n [(Node, Node)] {
-    let Some(node) = fields.require(key, problems) else {
-        return &[];
-    };
-    let entries = reader::mapping(node, &format!("`{key}`"), problems).unwrap_or_default();
-    if entries.is_empty() && node.kind() == "a mapping" {
+/// The nets by name; without a spec when that could not be read.
+type Nets<'n> = HashMap<&'n str, Option<&'n NetSpec>>;
+
+fn not_empty(root: &Node, key: &str, problems: &mut Problems) {
+    if let Some(node) = root.get(key)
+        && matches!(node.value(), Value::Map(entries) if entries.is_empty())
+    {
         let message = format!("`{key}` is empty, at least one is needed");
         problems.add("init::nothing-there", &node.span, message, None);
     }
-    entries
 }
 
 /// Names differ in more than case: DNS knows no case.
-fn same_names(keys: &[&Node], what: &str, problems: &mut Problems) {
-    for (i, key) in keys.iter().enumerate() {
-        let same = |other: &&&Node| other.text().eq_ignore_ascii_case(key.text());
-        if let Some(first) = keys.get(..i).unwrap_or_default().iter().find(same) {
-            let message = format!("the {what} `{}` and `{}` differ in case alone", first.text(), key.text());
-            problems.add(
-                "init::same-name",
-                &key.span,
-                message,
-                Some("DNS takes them for one name".to_owned()),
-            );
+fn same_names<'n>(keys: impl Iterator<Item = &'n Node>, what: &str, problems: &mut Problems) {
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for key in keys {
+        if let Some(first) = seen.insert(key.text().to_ascii_lowercase(), key.text()) {
+            let (first, second) = (shown(first), shown(key.text()));
+            let message = format!("the {what} `{first}` and `{second}` differ in case alone");
+            let help = Some("DNS takes them for one name".to_owned());
+            problems.add("init::same-name", &key.span, message, help);
         }
     }
 }
 
 /// Lago's rule: where no net is marked, the first in alphabetical order is the management net.
 fn choose_management(nets: &mut [NetDraft<'_>]) {
-    if !nets.iter().any(|n| n.management)
+    let marked = nets.iter().any(|n| n.spec.as_ref().is_some_and(|spec| spec.management));
+    if !marked
         && let Some(first) = nets.iter_mut().min_by_key(|n| n.key.text())
+        && let Some(spec) = &mut first.spec
     {
-        first.management = true;
+        spec.management = true;
+    }
+    for spec in nets.iter_mut().filter_map(|n| n.spec.as_mut()).filter(|spec| spec.management) {
+        spec.dns_domain.get_or_insert_with(|| DEFAULT_DOMAIN.to_owned());
     }
 }
 
 fn dns_only_on_management(nets: &[NetDraft<'_>], problems: &mut Problems) {
-    for net in nets.iter().filter(|n| !n.management) {
-        let domain = net.dns_domain.as_ref().map(|(node, _)| (node, "dns_domain_name"));
-        let records = net.dns_records.as_ref().map(|(node, _)| (node, "dns_records"));
-        for (node, key) in domain.into_iter().chain(records) {
-            let message = format!("`{key}` is for management nets, `{}` is none", net.key.text());
+    for net in nets.iter().filter(|n| n.spec.as_ref().is_some_and(|spec| !spec.management)) {
+        let keys = ["dns_domain_name", "dns_records", "main_dns"];
+        for key in keys.into_iter().filter_map(|key| net.fields.key(key)) {
+            let message = format!("`{}` is for management nets, `{}` is none", key.text(), net.key.text());
             let help =
                 Some("mark the net with `management: true`, or move the key to one that is".to_owned());
-            problems.add("init::dns-outside-management", &node.span, message, help);
+            problems.add("init::dns-outside-management", &key.span, message, help);
         }
     }
 }
 
 fn distinct_subnets(nets: &[NetDraft<'_>], problems: &mut Problems) {
-    let mut seen: BTreeMap<[u8; 3], &NetDraft<'_>> = BTreeMap::new();
+    let mut subnets: Vec<(Subnet, &str)> = Vec::new();
+    let mut prefixes: HashMap<u64, &str> = HashMap::new();
     for net in nets {
-        let Some((node, gateway)) = net.gateway else {
+        let (Some(spec), name) = (&net.spec, net.key.text()) else {
             continue;
         };
-        match seen.get(&subnet(gateway)) {
-            Some(first) => {
-                let message = format!("`{}` has the same /24 as the net `{}`", node.text(), first.key.text());
+        if let (Some(gateway), Some(node)) = (spec.gateway, net.fields.get("gw")) {
+            let subnet = Subnet::of(gateway, spec.prefix_len);
+            if let Some((other, first)) = subnets.iter().find(|(other, _)| other.overlaps(subnet)) {
+                let message = format!("{subnet} overlaps {other} of the net `{first}`");
                 problems.add("init::subnet-clash", &node.span, message, None);
             }
-            None => drop(seen.insert(subnet(gateway), net)),
+            subnets.push((subnet, name));
+        }
+        if let (Ipv6Spec::Given(given), Some(node)) = (spec.ipv6, net.fields.get("ipv6"))
+            && let Some(first) = prefixes.insert(prefix64(given.gateway), name)
+        {
+            let message = format!("`{}` has the same /64 as the net `{first}`", shown(node.text()));
+            problems.add("init::subnet-clash", &node.span, message, None);
         }
     }
 }
 
 /// A machine with NICs is reached on exactly one of them.
-fn one_management_nic(domain: &DomainDraft<'_>, nets: &[NetDraft<'_>], problems: &mut Problems) {
-    let known = |key: &Node| nets.iter().find(|n| n.key.text() == key.text());
+fn one_management_nic(
+    domain: &DomainDraft<'_>,
+    nets: &[NetDraft<'_>],
+    known: &Nets<'_>,
+    problems: &mut Problems,
+) {
     let mut management = 0;
     let mut complete = true;
     for nic in &domain.nics {
-        match nic.net.map(|node| (node, known(node))) {
-            Some((_, Some(net))) => management += usize::from(net.management),
+        match nic.net.map(|node| (node, known.get(node.text()))) {
+            Some((_, Some(Some(net)))) => management += usize::from(net.management),
+            // The net is there, but its name could not be read.
+            Some((_, Some(None))) | None => complete = false,
             Some((node, None)) => {
                 let names: Vec<&str> = nets.iter().map(|n| n.key.text()).collect();
-                let help = match did_you_mean(node.text(), names.iter().copied()) {
-                    Some(meant) => format!("did you mean `{meant}`?"),
-                    None => format!("the nets are {}", listed(&names)),
-                };
-                problems.add(
-                    "init::unknown-net",
-                    &node.span,
-                    format!("there is no net `{}`", node.text()),
-                    Some(help),
-                );
+                let help = suggest(node.text(), &names)
+                    .unwrap_or_else(|| format!("the nets are {}", listed(&names)));
+                let message = format!("there is no net `{}`", shown(node.text()));
+                problems.add("init::unknown-net", &node.span, message, Some(help));
                 complete = false;
             }
-            None => complete = false,
         }
     }
     if complete && !domain.nics.is_empty() && management != 1 {
+        let name = shown(domain.key.text());
         let message = match management {
-            0 => format!("machine `{}` has no NIC on a management net", domain.key.text()),
-            n => format!("machine `{}` has {n} NICs on management nets, one is allowed", domain.key.text()),
+            0 => format!("machine `{name}` has no NIC on a management net"),
+            n => format!("machine `{name}` has {n} NICs on management nets, one is allowed"),
         };
-        let names: Vec<&str> = nets.iter().filter(|n| n.management).map(|n| n.key.text()).collect();
+        let names: Vec<&str> = nets
+            .iter()
+            .filter(|n| n.spec.as_ref().is_some_and(|spec| spec.management))
+            .map(|n| n.key.text())
+            .collect();
         let help = Some(format!("management nets: {}", listed(&names)));
         problems.add("init::management", &domain.key.span, message, help);
     }
 }
 
-/// No two NICs of a net ask for one address, none for the gateway's or one outside the net.
-fn addresses(domains: &[DomainDraft<'_>], nets: &[NetDraft<'_>], problems: &mut Problems) {
-    let mut seen: BTreeMap<(&str, u8), (&str, usize)> = BTreeMap::new();
-    for (domain, nic) in domains.iter().flat_map(|d| d.nics.iter().map(move |nic| (d, nic))) {
-        let (Some(net), Some((node, ip))) = (nic.net, nic.ip) else {
-            continue;
-        };
-        let Some(net) = nets.iter().find(|n| n.key.text() == net.text()) else {
-            continue;
-        };
-        let name = net.key.text();
-        let [.., last] = ip.octets();
-        let gateway = net.gateway.map(|(_, gateway)| gateway);
-        if let Some(gateway) = gateway.filter(|g| subnet(*g) != subnet(ip)) {
-            let [a, b, c] = subnet(gateway);
-            let message = format!("{ip} is outside the net `{name}`");
-            let help = Some(format!("its gateway {gateway} makes it {a}.{b}.{c}.0/24"));
-            problems.add("init::address-outside-net", &node.span, message, help);
-        } else if last == gateway.map_or(1, |g| g.octets()[3]) {
-            let message = format!("{ip} is the gateway of the net `{name}`");
-            let help = "take another, or leave `ip` out to be given one".to_owned();
-            problems.add("init::gateway-clash", &node.span, message, Some(help));
-        } else if let Some((other, line)) = seen.get(&(name, last)) {
-            let message = format!("{ip} is taken in the net `{name}` by `{other}` on line {line}");
-            let octets = gateway
-                .is_none()
-                .then(|| format!("only the last number counts, as the net `{name}` has no `gw` of its own"));
-            problems.add("init::duplicate-address", &node.span, message, octets);
-        } else {
-            seen.insert((name, last), (domain.key.text(), problems.place(&node.span).line));
+/// Addresses that NICs have asked for so far: who, and where.
+#[derive(Default)]
+struct Taken<'n> {
+    ipv4: BTreeMap<(&'n str, Ipv4Addr), (&'n str, Span)>,
+    ipv6: BTreeMap<(&'n str, u64), (&'n str, Span)>,
+    macs: BTreeMap<Mac, (&'n str, Span)>,
+}
+
+impl<'n> Taken<'n> {
+    /// No two NICs of a net ask for one address, none for the gateway's or one outside the net.
+    fn addresses(mut self, domains: &'n [DomainDraft<'_>], nets: &Nets<'n>, problems: &mut Problems) {
+        for (domain, nic) in domains.iter().flat_map(|d| d.nics.iter().map(move |nic| (d, nic))) {
+            let machine = domain.key.text();
+            if let (Some(mac), Some(node)) = (nic.spec.as_ref().and_then(|s| s.mac), nic.fields.get("mac"))
+                && let Some((other, first)) = self.macs.insert(mac, (machine, node.span))
+            {
+                let place = problems.elsewhere(&first, &node.span);
+                let message = format!("{mac} is taken by `{other}` {place}");
+                problems.add("init::duplicate-mac", &node.span, message, None);
+            }
+            if let Some((name, Some(net))) = nic.net.and_then(|n| nets.get_key_value(n.text())) {
+                self.ipv4(machine, nic, name, net, problems);
+                self.ipv6(machine, nic, name, net, problems);
+            }
         }
     }
-}
 
-fn subnet(ip: Ipv4Addr) -> [u8; 3] {
-    let [a, b, c, _] = ip.octets();
-    [a, b, c]
-}
+    fn ipv4(
+        &mut self,
+        machine: &'n str,
+        nic: &NicDraft<'_>,
+        name: &'n str,
+        net: &NetSpec,
+        problems: &mut Problems,
+    ) {
+        let (Some(ip), Some(node)) = (nic.spec.as_ref().and_then(|s| s.ip), nic.fields.get("ip")) else {
+            return;
+        };
+        let span = &node.span;
+        if !net.ipv4 {
+            let message = format!("the net `{name}` has no IPv4");
+            return problems.add("init::no-ipv4", span, message, Some("use `ip6`".to_owned()));
+        }
+        // Without a gateway of its own the net's subnet is chosen later, and the address moved there; a bridge is
+        // given none, and its addresses stay what they are.
+        let moves = net.gateway.is_none() && net.kind != NetKind::Bridge;
+        let subnet = Subnet::of(net.gateway.unwrap_or(ip), net.prefix_len);
+        let [a, b, c, _] = ip.octets();
+        let gateway = net.gateway.unwrap_or(Ipv4Addr::new(a, b, c, 1));
+        if !subnet.contains(ip) {
+            let message = format!("{ip} is outside the net `{name}`");
+            let help = Some(format!("its gateway {gateway} makes it {subnet}"));
+            return problems.add("init::address-outside-net", span, message, help);
+        }
+        if !subnet.has_host(ip) {
+            let message = format!("no machine in {subnet} can have the address {ip}");
+            return problems.add("init::bad-address", span, message, None);
+        }
+        if ip == gateway && (net.gateway.is_some() || moves) {
+            let message = format!("{ip} is the gateway of the net `{name}`");
+            let help = "take another, or leave `ip` out to be given one".to_owned();
+            return problems.add("init::gateway-clash", span, message, Some(help));
+        }
+        let [.., last] = ip.octets();
+        let key = if moves { Ipv4Addr::from_bits(u32::from(last)) } else { ip };
+        match self.ipv4.get(&(name, key)) {
+            Some((other, first)) => {
+                let place = problems.elsewhere(first, span);
+                let message = format!("{ip} is taken in the net `{name}` by `{other}` {place}");
+                let help = moves.then(|| {
+                    format!("only the last number counts, as the net `{name}` has no `gw` of its own")
+                });
+                problems.add("init::duplicate-address", span, message, help);
+            }
+            None => drop(self.ipv4.insert((name, key), (machine, *span))),
+        }
+    }
 
-fn machine(draft: DomainDraft<'_>, problems: &Problems) -> Option<MachineSpec> {
-    let nic = |net: &Node, ip: Option<Ipv4Addr>| {
-        Some(NicSpec {
-            net: net.text().parse().ok()?,
-            ip,
-            ip6: None,
-            mac: None,
-            model: None,
-            mtu: None,
-            vlan: None,
-            link: LinkSpec::default(),
-            dns: None,
-        })
-    };
-    Some(MachineSpec {
-        name: draft.name?,
-        at: problems.place(&draft.key.span),
-        vm_type: "default".to_owned(),
-        provider: "local-libvirt".to_owned(),
-        memory_mib: draft.memory_mib,
-        vcpus: draft.vcpus,
-        cpu: CpuSpec::default(),
-        machine: None,
-        firmware: Firmware::default(),
-        boot: None,
-        cloud_init: None,
-        ova: None,
-        xml: None,
-        nics: draft.nics.iter().filter_map(|n| nic(n.net?, n.ip.map(|(_, ip)| ip))).collect(),
-        disks: draft.disks,
-        artifacts: draft.artifacts,
-        groups: draft.groups,
-        deploy_scripts: Vec::new(),
-        distro: None,
-        bootstrap: true,
-        root_password: None,
-        ssh_user: None,
-        ssh_password: None,
-        boot_time: None,
-        service_provider: None,
-        guest_agent: None,
-        skip_export: false,
-        metadata: draft.metadata,
-    })
-}
-
-fn net(draft: NetDraft<'_>, problems: &Problems) -> Option<NetSpec> {
-    let domain = draft.dns_domain.map(|(_, domain)| domain);
-    Some(NetSpec {
-        name: draft.name?,
-        at: problems.place(&draft.key.span),
-        kind: draft.kind,
-        management: draft.management,
-        dhcp: draft.dhcp,
-        internet: false,
-        ipv4: true,
-        gateway: draft.gateway.map(|(_, ip)| ip),
-        prefix_len: 24,
-        ipv6: Ipv6Spec::Off,
-        dns_domain: domain.or_else(|| draft.management.then(|| DEFAULT_DOMAIN.to_owned())),
-        dns_records: draft.dns_records.map(|(_, r)| addresses_of(r)).unwrap_or_default(),
-        main_dns: false,
-        dns_forward: None,
-        mtu: draft.mtu,
-    })
-}
-
-fn addresses_of(records: BTreeMap<String, Ipv4Addr>) -> BTreeMap<String, IpAddr> {
-    records.into_iter().map(|(name, ip)| (name, IpAddr::V4(ip))).collect()
+    fn ipv6(
+        &mut self,
+        machine: &'n str,
+        nic: &NicDraft<'_>,
+        name: &'n str,
+        net: &NetSpec,
+        problems: &mut Problems,
+    ) {
+        let (Some(ip), Some(node)) = (nic.spec.as_ref().and_then(|s| s.ip6), nic.fields.get("ip6")) else {
+            return;
+        };
+        let span = &node.span;
+        let gateway: Ipv6Addr = match net.ipv6 {
+            Ipv6Spec::Off => {
+                let message = format!("the net `{name}` has no IPv6");
+                let help = format!("write `ipv6: true` in `{name}`");
+                return problems.add("init::no-ipv6", span, message, Some(help));
+            }
+            Ipv6Spec::Given(given) if prefix64(given.gateway) != prefix64(ip) => {
+                let message = format!("{ip} is outside the net `{name}`");
+                let help = Some(format!("its gateway is {}", given.gateway));
+                return problems.add("init::address-outside-net", span, message, help);
+            }
+            Ipv6Spec::Given(given) => given.gateway,
+            Ipv6Spec::Auto => Ipv6Addr::from_bits(1),
+        };
+        match interface64(ip) {
+            0 => {
+                let message = format!("no machine can have the address {ip}: it means any router");
+                problems.add("init::bad-address", span, message, None);
+            }
+            last if last == interface64(gateway) => {
+                let message = format!("{ip} is the gateway of the net `{name}`");
+                let help = "take another, or leave `ip6` out to be given one".to_owned();
+                problems.add("init::gateway-clash", span, message, Some(help));
+            }
+            last => match self.ipv6.get(&(name, last)) {
+                Some((other, first)) => {
+                    let place = problems.elsewhere(first, span);
+                    let message = format!("{ip} is taken in the net `{name}` by `{other}` {place}");
+                    let help = (net.ipv6 == Ipv6Spec::Auto).then(|| {
+                        format!("only the last 64 bits count, as a prefix is chosen for the net `{name}`")
+                    });
+                    problems.add("init::duplicate-address", span, message, help);
+                }
+                None => drop(self.ipv6.insert((name, last), (machine, *span))),
+            },
+        }
+    }
 }

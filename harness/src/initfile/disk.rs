@@ -1,41 +1,47 @@
-//! The `disks` of a machine: their keys to values, and what two disks of one machine may not share.
-
-use std::path::{Path, PathBuf};
-
-use serde_json::Map;
+//! The `disks` of a machine: their keys to [`DiskSpec`]s, and what two disks of one machine may not share.
 
 use super::{
-    check::Surroundings,
-    diagnostic::Problems,
-    expand, keys,
-    parse::{Node, Value},
-    reader::{self, Fields},
-    spec::{DiskFormat, DiskSource, DiskSpec},
+    expand,
+    files::Files,
+    parse::Node,
+    problems::{Problems, Span},
+    reader::{self, Fields, json},
+    shape::{listed, shown},
+    spec::{DiskBus, DiskFormat, DiskSource, DiskSpec, Place},
 };
-use crate::base::id::DiskName;
+
+const FORMATS: &[(&str, DiskFormat)] =
+    &[("qcow2", DiskFormat::Qcow2), ("raw", DiskFormat::Raw), ("iso", DiskFormat::Iso)];
+const BUSES: &[(&str, DiskBus)] =
+    &[("virtio", DiskBus::Virtio), ("scsi", DiskBus::Scsi), ("sata", DiskBus::Sata), ("ide", DiskBus::Ide)];
+
+/// Keys of which each kind of disk takes some.
+const OF_SOURCES: &[&str] =
+    &["size", "template_name", "template_version", "template_type", "path", "url", "make_a_copy"];
 
 /// The disks of one machine, no two alike.
-pub(crate) fn read_all(
-    items: &[Node],
-    surroundings: &Surroundings<'_>,
-    problems: &mut Problems,
-) -> Vec<DiskSpec> {
+pub(crate) fn read_all(items: &[Node], files: &Files<'_>, problems: &mut Problems) -> Vec<DiskSpec> {
     let mut disks: Vec<DiskSpec> = Vec::new();
     for item in items {
-        let Some(disk) = disk(item, surroundings, problems) else {
+        let fields = Fields::of(item);
+        let Some(disk) = disk(item, fields, files, problems) else {
             continue;
         };
-        let spot = |key: &str| match item.value() {
-            Value::Map(entries) => entries.iter().find(|(k, _)| k.text() == key).map_or(item, |(_, v)| v),
-            Value::List(_) | Value::Scalar { .. } => item,
+        let mut clash = |code, key, message, help| {
+            let span = fields.get(key).map_or(item.span, |node| node.span);
+            problems.add(code, &span, message, help);
         };
         if disks.iter().any(|d| d.dev == disk.dev) {
             let message = format!("this machine has two disks at `{}`", disk.dev);
-            problems.add("init::duplicate-dev", &spot("dev").span, message, free_dev(&disk.dev, &disks));
+            clash("init::duplicate-dev", "dev", message, free_dev(&disk.dev, &disks));
         }
         if disks.iter().any(|d| d.name == disk.name) {
             let message = format!("this machine has two disks named `{}`", disk.name);
-            problems.add("init::duplicate-disk", &spot("name").span, message, None);
+            clash("init::duplicate-disk", "name", message, None);
+        }
+        if let Some(boot) = disk.boot.filter(|_| disks.iter().any(|d| d.boot == disk.boot)) {
+            let message = format!("this machine has two disks with `boot` {boot}");
+            clash("init::duplicate-boot", "boot", message, None);
         }
         disks.push(disk);
     }
@@ -48,151 +54,177 @@ fn free_dev(dev: &str, disks: &[DiskSpec]) -> Option<String> {
     Some(format!("`{free}` is free"))
 }
 
-/// What a disk is made from, before its own keys are looked at.
-#[derive(Clone, Copy, PartialEq)]
-enum DiskType {
-    Template,
-    Empty,
-    File,
-}
-
-fn disk(node: &Node, surroundings: &Surroundings<'_>, problems: &mut Problems) -> Option<DiskSpec> {
-    let fields = Fields::read(node, &node.span, &keys::DISK, problems)?;
-    let types = [("template", DiskType::Template), ("empty", DiskType::Empty), ("file", DiskType::File)];
-    let formats = [("qcow2", DiskFormat::Qcow2), ("raw", DiskFormat::Raw), ("iso", DiskFormat::Iso)];
-    let name: Option<DiskName> = fields
-        .require("name", problems)
-        .and_then(|n| reader::parsed(n, "the disk's name", "init::bad-name", problems));
-    let format_node = fields.require("format", problems);
-    let format = format_node.and_then(|n| reader::choice(n, "`format`", &formats, &[], problems));
-    let dev = fields.require("dev", problems).and_then(|n| dev(n, format, problems));
-    let kind = fields
-        .require("type", problems)
-        .and_then(|n| reader::choice(n, "`type` of a disk", &types, &[], problems))?;
-
-    let (own, allowed): (&[&str], &[DiskFormat]) = match kind {
-        DiskType::Template => (&["template_name", "template_type"], &[DiskFormat::Qcow2]),
-        DiskType::Empty => (&["size"], &[DiskFormat::Qcow2, DiskFormat::Raw]),
-        DiskType::File => (&["path"], &[DiskFormat::Qcow2, DiskFormat::Raw, DiskFormat::Iso]),
-    };
-    for key in ["template_name", "template_type", "size", "path"] {
-        if let Some(node) = fields.get(key).filter(|_| !own.contains(&key)) {
-            let help = Some(format!("it takes {}", reader::listed(own)));
-            problems.add(
-                "init::misplaced-key",
-                &node.span,
-                format!("this type of disk takes no `{key}`"),
-                help,
-            );
-        }
-    }
-    if let (Some(format), Some(node)) = (format, format_node)
-        && !allowed.contains(&format)
-    {
-        let words: Vec<&str> = formats.iter().filter(|(_, f)| allowed.contains(f)).map(|(w, _)| *w).collect();
-        let message = format!("this type of disk cannot have the format `{}`", node.text());
-        problems.add(
-            "init::bad-format",
-            &node.span,
-            message,
-            Some(format!("use {}", reader::listed(&words))),
-        );
-    }
-
-    let mut at = problems.place(&node.span);
-    let source = match kind {
-        DiskType::Template => {
-            if let Some(node) = fields.get("template_type") {
-                reader::choice(node, "`template_type`", &[("lago", ())], &["qcow2"], problems);
-            }
-            let template = fields.require("template_name", problems)?;
-            at = problems.place(&template.span);
-            let name = reader::text(template, "`template_name`", problems)?.to_owned();
-            DiskSource::Template { name, version: None }
-        }
-        DiskType::Empty => DiskSource::Empty { size: size(fields.require("size", problems)?, problems)? },
-        DiskType::File => {
-            let path = file(fields.require("path", problems)?, surroundings, problems)?;
-            DiskSource::File { path: Some(path), url: None, copy: false }
-        }
-    };
+fn disk(node: &Node, fields: Fields<'_>, files: &Files<'_>, problems: &mut Problems) -> Option<DiskSpec> {
+    let name =
+        fields.get("name").and_then(|n| reader::parsed(n, "the disk's name", "init::bad-name", problems));
+    let format = known(fields, "format", FORMATS);
+    let bus = known(fields, "bus", BUSES);
+    let dev = fields.get("dev").and_then(|node| dev(node, fields, format, bus, problems));
+    let serial = fields.get("serial").and_then(|node| serial(node, problems));
+    let (source, at) = source(node, fields, format, files, problems)?;
     Some(DiskSpec {
         name: name?,
         at,
         dev: dev?,
-        bus: None,
-        serial: None,
-        boot: None,
+        bus,
+        serial,
+        boot: fields.parsed("boot"),
         format: format?,
         source,
-        metadata: Map::new(),
-        build: Vec::new(),
-        skip_export: false,
+        metadata: fields.free("metadata"),
+        build: fields.list("build").iter().map(json).collect(),
+        skip_export: fields.flag("skip-export").unwrap_or_default(),
     })
 }
 
-/// A guest device: `vd` for virtio, `sd` for virtio-scsi, `hd` for a CD-ROM.
-fn dev(node: &Node, format: Option<DiskFormat>, problems: &mut Problems) -> Option<String> {
-    let text = reader::text(node, "`dev`", problems)?;
-    let known = text.split_at_checked(2).filter(|(bus, letter)| {
-        matches!(*bus, "vd" | "sd" | "hd")
+fn known<T: Copy>(fields: Fields<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
+    let text = fields.text(key)?;
+    words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
+}
+
+/// What the disk is made from, and the place to name when that cannot be had.
+fn source(
+    node: &Node,
+    fields: Fields<'_>,
+    format: Option<DiskFormat>,
+    files: &Files<'_>,
+    problems: &mut Problems,
+) -> Option<(DiskSource, Place)> {
+    use DiskFormat::{Iso, Qcow2, Raw};
+    let qcow2 = fields.text("template_type") == Some("qcow2");
+    let (what, own, allowed): (&str, &[&str], &[DiskFormat]) = match fields.text("type")? {
+        "template" if qcow2 => ("a disk of `template_type` `qcow2`", &["template_type", "path"], &[Qcow2]),
+        "template" => {
+            let own = &["template_name", "template_version", "template_type"];
+            ("a disk of type `template`", own, &[Qcow2])
+        }
+        "empty" => ("a disk of type `empty`", &["size"], &[Qcow2, Raw]),
+        "file" => ("a disk of type `file`", &["path", "url", "make_a_copy"], &[Qcow2, Raw, Iso]),
+        _ => return None,
+    };
+    for key in OF_SOURCES.iter().filter(|key| !own.contains(key)).filter_map(|key| fields.key(key)) {
+        let message = format!("{what} takes no `{}`", key.text());
+        problems.unknown(
+            "init::misplaced-key",
+            &key.span,
+            message,
+            Some(format!("it takes {}", listed(own))),
+        );
+    }
+    if let (Some(format), Some(node)) = (format, fields.get("format"))
+        && !allowed.contains(&format)
+    {
+        let words: Vec<&str> = FORMATS.iter().filter(|(_, f)| allowed.contains(f)).map(|(w, _)| *w).collect();
+        let message = format!("{what} cannot have the format `{}`", node.text());
+        problems.add("init::bad-format", &node.span, message, Some(format!("use {}", listed(&words))));
+    }
+
+    let at = &node.span;
+    let source = match fields.text("type")? {
+        "template" if qcow2 => {
+            let path = fields.require("path", at, what, problems)?;
+            DiskSource::Qcow2 { path: files.existing(path, problems)? }
+        }
+        "template" => {
+            let name = fields.require("template_name", at, what, problems)?;
+            let source = DiskSource::Template {
+                name: reader::text(name)?.to_owned(),
+                version: fields.owned("template_version"),
+            };
+            return Some((source, problems.place(&name.span)));
+        }
+        "empty" => DiskSource::Empty { size: size(fields.require("size", at, what, problems)?, problems)? },
+        _ => file(at, fields, files, problems)?,
+    };
+    Some((source, problems.place(at)))
+}
+
+fn file(at: &Span, fields: Fields<'_>, files: &Files<'_>, problems: &mut Problems) -> Option<DiskSource> {
+    let url = fields.get("url");
+    let path = match (fields.get("path"), url) {
+        // With both, the path is where the download goes.
+        (Some(path), Some(_)) => Some(files.path(path, problems)?),
+        (Some(path), None) => Some(files.existing(path, problems)?),
+        (None, Some(_)) => None,
+        (None, None) => {
+            let message = "a disk of type `file` needs the key `path` or `url`".to_owned();
+            problems.add("init::missing-key", at, message, None);
+            return None;
+        }
+    };
+    let url = match url {
+        Some(url) => Some(files.url(url, problems)?),
+        None => None,
+    };
+    Some(DiskSource::File { path, url, copy: fields.flag("make_a_copy").unwrap_or_default() })
+}
+
+/// A guest device: `vd` for virtio, `sd` for SCSI and SATA, `hd` for IDE and CD-ROMs.
+fn dev(
+    node: &Node,
+    fields: Fields<'_>,
+    format: Option<DiskFormat>,
+    bus: Option<DiskBus>,
+    problems: &mut Problems,
+) -> Option<String> {
+    let text = reader::text(node)?;
+    let known = text.split_at_checked(2).filter(|(kind, letter)| {
+        matches!(*kind, "vd" | "sd" | "hd")
             && letter.len() == 1
             && letter.chars().all(|c| c.is_ascii_lowercase())
     });
-    let Some((bus, _)) = known else {
-        let message = format!("`dev` must be a guest device, this is `{text}`");
+    let Some((kind, _)) = known else {
+        let message = format!("`dev` must be a guest device, this is `{}`", shown(text));
         let help = match text.strip_prefix("/dev/") {
-            Some(short) => format!("write `{short}`"),
+            Some(short) => format!("write `{}`", shown(short)),
             None => "write `vd`, `sd` or `hd` and a letter, such as `vda`".to_owned(),
         };
         problems.add("init::bad-dev", &node.span, message, Some(help));
         return None;
     };
-    let help = match (bus, format) {
-        ("hd", Some(DiskFormat::Qcow2 | DiskFormat::Raw)) => {
-            "use `vd` (virtio) or `sd` (virtio-scsi) and a letter"
-        }
-        ("vd", Some(DiskFormat::Iso)) => "use `hd` or `sd` and a letter",
-        _ => return Some(text.to_owned()),
+    let cdrom = format == Some(DiskFormat::Iso);
+    let fits = match bus {
+        Some(DiskBus::Virtio) => kind == "vd",
+        Some(DiskBus::Scsi | DiskBus::Sata) => kind == "sd" || (kind == "hd" && cdrom),
+        Some(DiskBus::Ide) => kind == "hd",
+        None => true,
     };
-    let what =
-        if bus == "hd" { "is for CD-ROMs (format `iso`) alone" } else { "cannot be a CD-ROM (format `iso`)" };
-    problems.add("init::bad-dev", &node.span, format!("`{text}` {what}"), Some(help.to_owned()));
-    None
+    if let Some(bus) = fields.text("bus").filter(|_| !fits) {
+        let message = format!("`{text}` is no device of the bus `{bus}`");
+        let kind = if bus == "virtio" { "vd" } else { "sd" };
+        let kind = if bus == "ide" { "hd" } else { kind };
+        problems.add("init::bad-dev", &node.span, message, Some(format!("use `{kind}` and a letter")));
+        return None;
+    }
+    if kind == "vd" && cdrom {
+        let message = format!("`{text}` cannot be a CD-ROM (format `iso`)");
+        problems.add("init::bad-dev", &node.span, message, Some("use `hd` or `sd` and a letter".to_owned()));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// What the guest sees as serial number: longer ones are cut off by the devices, other characters by libvirt.
+fn serial(node: &Node, problems: &mut Problems) -> Option<String> {
+    let text = reader::text(node)?;
+    let fits = (1..=20).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '+' | '-' | ' '));
+    if !fits {
+        let message = format!("`{}` cannot be a serial number", shown(text));
+        let help = "use at most 20 letters, digits, `_`, `.`, `+`, `-` and blanks".to_owned();
+        problems.add("init::bad-serial", &node.span, message, Some(help));
+    }
+    fits.then(|| text.to_owned())
 }
 
 fn size(node: &Node, problems: &mut Problems) -> Option<u64> {
-    let text = reader::text(node, "`size`", problems)?;
+    let text = reader::text(node)?;
     match expand::size(text) {
         Ok(bytes) => Some(bytes),
         Err(why) => {
-            problems.add("init::bad-size", &node.span, format!("`{text}` is not a disk's size: {why}"), None);
+            let message = format!("`{}` is not a disk's size: {why}", shown(text));
+            problems.add("init::bad-size", &node.span, message, None);
             None
         }
     }
-}
-
-fn file(node: &Node, surroundings: &Surroundings<'_>, problems: &mut Problems) -> Option<PathBuf> {
-    let text = reader::text(node, "`path`", problems)?;
-    let lookup = |name: &str| match name {
-        "LAGO_INITFILE_PATH" => Some(surroundings.folder.to_string_lossy().into_owned()),
-        _ => (surroundings.options.env)(name),
-    };
-    let expanded = match expand::variables(text, &lookup) {
-        Ok(expanded) => expanded,
-        Err(errors) => {
-            let span = &node.span;
-            errors.into_iter().for_each(|why| problems.add("init::unset-variable", span, why, None));
-            return None;
-        }
-    };
-    let path = surroundings.folder.join(&expanded);
-    if let Err(error) = (surroundings.check_file)(&path) {
-        let message = format!("cannot use the file {}: {error}", path.display());
-        let folder = surroundings.folder.display();
-        let help = Path::new(&expanded).is_relative().then(|| format!("a relative path starts at {folder}"));
-        problems.add("init::bad-file", &node.span, message, help);
-        return None;
-    }
-    Some(path)
 }

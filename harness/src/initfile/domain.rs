@@ -1,17 +1,19 @@
-//! One entry of `domains`: its keys to values, with its NICs. What machines are to one another and to nets is
-//! `check.rs`.
+//! One entry of `domains` to a [`MachineSpec`]. What machines are to one another and to nets is `check.rs`.
 
-use std::net::Ipv4Addr;
+use std::{path::PathBuf, time::Duration};
 
+use quick_xml::{Reader, events::Event};
 use serde_json::{Map, Value as Json};
 
 use super::{
-    check::Surroundings,
-    diagnostic::Problems,
-    disk, keys,
+    disk,
+    files::Files,
+    nic::NicDraft,
     parse::{Node, Value},
-    reader::{self, Fields},
-    spec::DiskSpec,
+    problems::Problems,
+    reader::{self, Fields, json},
+    shape::{shown, suggest},
+    spec::{CloudInit, CpuSpec, Firmware, KernelBoot, MachineSpec, OvaSource, Topology},
 };
 use crate::base::id::MachineName;
 
@@ -19,118 +21,263 @@ use crate::base::id::MachineName;
 const DEFAULT_MEMORY_MIB: u32 = 512;
 /// Virtual CPUs of a machine that does not say.
 const DEFAULT_VCPUS: u32 = 1;
+/// Virtual CPUs at most.
+const MOST_VCPUS: u32 = 255;
 
 /// A machine as far as it could be read.
 pub(crate) struct DomainDraft<'n> {
     pub(crate) key: &'n Node,
-    pub(crate) name: Option<MachineName>,
-    pub(crate) memory_mib: u32,
-    pub(crate) vcpus: u32,
     pub(crate) nics: Vec<NicDraft<'n>>,
-    pub(crate) disks: Vec<DiskSpec>,
-    pub(crate) artifacts: Vec<String>,
-    pub(crate) groups: Vec<String>,
-    pub(crate) metadata: Map<String, Json>,
-}
-
-/// A NIC as far as it could be read.
-pub(crate) struct NicDraft<'n> {
-    pub(crate) net: Option<&'n Node>,
-    pub(crate) ip: Option<(&'n Node, Ipv4Addr)>,
+    /// Without its NICs; not there for want of a usable name.
+    pub(crate) spec: Option<MachineSpec>,
 }
 
 impl<'n> DomainDraft<'n> {
-    pub(crate) fn read(
-        key: &'n Node,
-        node: &'n Node,
-        surroundings: &Surroundings<'_>,
-        problems: &mut Problems,
-    ) -> Self {
-        let mut draft = Self {
-            key,
-            name: reader::parsed(key, "the machine's name", "init::bad-name", problems),
-            memory_mib: DEFAULT_MEMORY_MIB,
-            vcpus: DEFAULT_VCPUS,
-            nics: Vec::new(),
-            disks: Vec::new(),
-            artifacts: Vec::new(),
-            groups: Vec::new(),
-            metadata: Map::new(),
-        };
-        let Some(fields) = Fields::read(node, &key.span, &keys::DOMAIN, problems) else {
-            return draft;
-        };
-        if let Some(node) = fields.get("memory") {
-            let range = 64..=1 << 20;
-            draft.memory_mib = reader::number(node, "`memory` (MiB)", &range, problems).unwrap_or_default();
-        }
-        if let Some(node) = fields.get("vcpu") {
-            draft.vcpus = reader::number(node, "`vcpu`", &(1..=255), problems).unwrap_or_default();
-        }
-        if let Some(items) = fields.get("nics").and_then(|node| reader::list(node, "`nics`", problems)) {
-            draft.nics = items.iter().map(|item| NicDraft::read(item, problems)).collect();
-        }
-        if let Some(items) = fields.get("disks").and_then(|node| reader::list(node, "`disks`", problems)) {
-            draft.disks = disk::read_all(items, surroundings, problems);
-        }
-        if let Some(items) =
-            fields.get("artifacts").and_then(|node| reader::list(node, "`artifacts`", problems))
-        {
-            draft.artifacts = items.iter().filter_map(|item| guest_path(item, problems)).collect();
-        }
-        if let Some(items) = fields.get("groups").and_then(|node| reader::list(node, "`groups`", problems)) {
-            let group = |item| reader::text(item, "a group", problems).map(ToOwned::to_owned);
-            draft.groups = items.iter().filter_map(group).collect();
-        }
-        if let Some(entries) = fields.get("metadata").and_then(|n| reader::mapping(n, "`metadata`", problems))
-        {
-            draft.metadata = metadata(entries, problems);
-        }
-        draft
+    pub(crate) fn read(key: &'n Node, node: &'n Node, files: &Files<'_>, problems: &mut Problems) -> Self {
+        let name = reader::parsed(key, "the machine's name", "init::bad-name", problems);
+        let fields = Fields::of(node);
+        let nics = fields.list("nics").iter().map(|item| NicDraft::read(item, problems)).collect();
+        let spec = machine(name, key, fields, files, problems);
+        Self { key, nics, spec }
     }
 }
 
-impl<'n> NicDraft<'n> {
-    fn read(node: &'n Node, problems: &mut Problems) -> Self {
-        let Some(fields) = Fields::read(node, &node.span, &keys::NIC, problems) else {
-            return Self { net: None, ip: None };
+fn machine(
+    name: Option<MachineName>,
+    key: &Node,
+    fields: Fields<'_>,
+    files: &Files<'_>,
+    problems: &mut Problems,
+) -> Option<MachineSpec> {
+    let (cpu, vcpus) = cpu(fields, problems);
+    let (deploy_scripts, metadata) = metadata(fields, files, problems);
+    let artifacts = fields.list("artifacts").iter();
+    // Everything is read before the name decides, so that all problems are found.
+    let boot = boot(fields, files, problems);
+    let cloud_init = cloud_init(fields, files, problems);
+    let ova = ova(key, fields, files, problems);
+    let xml = fields.get("xml").and_then(|node| overlay(node, files, problems));
+    let disks = disk::read_all(fields.list("disks"), files, problems);
+    let artifacts = artifacts.filter_map(|item| guest_path(item, problems)).collect();
+    machine_type(fields, problems);
+    Some(MachineSpec {
+        name: name?,
+        at: problems.place(&key.span),
+        vm_type: fields.owned("vm-type").unwrap_or_else(|| "default".to_owned()),
+        provider: fields.owned("vm-provider").unwrap_or_else(|| "local-libvirt".to_owned()),
+        memory_mib: fields.parsed("memory").unwrap_or(DEFAULT_MEMORY_MIB),
+        vcpus,
+        cpu,
+        machine: fields.owned("machine"),
+        firmware: if fields.text("firmware") == Some("uefi") { Firmware::Uefi } else { Firmware::Bios },
+        boot,
+        cloud_init,
+        ova,
+        xml,
+        nics: Vec::new(),
+        disks,
+        artifacts,
+        groups: fields.texts("groups").into_iter().map(|node| node.text().to_owned()).collect(),
+        deploy_scripts,
+        distro: fields.owned("distro"),
+        bootstrap: fields.flag("bootstrap").unwrap_or(true),
+        root_password: fields.owned("root-password"),
+        ssh_user: fields.owned("ssh-user"),
+        ssh_password: fields.owned("ssh-password"),
+        boot_time: fields.parsed("boot_time_sec").map(Duration::from_secs),
+        service_provider: fields.owned("service_provider"),
+        guest_agent: fields.owned("guest-agent"),
+        skip_export: fields.flag("skip-export").unwrap_or_default(),
+        metadata,
+    })
+}
+
+/// The CPU and how many there are: a topology says it, too.
+fn cpu(fields: Fields<'_>, problems: &mut Problems) -> (CpuSpec, u32) {
+    if let (Some(_), Some(custom)) = (fields.get("cpu_model"), fields.key("cpu_custom")) {
+        let message = "`cpu_model` and `cpu_custom` exclude each other".to_owned();
+        let help = Some("name the model inside `cpu_custom`, or remove one of them".to_owned());
+        problems.add("init::cpu-conflict", &custom.span, message, help);
+    }
+    let topology = fields.get("cpu_topology").map(|node| {
+        let count = |key| Fields::of(node).parsed(key).unwrap_or(1);
+        Topology { sockets: count("sockets"), cores: count("cores"), threads: count("threads") }
+    });
+    let product =
+        topology.map(|t| t.sockets.saturating_mul(t.cores).saturating_mul(t.threads)).unwrap_or_default();
+    let wanted: Option<u32> = fields.parsed("vcpu");
+    if let Some(node) = fields.get("cpu_topology") {
+        if product > MOST_VCPUS {
+            let message = format!("this is {product} CPUs, {MOST_VCPUS} are allowed");
+            problems.add("init::cpu-topology", &node.span, message, None);
+        } else if wanted.is_some_and(|wanted| wanted != product) {
+            let message = format!("this is {product} CPUs, `vcpu` asks for {}", wanted.unwrap_or_default());
+            let help = Some(format!("write `vcpu: {product}`, or leave `vcpu` out"));
+            problems.add("init::cpu-topology", &node.span, message, help);
+        }
+    }
+    let vcpus = wanted.or(topology.map(|_| product)).unwrap_or(DEFAULT_VCPUS);
+    let custom = fields.get("cpu_custom").map(|_| fields.free("cpu_custom"));
+    (CpuSpec { model: fields.owned("cpu_model"), custom, topology }, vcpus)
+}
+
+fn machine_type(fields: Fields<'_>, problems: &mut Problems) {
+    let known = |text: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+    };
+    if let (Some(node), Some(text)) = (fields.get("machine"), fields.text("machine"))
+        && !known(text)
+    {
+        let message = format!("`machine` must be a QEMU machine type, this is `{}`", shown(text));
+        problems.add("init::bad-machine", &node.span, message, Some("such as `q35` or `pc`".to_owned()));
+    }
+}
+
+fn boot(fields: Fields<'_>, files: &Files<'_>, problems: &mut Problems) -> Option<KernelBoot> {
+    let Some(kernel) = fields.get("kernel") else {
+        for key in ["initrd", "cmdline"].into_iter().filter_map(|key| fields.key(key)) {
+            let message = format!("`{}` needs the key `kernel` beside it", key.text());
+            problems.add("init::missing-key", &key.span, message, None);
+        }
+        return None;
+    };
+    let kernel = files.existing(kernel, problems);
+    let initrd = fields.get("initrd").and_then(|node| files.existing(node, problems));
+    Some(KernelBoot { kernel: kernel?, initrd, cmdline: fields.owned("cmdline").unwrap_or_default() })
+}
+
+fn cloud_init(fields: Fields<'_>, files: &Files<'_>, problems: &mut Problems) -> Option<CloudInit> {
+    let own = Fields::of(fields.get("cloud-init")?);
+    let mut document = |key: &str, head: &str| {
+        let node = own.get(key)?;
+        match node.value() {
+            // JSON is YAML.
+            Value::Map(_) => Some(format!("{head}{:#}\n", json(node))),
+            _ => files.document(node, &|text| text.starts_with('#') || text.contains('\n'), problems),
+        }
+    };
+    Some(CloudInit {
+        user_data: document("user-data", "#cloud-config\n"),
+        meta_data: document("meta-data", ""),
+        network_config: document("network-config", ""),
+    })
+}
+
+/// `type: ova` and `url` belong together.
+fn ova(key: &Node, fields: Fields<'_>, files: &Files<'_>, problems: &mut Problems) -> Option<OvaSource> {
+    let is_ova = fields.text("type") == Some("ova");
+    match fields.get("url") {
+        Some(url) if is_ova => Some(OvaSource { url: files.url_or_file(url, problems)? }),
+        Some(url) => {
+            let message = "a domain takes `url` with `type: ova` alone".to_owned();
+            problems.unknown("init::misplaced-key", &url.span, message, None);
+            None
+        }
+        None if is_ova => {
+            let at = fields.get("type").map_or(key.span, |node| node.span);
+            problems.add("init::missing-key", &at, "`type: ova` needs the key `url`".to_owned(), None);
+            None
+        }
+        None => None,
+    }
+}
+
+/// The text of an XML overlay, which must be XML of a domain.
+fn overlay(node: &Node, files: &Files<'_>, problems: &mut Problems) -> Option<String> {
+    let text = files.document(node, &|text| text.trim_start().starts_with('<'), problems)?;
+    match domain_xml(&text) {
+        Ok(()) => Some(text),
+        Err(why) => {
+            let message = format!("this is not XML of a domain: {why}");
+            let help = Some("write `<domain>...</domain>`, or the name of a file with that".to_owned());
+            problems.add("init::bad-xml", &node.span, message, help);
+            None
+        }
+    }
+}
+
+/// Whether a text is one well-formed element `domain`.
+fn domain_xml(text: &str) -> Result<(), String> {
+    let mut reader = Reader::from_str(text);
+    let (mut depth, mut roots) = (0_usize, 0_usize);
+    loop {
+        let (name, opens) = match reader.read_event().map_err(|error| error.to_string())? {
+            Event::Start(element) => (element.name().as_ref().to_owned(), true),
+            Event::Empty(element) => (element.name().as_ref().to_owned(), false),
+            Event::End(_) => {
+                depth = depth.saturating_sub(1);
+                continue;
+            }
+            Event::Text(text) if depth == 0 && !text.trim().is_empty() => {
+                return Err("there is text outside it".to_owned());
+            }
+            Event::DocType(_) => return Err("it has a document type".to_owned()),
+            Event::Eof if depth > 0 => return Err("it is not closed".to_owned()),
+            Event::Eof if roots == 0 => return Err("there is no element in it".to_owned()),
+            Event::Eof => return Ok(()),
+            _ => continue,
         };
-        let net = fields.require("net", problems).filter(|n| reader::text(n, "`net`", problems).is_some());
-        let ip = fields.get("ip").and_then(|n| Some((n, reader::address(n, "`ip`", problems)?)));
-        Self { net, ip }
+        if depth == 0 {
+            roots += 1;
+            if roots > 1 {
+                return Err("there is more than one element".to_owned());
+            }
+            if name != "domain" {
+                return Err(format!("its root is `{}`", shown(&name)));
+            }
+        }
+        depth += usize::from(opens);
     }
 }
 
 /// A path to collect from the guest.
 fn guest_path(node: &Node, problems: &mut Problems) -> Option<String> {
-    let text = reader::text(node, "an artifact", problems)?;
+    let text = reader::text(node)?;
     if !text.starts_with('/') {
-        let message = format!("an artifact must be an absolute path in the guest, this is `{text}`");
+        let message = format!("an artifact must be an absolute path in the guest, this is `{}`", shown(text));
         problems.add("init::bad-artifact", &node.span, message, None);
         return None;
     }
     Some(text.to_owned())
 }
 
-fn metadata(entries: &[(Node, Node)], problems: &mut Problems) -> Map<String, Json> {
-    for (key, _) in entries.iter().filter(|(k, _)| keys::METADATA_LATER.contains(&k.text())) {
-        reader::not_yet(key, &format!("the metadata `{}`", key.text()), reader::UNUSED_KEY, problems);
-    }
-    entries.iter().map(|(k, v)| (k.text().to_owned(), json(v))).collect()
-}
-
-/// Free-form values, plain scalars read as YAML reads them.
-fn json(node: &Node) -> Json {
-    match node.value() {
-        _ if node.is_null() => Json::Null,
-        Value::List(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => entries.iter().map(|(k, v)| (k.text().to_owned(), json(v))).collect(),
-        Value::Scalar { text, quoted: true } => Json::String(text.clone()),
-        Value::Scalar { text, quoted: false } => {
-            let typed = serde_json::from_str(&text.to_ascii_lowercase()).ok();
-            typed
-                .filter(|v| matches!(v, Json::Bool(_) | Json::Number(_)))
-                .unwrap_or_else(|| text.clone().into())
+/// Scripts to run in the guest, and what else `metadata` says.
+fn metadata(
+    fields: Fields<'_>,
+    files: &Files<'_>,
+    problems: &mut Problems,
+) -> (Vec<PathBuf>, Map<String, Json>) {
+    const SCRIPTS: &str = "deploy-scripts";
+    const OLD_SCRIPTS: &str = "ovirt-scripts";
+    let mut free = fields.free("metadata");
+    let mut scripts = Vec::new();
+    for (key, value) in fields.get("metadata").map(reader::entries).unwrap_or_default() {
+        let name = key.text();
+        if name != SCRIPTS && name != OLD_SCRIPTS {
+            // A near miss would silently deploy nothing.
+            if let Some(help) = suggest(name, &[SCRIPTS]) {
+                let message = format!("`{}` in `metadata` means nothing", shown(name));
+                problems.warn("init::unknown-metadata", &key.span, message, Some(help));
+            }
+            continue;
+        }
+        free.shift_remove(name);
+        if name == OLD_SCRIPTS {
+            let message = format!("`{OLD_SCRIPTS}` is the old name of `{SCRIPTS}`");
+            problems.warn("init::historic-key", &key.span, message, Some(format!("write `{SCRIPTS}`")));
+        }
+        let Value::List(items) = value.value() else {
+            let message = format!("`{name}` must be a list of files, this is {}", value.kind());
+            problems.add("init::bad-script", &value.span, message, None);
+            continue;
+        };
+        for item in items {
+            if reader::text(item).is_none() {
+                let message = format!("an item of `{name}` must be a file, this is {}", item.kind());
+                problems.add("init::bad-script", &item.span, message, None);
+            }
+            scripts.extend(files.existing(item, problems));
         }
     }
+    (scripts, free)
 }

@@ -1,5 +1,7 @@
 //! Values in an init file that are more than words: sizes and texts with environment variables in them.
 
+use super::shape::shown;
+
 /// Bytes of a size such as `20G`, `512M` or `1024`, in the units of `qemu-img` (powers of 1024).
 ///
 /// # Errors
@@ -22,7 +24,7 @@ pub(crate) fn size(text: &str) -> Result<u64, &'static str> {
     }
 }
 
-/// Replaces `$VAR` and `${VAR}`; a `$` before anything else stands for itself.
+/// Replaces `$VAR` and `${VAR}`; `$$` stands for one `$`, as does a `$` before anything else.
 ///
 /// # Errors
 /// Everything that could not be replaced, in words.
@@ -32,14 +34,21 @@ pub(crate) fn variables(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> 
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
         out.push_str(before);
+        if let Some(tail) = after.strip_prefix('$') {
+            out.push('$');
+            rest = tail;
+            continue;
+        }
         let (name, tail) = name(after);
         match name {
             Some("") => out.push('$'),
             Some(name) => match lookup(name) {
                 Some(value) => out.push_str(&value),
-                None => errors.push(format!("the environment variable `{name}` is not set")),
+                None => errors.push(format!("the variable `{name}` is not set")),
             },
-            None => errors.push(format!("`${after}` is not a variable; write `$NAME` or `${{NAME}}`")),
+            None => {
+                errors.push(format!("`${}` is not a variable; write `$NAME` or `${{NAME}}`", shown(after)))
+            }
         }
         rest = tail;
     }
@@ -97,6 +106,7 @@ mod tests {
     #[case("cost: 5$ $ $/", Ok("cost: 5$ $ $/"))]
     #[case("$A$A", Ok("oneone"))]
     #[case("$NO/$A/${NEIN}", Err(2))]
+    #[case("$$A $${A} $$$A", Ok("$A ${A} $one"))]
     #[case("${A", Err(1))]
     #[case("${}", Err(1))]
     fn variables_are_replaced(#[case] text: &str, #[case] expected: Result<&str, usize>) {

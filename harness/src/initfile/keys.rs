@@ -1,67 +1,261 @@
-//! The one table of keys of each mapping of an init file. What a key means is `domain.rs` and `network.rs`.
+//! The one table of the keys of an init file: what each takes and means. Who makes values of them is `domain.rs`,
+//! `nic.rs`, `disk.rs` and `network.rs`.
 
-/// The keys a mapping may have. `comment` and `x-...` are allowed, and ignored, everywhere.
-pub(crate) struct Keys {
-    /// What has them, for messages.
-    pub(crate) of: &'static str,
-    /// Those with a meaning.
-    pub(crate) known: &'static [&'static str],
-    /// Those of Lago's that mean nothing here yet.
-    pub(crate) later: &'static [&'static str],
-}
+use super::table::{
+    Key,
+    Kind::{self, Any, Bool, Default, Each, Either, Form, Map, Object, Percent, Text, Whole, Word},
+    Mapping,
+    Status::{Computed, Historic},
+};
+
+/// An IPv4 address.
+const IPV4: Kind = Form(r"^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+$");
+/// An IPv6 address.
+const IPV6: Kind = Form(r"^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$");
+const ETHERNET_MTU: Kind = Whole { min: 68, max: 65535, unit: "bytes" };
+const CPUS: Kind = Whole { min: 1, max: 255, unit: "" };
+const OCTET: Kind = Whole { min: 1, max: 254, unit: "" };
+const MILLISECONDS: Kind = Whole { min: 0, max: 60_000, unit: "ms" };
+const VLAN: Kind = Whole { min: 1, max: 4094, unit: "" };
+/// One text, or several.
+const TEXTS: Kind = Either(&[Text, Each(&Text)]);
+/// Text, or a mapping to be written out as text.
+const DOCUMENT: Kind = Either(&[Text, Map(&Any)]);
 
 /// The whole file.
-pub(crate) const FILE: Keys =
-    Keys { of: "the init file", known: &["domains", "nets"], later: &["prototypes"] };
+pub(crate) static FILE: Mapping = Mapping {
+    name: "file",
+    of: "the init file",
+    keys: &[
+        Key::new("domains", Map(&Object(&DOMAIN)), "The machines by name.").required(),
+        Key::new("nets", Map(&Object(&NET)), "The networks by name.").required(),
+        Key::new("prototypes", Map(&Object(&DOMAIN)), "Partial machines that `based-on` refers to."),
+        Key::new(
+            "include",
+            TEXTS,
+            "Files this one builds upon, relative to it. Mappings are united key by key, anything else is replaced; a later file wins over an earlier one, this one over all.",
+        ),
+        Key::new(
+            "variables",
+            Map(&Default),
+            "Values for `${NAME}` in any text of the file. Those of the command line and of the environment win; one without a value has to come from there.",
+        ),
+    ],
+};
 
-/// An entry of `domains`.
-pub(crate) const DOMAIN: Keys = Keys {
+/// An entry of `domains` or `prototypes`.
+pub(crate) static DOMAIN: Mapping = Mapping {
+    name: "domain",
     of: "a domain",
-    known: &["memory", "vcpu", "nics", "disks", "metadata", "artifacts", "groups"],
-    later: &[
-        "vm-type",
-        "vm-provider",
-        "cpu",
-        "cpu_model",
-        "cpu_custom",
-        "bootstrap",
-        "distro",
-        "root-password",
-        "ssh-user",
-        "ssh-password",
-        "boot_time_sec",
-        "service_provider",
-        "service_class",
-        "guest-agent",
-        "snapshots",
-        "skip-export",
-        "based-on",
-        "type",
-        "url",
-        "name",
-        "mgmt_net",
+    keys: &[
+        Key::new("memory", Whole { min: 64, max: 1 << 20, unit: "MiB" }, "Memory in MiB."),
+        Key::new("vcpu", CPUS, "Number of virtual CPUs."),
+        Key::new("cpu_model", Text, "Exactly this CPU model of libvirt's, such as `Westmere`."),
+        Key::new(
+            "cpu_custom",
+            Map(&Any),
+            "libvirt's `cpu` element as a mapping: `@key` is an attribute, `#text` text, a list repeats an element.",
+        ),
+        Key::new("cpu_topology", Object(&TOPOLOGY), "How the virtual CPUs are grouped."),
+        Key::new("machine", Form("^[A-Za-z0-9._-]+$"), "QEMU machine type, such as `q35`."),
+        Key::new("firmware", Word(&["bios", "uefi"]), "What runs before the operating system."),
+        Key::new("kernel", Text, "A kernel file to boot instead of what the root disk brings."),
+        Key::new("initrd", Text, "The initial RAM disk of `kernel`."),
+        Key::new("cmdline", Text, "The command line of `kernel`."),
+        Key::new("cloud-init", Object(&CLOUD_INIT), "What cloud-init in the guest is given."),
+        Key::new(
+            "xml",
+            Text,
+            "Domain XML to lay over the XML that is made, as text or as a file: a last resort.",
+        ),
+        Key::new("nics", Each(&Object(&NIC)), "Network cards; their order makes eth0, eth1, ..."),
+        Key::new("disks", Each(&Object(&DISK)), "Disks; the first is the root disk."),
+        Key::new("metadata", Map(&Any), "Free-form, but for `deploy-scripts`: scripts run in the guest."),
+        Key::new("artifacts", Each(&Text), "Absolute guest paths to collect."),
+        Key::new("groups", TEXTS, "Inventory groups."),
+        Key::new("bootstrap", Bool, "Whether the disk is prepared before the first boot."),
+        Key::new("distro", Text, "Operating system, such as `el8`."),
+        Key::new("root-password", Text, "Password of root in the guest."),
+        Key::new("ssh-user", Text, "Who logs in."),
+        Key::new("ssh-password", Text, "With which password."),
+        Key::new(
+            "boot_time_sec",
+            Whole { min: 1, max: 86_400, unit: "seconds" },
+            "How long it may take until the machine answers, in seconds.",
+        ),
+        Key::new("service_provider", Text, "What manages services in the guest, such as `systemd`."),
+        Key::new("guest-agent", Text, "Service name of the guest agent."),
+        Key::new("skip-export", Bool, "Whether export leaves the machine out."),
+        Key::new("vm-type", Text, "Class of machine."),
+        Key::new("vm-provider", Text, "Who makes the machine: `local-libvirt`, `ssh`, or an extension."),
+        Key::new(
+            "based-on",
+            Either(&[Text, Object(&DOMAIN)]),
+            "Name of a prototype, or an alias of one: every key this machine does not have comes from there.",
+        ),
+        Key::new("type", Word(&["ova", "template"]), "`ova`: memory, CPUs and root disk come from `url`."),
+        Key::new("url", Text, "Where the appliance is: a URL or a file."),
+        Key::idle("name", Computed, "Is its key."),
+        Key::idle("mgmt_net", Computed, "Is found from the nets."),
+        Key::idle("snapshots", Computed, "Belongs to a running environment."),
+        Key::idle("cpu", Historic, "Use `vcpu`."),
+        Key::idle("service_class", Historic, "Use `service_provider`."),
+    ],
+};
+
+/// A domain's `cpu_topology`.
+pub(crate) static TOPOLOGY: Mapping = Mapping {
+    name: "topology",
+    of: "`cpu_topology`",
+    keys: &[
+        Key::new("sockets", CPUS, "Sockets; 1 if absent."),
+        Key::new("cores", CPUS, "Cores of a socket; 1 if absent."),
+        Key::new("threads", CPUS, "Threads of a core; 1 if absent."),
+    ],
+};
+
+/// A domain's `cloud-init`.
+pub(crate) static CLOUD_INIT: Mapping = Mapping {
+    name: "cloud-init",
+    of: "`cloud-init`",
+    keys: &[
+        Key::new("user-data", DOCUMENT, "A mapping, a text beginning with `#`, or a file."),
+        Key::new("meta-data", DOCUMENT, "A mapping, a text of several lines, or a file; made if absent."),
+        Key::new("network-config", DOCUMENT, "A mapping, a text of several lines, or a file."),
     ],
 };
 
 /// An entry of a domain's `nics`.
-pub(crate) const NIC: Keys = Keys { of: "a NIC", known: &["net", "ip"], later: &["mtu"] };
+pub(crate) static NIC: Mapping = Mapping {
+    name: "nic",
+    of: "a NIC",
+    keys: &[
+        Key::new("net", Text, "The net it is on.").required(),
+        Key::new("ip", IPV4, "Its address; on a net without `gw` only the last number counts."),
+        Key::new("ip6", IPV6, "Its IPv6 address; on a net with `ipv6: true` only the last 64 bits count."),
+        Key::new(
+            "mac",
+            Form("^[0-9A-Fa-f]{1,2}(:[0-9A-Fa-f]{1,2}){5}$"),
+            "Its Ethernet address; made from the IP address if absent.",
+        ),
+        Key::new(
+            "model",
+            Word(&["virtio", "e1000", "e1000e", "igb", "rtl8139", "ne2k_pci", "pcnet", "vmxnet3"]),
+            "Device model; virtio if absent.",
+        ),
+        Key::new("mtu", ETHERNET_MTU, "MTU in bytes; that of the net if absent."),
+        Key::new(
+            "vlan",
+            Either(&[VLAN, Each(&VLAN)]),
+            "One VLAN, untagged towards the machine, or a list of VLANs, tagged.",
+        ),
+        Key::new("link", Object(&LINK), "How good its link is at first."),
+        Key::new("dns", TEXTS, "Its names in DNS instead of those every NIC gets; `[]` for none."),
+    ],
+};
+
+/// A NIC's `link`.
+pub(crate) static LINK: Mapping = Mapping {
+    name: "link",
+    of: "`link`",
+    keys: &[
+        Key::new("up", Bool, "Whether the cable is plugged in."),
+        Key::new("delay_ms", MILLISECONDS, "Delay of each packet."),
+        Key::new("jitter_ms", MILLISECONDS, "By how much the delay varies."),
+        Key::new("loss_percent", Percent, "Packets lost."),
+        Key::new("duplicate_percent", Percent, "Packets that come twice."),
+        Key::new("corrupt_percent", Percent, "Packets with a wrong bit."),
+        Key::new(
+            "rate_kbit",
+            Whole { min: 1, max: 4_000_000, unit: "kbit/s" },
+            "The most it carries, in kbit/s.",
+        ),
+    ],
+};
 
 /// An entry of a domain's `disks`; which of them fit depends on its `type`.
-pub(crate) const DISK: Keys = Keys {
+pub(crate) static DISK: Mapping = Mapping {
+    name: "disk",
     of: "a disk",
-    known: &["name", "type", "format", "dev", "size", "template_type", "template_name", "path"],
-    later: &["template_version", "url", "make_a_copy", "metadata", "build", "skip-export"],
+    keys: &[
+        Key::new("name", Text, "Its name, used in file names.").required(),
+        Key::new("type", Word(&["template", "empty", "file"]), "What it is made from.").required(),
+        Key::new("format", Word(&["qcow2", "raw", "iso"]), "Image format; `iso` is a CD-ROM.").required(),
+        Key::new("dev", Form("^(vd|sd|hd)[a-z]$"), "Guest device, such as `vda`.").required(),
+        Key::new("size", Form("^[0-9]+[KkMGT]?$"), "Size of an `empty` disk, such as `20G`."),
+        Key::new("template_name", Text, "The image of a `template` disk."),
+        Key::new("template_version", Text, "Its version; the newest if absent."),
+        Key::new(
+            "template_type",
+            Word(&["lago", "qcow2"]),
+            "`lago`: `template_name` is in a repository or the image store; `qcow2`: `path` is the image.",
+        ),
+        Key::new(
+            "path",
+            Text,
+            "The image of a `file` disk or of a `template` disk of `template_type` `qcow2`.",
+        ),
+        Key::new("url", Text, "Where to download a `file` disk from."),
+        Key::new("make_a_copy", Bool, "Whether the machine gets a copy of the `file` of its own."),
+        Key::new(
+            "bus",
+            Word(&["virtio", "scsi", "sata", "ide"]),
+            "How it is attached; `dev` tells if absent.",
+        ),
+        Key::new("serial", Form("^[A-Za-z0-9_.+ -]{1,20}$"), "Serial number the guest sees."),
+        Key::new(
+            "boot",
+            Whole { min: 1, max: 99, unit: "" },
+            "Its turn among what the firmware tries to boot.",
+        ),
+        Key::new("metadata", Map(&Any), "What is known about its contents, such as `root-partition`."),
+        Key::new("build", Each(&Any), "Steps that change its contents before the first boot."),
+        Key::new("skip-export", Bool, "Whether export leaves it out."),
+    ],
 };
-
-/// A domain's `metadata` is free; these keys of Lago's act, and must not be taken for free text.
-pub(crate) const METADATA_LATER: &[&str] = &["deploy-scripts", "ovirt-scripts"];
 
 /// An entry of `nets`.
-pub(crate) const NET: Keys = Keys {
+pub(crate) static NET: Mapping = Mapping {
+    name: "net",
     of: "a net",
-    known: &["type", "dhcp", "management", "gw", "dns_domain_name", "dns_records", "mtu"],
-    later: &["main_dns", "dns_forward", "mapping", "name"],
+    keys: &[
+        Key::new(
+            "type",
+            Word(&["nat", "isolated", "bridge"]),
+            "How it is connected: leading out, not leading out, or a bridge without addresses.",
+        ),
+        Key::new("management", Bool, "Whether machines are reached on it and DNS is served on it."),
+        Key::new("dhcp", Object(&DHCP), "Dynamic range; without it addresses are static."),
+        Key::new(
+            "gw",
+            Form(r"^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+(/[0-9]+)?$"),
+            "Gateway, which decides the subnet: a /24 unless it says otherwise, as in `10.0.0.1/20`.",
+        ),
+        Key::new("ipv4", Bool, "Whether it has IPv4."),
+        Key::new(
+            "ipv6",
+            Either(&[Bool, IPV6_NET]),
+            "Whether it has IPv6 (a private /64 is chosen then), or its gateway, as in `fd00:1::1/64`.",
+        ),
+        Key::new("internet", Bool, "Whether it reaches beyond the host."),
+        Key::new("dns_domain_name", Text, "DNS domain of a management net."),
+        Key::new("dns_records", Map(&Text), "Extra DNS records of a management net: names and addresses."),
+        Key::new("main_dns", Bool, "Whether it is the management net that answers for the others."),
+        Key::new("dns_forward", Either(&[IPV4, IPV6]), "Who answers what the net itself cannot."),
+        Key::new("mtu", ETHERNET_MTU, "MTU in bytes."),
+        Key::idle("name", Computed, "Is its key."),
+        Key::idle("mapping", Computed, "Is made of the machines."),
+    ],
 };
 
+const IPV6_NET: Kind = Form("^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*/64$");
+
 /// A net's `dhcp`.
-pub(crate) const DHCP: Keys = Keys { of: "`dhcp`", known: &["start", "end"], later: &[] };
+pub(crate) static DHCP: Mapping = Mapping {
+    name: "dhcp",
+    of: "`dhcp`",
+    keys: &[
+        Key::new("start", OCTET, "Last number of its first address.").required(),
+        Key::new("end", OCTET, "Last number of its last address.").required(),
+    ],
+};

@@ -7,9 +7,11 @@ use std::{
 };
 
 use super::{
-    check::{Loaded, Options, Surroundings, check},
-    diagnostic::{InitFileError, Problems},
-    parse::tree,
+    check::check,
+    diagnostic::InitFileError,
+    include,
+    options::{Loaded, Options, Surroundings},
+    problems::Problems,
 };
 
 /// Reads and checks an init file.
@@ -40,8 +42,9 @@ pub fn load_text(path: &Path, text: &str, options: &Options<'_>) -> Result<Loade
 /// # Errors
 /// With everything that is wrong with it.
 pub fn parse(origin: &Path, text: &str, surroundings: &Surroundings<'_>) -> Result<Loaded, InitFileError> {
-    let mut problems = Problems::new(origin, text.strip_prefix('\u{feff}').unwrap_or(text));
-    let spec = tree(&mut problems).and_then(|root| check(origin, &root, surroundings, &mut problems));
+    let mut problems = Problems::new(surroundings.options.allow_unknown);
+    let spec = include::whole(origin, text, surroundings, &mut problems)
+        .and_then(|root| check(origin, &root, surroundings, &mut problems));
     problems.verdict(spec)
 }
 

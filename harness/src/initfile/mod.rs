@@ -1,21 +1,39 @@
 //! The init file: from text with spans to [`EnvSpec`], every problem at once.
 //! Knows no addresses, paths of a lab, or libvirt words.
+//!
+//! A text becomes a tree (`parse`), trees of included files are laid under it (`include`, `merge`), the file's own
+//! variables are replaced (`variables`), the tree is held against the table of keys (`keys`, `shape`), machines get what
+//! their prototypes have (`prototype`), entries become values (`domain`, `nic`, `disk`, `network`), and these are held
+//! against one another (`check`). [`schema`] shows the table to editors.
 
 mod check;
 mod diagnostic;
 mod disk;
 mod domain;
 mod expand;
+mod files;
+mod include;
 mod keys;
 mod load;
+mod merge;
 mod network;
+mod nic;
+mod options;
 mod parse;
+mod problems;
+mod prototype;
 mod reader;
+mod schema;
+mod shape;
 pub mod spec;
+mod subnet;
+mod table;
 #[cfg(test)]
 mod tests;
+mod variables;
 
-pub use check::{Loaded, Options, Surroundings};
-pub use diagnostic::{Diagnostic, InitFileError};
+pub use diagnostic::{Diagnostic, InitFileError, Severity, render};
 pub use load::{load, load_text, parse};
+pub use options::{Loaded, Options, Surroundings};
+pub use schema::schema;
 pub use spec::EnvSpec;

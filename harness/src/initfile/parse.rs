@@ -1,11 +1,14 @@
 //! YAML (and JSON, which is YAML) to a tree in which every node knows its place in the text.
 //! Aliases and merge keys are resolved here; what keys mean is not known here.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    rc::Rc,
+};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span as Marks, Tag};
 
-use super::diagnostic::{Problems, Span};
+use super::problems::{Problems, Span};
 
 /// How many nodes aliases may add; a few nested anchors could otherwise stand for billions.
 const MOST_ALIASED: usize = 100_000;
@@ -17,17 +20,18 @@ const DEEPEST: usize = 64;
 pub(crate) struct Node {
     pub(crate) span: Span,
     value: Rc<Value>,
-    /// Nodes in it, itself included, aliases followed.
     size: usize,
 }
 
 /// What a node holds.
 #[derive(Debug)]
 pub(crate) enum Value {
-    /// Text as written; quoted text is never a number, a boolean or nothing.
+    /// Text; quoted text is never a number, a boolean or nothing.
     Scalar {
         text: String,
         quoted: bool,
+        /// The text as written, where variables have been replaced in it.
+        raw: Option<String>,
     },
     List(Vec<Node>),
     /// Keys (always scalars, no two alike) and values in the file's order, merged ones last.
@@ -35,7 +39,7 @@ pub(crate) enum Value {
 }
 
 impl Node {
-    fn new(span: Span, value: Value) -> Self {
+    pub(crate) fn new(span: Span, value: Value) -> Self {
         let children: usize = match &value {
             Value::Scalar { .. } => 0,
             Value::List(items) => items.iter().map(|n| n.size).sum(),
@@ -48,6 +52,19 @@ impl Node {
         &self.value
     }
 
+    /// Nodes in it, itself included, aliases followed.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The value of a key.
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        match self.value() {
+            Value::Map(entries) => entries.iter().find(|(k, _)| k.text() == key).map(|(_, v)| v),
+            Value::List(_) | Value::Scalar { .. } => None,
+        }
+    }
+
     /// The text of a scalar; empty for anything else.
     pub(crate) fn text(&self) -> &str {
         match self.value() {
@@ -58,7 +75,7 @@ impl Node {
 
     /// Whether there is nothing: an absent value, `~` or `null`.
     pub(crate) fn is_null(&self) -> bool {
-        matches!(self.value(), Value::Scalar { text, quoted: false } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+        matches!(self.value(), Value::Scalar { text, quoted: false, .. } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
     /// What it is, for messages.
@@ -72,13 +89,13 @@ impl Node {
     }
 }
 
-/// The document's root; `None` when the text has none, the reason then being among `problems`.
-pub(crate) fn tree(problems: &mut Problems) -> Option<Node> {
-    let text = problems.text().to_owned();
+/// The root of a text; `None` when it has none, the reason then being among `problems`.
+pub(crate) fn tree(file: usize, problems: &mut Problems) -> Option<Node> {
+    let text = problems.text(file).to_owned();
     let mut offsets: Vec<usize> = text.char_indices().map(|(i, _)| i).collect();
     offsets.push(text.len());
     let mut loader =
-        Loader { problems, offsets, anchors: HashMap::new(), open: Vec::new(), root: None, aliased: 0 };
+        Loader { problems, file, offsets, anchors: HashMap::new(), open: Vec::new(), root: None, aliased: 0 };
     let mut parser = Parser::new_from_str(&text);
     loop {
         match parser.next_event() {
@@ -91,14 +108,23 @@ pub(crate) fn tree(problems: &mut Problems) -> Option<Node> {
         }
     }
     if loader.root.is_none() {
-        let help = Some("an init file has at least the keys `domains` and `nets`".to_owned());
-        loader.problems.add("yaml::empty", &(0..0), "the file is empty".to_owned(), help);
+        let help = (file == 0).then(|| "an init file has at least the keys `domains` and `nets`".to_owned());
+        loader.problems.add("yaml::empty", &Span::start_of(file), "the file is empty".to_owned(), help);
     }
     loader.root
 }
 
+/// Notes a key that its mapping has already, at `first`.
+pub(crate) fn duplicate_key(key: &Node, first: &Span, problems: &mut Problems) {
+    let message = format!("the key `{}` comes twice", key.text());
+    let elsewhere = problems.elsewhere(first, &key.span);
+    let help = Some(format!("it is {elsewhere} already; remove or rename one of them"));
+    problems.add("yaml::duplicate-key", &key.span, message, help);
+}
+
 struct Loader<'p> {
     problems: &'p mut Problems,
+    file: usize,
     /// Byte offset of each character: the parser counts characters.
     offsets: Vec<usize>,
     anchors: HashMap<usize, Node>,
@@ -122,7 +148,7 @@ enum Items {
 impl Loader<'_> {
     /// Takes in one event; `None` when going on makes no sense.
     fn take(&mut self, event: Event<'_>, marks: Marks) -> Option<()> {
-        let span = self.offset(marks.start)..self.offset(marks.end);
+        let span = self.span(self.offset(marks.start), self.offset(marks.end));
         match event {
             Event::DocumentStart(_) if self.root.is_some() => {
                 let message = "the file holds several documents, one is allowed".to_owned();
@@ -136,7 +162,10 @@ impl Loader<'_> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let quoted = style != ScalarStyle::Plain || self.is_string(tag.as_deref(), &span);
-                self.close(Node::new(span, Value::Scalar { text: text.into_owned(), quoted }), anchor)
+                self.close(
+                    Node::new(span, Value::Scalar { text: text.into_owned(), quoted, raw: None }),
+                    anchor,
+                )
             }
             Event::Alias(anchor) => self.alias(anchor, span),
             Event::SequenceStart(anchor, tag) => {
@@ -151,7 +180,7 @@ impl Loader<'_> {
                     Items::List(items) => Value::List(items),
                     Items::Map { entries, .. } => Value::Map(self.unite(entries)),
                 };
-                self.close(Node::new(open.start..span.end, value), open.anchor)
+                self.close(Node::new(Span { start: open.start, ..span }, value), open.anchor)
             }
             Event::Nothing
             | Event::StreamStart
@@ -194,7 +223,7 @@ impl Loader<'_> {
             self.problems.add("yaml::recursive-alias", &span, message, None);
             return None;
         };
-        let node = Node { span: span.clone(), ..target.clone() };
+        let node = Node { span, ..target.clone() };
         self.aliased = self.aliased.saturating_add(node.size);
         if self.aliased > MOST_ALIASED {
             let message = format!("the aliases up to here stand for more than {MOST_ALIASED} values");
@@ -208,18 +237,16 @@ impl Loader<'_> {
     fn unite(&mut self, entries: Vec<(Node, Node)>) -> Vec<(Node, Node)> {
         let mut own: Vec<(Node, Node)> = Vec::new();
         let mut merged: Vec<(Node, Node)> = Vec::new();
+        let mut seen: HashMap<String, Span> = HashMap::new();
         for (key, value) in entries {
             match key.value() {
-                Value::Scalar { text, quoted: false } if text == "<<" => self.merge(&value, &mut merged),
-                Value::Scalar { text, .. } => match own.iter().find(|(k, _)| k.text() == text) {
-                    Some((first, _)) => {
-                        let line = self.problems.place(&first.span).line;
-                        let message = format!("the key `{text}` comes twice");
-                        let help =
-                            Some(format!("it is on line {line} already; remove or rename one of them"));
-                        self.problems.add("yaml::duplicate-key", &key.span, message, help);
+                Value::Scalar { text, quoted: false, .. } if text == "<<" => self.merge(&value, &mut merged),
+                Value::Scalar { text, .. } => match seen.entry(text.clone()) {
+                    Entry::Occupied(first) => duplicate_key(&key, first.get(), self.problems),
+                    Entry::Vacant(free) => {
+                        free.insert(key.span);
+                        own.push((key, value));
                     }
-                    None => own.push((key, value)),
                 },
                 Value::List(_) | Value::Map(_) => {
                     let message = format!("a key must be a single value, this is {}", key.kind());
@@ -228,7 +255,8 @@ impl Loader<'_> {
             }
         }
         for (key, value) in merged {
-            if !own.iter().any(|(k, _)| k.text() == key.text()) {
+            if let Entry::Vacant(free) = seen.entry(key.text().to_owned()) {
+                free.insert(key.span);
                 own.push((key, value));
             }
         }
@@ -255,14 +283,14 @@ impl Loader<'_> {
         let known = matches!(tag.suffix.as_str(), "str" | "int" | "bool" | "float" | "null" | "map" | "seq");
         if !(tag.is_yaml_core_schema() && known) {
             let tag = tag.to_string();
-            let span = span.start..span.end.min(span.start + tag.len());
+            let span = Span { end: span.end.min(span.start + tag.len()), ..*span };
             self.problems.add("yaml::unknown-tag", &span, format!("unknown tag `{tag}`"), None);
         }
         tag.suffix == "str"
     }
 
     fn syntax_error(&mut self, at: usize, info: &str) -> Option<Node> {
-        let text = self.problems.text();
+        let text = self.problems.text(self.file);
         let before = text.get(..at).unwrap_or_default();
         let line = before.rfind('\n').map_or(0, |i| i + 1);
         let rest = text.get(line..).unwrap_or_default();
@@ -271,14 +299,20 @@ impl Loader<'_> {
         if let Some(tab) = indent.find('\t') {
             let at = line + tab;
             let help = Some("indent with spaces".to_owned());
-            self.problems.add("yaml::tab", &(at..at + 1), "a tab cannot indent YAML".to_owned(), help);
+            let span = self.span(at, at + 1);
+            self.problems.add("yaml::tab", &span, "a tab cannot indent YAML".to_owned(), help);
         } else {
             let end = text.get(at..).and_then(|t| t.chars().next()).map_or(at, |c| at + c.len_utf8());
             let help =
                 before.ends_with('$').then(|| "put quotes around a text with `${...}` in it".to_owned());
-            self.problems.add("yaml::syntax", &(at..end), format!("bad YAML: {info}"), help);
+            let span = self.span(at, end);
+            self.problems.add("yaml::syntax", &span, format!("bad YAML: {info}"), help);
         }
         None
+    }
+
+    fn span(&self, start: usize, end: usize) -> Span {
+        Span { file: self.file, start, end }
     }
 
     fn offset(&self, marker: Marker) -> usize {

@@ -1,191 +1,136 @@
-//! Typed values out of the tree: each function takes a node and what it is called, and either gives the value or notes
-//! what is wrong with it. Knows no key by name.
+//! Values out of a tree that `shape.rs` has looked at: what has the wrong shape was reported there and is simply not
+//! there here. Values of a form of their own (addresses, names) are parsed here and reported here.
 
-use std::{fmt::Display, net::Ipv4Addr, ops::RangeInclusive, str::FromStr};
+use std::{
+    fmt::Display,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use serde_json::{Map, Value as Json};
 
 use super::{
-    diagnostic::{Problems, Span},
-    keys::Keys,
     parse::{Node, Value},
+    problems::{Problems, Span},
+    shape::{boolean, percent, shown},
 };
-use crate::base::text::did_you_mean;
 
-/// A mapping whose keys have been checked.
+/// The entries of a mapping, by key.
+#[derive(Clone, Copy)]
 pub(crate) struct Fields<'n> {
-    /// Where a missing key is reported.
-    at: Span,
-    of: &'static str,
     entries: &'n [(Node, Node)],
 }
 
 impl<'n> Fields<'n> {
-    /// Reads a mapping, noting keys that `keys` does not have; what it lacks is reported at `at`.
-    pub(crate) fn read(node: &'n Node, at: &Span, keys: &Keys, problems: &mut Problems) -> Option<Self> {
-        let entries = mapping(node, keys.of, problems)?;
-        for (key, _) in entries {
-            check_key(key, keys, problems);
-        }
-        Some(Self { at: at.clone(), of: keys.of, entries })
+    pub(crate) fn of(node: &'n Node) -> Self {
+        Self { entries: entries(node) }
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&'n Node> {
         self.entries.iter().find(|(k, _)| k.text() == key).map(|(_, v)| v)
     }
 
-    pub(crate) fn require(&self, key: &str, problems: &mut Problems) -> Option<&'n Node> {
+    /// The key itself, for messages about its being there.
+    pub(crate) fn key(&self, key: &str) -> Option<&'n Node> {
+        self.entries.iter().find(|(k, _)| k.text() == key).map(|(k, _)| k)
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Option<&'n str> {
+        text(self.get(key)?)
+    }
+
+    pub(crate) fn owned(&self, key: &str) -> Option<String> {
+        self.text(key).map(ToOwned::to_owned)
+    }
+
+    /// A number, or a word that parses itself.
+    pub(crate) fn parsed<T: FromStr>(&self, key: &str) -> Option<T> {
+        self.text(key)?.parse().ok()
+    }
+
+    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
+        boolean(self.text(key)?)
+    }
+
+    pub(crate) fn percent(&self, key: &str) -> f64 {
+        self.text(key).and_then(percent).unwrap_or_default()
+    }
+
+    pub(crate) fn list(&self, key: &str) -> &'n [Node] {
+        self.get(key).map(items).unwrap_or_default()
+    }
+
+    /// One text, or those of a list.
+    pub(crate) fn texts(&self, key: &str) -> Vec<&'n Node> {
+        match self.get(key) {
+            Some(node) if text(node).is_some() => vec![node],
+            Some(node) => items(node).iter().filter(|item| text(item).is_some()).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    pub(crate) fn free(&self, key: &str) -> Map<String, Json> {
+        self.get(key).map(entries).unwrap_or_default().iter().map(pair).collect()
+    }
+
+    /// What one key of the mapping needs another for.
+    pub(crate) fn require(
+        &self,
+        key: &str,
+        at: &Span,
+        why: &str,
+        problems: &mut Problems,
+    ) -> Option<&'n Node> {
         let found = self.get(key);
         if found.is_none() {
-            problems.add("init::missing-key", &self.at, format!("{} needs the key `{key}`", self.of), None);
+            problems.add("init::missing-key", at, format!("{why} needs the key `{key}`"), None);
         }
         found
     }
 }
 
-fn check_key(key: &Node, keys: &Keys, problems: &mut Problems) {
-    let text = key.text();
-    if text == "comment" || text.starts_with("x-") || keys.known.contains(&text) {
-        return;
-    }
-    if keys.later.contains(&text) {
-        return not_yet(key, &format!("the key `{text}` of {}", keys.of), UNUSED_KEY, problems);
-    }
-    let all = || keys.known.iter().chain(keys.later).copied();
-    let help = match did_you_mean(text, all()) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("known keys: {}; `x-` before it makes it yours", listed(keys.known)),
-    };
-    problems.add("init::unknown-key", &key.span, format!("{} has no key `{text}`", keys.of), Some(help));
-}
-
-/// What to do about a key that means nothing here.
-pub(crate) const UNUSED_KEY: &str = "remove it, or put `x-` before it to have it ignored";
-
-/// Notes something that Lago has and Polder does not have yet.
-pub(crate) fn not_yet(node: &Node, what: &str, help: &str, problems: &mut Problems) {
-    let message = format!("{what} is Lago's and not supported yet");
-    problems.add("init::not-supported-yet", &node.span, message, Some(help.to_owned()));
-}
-
 /// The entries of a mapping.
-pub(crate) fn mapping<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&'n [(Node, Node)]> {
+pub(crate) fn entries(node: &Node) -> &[(Node, Node)] {
     match node.value() {
-        Value::Map(entries) => Some(entries),
-        Value::List(_) | Value::Scalar { .. } => wrong_kind(node, what, "a mapping", None, problems),
+        Value::Map(entries) => entries,
+        Value::List(_) | Value::Scalar { .. } => &[],
     }
 }
 
 /// The items of a list.
-pub(crate) fn list<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&'n [Node]> {
+pub(crate) fn items(node: &Node) -> &[Node] {
     match node.value() {
-        Value::List(items) => Some(items),
-        Value::Scalar { text, .. } if !node.is_null() => {
-            wrong_kind(node, what, "a list", Some(format!("write `[{text}]`")), problems)
-        }
-        Value::Map(_) => {
-            wrong_kind(node, what, "a list", Some("begin each item with `- `".to_owned()), problems)
-        }
-        Value::Scalar { .. } => {
-            wrong_kind(node, what, "a list", Some("write `[]` for none".to_owned()), problems)
-        }
+        Value::List(items) => items,
+        Value::Map(_) | Value::Scalar { .. } => &[],
     }
 }
 
 /// The text of a scalar, numbers and booleans as they were written.
-pub(crate) fn text<'n>(node: &'n Node, what: &str, problems: &mut Problems) -> Option<&'n str> {
+pub(crate) fn text(node: &Node) -> Option<&str> {
     match node.value() {
         Value::Scalar { text, .. } if !node.is_null() => Some(text),
-        Value::Scalar { .. } | Value::List(_) | Value::Map(_) => {
-            wrong_kind(node, what, "a single value", None, problems)
+        Value::Scalar { .. } | Value::List(_) | Value::Map(_) => None,
+    }
+}
+
+/// Free-form values, plain scalars read as YAML reads them.
+pub(crate) fn json(node: &Node) -> Json {
+    match node.value() {
+        _ if node.is_null() => Json::Null,
+        Value::List(items) => items.iter().map(json).collect(),
+        Value::Map(entries) => entries.iter().map(pair).collect(),
+        Value::Scalar { text, quoted: true, .. } => Json::String(text.clone()),
+        Value::Scalar { text, quoted: false, .. } => {
+            let typed = serde_json::from_str(&text.to_ascii_lowercase()).ok();
+            typed
+                .filter(|v| matches!(v, Json::Bool(_) | Json::Number(_)))
+                .unwrap_or_else(|| text.clone().into())
         }
     }
 }
 
-fn wrong_kind<T>(
-    node: &Node,
-    what: &str,
-    wanted: &str,
-    help: Option<String>,
-    problems: &mut Problems,
-) -> Option<T> {
-    let message = format!("{what} must be {wanted}, this is {}", node.kind());
-    problems.add("init::wrong-kind", &node.span, message, help);
-    None
-}
-
-/// A whole number within `range`, written as a number or as text.
-pub(crate) fn number<T>(
-    node: &Node,
-    what: &str,
-    range: &RangeInclusive<T>,
-    problems: &mut Problems,
-) -> Option<T>
-where
-    T: FromStr + PartialOrd + Display,
-{
-    let text = text(node, what, problems)?;
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let unit = digits.trim_start_matches(|c: char| c.is_ascii_digit());
-    if digits.is_empty() || !unit.is_empty() {
-        let message = format!("{what} must be a whole number, this is `{text}`");
-        let bare = text.strip_suffix(unit).filter(|bare| !bare.is_empty());
-        let help = bare.filter(|_| unit.chars().all(|c| c.is_ascii_alphabetic()));
-        problems.add(
-            "init::bad-number",
-            &node.span,
-            message,
-            help.map(|bare| format!("write `{bare}`, without a unit")),
-        );
-        return None;
-    }
-    let number = text.parse().ok().filter(|n| range.contains(n));
-    if number.is_none() {
-        let message = format!("{what} must be from {} to {}, this is {text}", range.start(), range.end());
-        problems.add("init::out-of-range", &node.span, message, None);
-    }
-    number
-}
-
-/// A boolean, as YAML 1.1 (hence Lago) writes it too.
-pub(crate) fn boolean(node: &Node, what: &str, problems: &mut Problems) -> Option<bool> {
-    if let Value::Scalar { text, quoted: false } = node.value() {
-        match text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" => return Some(true),
-            "false" | "no" | "off" => return Some(false),
-            _ => {}
-        }
-    }
-    let message = match node.value() {
-        Value::Scalar { text, .. } if !node.is_null() => {
-            format!("{what} must be true or false, this is `{text}`")
-        }
-        _ => format!("{what} must be true or false, this is {}", node.kind()),
-    };
-    let help = Some("write `true` or `false` without quotes".to_owned());
-    problems.add("init::bad-boolean", &node.span, message, help);
-    None
-}
-
-/// One of a few words; those of `later` are Lago's and not supported yet.
-pub(crate) fn choice<T: Copy>(
-    node: &Node,
-    what: &str,
-    words: &[(&str, T)],
-    later: &[&str],
-    problems: &mut Problems,
-) -> Option<T> {
-    let text = text(node, what, problems)?;
-    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-        return Some(*value);
-    }
-    let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    if later.contains(&text) {
-        not_yet(node, &format!("the {what} `{text}`"), &format!("use {}", listed(&known)), problems);
-        return None;
-    }
-    let help = did_you_mean(text, known.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
-    let message = format!("{what} must be one of {}, this is `{text}`", listed(&known));
-    problems.add("init::bad-choice", &node.span, message, help);
-    None
+fn pair((key, value): &(Node, Node)) -> (String, Json) {
+    (key.text().to_owned(), json(value))
 }
 
 /// Anything that parses itself from text and says in lower case what is wrong with it.
@@ -193,7 +138,12 @@ pub(crate) fn parsed<T>(node: &Node, what: &str, code: &'static str, problems: &
 where
     T: FromStr<Err: Display>,
 {
-    match text(node, what, problems)?.parse() {
+    let Some(text) = text(node) else {
+        // A key is the one place where no shape was asked for.
+        problems.add(code, &node.span, format!("{what} is not usable: it is nothing"), None);
+        return None;
+    };
+    match text.parse() {
         Ok(value) => Some(value),
         Err(error) => {
             problems.add(code, &node.span, format!("{what} is not usable: {error}"), None);
@@ -202,29 +152,74 @@ where
     }
 }
 
-/// An IPv4 address a host can have.
-pub(crate) fn address(node: &Node, what: &str, problems: &mut Problems) -> Option<Ipv4Addr> {
-    let text = text(node, what, problems)?;
+/// An IPv4 address a machine can have.
+pub(crate) fn ipv4(node: &Node, what: &str, problems: &mut Problems) -> Option<Ipv4Addr> {
+    let text = text(node)?;
     let Ok(ip) = text.parse::<Ipv4Addr>() else {
-        let message = format!("{what} must be an IPv4 address, this is `{text}`");
+        let message = format!("{what} must be an IPv4 address, this is `{}`", shown(text));
         let help = match text.split_once('/') {
-            Some((ip, _)) => format!("write `{ip}`: every net is a /24"),
-            None => "write four numbers from 0 to 255, such as `192.168.200.10`".to_owned(),
+            Some((ip, _)) if ip.parse::<Ipv4Addr>().is_ok() => {
+                format!("write `{ip}`: the net says how long its prefix is")
+            }
+            _ => "write four numbers from 0 to 255, such as `192.168.200.10`".to_owned(),
         };
         problems.add("init::bad-address", &node.span, message, Some(help));
         return None;
     };
-    let [first, .., last] = ip.octets();
-    if matches!(first, 0 | 127 | 224..) || matches!(last, 0 | 255) {
+    if matches!(ip.octets(), [0 | 127 | 224.., ..]) {
         let message = format!("{what} must be an address a machine can have, {ip} is not");
-        let help = Some("every net is a /24, whose addresses end in 1 to 254".to_owned());
-        problems.add("init::bad-address", &node.span, message, help);
+        problems.add("init::bad-address", &node.span, message, None);
         return None;
     }
     Some(ip)
 }
 
-/// `` `a`, `b`, `c` ``, for messages.
-pub(crate) fn listed(words: &[&str]) -> String {
-    words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
+/// An IPv6 address a machine can have.
+pub(crate) fn ipv6(node: &Node, what: &str, problems: &mut Problems) -> Option<Ipv6Addr> {
+    let text = text(node)?;
+    let Ok(ip) = text.parse::<Ipv6Addr>() else {
+        let message = format!("{what} must be an IPv6 address, this is `{}`", shown(text));
+        let help = "write it such as `fd00:1::10`, without a prefix length".to_owned();
+        problems.add("init::bad-address", &node.span, message, Some(help));
+        return None;
+    };
+    if !is_host6(ip) {
+        let message = format!("{what} must be an address a machine can have, {ip} is not");
+        problems.add("init::bad-address", &node.span, message, None);
+        return None;
+    }
+    Some(ip)
+}
+
+/// Whether a machine can have an address: it is no group, not the loopback, not made up by the machine for its link, and
+/// no IPv4 address in disguise.
+pub(crate) fn is_host6(ip: Ipv6Addr) -> bool {
+    let special = ip.is_multicast() || ip.is_loopback() || ip.is_unspecified() || ip.is_unicast_link_local();
+    !special && ip.to_ipv4_mapped().is_none()
+}
+
+/// An address of either kind.
+pub(crate) fn address(node: &Node, what: &str, problems: &mut Problems) -> Option<IpAddr> {
+    match text(node)?.contains(':') {
+        true => ipv6(node, what, problems).map(IpAddr::V6),
+        false => ipv4(node, what, problems).map(IpAddr::V4),
+    }
+}
+
+/// A host or domain name in lower case.
+pub(crate) fn host_name(node: &Node, what: &str, problems: &mut Problems) -> Option<String> {
+    let name = node.text();
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.len() > 253 || !name.split('.').all(label) {
+        let message = format!("{what} must be a DNS name, this is `{}`", shown(name));
+        let help = Some("labels of letters, digits and `-`, with dots between them".to_owned());
+        problems.add("init::bad-dns-name", &node.span, message, help);
+        return None;
+    }
+    Some(name.to_ascii_lowercase())
 }

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
-        unix::{ffi::OsStrExt, process::CommandExt},
+        unix::{ffi::OsStrExt, fs::MetadataExt, process::CommandExt},
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -194,6 +194,13 @@ impl Hermetic {
         let (_, state) = watch::channel(LabState::Running);
         let env = id.env.unwrap_or_else(|| paths.env());
         Ok(Self(Arc::new(Inner { paths, env, warden, orders: None, state, detached: true.into() })))
+    }
+
+    /// Whether its environment is in the folder `env`, by whatever path.
+    #[must_use]
+    pub fn serves(&self, env: &Path) -> bool {
+        let id = |path: &Path| fs::metadata(path).map(|is| (is.dev(), is.ino())).ok();
+        id(env).is_some_and(|ours| id(&self.0.env) == Some(ours))
     }
 
     /// Its paths, as seen outside.

@@ -88,6 +88,14 @@ pub fn labs(root: &Path) -> Result<Vec<LabFolder>, LabError> {
     list(root)
 }
 
+/// The labs that run for the environment in the folder `env`, whatever is left of what that says itself.
+#[must_use]
+pub fn serving(root: &Path, env: &Path) -> Vec<Hermetic> {
+    let labs = labs(root).unwrap_or_default();
+    let alive = labs.iter().filter(|lab| !lab.abandoned);
+    alive.filter_map(|lab| Hermetic::join(&lab.folder).ok()).filter(|lab| lab.serves(env)).collect()
+}
+
 /// Removes what labs left whose warden was killed; returns the folders removed.
 ///
 /// # Errors

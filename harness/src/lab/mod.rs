@@ -28,7 +28,7 @@ mod wire;
 pub use access::EmulatorUser;
 pub use error::LabError;
 pub use hermetic::{Hermetic, LabState};
-pub use host::{LabFolder, LabHost, labs, sweep};
+pub use host::{LabFolder, LabHost, labs, serving, sweep};
 pub use paths::View;
 pub use place::{Lab, LabKind};
 pub use spec::{Bind, LabSpec, Payload};

@@ -141,6 +141,8 @@ async fn the_folder_of_an_environment_may_be_anywhere_and_outlives_its_lab() {
     fs::write(prefix.join("before"), "1").unwrap();
     let lab = ground.daemon(Some(&prefix)).await.unwrap();
     assert_eq!(lab.env(), prefix);
+    let serving = |of: &Path| polder::lab::serving(&ground.host.root, of).len();
+    assert_eq!((serving(&prefix), serving(ground.dir.path())), (1, 0));
     assert_eq!(inside(&lab, "mv /run/polder/env/before /run/polder/env/after").await, 0);
     assert!(prefix.join("after").exists());
 

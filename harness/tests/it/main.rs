@@ -13,6 +13,7 @@ mod lives;
 mod nets;
 mod outcomes;
 mod own_host;
+mod prefix;
 mod runners;
 mod selection;
 mod stopping;

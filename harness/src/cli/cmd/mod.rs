@@ -4,9 +4,12 @@ pub(super) mod doctor;
 pub(super) mod down;
 pub(super) mod images;
 pub(super) mod plan;
+pub(super) mod schema;
 pub(super) mod shell;
 pub(super) mod status;
+pub(super) mod templates;
 pub(super) mod up;
+pub(super) mod validate;
 
 use std::path::Path;
 

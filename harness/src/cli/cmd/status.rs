@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::{cli::pointer::Pointer, env::Env, event::Usage, provider::libvirt::DomainState};
+use crate::{cli::pointer::Pointer, env::{Env, Host}, event::Usage, provider::libvirt::DomainState};
 
 #[derive(Serialize)]
 struct Status {
@@ -21,9 +21,9 @@ struct Machine {
     console: std::path::PathBuf,
 }
 
-pub(in crate::cli) async fn run(file: &Path, json: bool) -> anyhow::Result<String> {
+pub(in crate::cli) async fn run(host: &Host, file: &Path, json: bool) -> anyhow::Result<String> {
     let pointer = Pointer::require(file)?;
-    let env = Env::join(&pointer.lab).await?;
+    let env = Env::join(host, &pointer.lab).await?;
     let mut machines = Vec::new();
     for vm in env.vms() {
         machines.push(Machine {

@@ -27,8 +27,7 @@ pub(in crate::cli) async fn run(host: &Host, file: &Path) -> anyhow::Result<()> 
         }
     };
     // Written before the lab outlives us, so that there is always somebody who knows it.
-    let lab = env.runtime().context("its lab has no folder")?.folder.clone();
-    Pointer { lab }.save(file)?;
+    Pointer { lab: env.runtime().context("it has no lab")?.folder }.save(file)?;
     env.detach()?;
     eprintln!("up; `polder shell {0} MACHINE` opens a shell, `polder down {0}` ends it", file.display());
     Ok(())

@@ -3,6 +3,7 @@
 mod auth;
 mod connection;
 mod domain;
+mod interim;
 mod network;
 pub mod xml;
 

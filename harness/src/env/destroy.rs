@@ -1,0 +1,124 @@
+//! Removes an environment, whatever is left of it: machines, then networks, then leases, then files. What there is to
+//! remove is taken from the state, from the journal, and from the marks on what runs; none of them has to be whole.
+
+use std::{fs, io, path::Path, time::Duration};
+
+use super::{
+    EnvError, Host, Progress,
+    error::{chain, file},
+    handle::join,
+    host::limits,
+    state::{EnvState, LabState},
+};
+use crate::{
+    env::Env,
+    lab::{self, Hermetic, Lab},
+    workdir::{LockedPrefix, Prefix, WorkdirError},
+};
+
+/// How long to wait for another command on the same prefix.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What was found of an environment that was destroyed, and what could not be removed.
+#[derive(Debug, Default)]
+pub struct Destroyed {
+    /// What was found, a line each.
+    pub found: Vec<String>,
+    /// What is still there, and why.
+    pub left: Vec<EnvError>,
+}
+
+impl Destroyed {
+    fn found(&mut self, progress: &Progress, what: impl Into<String>) {
+        let what = what.into();
+        progress.say(&what);
+        self.found.push(what);
+    }
+
+    fn try_to(&mut self, done: Result<(), EnvError>) {
+        self.left.extend(done.err());
+    }
+}
+
+impl Env {
+    /// Removes the environment of a prefix, and the prefix. Of a prefix that is a link, only the link goes. When
+    /// something cannot be removed, what is needed to try again stays.
+    ///
+    /// # Errors
+    /// It is protected (and not `force`), or another command is busy with it. What could not be removed is in
+    /// [`Destroyed::left`].
+    pub async fn destroy(
+        host: &Host,
+        prefix: &Prefix,
+        force: bool,
+        progress: &Progress,
+    ) -> Result<Destroyed, EnvError> {
+        let mut destroyed = Destroyed::default();
+        let folder = prefix.path();
+        match fs::symlink_metadata(folder) {
+            Ok(is) if is.is_symlink() => {
+                destroyed.found(progress, format!("{} is a link: only the link is removed", folder.display()));
+                destroyed.try_to(fs::remove_file(folder).map_err(file("remove", folder)));
+                return Ok(destroyed);
+            }
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(destroyed),
+            Err(e) => return Err(file("look at", folder)(e)),
+        }
+        prefix.require_marks()?;
+        let locked = lock(prefix).await?;
+        if !force {
+            locked.require_unprotected()?;
+        }
+        for lab in labs(prefix, host, &mut destroyed, progress) {
+            destroyed.found(progress, format!("a lab in {}", lab.paths().folder.display()));
+            let ended = lab.end(limits::DOWN).await;
+            destroyed.try_to(ended.map_err(EnvError::from));
+        }
+        // What is left of labs whose warden was killed, with everything inside.
+        destroyed.try_to(lab::sweep(&host.lab.root).map(drop).map_err(EnvError::from));
+        if destroyed.left.is_empty() {
+            destroyed.found(progress, format!("the folder {}", folder.display()));
+            open_up(folder);
+            destroyed.try_to(locked.remove().map_err(EnvError::from));
+        }
+        Ok(destroyed)
+    }
+}
+
+/// Takes the lock; where something else lies in its place, that goes first.
+async fn lock(prefix: &Prefix) -> Result<LockedPrefix, EnvError> {
+    match prefix.lock("destroy", PATIENCE).await {
+        Err(WorkdirError::File { .. }) => {
+            open_up(prefix.path());
+            let lock = prefix.paths().lock();
+            let _ = fs::remove_dir_all(&lock).or_else(|_| fs::remove_file(&lock));
+            Ok(prefix.lock("destroy", PATIENCE).await?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// The labs that serve a prefix: those that say so themselves, and the one the state names.
+fn labs(prefix: &Prefix, host: &Host, destroyed: &mut Destroyed, progress: &Progress) -> Vec<Hermetic> {
+    let mut labs = lab::serving(&host.lab.root, prefix.path());
+    match EnvState::load(prefix.path()) {
+        Ok(EnvState { lab: LabState::Hermetic { folder }, .. }) => {
+            let named = folder.and_then(|folder| join(&folder, prefix.path()));
+            labs.extend(named.filter(|named| labs.iter().all(|lab| lab.paths() != named.paths())));
+        }
+        Err(error) => destroyed.found(progress, chain(&error)),
+    }
+    labs
+}
+
+/// Makes folders writable for their owner, as far as that can be done.
+fn open_up(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The running part of an environment: its lab and a connection to its daemon, absent while the environment is down.
+//! Guests reach their machines through it, so that they stay the same ones when the lab is another.
+
+use std::{
+    fmt, fs,
+    io::{self, Read, Seek, Write},
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::net::TcpStream;
+
+use super::{EnvError, host::limits};
+use crate::{
+    base::dial::{BoxFuture, Dial},
+    lab::Lab,
+    provider::{ProviderError, libvirt::Connection},
+};
+
+/// A lab that is up.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) lab: Arc<dyn Lab>,
+    pub(super) connection: Connection,
+}
+
+impl Running {
+    /// Connects to the daemon of `lab`.
+    pub(super) async fn connect(lab: Arc<dyn Lab>) -> Result<Self, EnvError> {
+        match Connection::open_as(&lab.libvirt_uri(), lab.credentials(), limits::CONNECT).await {
+            Ok(connection) => Ok(Self { lab, connection }),
+            Err(error) => Err(explain(&*lab, error)),
+        }
+    }
+
+    /// A provider's failure, with the end of its daemon when that is the cause.
+    pub(super) fn explain(&self, error: ProviderError) -> EnvError {
+        explain(&*self.lab, error)
+    }
+
+    /// Runs a command inside the lab on the given input and returns what it printed.
+    pub(super) async fn run(&self, argv: &[&str], input: &str) -> Result<String, EnvError> {
+        let piped = |e: io::Error| EnvError::Command {
+            command: argv.join(" "),
+            status: -1,
+            output: format!("no place for its input and output: {e}"),
+        };
+        let (mut from, mut to) = (tempfile::tempfile().map_err(piped)?, tempfile::tempfile().map_err(piped)?);
+        from.write_all(input.as_bytes()).and_then(|()| from.rewind()).map_err(piped)?;
+        let cloned = |f: &fs::File| f.try_clone().map(OwnedFd::from).map_err(piped);
+        let streams = [cloned(&from)?, cloned(&to)?, cloned(&to)?];
+        let status = self.lab.exec(argv, streams, vec![], limits::COMMAND).await?;
+        let mut output = String::new();
+        to.rewind().and_then(|()| to.read_to_string(&mut output)).map_err(piped)?;
+        if status == 0 {
+            Ok(output)
+        } else {
+            Err(EnvError::Command { command: argv.join(" "), status, output: output.trim().to_owned() })
+        }
+    }
+}
+
+fn explain(lab: &dyn Lab, error: ProviderError) -> EnvError {
+    let daemon = if error.hangs() { None } else { lab.failure().map(|e| e.to_string()) };
+    EnvError::Provider { error, daemon }
+}
+
+/// Whether there is a lab at the moment.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Ground {
+    /// None.
+    #[default]
+    Down,
+    /// It is up.
+    Up(Arc<Running>),
+    /// Something of it is there, but it cannot be used.
+    Broken {
+        /// What is there.
+        lab: Arc<dyn Lab>,
+        /// Why it cannot be used.
+        why: String,
+    },
+}
+
+/// Clones are the same one.
+#[derive(Clone, Default)]
+pub(super) struct Site(Arc<Mutex<Ground>>);
+
+impl Site {
+    /// What there is.
+    pub(super) fn ground(&self) -> Ground {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces what there is and returns what there was.
+    pub(super) fn set(&self, ground: Ground) -> Ground {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), ground)
+    }
+
+    /// The lab, for who cannot do without.
+    pub(super) fn running(&self) -> Result<Arc<Running>, EnvError> {
+        match self.ground() {
+            Ground::Up(running) => Ok(running),
+            Ground::Down => Err(EnvError::NotStarted),
+            Ground::Broken { why, .. } => Err(EnvError::Broken { why }),
+        }
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Site({:?})", self.ground())
+    }
+}
+
+impl Dial for Site {
+    fn dial(&self, addr: SocketAddr, limit: Duration) -> BoxFuture<'_, io::Result<TcpStream>> {
+        Box::pin(async move {
+            let running = self.running().map_err(|e| io::Error::new(io::ErrorKind::NotConnected, e))?;
+            running.lab.dial(addr, limit).await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_lab_it_says_what_to_do() {
+        let site = Site::default();
+        assert!(site.running().unwrap_err().to_string().contains("polder start"));
+        let error = site.dial("10.0.0.1:22".parse().unwrap(), Duration::from_secs(1)).await.unwrap_err();
+        assert!(error.to_string().contains("polder start"), "{error}");
+    }
+}

@@ -1,0 +1,357 @@
+//! Brings machines up: a lab, the networks they need, and they themselves; named steps, each with a deadline,
+//! machines in parallel.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Env, EnvError, Host, Progress, Selection, Vm, disk,
+    error::{chain, file},
+    host::limits,
+    network, parallel,
+    plan::EnvPlan,
+    prepare::{Prepared, prepare},
+    site::{Ground, Running},
+    state::{EnvState, LabState},
+    turn::{Home, Turn, thing},
+};
+use crate::{
+    image::Ability,
+    initfile::EnvSpec,
+    lab::{Bind, Hermetic, LabSpec, Payload, paths::INSIDE_STORE},
+    provider::libvirt::{DomainState, xml},
+    workdir::Kind,
+};
+
+/// An environment that did not come up, and what there is of it: evidence can be collected, then it must go down.
+#[derive(Debug)]
+pub struct UpFailure {
+    /// Why.
+    pub error: EnvError,
+    /// What had been made.
+    pub env: Option<Env>,
+}
+
+impl<E: Into<EnvError>> From<E> for UpFailure {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), env: None }
+    }
+}
+
+/// How long to wait for the word that a daemon has ended.
+const OBITUARY: Duration = Duration::from_millis(300);
+
+/// When a machine counts as started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Its emulator runs.
+    Running,
+    /// It answers.
+    Ready,
+}
+
+/// What a command has started so far: what is to be undone when it fails.
+#[derive(Default)]
+struct Started {
+    lab: bool,
+    nets: Vec<String>,
+    machines: Vec<Vm>,
+}
+
+impl Env {
+    /// Brings up what `spec` asks for in a lab that ends with this process, and waits until every machine answers.
+    ///
+    /// # Errors
+    /// The first failure, and what there is of the environment: it can be looked at, then must go down.
+    pub async fn up(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Self, UpFailure> {
+        let Prepared { plan, keys, factor } = prepare(host, spec, progress).await?;
+        let lab = Hermetic::start(&host.lab, lab_spec(host, &plan, None)?, limits::LAB).await?;
+        progress.say("the lab is up");
+        let (folder, at) = (lab.paths().folder.clone(), lab.paths().env());
+        let record = LabState::Hermetic { folder: Some(folder.clone()) };
+        // Nobody else sees it, so the lab's own name is as good as any.
+        let uuid = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let state = EnvState::new(uuid, record, plan, keys.hosts().clone(), factor);
+        keys.save(&at)?;
+        state.save(&at)?;
+        let env = Self::assemble(host, Home::Lab(at), state, &keys)?;
+        env.site().set(Ground::Up(Arc::new(Running::connect(Arc::new(lab)).await?)));
+        // From here on there is something to look at when it fails.
+        let work = async {
+            let turn = Turn::begin(&env, "up").await?;
+            disk::make(&env).await?;
+            env.bring_up(&turn, env.vms(), Until::Ready, &Mutex::default(), progress).await
+        };
+        match work.await {
+            Ok(()) => Ok(env),
+            Err(error) => Err(UpFailure { error, env: Some(env) }),
+        }
+    }
+
+    /// Starts machines that are off, and before them the networks they need; machines that run are left alone. Does
+    /// not wait until they answer, see [`Env::wait_ready`].
+    ///
+    /// # Errors
+    /// Every failure; what this call had started is stopped again.
+    pub async fn start(&self, selection: &Selection, progress: &Progress) -> Result<(), EnvError> {
+        let vms = self.select(selection)?;
+        let turn = Turn::begin(self, "start").await?;
+        let started = Mutex::new(Started::default());
+        let work = async {
+            self.lab_up(&turn, &started, progress).await?;
+            self.bring_up(&turn, vms, Until::Running, &started, progress).await?;
+            // Last, so that a command that is killed before leaves nothing running.
+            match locked(&started).lab {
+                true => self.detach(),
+                false => Ok(()),
+            }
+        };
+        match work.await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.roll_back(&turn, started, error).await),
+        }
+    }
+
+    /// Waits until machines answer, over ssh or their guest agent; one that can do neither is ready when it runs.
+    ///
+    /// # Errors
+    /// Every machine that is not running, or does not answer in time.
+    pub async fn wait_ready(&self, selection: &Selection, progress: &Progress) -> Result<(), EnvError> {
+        let vms = self.select(selection)?;
+        let running = self.site().running()?;
+        let each = |vm: Vm| {
+            let (env, running, progress) = (self.clone(), Arc::clone(&running), progress.clone());
+            async move { ready(&env, &running, &vm, Instant::now(), &progress).await }
+        };
+        parallel::each(vms, each).await.map(drop)
+    }
+
+    /// Starts the lab of a prefix when there is none.
+    async fn lab_up(
+        &self,
+        turn: &Turn<'_>,
+        started: &Mutex<Started>,
+        progress: &Progress,
+    ) -> Result<(), EnvError> {
+        match self.site().ground() {
+            Ground::Up(_) => return Ok(()),
+            Ground::Broken { why, .. } => return Err(EnvError::Broken { why }),
+            Ground::Down => {}
+        }
+        let spec = lab_spec(self.host(), self.plan(), Some(self.folder()))?;
+        let lab = Hermetic::start(&self.host().lab, spec, limits::LAB).await?;
+        locked(started).lab = true;
+        let folder = lab.paths().folder.clone();
+        turn.making(&thing(Kind::Lab, &folder.display().to_string(), &lab))?;
+        turn.update(|state| state.lab = LabState::Hermetic { folder: Some(folder.clone()) })?;
+        progress.say("the lab is up");
+        self.site().set(Ground::Up(Arc::new(Running::connect(Arc::new(lab)).await?)));
+        Ok(())
+    }
+
+    /// Starts those of `vms` that are off, with their networks, in a lab that is up.
+    async fn bring_up(
+        &self,
+        turn: &Turn<'_>,
+        vms: Vec<Vm>,
+        until: Until,
+        started: &Mutex<Started>,
+        progress: &Progress,
+    ) -> Result<(), EnvError> {
+        let running = self.site().running()?;
+        let work = async {
+            let vms = self.off(&running, vms, progress).await?;
+            networks(self, turn, &running, &vms, started).await?;
+            self.machines(turn, &running, vms, until, started, progress).await
+        };
+        let result = tokio::select! {
+            biased;
+            result = work => result,
+            error = self.broken() => Err(error),
+        };
+        match result {
+            Err(EnvError::Provider { error, .. }) if error.hangs() => {
+                // Else everything that is still to be asked of it runs into a deadline of its own.
+                let _ = running.lab.kill_daemon().await;
+                Err(running.explain(error))
+            }
+            Err(EnvError::Provider { error, daemon: None }) => {
+                // A call notices the daemon's end a moment before we are told of it.
+                let _ = tokio::time::timeout(OBITUARY, running.lab.broken()).await;
+                Err(running.explain(error))
+            }
+            other => other,
+        }
+    }
+
+    /// Those that do not run; what is left of one that crashed is removed.
+    async fn off(&self, running: &Running, vms: Vec<Vm>, progress: &Progress) -> Result<Vec<Vm>, EnvError> {
+        let mut off = Vec::new();
+        for vm in vms {
+            let connection = &running.connection;
+            let state = connection.domain_state(vm.domain(), limits::COMMAND).await;
+            match state.map_err(|e| running.explain(e))? {
+                DomainState::Absent => off.push(vm),
+                DomainState::Off | DomainState::Crashed => {
+                    connection.destroy_domain(vm.domain(), limits::DOMAIN).await?;
+                    off.push(vm);
+                }
+                _ => progress.say(&format!("{} runs already", vm.name())),
+            }
+        }
+        Ok(off)
+    }
+
+    /// Starts machines, in parallel; those that are waited for, only as many at once as the host has boot slots.
+    async fn machines(
+        &self,
+        turn: &Turn<'_>,
+        running: &Arc<Running>,
+        vms: Vec<Vm>,
+        until: Until,
+        started: &Mutex<Started>,
+        progress: &Progress,
+    ) -> Result<(), EnvError> {
+        for vm in &vms {
+            turn.making(&thing(Kind::Domain, vm.domain(), &*running.lab))?;
+        }
+        // Before it is known whether they start: a machine whose start failed half-way is to be undone, too.
+        locked(started).machines.extend(vms.iter().cloned());
+        let each = |vm: Vm| {
+            let (env, running, progress) = (self.clone(), Arc::clone(running), progress.clone());
+            async move {
+                // Never closed, so there is always a permit sooner or later.
+                let _slot = match until {
+                    Until::Ready => env.host().boot_slots.clone().acquire_owned().await.ok(),
+                    Until::Running => None,
+                };
+                let start = Instant::now();
+                create(&env, &running, &vm).await?;
+                match until {
+                    Until::Ready => ready(&env, &running, &vm, start, &progress).await,
+                    Until::Running => {
+                        progress.say(&format!("{} is started", vm.name()));
+                        Ok(())
+                    }
+                }
+            }
+        };
+        match until {
+            // Who waits for all of them is told of the first that fails.
+            Until::Ready => parallel::first_failure(vms, each).await,
+            Until::Running => parallel::each(vms, each).await.map(drop),
+        }
+    }
+
+    /// Stops what a failed start had started, and returns its error with what could not be stopped.
+    async fn roll_back(&self, turn: &Turn<'_>, started: Mutex<Started>, error: EnvError) -> EnvError {
+        let Started { lab, nets, machines } = started.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let undone = async {
+            if lab {
+                return self.end_lab(turn).await;
+            }
+            let running = self.site().running()?;
+            let machines = super::stop::destroy_all(turn, &running, machines).await;
+            let nets = network::destroy_all(turn, &running, nets).await;
+            machines.and(nets)
+        };
+        match undone.await {
+            Ok(()) => error,
+            Err(left) => EnvError::NotUndone { error: Box::new(error), left: chain(&left) },
+        }
+    }
+}
+
+fn locked(started: &Mutex<Started>) -> std::sync::MutexGuard<'_, Started> {
+    started.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The lab of an environment whose folder is `env`; without one, it is in the lab's own folder.
+fn lab_spec(host: &Host, plan: &EnvPlan, env: Option<&Path>) -> Result<LabSpec, EnvError> {
+    let kvm = plan.machines.iter().any(|machine| machine.domain.kvm);
+    let capability_cache = host.capability_cache(kvm);
+    let store = host.images.folder();
+    for dir in [&capability_cache, &store] {
+        std::fs::create_dir_all(dir).map_err(file("make", dir))?;
+    }
+    let mut binds = vec![Bind { from: store, to: INSIDE_STORE.into(), writable: false }];
+    binds.extend(plan.binds.iter().cloned());
+    let env = env.map(Path::to_owned);
+    Ok(LabSpec { payload: Payload::Libvirtd { kvm, capability_cache }, binds, env })
+}
+
+/// Makes the networks `vms` need and waits until they serve.
+async fn networks(
+    env: &Env,
+    turn: &Turn<'_>,
+    running: &Running,
+    vms: &[Vm],
+    started: &Mutex<Started>,
+) -> Result<(), EnvError> {
+    let active = network::active(running, &env.plan().nets).await?;
+    let needed = env.plan().nets.iter().filter(|net| vms.iter().any(|vm| network::needs(vm, net)));
+    for net in needed.filter(|net| !active.contains(&net.libvirt_name)) {
+        turn.making(&thing(Kind::Network, &net.libvirt_name, &*running.lab))?;
+        locked(started).nets.push(net.libvirt_name.clone());
+        network::create(running, net).await?;
+    }
+    Ok(())
+}
+
+async fn create(env: &Env, running: &Running, vm: &Vm) -> Result<(), EnvError> {
+    let connection = running.connection.another(limits::CONNECT).await?;
+    let xml = xml::domain_xml(&disk::current(env, vm));
+    // What its console said in a former life does not count any more.
+    vm.restarted().await;
+    connection.create_domain(vm.domain(), xml, limits::DOMAIN).await.map_err(|e| running.explain(e))
+}
+
+/// Waits until a machine that runs answers.
+async fn ready(
+    env: &Env,
+    running: &Running,
+    vm: &Vm,
+    since: Instant,
+    progress: &Progress,
+) -> Result<(), EnvError> {
+    let abilities = &vm.plan().abilities;
+    let answer = async {
+        // The guest stretches its deadlines itself.
+        let answer = match (abilities.has(Ability::Ssh) && vm.ip().is_some(), abilities.has(Ability::Agent)) {
+            (true, _) => vm.wait_for_ssh(limits::READY).await,
+            (false, true) => vm.wait_for_agent(limits::READY).await,
+            (false, false) => Ok(()),
+        };
+        answer.map_err(|source| EnvError::NotReady { machine: vm.name().clone(), source: Box::new(source) })
+    };
+    tokio::select! {
+        result = answer => result?,
+        error = ended(env, running, vm) => return Err(error),
+    }
+    progress.say(&format!("{} answers after {:.1} s", vm.name(), since.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Comes back only when a machine that should be booting has ended.
+async fn ended(env: &Env, running: &Running, vm: &Vm) -> EnvError {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let what = match env.state_of(vm).await {
+            Ok(DomainState::Off | DomainState::Absent) => "was switched off while it booted",
+            Ok(DomainState::Crashed) => "crashed while it booted",
+            Ok(_) => continue,
+            Err(EnvError::Provider { error, .. }) => return running.explain(error),
+            Err(error) => return error,
+        };
+        let console = vm.console_tail(5).await.join("\n");
+        let what = if console.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what}; its console ends with:\n{console}")
+        };
+        return EnvError::MachineEnded { machine: vm.name().clone(), what };
+    }
+}

@@ -1,0 +1,165 @@
+//! How an environment is: the structure that is printed, under the names scripts know.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+
+use super::{Env, EnvError, host::limits, network, site::Ground};
+use crate::{event::Usage, provider::libvirt::DomainState};
+
+/// A snapshot of an environment's state.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// The one thing there is.
+    #[serde(rename = "Prefix")]
+    pub prefix: PrefixStatus,
+}
+
+/// How the environment of a prefix is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PrefixStatus {
+    /// Absolute path of the prefix.
+    #[serde(rename = "Base directory")]
+    pub folder: PathBuf,
+    /// Names the environment for good.
+    #[serde(rename = "UUID")]
+    pub uuid: String,
+    /// Networks by name.
+    #[serde(rename = "Networks")]
+    pub nets: BTreeMap<String, NetStatus>,
+    /// Machines by name.
+    #[serde(rename = "VMs")]
+    pub machines: BTreeMap<String, MachineStatus>,
+    /// Where it runs; absent while it is down.
+    #[serde(rename = "Lab", skip_serializing_if = "Option::is_none")]
+    pub lab: Option<LabStatus>,
+}
+
+/// The lab of an environment that is up.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LabStatus {
+    /// Its runtime folder, when it is a lab of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    /// Where its libvirt daemon answers.
+    pub libvirt: String,
+    /// Why it cannot be used, if that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
+    /// What all its processes used so far, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// How a network is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NetStatus {
+    /// Its gateway.
+    pub gateway: Option<String>,
+    /// `up` or `down`.
+    pub status: &'static str,
+    /// Whether machines are reached over it.
+    pub management: bool,
+}
+
+/// How a machine is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MachineStatus {
+    /// Its NICs as `eth0`, `eth1`, ...
+    #[serde(rename = "NICs")]
+    pub nics: BTreeMap<String, NicStatus>,
+    /// Its distribution or image.
+    pub distro: Option<String>,
+    /// Free-form, from the init file.
+    pub metadata: Map<String, Json>,
+    /// The password of root, where there is one.
+    #[serde(rename = "root password")]
+    pub root_password: Option<String>,
+    /// Names of its snapshots, joined by `, `.
+    pub snapshots: String,
+    /// Its state in one of Lago's words: `running`, `paused`, `shut off`, `crashed`, `down`, `unknown`.
+    pub status: &'static str,
+    /// The file of its console.
+    pub console: PathBuf,
+}
+
+/// A NIC of a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NicStatus {
+    /// Its address, or `N/A`.
+    pub ip: String,
+    /// The network it is on.
+    pub network: String,
+}
+
+impl Env {
+    /// How it is. Works on an environment that is down, and on one whose lab is broken.
+    ///
+    /// # Errors
+    /// libvirt answers with an error.
+    pub async fn status(&self) -> Result<Status, EnvError> {
+        self.refresh().await?;
+        let (lab, active, mut states) = match self.site().ground() {
+            Ground::Down => (None, vec![], BTreeMap::new()),
+            Ground::Broken { lab, why } => {
+                let unknown = self.vms().iter().map(|vm| (vm.name().clone(), "unknown")).collect();
+                let libvirt = lab.libvirt_uri();
+                (Some(LabStatus { folder: None, libvirt, broken: Some(why), usage: None }), vec![], unknown)
+            }
+            Ground::Up(running) => {
+                let active = network::active(&running, &self.plan().nets).await?;
+                let mut states = BTreeMap::new();
+                for vm in self.vms() {
+                    let state = running.connection.domain_state(vm.domain(), limits::COMMAND).await;
+                    states.insert(vm.name().clone(), word(state.map_err(|e| running.explain(e))?));
+                }
+                let usage = running.lab.usage().await.ok();
+                let folder = running.lab.runtime().map(|runtime| runtime.folder.clone());
+                let libvirt = running.lab.libvirt_uri();
+                (Some(LabStatus { folder, libvirt, broken: None, usage }), active, states)
+            }
+        };
+        let nets = self.plan().nets.iter().map(|net| {
+            let status = if active.contains(&net.libvirt_name) { "up" } else { "down" };
+            let gateway = net.server().map(|ip| ip.to_string());
+            (net.name.to_string(), NetStatus { gateway, status, management: net.management })
+        });
+        let machines = self.vms().into_iter().map(|vm| {
+            let plan = vm.plan();
+            let nic = |nic: &crate::net::PlannedNic| {
+                let ip = nic.addresses().next().map_or_else(|| "N/A".to_owned(), |ip| ip.to_string());
+                (format!("eth{}", nic.index), NicStatus { ip, network: nic.net.to_string() })
+            };
+            let status = MachineStatus {
+                nics: plan.nics.iter().map(nic).collect(),
+                distro: plan.image.clone(),
+                metadata: plan.metadata.clone(),
+                root_password: None,
+                snapshots: String::new(),
+                status: states.remove(vm.name()).unwrap_or("down"),
+                console: vm.spec().console.clone(),
+            };
+            (vm.name().to_string(), status)
+        });
+        let prefix = PrefixStatus {
+            folder: self.folder().to_owned(),
+            uuid: self.state().uuid,
+            nets: nets.collect(),
+            machines: machines.collect(),
+            lab,
+        };
+        Ok(Status { prefix })
+    }
+}
+
+fn word(state: DomainState) -> &'static str {
+    match state {
+        DomainState::Running => "running",
+        DomainState::Paused => "paused",
+        DomainState::Off => "shut off",
+        DomainState::Crashed => "crashed",
+        DomainState::Absent => "down",
+        DomainState::Other => "unknown",
+    }
+}

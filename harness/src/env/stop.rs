@@ -1,0 +1,282 @@
+//! Ends machines, each in the way asked for, then the networks nobody needs any more, then the lab; and what else
+//! switches machines: reboot, pause, resume.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde::Serialize;
+
+use super::{
+    Env, EnvError, Progress, Selection, Vm,
+    host::limits,
+    network, parallel,
+    site::{Ground, Running},
+    state::LabState,
+    turn::{Home, Turn, thing},
+};
+use crate::{
+    base::{
+        id::MachineName,
+        wait::{Look, wait_for},
+    },
+    image::Ability,
+    provider::libvirt::{Connection, DomainState},
+    workdir::Kind,
+};
+
+/// How often it is looked whether a machine has gone down.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A machine that was to be stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stopped {
+    /// Which.
+    pub machine: MachineName,
+    /// How it ended.
+    pub how: How,
+}
+
+/// How a machine ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// It was off already.
+    Already,
+    /// It went down by itself when it was asked to.
+    Graceful,
+    /// Its power was cut.
+    Forced,
+}
+
+/// What happened to it, as in "web was off already".
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Already => "was off already",
+            Self::Graceful => "went down by itself",
+            Self::Forced => "was switched off",
+        })
+    }
+}
+
+impl Env {
+    /// Cuts the power of machines, then ends the networks no machine needs any more. The lab of a prefix ends with its
+    /// last machine.
+    ///
+    /// # Errors
+    /// Every machine and network that could not be ended.
+    pub async fn stop(&self, selection: &Selection, progress: &Progress) -> Result<Vec<Stopped>, EnvError> {
+        let vms = self.select(selection)?;
+        let turn = Turn::begin(self, "stop").await?;
+        self.end(&turn, vms, Duration::ZERO, progress).await
+    }
+
+    /// Asks machines to switch themselves off, through their guest agent or the power button; one that is still on
+    /// after `limit` (stretched by the time factor) is switched off. Networks and lab as with [`Env::stop`].
+    ///
+    /// # Errors
+    /// As [`Env::stop`].
+    pub async fn shutdown(
+        &self,
+        selection: &Selection,
+        limit: Duration,
+        progress: &Progress,
+    ) -> Result<Vec<Stopped>, EnvError> {
+        let vms = self.select(selection)?;
+        let turn = Turn::begin(self, "shutdown").await?;
+        self.end(&turn, vms, self.scaled(limit), progress).await
+    }
+
+    /// Asks machines to start anew; does not wait until they do. Those that are off stay so.
+    ///
+    /// # Errors
+    /// Every machine that could not be asked.
+    pub async fn reboot(&self, selection: &Selection) -> Result<(), EnvError> {
+        self.switch(Switch::Reboot, selection).await
+    }
+
+    /// Stops the processors of machines that run.
+    ///
+    /// # Errors
+    /// Every machine that could not be paused.
+    pub async fn pause(&self, selection: &Selection) -> Result<(), EnvError> {
+        self.switch(Switch::Pause, selection).await
+    }
+
+    /// Lets paused machines go on.
+    ///
+    /// # Errors
+    /// Every machine that could not be resumed.
+    pub async fn resume(&self, selection: &Selection) -> Result<(), EnvError> {
+        self.switch(Switch::Resume, selection).await
+    }
+
+    /// Stops all machines and takes its mark from the prefix: nobody finds it any more, but its files stay.
+    ///
+    /// # Errors
+    /// As [`Env::stop`].
+    pub async fn cleanup(&self, progress: &Progress) -> Result<(), EnvError> {
+        let turn = Turn::begin(self, "cleanup").await?;
+        self.end(&turn, self.vms(), Duration::ZERO, progress).await?;
+        match turn.prefix() {
+            Some(prefix) => Ok(prefix.unmark_initialized()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends machines: those that are not off within `limit` at once.
+    async fn end(
+        &self,
+        turn: &Turn<'_>,
+        vms: Vec<Vm>,
+        limit: Duration,
+        progress: &Progress,
+    ) -> Result<Vec<Stopped>, EnvError> {
+        let running = match self.site().ground() {
+            Ground::Up(running) => running,
+            ground => {
+                // Whatever is left of a lab that cannot be asked any more goes with it.
+                let how = if matches!(ground, Ground::Down) { How::Already } else { How::Forced };
+                self.end_lab(turn).await?;
+                return Ok(vms.iter().map(|vm| Stopped { machine: vm.name().clone(), how }).collect());
+            }
+        };
+        let each = |vm: Vm| {
+            let (running, progress) = (Arc::clone(&running), progress.clone());
+            async move {
+                let how = end_machine(&running, &vm, limit).await?;
+                progress.say(&format!("{} {how}", vm.name()));
+                Ok(Stopped { machine: vm.name().clone(), how })
+            }
+        };
+        let domains: Vec<_> = vms.iter().map(|vm| thing(Kind::Domain, vm.domain(), &*running.lab)).collect();
+        let stopped = parallel::each(vms, each).await;
+        if stopped.is_ok() {
+            domains.iter().try_for_each(|domain| turn.gone(domain))?;
+        }
+        let idle = self.end_idle(turn, &running).await;
+        match (stopped, idle) {
+            (Ok(stopped), Ok(())) => Ok(stopped),
+            (stopped, idle) => Err(EnvError::several(stopped.err().into_iter().chain(idle.err()).collect())),
+        }
+    }
+
+    /// Ends the networks that no machine needs any more, and the lab of a prefix when there is no machine any more.
+    async fn end_idle(&self, turn: &Turn<'_>, running: &Running) -> Result<(), EnvError> {
+        let mut alive = Vec::new();
+        for vm in self.vms() {
+            let state = running.connection.domain_state(vm.domain(), limits::COMMAND).await;
+            if state.map_err(|e| running.explain(e))? != DomainState::Absent {
+                alive.push(vm);
+            }
+        }
+        if alive.is_empty() && running.lab.runtime().is_some() && matches!(self.home(), Home::Prefix(_)) {
+            return self.end_lab(turn).await;
+        }
+        let active = network::active(running, &self.plan().nets).await?;
+        let idle = self.plan().nets.iter().filter(|net| !alive.iter().any(|vm| network::needs(vm, net)));
+        let names = idle.map(|net| net.libvirt_name.clone()).filter(|name| active.contains(name));
+        network::destroy_all(turn, running, names.collect()).await
+    }
+
+    /// Ends the lab, with everything in it.
+    pub(super) async fn end_lab(&self, turn: &Turn<'_>) -> Result<(), EnvError> {
+        let lab = match self.site().set(Ground::Down) {
+            Ground::Up(running) => Some(Arc::clone(&running.lab)),
+            Ground::Broken { lab, .. } => Some(lab),
+            Ground::Down => None,
+        };
+        if let Some(lab) = lab {
+            let runtime = lab.runtime().map(|runtime| runtime.folder.display().to_string());
+            lab.end(limits::DOWN).await?;
+            runtime.map_or(Ok(()), |folder| turn.gone(&thing(Kind::Lab, &folder, &*lab)))?;
+        }
+        let down = LabState::Hermetic { folder: None };
+        if self.state().lab == down { Ok(()) } else { turn.update(|state| state.lab = down) }
+    }
+
+    async fn switch(&self, switch: Switch, selection: &Selection) -> Result<(), EnvError> {
+        let vms = self.select(selection)?;
+        let (verb, from) = match switch {
+            Switch::Reboot => ("reboot", DomainState::Running),
+            Switch::Pause => ("pause", DomainState::Running),
+            Switch::Resume => ("resume", DomainState::Paused),
+        };
+        let _turn = Turn::begin(self, verb).await?;
+        let running = self.site().running()?;
+        let each = |vm: Vm| {
+            let running = Arc::clone(&running);
+            async move {
+                let (connection, domain) = (&running.connection, vm.domain());
+                let state = connection.domain_state(domain, limits::COMMAND).await;
+                if state.map_err(|e| running.explain(e))? != from {
+                    return Ok(());
+                }
+                let done = match switch {
+                    Switch::Reboot => {
+                        vm.restarted().await;
+                        connection.reboot_domain(domain, limits::DOMAIN).await
+                    }
+                    Switch::Pause => connection.suspend_domain(domain, limits::DOMAIN).await,
+                    Switch::Resume => connection.resume_domain(domain, limits::DOMAIN).await,
+                };
+                done.map_err(|e| running.explain(e))
+            }
+        };
+        parallel::each(vms, each).await.map(drop)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Switch {
+    Reboot,
+    Pause,
+    Resume,
+}
+
+async fn end_machine(running: &Running, vm: &Vm, limit: Duration) -> Result<How, EnvError> {
+    let connection = running.connection.another(limits::CONNECT).await?;
+    let state = connection.domain_state(vm.domain(), limits::COMMAND).await.map_err(|e| running.explain(e))?;
+    if state == DomainState::Absent {
+        return Ok(How::Already);
+    }
+    // A paused or crashed machine cannot do anything by itself.
+    if state == DomainState::Running && !limit.is_zero() && goes_down(&connection, vm, limit).await {
+        return Ok(How::Graceful);
+    }
+    connection.destroy_domain(vm.domain(), limits::DOMAIN).await.map_err(|e| running.explain(e))?;
+    Ok(How::Forced)
+}
+
+/// Asks a machine to switch itself off and waits at most `limit`; false when it is still on.
+async fn goes_down(connection: &Connection, vm: &Vm, limit: Duration) -> bool {
+    let asked = match vm.agent().filter(|_| vm.plan().abilities.has(Ability::Agent)) {
+        Some(agent) => agent.shutdown().await.is_ok(),
+        None => false,
+    };
+    if !asked && connection.shutdown_domain(vm.domain(), limits::DOMAIN).await.is_err() {
+        return false;
+    }
+    let off = wait_for("it to be off", limit, PAUSE, async || {
+        match connection.domain_state(vm.domain(), limits::COMMAND).await {
+            Ok(DomainState::Absent) => Look::Ready(()),
+            Ok(state) => Look::NotYet(format!("{state:?}")),
+            Err(error) => Look::Failed(error.to_string()),
+        }
+    });
+    off.await.is_ok()
+}
+
+/// Cuts the power of machines; those that are off already are no failure.
+pub(super) async fn destroy_all(
+    turn: &Turn<'_>,
+    running: &Arc<Running>,
+    vms: Vec<Vm>,
+) -> Result<(), EnvError> {
+    let domains: Vec<_> = vms.iter().map(|vm| thing(Kind::Domain, vm.domain(), &*running.lab)).collect();
+    let each = |vm: Vm| {
+        let running = Arc::clone(running);
+        async move { end_machine(&running, &vm, Duration::ZERO).await }
+    };
+    parallel::each(vms, each).await?;
+    domains.iter().try_for_each(|domain| turn.gone(domain))
+}

@@ -1,0 +1,96 @@
+//! The right to change an environment: one at a time in this process, and of all processes on its prefix.
+
+use std::{path::{Path, PathBuf}, time::Duration};
+
+use super::{Env, EnvError, state::EnvState};
+use crate::{
+    lab::{Lab, LabKind},
+    workdir::{Journal, Kind, LockedPrefix, Prefix, Thing, WorkdirError},
+};
+
+/// How long to wait for another command on the same prefix.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where an environment keeps its files.
+#[derive(Debug)]
+pub(super) enum Home {
+    /// In its lab's own folder: it goes with the lab, and nobody else changes it.
+    Lab(PathBuf),
+    /// In a prefix, which stays when its lab ends.
+    Prefix(Prefix),
+}
+
+impl Home {
+    pub(super) fn folder(&self) -> &Path {
+        match self {
+            Self::Lab(folder) => folder,
+            Self::Prefix(prefix) => prefix.path(),
+        }
+    }
+}
+
+/// Somebody's turn: what changes an environment needs one.
+pub(super) struct Turn<'a> {
+    env: &'a Env,
+    lock: Option<LockedPrefix>,
+    _one: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl<'a> Turn<'a> {
+    /// Takes the turn of `verb`, with the state as others left it.
+    pub(super) async fn begin(env: &'a Env, verb: &str) -> Result<Self, EnvError> {
+        let one = env.turns().lock().await;
+        let lock = match env.home() {
+            Home::Lab(_) => None,
+            Home::Prefix(prefix) => Some(prefix.lock(verb, PATIENCE).await?),
+        };
+        env.refresh().await?;
+        Ok(Self { env, lock, _one: one })
+    }
+
+    /// Notes that something outside of the prefix is about to be made. What is made inside a boundary that dies with
+    /// us, or is itself noted, needs no note.
+    pub(super) fn making(&self, thing: &Thing) -> Result<(), EnvError> {
+        self.note(thing, Journal::making)
+    }
+
+    /// Notes that something is gone.
+    pub(super) fn gone(&self, thing: &Thing) -> Result<(), EnvError> {
+        self.note(thing, Journal::gone)
+    }
+
+    fn note(
+        &self,
+        thing: &Thing,
+        note: fn(&Journal, &Thing) -> Result<(), WorkdirError>,
+    ) -> Result<(), EnvError> {
+        let within = matches!(thing.kind, Kind::Domain | Kind::Network) && thing.place.is_empty();
+        match &self.lock {
+            Some(lock) if !within => Ok(note(&lock.journal(), thing)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// The prefix, where there is one.
+    pub(super) fn prefix(&self) -> Option<&LockedPrefix> {
+        self.lock.as_ref()
+    }
+
+    /// Changes the state, on disk first.
+    pub(super) fn update(&self, change: impl FnOnce(&mut EnvState)) -> Result<(), EnvError> {
+        let mut state = self.env.state();
+        change(&mut state);
+        state.save(self.env.folder())?;
+        self.env.set_state(state);
+        Ok(())
+    }
+}
+
+/// A thing for the journal; what lives in a hermetic lab goes with the lab.
+pub(super) fn thing(kind: Kind, name: &str, lab: &dyn Lab) -> Thing {
+    let place = match lab.kind() {
+        LabKind::System => lab.libvirt_uri(),
+        LabKind::Hermetic => String::new(),
+    };
+    Thing { kind, name: name.to_owned(), place }
+}

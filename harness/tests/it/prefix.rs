@@ -1,0 +1,223 @@
+//! Environments of prefixes on real labs: made, started and stopped machine by machine, found again by others, moved,
+//! and removed.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use polder::{
+    env::{Env, Host, How, Progress, Selection},
+    initfile::{self, Options},
+    provider::libvirt::DomainState,
+    workdir::{Prefix, Workdir},
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+const TWO: &str = "
+domains:
+  web:
+    memory: 128
+    vcpu: 1
+    nics: [{net: front}]
+    disks: [{name: root, type: template, template_name: minimal, dev: vda, format: qcow2}]
+  db:
+    memory: 128
+    vcpu: 1
+    nics: [{net: front}, {net: back}]
+    disks: [{name: root, type: template, template_name: minimal, dev: vda, format: qcow2}]
+nets:
+  front: {type: nat, management: true, dhcp: {start: 100, end: 200}}
+  back: {type: isolated}
+";
+
+/// A host of its own, with the images of this user.
+struct Ground {
+    dir: tempfile::TempDir,
+    host: Host,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("pp").tempdir_in("/var/tmp").unwrap();
+        Self::at(dir)
+    }
+
+    fn at(dir: tempfile::TempDir) -> Self {
+        let root = dir.path().join("labs").display().to_string();
+        let env = |name: &str| match name {
+            "POLDER_RUNTIME_DIR" => Some(root.clone()),
+            _ => std::env::var(name).ok(),
+        };
+        let host = Host::from_env(&env).unwrap();
+        Self { dir, host, said: Arc::default() }
+    }
+
+    fn progress(&self) -> Progress {
+        let said = Arc::clone(&self.said);
+        Progress::new(move |line| said.lock().unwrap().push(line.to_owned()))
+    }
+
+    fn labs(&self) -> usize {
+        let entries = fs::read_dir(self.dir.path().join("labs")).into_iter().flatten().flatten();
+        entries.filter(|e| e.path().is_dir()).count()
+    }
+
+    async fn init(&self, text: &str) -> Env {
+        let workdir = Workdir::create(&self.dir.path().join(".polder")).unwrap();
+        let prefix = workdir.add("default").unwrap();
+        let spec = initfile::load_text(Path::new("two.yaml"), text, &Options::new(&|_| None)).unwrap().spec;
+        let locked = prefix.lock("init", LIMIT).await.unwrap();
+        Env::init(&self.host, &locked, &spec, &self.progress()).await.unwrap()
+    }
+}
+
+fn only(name: &str) -> Selection {
+    Selection::Named(vec![name.to_owned()])
+}
+
+async fn states(env: &Env) -> Vec<(String, &'static str)> {
+    let status = env.status().await.unwrap();
+    let nets = status.prefix.nets.iter().map(|(name, net)| (name.clone(), net.status));
+    let machines = status.prefix.machines.iter().map(|(name, machine)| (name.clone(), machine.status));
+    nets.chain(machines).collect()
+}
+
+fn all_of(back: &'static str, front: &'static str, db: &'static str, web: &'static str) -> Vec<(String, &'static str)> {
+    [("back", back), ("front", front), ("db", db), ("web", web)].map(|(n, s)| (n.to_owned(), s)).into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_start_and_stop_one_at_a_time_and_nets_follow() {
+    let ground = Ground::new();
+    let env = ground.init(TWO).await;
+    let progress = ground.progress();
+    assert_eq!(states(&env).await, all_of("down", "down", "down", "down"));
+    assert!(env.vm("web").unwrap().succeed("true").await.unwrap_err().to_string().contains("web"));
+    assert_eq!(ground.labs(), 0);
+
+    env.start(&only("web"), &progress).await.unwrap();
+    assert_eq!(states(&env).await, all_of("down", "up", "down", "running"));
+    env.start(&Selection::All, &progress).await.unwrap();
+    assert_eq!(states(&env).await, all_of("up", "up", "running", "running"));
+    assert!(ground.said.lock().unwrap().iter().any(|line| line == "web runs already"));
+    env.wait_ready(&Selection::All, &progress).await.unwrap();
+    // Somebody else finds it.
+    let other = Env::load(&ground.host, &Prefix::at(env.folder())).await.unwrap();
+    let name = other.vm("db").unwrap().succeed("hostname").await.unwrap();
+    assert_eq!(name.trim(), "db");
+
+    other.pause(&only("web")).await.unwrap();
+    assert_eq!(env.state_of(&env.vm("web").unwrap()).await.unwrap(), DomainState::Paused);
+    env.resume(&only("web")).await.unwrap();
+    env.vm("web").unwrap().succeed("touch /kept && sync").await.unwrap();
+
+    let stopped = other.shutdown(&only("db"), LIMIT, &progress).await.unwrap();
+    assert_eq!(stopped.iter().map(|s| s.how).collect::<Vec<_>>(), [How::Graceful]);
+    assert_eq!(states(&env).await, all_of("down", "up", "down", "running"));
+    let stopped = env.stop(&Selection::All, &progress).await.unwrap();
+    assert_eq!(stopped.iter().map(|s| s.how).collect::<Vec<_>>(), [How::Forced, How::Already]);
+    assert_eq!(states(&env).await, all_of("down", "down", "down", "down"));
+    assert_eq!(ground.labs(), 0, "the lab ends with its last machine");
+
+    // Its files stayed.
+    env.start(&only("web"), &progress).await.unwrap();
+    env.wait_ready(&only("web"), &progress).await.unwrap();
+    env.vm("web").unwrap().succeed("test -e /kept").await.unwrap();
+
+    let destroyed =
+        Env::destroy(&ground.host, &Prefix::at(env.folder()), false, &progress).await.unwrap();
+    assert!(destroyed.left.is_empty() && destroyed.found.len() == 2, "{destroyed:?}");
+    assert!(!env.folder().exists() && !ground.dir.path().join(".polder").exists());
+    assert_eq!(ground.labs(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_start_stops_only_what_it_started() {
+    let ground = Ground::new();
+    let env = ground.init(TWO).await;
+    let progress = ground.progress();
+    env.start(&only("web"), &progress).await.unwrap();
+    // Its disk is gone, so the machine cannot start; the net only it needs was made before.
+    let disk = fs::read_dir(env.folder()).unwrap().flatten().map(|e| e.path());
+    let images = fs::read_dir(env.folder().join("images")).unwrap().flatten().map(|e| e.path());
+    let is_db = |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("db+root");
+    fs::remove_file(disk.chain(images).find(is_db).unwrap()).unwrap();
+    let error = env.start(&Selection::All, &progress).await.unwrap_err().to_string();
+    assert!(error.contains("start domain db"), "{error}");
+    assert_eq!(states(&env).await, all_of("down", "up", "down", "running"));
+    env.stop(&Selection::All, &progress).await.unwrap();
+    // Nothing was up before: the lab goes, too.
+    env.start(&only("db"), &progress).await.unwrap_err();
+    assert_eq!((states(&env).await, ground.labs()), (all_of("down", "down", "down", "down"), 0));
+
+    let error = env.start(&only("wbe"), &progress).await.unwrap_err();
+    assert_eq!(error.to_string(), "no machine `wbe`; did you mean `web`?");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_can_be_moved_and_its_copy_is_another() {
+    let ground = Ground::new();
+    let env = ground.init(TWO).await;
+    let progress = ground.progress();
+    let (old, new) = (env.folder().to_owned(), ground.dir.path().join("elsewhere and far: away"));
+    fs::rename(&old, &new).unwrap();
+    let moved = Env::load(&ground.host, &Prefix::at(&new)).await.unwrap();
+    moved.start(&only("web"), &progress).await.unwrap();
+    moved.wait_ready(&only("web"), &progress).await.unwrap();
+    let console = moved.vm("web").unwrap().spec().console.clone();
+    assert!(console.starts_with(&new) && fs::metadata(&console).unwrap().len() > 0);
+
+    // A copy of what runs does not run, and its end is not the original's.
+    let copied = std::process::Command::new("cp").args(["-a"]).arg(&new).arg(&old).status().unwrap();
+    assert!(copied.success());
+    let copy = Env::load(&ground.host, &Prefix::at(&old)).await.unwrap();
+    assert_eq!(states(&copy).await, all_of("down", "down", "down", "down"));
+    Env::destroy(&ground.host, &Prefix::at(&old), false, &progress).await.unwrap();
+    assert_eq!(states(&moved).await, all_of("down", "up", "down", "running"));
+
+    // While it runs, it may be moved back.
+    fs::create_dir_all(old.parent().unwrap()).unwrap();
+    fs::rename(&new, &old).unwrap();
+    let back = Env::load(&ground.host, &Prefix::at(&old)).await.unwrap();
+    assert_eq!(states(&back).await, all_of("down", "up", "down", "running"));
+    let destroyed = Env::destroy(&ground.host, &Prefix::at(&old), false, &progress).await.unwrap();
+    assert!(destroyed.left.is_empty() && destroyed.found.len() == 2, "{destroyed:?}");
+    assert_eq!(ground.labs(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_protected_stays_and_what_is_damaged_goes() {
+    let ground = Ground::new();
+    let env = ground.init(TWO).await;
+    let progress = ground.progress();
+    let prefix = Prefix::at(env.folder());
+    env.start(&only("web"), &progress).await.unwrap();
+    prefix.lock("lock", LIMIT).await.unwrap().protect("being looked at").unwrap();
+    let error = Env::destroy(&ground.host, &prefix, false, &progress).await.unwrap_err();
+    assert!(error.to_string().contains("being looked at"), "{error}");
+
+    // Neither state nor journal: the lab itself says whom it serves.
+    fs::write(env.folder().join("state.json"), "{\"version\": 2, \"uu").unwrap();
+    fs::remove_file(env.folder().join("journal.jsonl")).unwrap();
+    let destroyed = Env::destroy(&ground.host, &prefix, true, &progress).await.unwrap();
+    assert!(destroyed.left.is_empty(), "{destroyed:?}");
+    assert!(destroyed.found.iter().any(|line| line.contains("state.json is damaged")), "{destroyed:?}");
+    assert_eq!((ground.labs(), env.folder().exists()), (0, false));
+    // Again, it is nothing.
+    assert!(Env::destroy(&ground.host, &prefix, false, &progress).await.unwrap().found.is_empty());
+
+    // Of a link, only the link goes.
+    let other = ground.init(TWO).await;
+    let link = ground.dir.path().join("link");
+    std::os::unix::fs::symlink(other.folder(), &link).unwrap();
+    Env::destroy(&ground.host, &Prefix::at(&link), false, &progress).await.unwrap();
+    assert!(other.folder().exists() && link.symlink_metadata().is_err());
+
+    other.cleanup(&progress).await.unwrap();
+    assert!(!Prefix::at(other.folder()).is_initialized() && other.folder().join("uuid").exists());
+}
