@@ -19,7 +19,8 @@ const B: &str = "pt-bbbbbbbbbbbb";
 /// A bridge with two clients, 10.0.0.1 and 10.0.0.2, whose cables are named as those of machines are.
 async fn ground() -> Ground {
     let ground = Ground::new().await;
-    let mut script = format!("set -e; mkdir -p /run/netns; ip link add {BRIDGE} type bridge; ip link set {BRIDGE} up\n");
+    let mut script =
+        format!("set -e; mkdir -p /run/netns; ip link add {BRIDGE} type bridge; ip link set {BRIDGE} up\n");
     for (name, tap, ip) in [("a", A, 1), ("b", B, 2)] {
         script += &format!(
             "ip netns add {name}; ip link add {tap} type veth peer name c0 netns {name}
@@ -77,7 +78,8 @@ async fn a_link_is_impaired_and_healed() {
     ] {
         let kept = keep(&ground.lab, &Keep::Relay(relay(A, what)), None).await.unwrap();
         let said = ground.ping().await;
-        let answered = said.lines().filter(|line| line.contains("bytes from") && !line.contains("DUP")).count();
+        let answered =
+            said.lines().filter(|line| line.contains("bytes from") && !line.contains("DUP")).count();
         assert_eq!(answered, expected, "{what:?}: {said}");
         assert_eq!(said.contains("DUP"), what.duplicate > 0.0, "{said}");
         if what.delay > Duration::ZERO {
@@ -177,7 +179,8 @@ async fn packets_are_captured() {
         keep(&ground.lab, &Keep::Capture { interface: A.to_owned() }, Some(file.into())).await.unwrap();
     assert_eq!(ground.answered().await, 5);
     kept.release().await.unwrap();
-    let out = std::process::Command::new("tcpdump").args(["-nr", path.to_str().unwrap(), "icmp"]).output().unwrap();
+    let out =
+        std::process::Command::new("tcpdump").args(["-nr", path.to_str().unwrap(), "icmp"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&out.stdout).lines().count(), 10, "five pings and five answers");
     let file = std::fs::File::create(&path).unwrap();
     let error = keep(&ground.lab, &Keep::Capture { interface: "none".to_owned() }, Some(file.into())).await;

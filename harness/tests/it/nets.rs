@@ -33,8 +33,11 @@ impl Ground {
             cache: cache.clone(),
             launcher: std::env::current_exe().unwrap(),
         };
-        let spec =
-            LabSpec { payload: Payload::Libvirtd { kvm: false, capability_cache: cache }, env: None, binds: vec![] };
+        let spec = LabSpec {
+            payload: Payload::Libvirtd { kvm: false, capability_cache: cache },
+            env: None,
+            binds: vec![],
+        };
         let lab = Hermetic::start(&host, spec, LIMIT).await.unwrap();
         let connection = Connection::open(&lab.libvirt_uri(), LIMIT).await.unwrap();
         Self { _dir: dir, lab, connection }
@@ -61,7 +64,8 @@ impl Ground {
 
     /// Waits until a shell inside finds something true.
     pub(crate) async fn until(&self, test: &str) {
-        let said = self.sh(&format!("for i in $(seq 100); do {test} && exit; sleep 0.1; done; echo never")).await;
+        let said =
+            self.sh(&format!("for i in $(seq 100); do {test} && exit; sleep 0.1; done; echo never")).await;
         assert_eq!(said, "", "{test}");
     }
 

@@ -113,7 +113,8 @@ pub(super) fn run(argv: &[String]) -> io::Result<()> {
     command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     // Ours are blocked for the descriptor that reports them; a command has its own way with signals.
     sys::fresh_session(&mut command);
-    let output = command.output().map_err(|error| io::Error::other(format!("cannot run `{line}`: {error}")))?;
+    let output =
+        command.output().map_err(|error| io::Error::other(format!("cannot run `{line}`: {error}")))?;
     if output.status.success() {
         return Ok(());
     }

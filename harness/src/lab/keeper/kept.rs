@@ -3,10 +3,7 @@
 use std::{
     io::{self, Seek},
     net::Shutdown,
-    os::{
-        fd::OwnedFd,
-        unix::net::UnixStream,
-    },
+    os::{fd::OwnedFd, unix::net::UnixStream},
     time::Duration,
 };
 

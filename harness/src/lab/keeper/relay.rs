@@ -58,13 +58,14 @@ impl Link {
     pub(super) fn open(relay: Relay) -> io::Result<Self> {
         replace(&relay)?;
         let (outer, inner, between) = (relay.outer(), relay.inner(), relay.between());
-        let tap = interface(&relay.tap)
-            .ok_or_else(|| io::Error::other(format!("there is no interface {}: is the machine off?", relay.tap)))?;
+        let tap = interface(&relay.tap).ok_or_else(|| {
+            io::Error::other(format!("there is no interface {}: is the machine off?", relay.tap))
+        })?;
         let port = |name: &str| {
-            sys::open_tap(name).map_err(|error| io::Error::other(format!("cannot make the port {name}: {error}")))
+            sys::open_tap(name)
+                .map_err(|error| io::Error::other(format!("cannot make the port {name}: {error}")))
         };
-        let direction =
-            |from, seed| Direction { from, shaper: Shaper::new(seed), queue: VecDeque::new() };
+        let direction = |from, seed| Direction { from, shaper: Shaper::new(seed), queue: VecDeque::new() };
         let link = Self {
             to_net: direction(port(&inner)?, relay.seed),
             to_machine: direction(port(&outer)?, !relay.seed),
