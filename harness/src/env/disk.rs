@@ -1,87 +1,168 @@
-//! The disk images of an environment: making them, and which image a disk writes to now.
+//! The disk images of an environment: making them, laying new ones over them, and which one a disk writes to now.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{
     Env, EnvError, Vm,
     error::file,
     parallel,
-    plan::OverlayPlan,
+    plan::{Backing, ImagePlan, Made},
 };
 use crate::{
-    base::process,
-    lab::paths::{INSIDE_ENV, INSIDE_STORE},
-    provider::spec::DomainSpec,
+    base::{id::MachineName, process},
+    lab::View,
+    provider::spec::{Access, DomainSpec, ImageFormat},
 };
 
-/// For one call of `qemu-img`.
+/// For one call of `qemu-img` that does not copy.
 const LIMIT: Duration = Duration::from_secs(60);
+/// For one that does.
+const COPY: Duration = Duration::from_secs(30 * 60);
 
 /// Makes all disk images and the folders for what machines write.
 pub(super) async fn make(env: &Env) -> Result<(), EnvError> {
     let machines = &env.plan().machines;
-    let overlays: Vec<&OverlayPlan> = machines.iter().flat_map(|machine| &machine.overlays).collect();
-    let files = overlays.iter().map(|o| &o.path).chain(machines.iter().map(|machine| &machine.console));
+    let disks = machines.iter().flat_map(|machine| &machine.disks);
+    let images: Vec<&ImagePlan> = disks.filter_map(|disk| disk.image.as_ref()).collect();
+    let files = images.iter().map(|image| &image.path).chain(machines.iter().map(|machine| &machine.console));
     for folder in files.filter_map(|path| Some(env.folder().join(path).parent()?.to_owned())) {
         fs::create_dir_all(&folder).map_err(file("make", &folder))?;
     }
-    let work = |overlay: OverlayPlan| {
+    let work = |image: ImagePlan| {
         let env = env.clone();
-        async move { create(&env, &overlay).await }
+        async move { create(&env, &image).await }
     };
-    parallel::each(overlays.into_iter().cloned().collect(), work).await.map(drop)
+    parallel::each(images.into_iter().cloned().collect(), work).await.map(drop)
 }
 
-/// The domain of a machine, with its disks as they are now.
-pub(super) fn current(env: &Env, vm: &Vm) -> DomainSpec {
-    let mut spec = vm.plan().domain.clone();
-    if let Some(now) = env.state().machines.get(vm.name()) {
-        for disk in &mut spec.disks {
-            if let Some(path) = now.disks.get(&disk.dev) {
-                disk.path = Path::new(INSIDE_ENV).join(path);
-                disk.format = crate::provider::spec::ImageFormat::Qcow2;
-            }
+async fn create(env: &Env, image: &ImagePlan) -> Result<(), EnvError> {
+    let path = env.folder().join(&image.path);
+    let (name, format) = (path.display().to_string(), image.format.to_string());
+    match &image.made {
+        Made::Over(Backing { path: over, format: over_format }) => {
+            let size = virtual_size(&outside(env, over)).await?;
+            lay(&path, over, *over_format, size).await
         }
+        Made::Copy(of) => {
+            let from = outside(env, &of.path).display().to_string();
+            let argv = ["qemu-img", "convert", "-q", "-f", &of.format.to_string(), "-O", &format, &from, &name];
+            Ok(process::stdout(&argv, COPY).await.map(drop)?)
+        }
+        Made::Empty { size } => {
+            run(&["qemu-img", "create", "-q", "-f", &format, &name, &size.to_string()]).await.map(drop)
+        }
+        Made::Seed(seed) => seed.write(&path).map_err(file("write", &path)),
     }
-    spec
 }
 
-async fn create(env: &Env, overlay: &OverlayPlan) -> Result<(), EnvError> {
-    let mut size = overlay.size;
-    let path = env.folder().join(&overlay.path).display().to_string();
-    let mut argv: Vec<String> =
-        ["qemu-img", "create", "-q", "-f", &overlay.format.to_string()].map(str::to_owned).into();
-    if let Some(backing) = &overlay.backing {
-        if size.is_none() {
-            size = Some(virtual_size(&outside(env, &backing.path)).await?);
-        }
-        // The backing format is always named: a guest that writes a header into a raw disk must not choose it.
-        // Not opened (`-u`), because its path is that inside the lab, and there may be none yet.
-        argv.extend(["-u", "-b"].map(str::to_owned));
-        argv.extend([backing.path.display().to_string(), "-F".into(), backing.format.to_string()]);
-    }
-    argv.push(path);
-    argv.extend(size.map(|size| size.to_string()));
-    run(&argv).await.map(drop)
+/// Lays an image over another one, named as the emulator will look for it.
+async fn lay(path: &Path, over: &Path, format: ImageFormat, size: u64) -> Result<(), EnvError> {
+    let (path, over) = (path.display().to_string(), over.display().to_string());
+    // The backing format is always named: a guest that writes a header into a raw disk must not choose it. The image
+    // below is not opened (`-u`), because its path may be one that only the emulator sees.
+    let (format, size) = (format.to_string(), size.to_string());
+    run(&["qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", &over, "-F", &format, &path, &size])
+        .await
+        .map(drop)
 }
 
 /// Where a path that the emulator sees is on the host.
 fn outside(env: &Env, inside: &Path) -> PathBuf {
-    let store = env.host().images.folder();
-    let own = [(Path::new(INSIDE_ENV), env.folder()), (Path::new(INSIDE_STORE), store.as_path())];
+    let (view, images, templates) = (View::hermetic(), env.host().images.folder(), env.host().template_store());
+    let own = [
+        (view.env.as_path(), env.folder()),
+        (view.images.as_path(), images.as_path()),
+        (view.templates.as_path(), templates.as_path()),
+    ];
     let binds = env.plan().binds.iter().map(|bind| (bind.to.as_path(), bind.from.as_path()));
-    let found = own.into_iter().chain(binds).find_map(|(to, from)| match inside.strip_prefix(to).ok()? {
+    let found = binds.chain(own).find_map(|(to, from)| match inside.strip_prefix(to).ok()? {
         // Joining nothing would make a folder of a file.
         rest if rest.as_os_str().is_empty() => Some(from.to_owned()),
         rest => Some(from.join(rest)),
     });
     found.unwrap_or_else(|| inside.to_owned())
+}
+
+/// A new image for a disk, laid over what it wrote to; paths are relative to the environment's folder.
+#[derive(Debug, Clone)]
+pub(super) struct Layer {
+    pub(super) machine: MachineName,
+    pub(super) dev: String,
+    pub(super) path: PathBuf,
+    pub(super) over: PathBuf,
+    over_format: ImageFormat,
+}
+
+impl Layer {
+    /// The image and what it lies over.
+    pub(super) fn pair(&self) -> (PathBuf, PathBuf) {
+        (self.path.clone(), self.over.clone())
+    }
+
+    /// Makes the image. It names its neighbour without a folder, so that both can move together.
+    pub(super) async fn make(&self, folder: &Path) -> Result<(), EnvError> {
+        let size = virtual_size(&folder.join(&self.over)).await?;
+        let over = self.over.file_name().map_or(self.over.as_path(), Path::new);
+        lay(&folder.join(&self.path), over, self.over_format, size).await
+    }
+}
+
+/// New layers for all disks a machine writes to, over what it writes to now.
+pub(super) fn next_layers(env: &Env, vm: &Vm, serial: u64) -> Vec<Layer> {
+    let chains = env.state().chains;
+    let tops = own(vm).map(|(dev, image)| {
+        (dev.to_owned(), chains.top(vm.name(), dev).unwrap_or(&image.path).to_owned())
+    });
+    layers_over(vm, &tops.collect(), serial)
+}
+
+/// New layers for the disks of a machine, by device, over these images.
+pub(super) fn layers_over(vm: &Vm, over: &BTreeMap<String, PathBuf>, serial: u64) -> Vec<Layer> {
+    let layer = |(dev, image): (&str, &ImagePlan)| {
+        let over = over.get(dev)?.clone();
+        // `+` is in no name, so no two images meet in one file.
+        let path = PathBuf::from(format!("images/{}+{dev}+{serial}.qcow2", vm.name()));
+        // Whatever is not the disk's first image is a layer of ours.
+        let over_format = if over == image.path { image.format } else { ImageFormat::Qcow2 };
+        Some(Layer { machine: vm.name().clone(), dev: dev.to_owned(), path, over, over_format })
+    };
+    own(vm).filter_map(layer).collect()
+}
+
+/// Disks a machine writes to, which are all in the environment's folder: device and first image.
+fn own(vm: &Vm) -> impl Iterator<Item = (&str, &ImagePlan)> {
+    let plan = vm.plan();
+    let domain = plan.domain.iter().flat_map(|domain| &domain.disks);
+    let writable = plan.disks.iter().zip(domain).filter(|(_, domain)| domain.access == Access::ReadWrite);
+    writable.filter_map(|(disk, domain)| Some((domain.dev.as_str(), disk.image.as_ref()?)))
+}
+
+/// Devices of a machine that no snapshot keeps, because nothing is written to them.
+pub(super) fn untouched(vm: &Vm) -> Vec<String> {
+    let disks = vm.plan().domain.iter().flat_map(|domain| &domain.disks);
+    let kept: Vec<&str> = own(vm).map(|(dev, _)| dev).collect();
+    disks.map(|disk| disk.dev.clone()).filter(|dev| !kept.contains(&dev.as_str())).collect()
+}
+
+/// A machine's domain with its disks as they are now.
+pub(super) fn current(env: &Env, vm: &Vm) -> Option<DomainSpec> {
+    let mut spec = vm.plan().domain.clone()?;
+    let (chains, folder) = (env.state().chains, env.site().running().ok()?.lab.view().env);
+    for disk in &mut spec.disks {
+        if let Some(top) = chains.top(vm.name(), &disk.dev) {
+            disk.path = folder.join(top);
+            disk.format = ImageFormat::Qcow2;
+        }
+    }
+    Some(spec)
 }
 
 /// The size in bytes a disk has for a guest.
@@ -91,15 +172,30 @@ pub(super) async fn virtual_size(image: &Path) -> Result<u64, EnvError> {
         #[serde(rename = "virtual-size")]
         virtual_size: u64,
     }
-    // Shared (`-U`), because others may use it.
-    let argv = ["qemu-img", "info", "-U", "--output=json", &image.display().to_string()];
-    let text = run(&argv.map(str::to_owned)).await?;
+    // Shared (`-U`), because a machine may use it.
+    let text = run(&["qemu-img", "info", "-U", "--output=json", &image.display().to_string()]).await?;
     let info: Result<Info, _> = serde_json::from_str(&text);
     Ok(info.map_err(|e| file("understand what `qemu-img info` says of", image)(e.into()))?.virtual_size)
 }
 
+/// Whether anything was written to a layer.
+pub(super) async fn has_data(layer: &Path) -> Result<bool, EnvError> {
+    #[derive(Deserialize)]
+    struct Extent {
+        present: bool,
+    }
+    // By itself, because what it lies over is where only the emulator finds it.
+    let alone = json!({
+        "driver": "qcow2", "backing": null,
+        "file": { "driver": "file", "filename": layer.display().to_string() },
+    });
+    let text = run(&["qemu-img", "map", "-U", "--output=json", &format!("json:{alone}")]).await?;
+    let extents: Result<Vec<Extent>, _> = serde_json::from_str(&text);
+    let extents = extents.map_err(|e| file("understand what `qemu-img map` says of", layer)(e.into()))?;
+    Ok(extents.iter().any(|extent| extent.present))
+}
+
 /// Runs a short command on the host and returns what it printed.
-pub(super) async fn run(argv: &[String]) -> Result<String, EnvError> {
-    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-    Ok(process::stdout(&argv, LIMIT).await?)
+async fn run(argv: &[&str]) -> Result<String, EnvError> {
+    Ok(process::stdout(argv, LIMIT).await?)
 }

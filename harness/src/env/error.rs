@@ -93,6 +93,42 @@ pub enum EnvError {
     /// Several things failed.
     #[error("{}", .0.iter().map(|e| chain(e)).collect::<Vec<_>>().join("\n"))]
     Several(Vec<EnvError>),
+    /// A snapshot has that name already.
+    #[error("there is a snapshot `{name}` already; take another name, or delete it first")]
+    SnapshotExists {
+        /// The name.
+        name: String,
+    },
+    /// A snapshot cannot be called that.
+    #[error("a snapshot cannot be called `{name}`: use letters, digits, `-`, `_` and `.`, a letter or digit first, at most 64")]
+    BadSnapshotName {
+        /// The name.
+        name: String,
+    },
+    /// There is no snapshot of that name.
+    #[error("no snapshot `{name}`; {help}")]
+    NoSnapshot {
+        /// The name.
+        name: String,
+        /// What there is.
+        help: String,
+    },
+    /// Files of a snapshot are gone.
+    #[error("the snapshot `{name}` is damaged: {gone} cannot be found")]
+    SnapshotDamaged {
+        /// The snapshot.
+        name: String,
+        /// The files.
+        gone: String,
+    },
+    /// What is in a file of memory does not fit the machine.
+    #[error("the saved memory of machine {machine} does not fit: {error}")]
+    SavedXml {
+        /// The machine.
+        machine: MachineName,
+        /// What is wrong.
+        error: String,
+    },
     /// A command on the host failed.
     #[error(transparent)]
     Process(#[from] ProcessError),

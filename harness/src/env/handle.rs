@@ -91,7 +91,7 @@ impl Env {
     /// # Errors
     /// An image cannot be had, or what is asked for does not fit together.
     pub async fn plan_of(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<EnvPlan, EnvError> {
-        Ok(prepare::prepare(host, spec, progress).await?.plan)
+        Ok(prepare::prepare(host, spec, prepare::ALONE, progress).await?.plan)
     }
 
     /// The environment of a prefix, up or down.

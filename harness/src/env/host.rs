@@ -34,6 +34,11 @@ impl Host {
         Ok(Self { lab, images, accel, boot_slots: Arc::new(Semaphore::new(cores)) })
     }
 
+    /// Where template images are kept.
+    pub(super) fn template_store(&self) -> PathBuf {
+        self.lab.cache.join("templates")
+    }
+
     /// Folder of the emulator's capabilities, one for labs that see `/dev/kvm` and one for those that do not.
     pub(super) fn capability_cache(&self, kvm: bool) -> PathBuf {
         self.lab.cache.join(if kvm { "capabilities-kvm" } else { "capabilities-tcg" })
@@ -72,6 +77,8 @@ pub(super) mod limits {
     pub(crate) const CONNECT: Duration = Duration::from_secs(10);
     /// Making one network.
     pub(crate) const NETWORK: Duration = Duration::from_secs(10);
+    /// Keeping one machine's memory, or going on from it (stretched by the time factor).
+    pub(crate) const SAVE: Duration = Duration::from_secs(60);
     /// Starting one domain.
     pub(crate) const DOMAIN: Duration = Duration::from_secs(20);
     /// A short command inside the lab.

@@ -19,10 +19,10 @@ impl Env {
         spec: &EnvSpec,
         progress: &Progress,
     ) -> Result<Self, EnvError> {
-        let Prepared { plan, keys, factor } = prepare(host, spec, progress).await?;
-        let folder = prefix.path();
+        let (folder, uuid) = (prefix.path(), prefix.uuid()?);
+        let Prepared { plan, keys, factor } = prepare(host, spec, &uuid, progress).await?;
         let lab = LabState::Hermetic { folder: None };
-        let state = EnvState::new(prefix.uuid()?, lab, plan, keys.hosts().clone(), factor);
+        let state = EnvState::new(uuid, lab, plan, keys.hosts().clone(), factor);
         keys.save(folder)?;
         state.save(folder)?;
         let env = Self::assemble(host, Home::Prefix(Prefix::at(folder)), state, &keys)?;

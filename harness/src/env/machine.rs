@@ -7,11 +7,18 @@ use std::{
     sync::Arc,
 };
 
-use super::{EnvError, Net, agent::LibvirtAgent, keys::Keys, plan::MachinePlan, site::Site};
+use super::{
+    EnvError, Net,
+    agent::LibvirtAgent,
+    keys::Keys,
+    plan::{IdentityFrom, MachinePlan},
+    site::{Plain, Site},
+};
 use crate::{
-    base::id::MachineName,
-    guest::{Guest, GuestSpec, SshSpec},
+    base::{dial::Dial, id::MachineName},
+    guest::{AgentPort, Guest, GuestSpec, SshSpec},
     image::Ability,
+    provider::spec::DomainSpec,
 };
 
 /// A machine: everything a [`Guest`] can do, and where it stands in the environment.
@@ -44,7 +51,7 @@ impl Vm {
 
     /// Its address on its management net.
     #[must_use]
-    pub fn ip(&self) -> Option<Ipv4Addr> {
+    pub fn ip(&self) -> Option<IpAddr> {
         self.plan.management_ip
     }
 
@@ -60,9 +67,14 @@ impl Vm {
         &self.plan
     }
 
-    /// What libvirt calls it.
+    /// What libvirt calls it; nothing, when it is not libvirt that makes it.
     pub(super) fn domain(&self) -> &str {
-        self.plan.domain.name.as_str()
+        self.plan.domain.as_ref().map_or("", |domain| domain.name.as_str())
+    }
+
+    /// Whether libvirt makes it, else it is there anyway.
+    pub(super) fn is_made(&self) -> bool {
+        self.plan.domain.is_some()
     }
 }
 
@@ -77,20 +89,23 @@ fn guest_spec(machine: &MachinePlan, common: &Common<'_>) -> Result<GuestSpec, E
     let Common { site, folder, keys, factor } = common;
     let reachable = machine.management_ip.filter(|_| machine.abilities.has(Ability::Ssh));
     let ssh = reachable.map(|ip| {
-        Ok::<_, EnvError>(SshSpec {
-            dial: Arc::new((*site).clone()),
-            addr: SocketAddr::new(IpAddr::V4(ip), 22),
-            user: "root".into(),
-            key: keys.client(),
-            host_key: keys.host_key(&machine.name)?,
-        })
+        let dial: Arc<dyn Dial> = if machine.domain.is_some() { Arc::new((*site).clone()) } else { Arc::new(Plain) };
+        let host_key = match machine.identity {
+            IdentityFrom::Itself => None,
+            IdentityFrom::Smbios | IdentityFrom::CloudInit => keys.host_key(&machine.name)?,
+        };
+        let (addr, user) = (SocketAddr::new(ip, 22), machine.login.user.clone());
+        Ok::<_, EnvError>(SshSpec { dial, addr, user, key: keys.client(), host_key })
     });
+    let agent = |domain: &DomainSpec| -> Arc<dyn AgentPort> {
+        Arc::new(LibvirtAgent::new((*site).clone(), domain.name.clone()))
+    };
     Ok(GuestSpec {
         name: machine.name.clone(),
         image: machine.image.clone().unwrap_or_else(|| "(none)".into()),
         abilities: machine.abilities.clone(),
         ssh: ssh.transpose()?,
-        agent: Some(Arc::new(LibvirtAgent::new((*site).clone(), machine.domain.name.to_string()))),
+        agent: machine.domain.as_ref().map(agent),
         console: folder.join(&machine.console),
         outputs: folder.join("outputs"),
         time_factor: *factor,

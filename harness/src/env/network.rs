@@ -41,7 +41,8 @@ pub(super) async fn create(running: &Running, net: &PlannedNet) -> Result<(), En
     let made = running.connection.create_network(&net.libvirt_name, xml::network_xml(net), limits::NETWORK);
     made.await.map_err(|error| running.explain(error))?;
     if running.lab.kind() == LabKind::Hermetic {
-        let hosts = net.hosts.iter();
+        // A bridge has no address of ours from which they would be asked.
+        let hosts = net.hosts.iter().filter(|_| net.server().is_some());
         let addresses = hosts.flat_map(|host| {
             let ips = host.ip.map(IpAddr::V4).into_iter().chain(host.ip6.map(IpAddr::V6));
             ips.map(|ip| format!("neigh replace {ip} lladdr {} dev {} nud permanent\n", host.mac, net.bridge))

@@ -1,20 +1,25 @@
 //! Everything that is decided before anything is made: images, accelerator, keys, and with them the plan.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use super::{
     EnvError, Host, Progress,
     keys::Keys,
-    plan::{self, EnvPlan, PlanInputs},
+    plan::{self, EnvPlan, LOCAL, PlanInputs, SSH},
 };
 use crate::{
     image::ImageInfo,
     initfile::{EnvSpec, spec::DiskSource},
     lab::{
+        View,
         accel::{self, Accel, Choice},
-        paths::{INSIDE_ENV, INSIDE_STORE},
     },
+    net::Scope,
+    provider::libvirt::Cpus,
 };
+
+/// The uuid of an environment that nobody else sees.
+pub(super) const ALONE: &str = "00000000000000000000000000000000";
 
 /// What is decided.
 pub(super) struct Prepared {
@@ -25,18 +30,34 @@ pub(super) struct Prepared {
 }
 
 /// Gets images, keys and an accelerator, and decides the rest.
-pub(super) async fn prepare(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Prepared, EnvError> {
+pub(super) async fn prepare(
+    host: &Host,
+    spec: &EnvSpec,
+    uuid: &str,
+    progress: &Progress,
+) -> Result<Prepared, EnvError> {
     let images = images(host, spec, progress).await?;
     let choice = accelerator(host, &images, progress).await?;
     let keys = Keys::generate(spec.machines.iter().map(|m| &m.name))?;
+    let picky = spec.machines.iter().any(|machine| machine.cpu.model.is_some());
     let inputs = PlanInputs {
-        images: &images,
+        view: &View::hermetic(),
         accel: choice.accel,
-        lab_env_dir: Path::new(INSIDE_ENV),
-        lab_store_dir: Path::new(INSIDE_STORE),
-        store_root: &host.images.folder(),
+        cpus: &if picky { Cpus::of_host() } else { Cpus::default() },
+        uuid,
+        scope: &Scope::hermetic(),
+        owner: None,
+        images: &images,
+        image_store: &host.images.folder(),
+        templates: &BTreeMap::new(),
+        template_store: &host.template_store(),
+        template_names: &[],
+        downloads: &BTreeMap::new(),
+        backing: &BTreeMap::new(),
         authorized_key: &keys.authorized()?,
         host_keys: keys.hosts(),
+        vm_types: &["default"],
+        providers: &[LOCAL, SSH],
     };
     let plan = plan::plan(spec, &inputs)?;
     Ok(Prepared { plan, keys, factor: choice.factor })

@@ -38,6 +38,11 @@ impl Env {
     }
 }
 
+/// Those of `vms` that libvirt makes; the others are neither ours to start nor to stop.
+pub(super) fn made(vms: Vec<Vm>) -> Vec<Vm> {
+    vms.into_iter().filter(Vm::is_made).collect()
+}
+
 /// What is to be said of every name that no machine has.
 fn unknown(names: &[String], known: &[&str]) -> Vec<String> {
     let none = names.iter().filter(|name| !known.contains(&name.as_str()));

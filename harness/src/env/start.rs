@@ -2,7 +2,8 @@
 //! machines in parallel.
 
 use std::{
-    path::Path,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,15 +14,17 @@ use super::{
     host::limits,
     network, parallel,
     plan::EnvPlan,
-    prepare::{Prepared, prepare},
+    prepare::{ALONE, Prepared, prepare},
+    select::made,
     site::{Ground, Running},
     state::{EnvState, LabState},
     turn::{Home, Turn, thing},
 };
 use crate::{
+    base::id::MachineName,
     image::Ability,
     initfile::EnvSpec,
-    lab::{Bind, Hermetic, LabSpec, Payload, paths::INSIDE_STORE},
+    lab::{Bind, Hermetic, LabSpec, Payload, paths::{INSIDE_STORE, INSIDE_TEMPLATES}},
     provider::libvirt::{DomainState, xml},
     workdir::Kind,
 };
@@ -53,6 +56,15 @@ enum Until {
     Ready,
 }
 
+/// Files of memory from which machines go on instead of booting, relative to the environment's folder.
+pub(super) type Memory = BTreeMap<MachineName, PathBuf>;
+
+/// How machines are started.
+struct How {
+    until: Until,
+    memory: Memory,
+}
+
 /// What a command has started so far: what is to be undone when it fails.
 #[derive(Default)]
 struct Started {
@@ -67,14 +79,12 @@ impl Env {
     /// # Errors
     /// The first failure, and what there is of the environment: it can be looked at, then must go down.
     pub async fn up(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Self, UpFailure> {
-        let Prepared { plan, keys, factor } = prepare(host, spec, progress).await?;
+        let Prepared { plan, keys, factor } = prepare(host, spec, ALONE, progress).await?;
         let lab = Hermetic::start(&host.lab, lab_spec(host, &plan, None)?, limits::LAB).await?;
         progress.say("the lab is up");
         let (folder, at) = (lab.paths().folder.clone(), lab.paths().env());
         let record = LabState::Hermetic { folder: Some(folder.clone()) };
-        // Nobody else sees it, so the lab's own name is as good as any.
-        let uuid = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let state = EnvState::new(uuid, record, plan, keys.hosts().clone(), factor);
+        let state = EnvState::new(ALONE.to_owned(), record, plan, keys.hosts().clone(), factor);
         keys.save(&at)?;
         state.save(&at)?;
         let env = Self::assemble(host, Home::Lab(at), state, &keys)?;
@@ -83,7 +93,8 @@ impl Env {
         let work = async {
             let turn = Turn::begin(&env, "up").await?;
             disk::make(&env).await?;
-            env.bring_up(&turn, env.vms(), Until::Ready, &Mutex::default(), progress).await
+            let how = How { until: Until::Ready, memory: Memory::new() };
+            env.bring_up(&turn, env.vms(), how, &Mutex::default(), progress).await
         };
         match work.await {
             Ok(()) => Ok(env),
@@ -99,19 +110,29 @@ impl Env {
     pub async fn start(&self, selection: &Selection, progress: &Progress) -> Result<(), EnvError> {
         let vms = self.select(selection)?;
         let turn = Turn::begin(self, "start").await?;
+        self.start_from(&turn, vms, Memory::new(), progress).await
+    }
+
+    /// Starts machines that are off; those that have memory go on from there.
+    pub(super) async fn start_from(
+        &self,
+        turn: &Turn<'_>,
+        vms: Vec<Vm>,
+        memory: Memory,
+        progress: &Progress,
+    ) -> Result<(), EnvError> {
         let started = Mutex::new(Started::default());
         let work = async {
-            self.lab_up(&turn, &started, progress).await?;
-            self.bring_up(&turn, vms, Until::Running, &started, progress).await?;
+            self.lab_up(turn, &started, progress).await?;
+            let how = How { until: Until::Running, memory };
+            self.bring_up(turn, vms, how, &started, progress).await?;
             // Last, so that a command that is killed before leaves nothing running.
-            match locked(&started).lab {
-                true => self.detach(),
-                false => Ok(()),
-            }
+            let new = locked(&started).lab;
+            if new { self.detach() } else { Ok(()) }
         };
         match work.await {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.roll_back(&turn, started, error).await),
+            Err(error) => Err(self.roll_back(turn, started, error).await),
         }
     }
 
@@ -157,15 +178,15 @@ impl Env {
         &self,
         turn: &Turn<'_>,
         vms: Vec<Vm>,
-        until: Until,
+        how: How,
         started: &Mutex<Started>,
         progress: &Progress,
     ) -> Result<(), EnvError> {
         let running = self.site().running()?;
         let work = async {
-            let vms = self.off(&running, vms, progress).await?;
+            let vms = self.off(&running, made(vms), progress).await?;
             networks(self, turn, &running, &vms, started).await?;
-            self.machines(turn, &running, vms, until, started, progress).await
+            self.machines(turn, &running, vms, Arc::new(how), started, progress).await
         };
         let result = tokio::select! {
             biased;
@@ -211,10 +232,11 @@ impl Env {
         turn: &Turn<'_>,
         running: &Arc<Running>,
         vms: Vec<Vm>,
-        until: Until,
+        how: Arc<How>,
         started: &Mutex<Started>,
         progress: &Progress,
     ) -> Result<(), EnvError> {
+        let until = how.until;
         for vm in &vms {
             turn.making(&thing(Kind::Domain, vm.domain(), &*running.lab))?;
         }
@@ -222,15 +244,16 @@ impl Env {
         locked(started).machines.extend(vms.iter().cloned());
         let each = |vm: Vm| {
             let (env, running, progress) = (self.clone(), Arc::clone(running), progress.clone());
+            let how = Arc::clone(&how);
             async move {
                 // Never closed, so there is always a permit sooner or later.
-                let _slot = match until {
+                let _slot = match how.until {
                     Until::Ready => env.host().boot_slots.clone().acquire_owned().await.ok(),
                     Until::Running => None,
                 };
                 let start = Instant::now();
-                create(&env, &running, &vm).await?;
-                match until {
+                create(&env, &running, &vm, how.memory.get(vm.name())).await?;
+                match how.until {
                     Until::Ready => ready(&env, &running, &vm, start, &progress).await,
                     Until::Running => {
                         progress.say(&format!("{} is started", vm.name()));
@@ -271,13 +294,17 @@ fn locked(started: &Mutex<Started>) -> std::sync::MutexGuard<'_, Started> {
 
 /// The lab of an environment whose folder is `env`; without one, it is in the lab's own folder.
 fn lab_spec(host: &Host, plan: &EnvPlan, env: Option<&Path>) -> Result<LabSpec, EnvError> {
-    let kvm = plan.machines.iter().any(|machine| machine.domain.kvm);
+    let kvm = plan.machines.iter().any(|machine| machine.domain.as_ref().is_some_and(|domain| domain.kvm));
     let capability_cache = host.capability_cache(kvm);
     let store = host.images.folder();
     for dir in [&capability_cache, &store] {
         std::fs::create_dir_all(dir).map_err(file("make", dir))?;
     }
     let mut binds = vec![Bind { from: store, to: INSIDE_STORE.into(), writable: false }];
+    let templates = host.template_store();
+    if templates.is_dir() {
+        binds.push(Bind { from: templates, to: INSIDE_TEMPLATES.into(), writable: false });
+    }
     binds.extend(plan.binds.iter().cloned());
     let env = env.map(Path::to_owned);
     Ok(LabSpec { payload: Payload::Libvirtd { kvm, capability_cache }, binds, env })
@@ -301,12 +328,28 @@ async fn networks(
     Ok(())
 }
 
-async fn create(env: &Env, running: &Running, vm: &Vm) -> Result<(), EnvError> {
+/// Starts one machine: from memory if it has any.
+async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>) -> Result<(), EnvError> {
+    let Some(spec) = disk::current(env, vm) else { return Ok(()) };
     let connection = running.connection.another(limits::CONNECT).await?;
-    let xml = xml::domain_xml(&disk::current(env, vm));
     // What its console said in a former life does not count any more.
     vm.restarted().await;
-    connection.create_domain(vm.domain(), xml, limits::DOMAIN).await.map_err(|e| running.explain(e))
+    let started = match memory {
+        None => connection.create_domain(vm.domain(), xml::domain_xml(&spec), limits::DOMAIN).await,
+        Some(memory) => {
+            let (memory, limit) = (running.lab.view().env.join(memory), env.scaled(limits::SAVE));
+            let saved = connection.saved_xml(vm.domain(), &memory, limits::COMMAND).await;
+            let saved = saved.map_err(|e| running.explain(e))?;
+            let disks: Vec<_> =
+                spec.disks.iter().map(|disk| (disk.dev.as_str(), disk.path.as_path(), disk.format)).collect();
+            let xml = xml::with_disks(&saved, &disks).map_err(|error| EnvError::SavedXml {
+                machine: vm.name().clone(),
+                error: error.to_string(),
+            })?;
+            connection.restore_domain(vm.domain(), &memory, xml, false, limit).await
+        }
+    };
+    started.map_err(|e| running.explain(e))
 }
 
 /// Waits until a machine that runs answers.
@@ -318,18 +361,19 @@ async fn ready(
     progress: &Progress,
 ) -> Result<(), EnvError> {
     let abilities = &vm.plan().abilities;
+    let limit = vm.plan().boot_time.unwrap_or(limits::READY);
     let answer = async {
         // The guest stretches its deadlines itself.
         let answer = match (abilities.has(Ability::Ssh) && vm.ip().is_some(), abilities.has(Ability::Agent)) {
-            (true, _) => vm.wait_for_ssh(limits::READY).await,
-            (false, true) => vm.wait_for_agent(limits::READY).await,
+            (true, _) => vm.wait_for_ssh(limit).await,
+            (false, true) => vm.wait_for_agent(limit).await,
             (false, false) => Ok(()),
         };
         answer.map_err(|source| EnvError::NotReady { machine: vm.name().clone(), source: Box::new(source) })
     };
     tokio::select! {
         result = answer => result?,
-        error = ended(env, running, vm) => return Err(error),
+        error = ended(env, running, vm), if vm.is_made() => return Err(error),
     }
     progress.say(&format!("{} answers after {:.1} s", vm.name(), since.elapsed().as_secs_f64()));
     Ok(())

@@ -1,17 +1,11 @@
 //! What is written down of an environment, so that any process can take it over: `state.json` in its folder.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EnvError, error::file, keys::HostKeys, plan::EnvPlan};
-use crate::base::{
-    id::MachineName,
-    store::{self, Document},
-};
+use super::{EnvError, error::file, keys::HostKeys, plan::EnvPlan, snapshot::Chains};
+use crate::base::store::{self, Document};
 
 /// The file, in the environment's folder.
 pub(super) const FILE: &str = "state.json";
@@ -27,8 +21,8 @@ pub(super) struct EnvState {
     pub(super) host_keys: HostKeys,
     /// Factor by which deadlines are stretched.
     pub(super) factor: f64,
-    /// What has changed since the plan.
-    pub(super) machines: BTreeMap<MachineName, MachineState>,
+    /// Disk images that were made since the plan, and snapshots.
+    pub(super) chains: Chains,
 }
 
 /// Where an environment lives.
@@ -42,14 +36,6 @@ pub(super) enum LabState {
     },
 }
 
-/// What has changed of a machine since it was planned.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct MachineState {
-    /// The image each disk writes to now, by device, relative to the environment's folder.
-    pub(super) disks: BTreeMap<String, PathBuf>,
-}
-
 impl Document for EnvState {
     const VERSION: u32 = 2;
 }
@@ -57,7 +43,7 @@ impl Document for EnvState {
 impl EnvState {
     /// That of an environment that was just planned.
     pub(super) fn new(uuid: String, lab: LabState, plan: EnvPlan, host_keys: HostKeys, factor: f64) -> Self {
-        Self { uuid, lab, plan, host_keys, factor, machines: BTreeMap::new() }
+        Self { uuid, lab, plan, host_keys, factor, chains: Chains::default() }
     }
 
     /// Writes it, readable for this user alone: host keys are in it.

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use super::{Env, EnvError, host::limits, network, site::Ground};
-use crate::{event::Usage, provider::libvirt::DomainState};
+use super::{Env, EnvError, host::limits, network, select::made, site::Ground, snapshot::Chains};
+use crate::{base::id::MachineName, event::Usage, provider::libvirt::DomainState};
 
 /// A snapshot of an environment's state.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -110,7 +110,7 @@ impl Env {
             Ground::Up(running) => {
                 let active = network::active(&running, &self.plan().nets).await?;
                 let mut states = BTreeMap::new();
-                for vm in self.vms() {
+                for vm in made(self.vms()) {
                     let state = running.connection.domain_state(vm.domain(), limits::COMMAND).await;
                     states.insert(vm.name().clone(), word(state.map_err(|e| running.explain(e))?));
                 }
@@ -125,6 +125,7 @@ impl Env {
             let gateway = net.server().map(|ip| ip.to_string());
             (net.name.to_string(), NetStatus { gateway, status, management: net.management })
         });
+        let chains = self.state().chains;
         let machines = self.vms().into_iter().map(|vm| {
             let plan = vm.plan();
             let nic = |nic: &crate::net::PlannedNic| {
@@ -133,10 +134,10 @@ impl Env {
             };
             let status = MachineStatus {
                 nics: plan.nics.iter().map(nic).collect(),
-                distro: plan.image.clone(),
+                distro: plan.distro.clone().or_else(|| plan.image.clone()),
                 metadata: plan.metadata.clone(),
-                root_password: None,
-                snapshots: String::new(),
+                root_password: plan.login.root_password.clone(),
+                snapshots: snapshots_of(&chains, vm.name()),
                 status: states.remove(vm.name()).unwrap_or("down"),
                 console: vm.spec().console.clone(),
             };
@@ -151,6 +152,11 @@ impl Env {
         };
         Ok(Status { prefix })
     }
+}
+
+fn snapshots_of(chains: &Chains, machine: &MachineName) -> String {
+    let with = chains.snapshots.iter().filter(|snapshot| snapshot.machines.contains_key(machine));
+    with.map(|snapshot| snapshot.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn word(state: DomainState) -> &'static str {

@@ -9,6 +9,7 @@ use super::{
     Env, EnvError, Progress, Selection, Vm,
     host::limits,
     network, parallel,
+    select::made,
     site::{Ground, Running},
     state::LabState,
     turn::{Home, Turn, thing},
@@ -65,7 +66,7 @@ impl Env {
     /// # Errors
     /// Every machine and network that could not be ended.
     pub async fn stop(&self, selection: &Selection, progress: &Progress) -> Result<Vec<Stopped>, EnvError> {
-        let vms = self.select(selection)?;
+        let vms = made(self.select(selection)?);
         let turn = Turn::begin(self, "stop").await?;
         self.end(&turn, vms, Duration::ZERO, progress).await
     }
@@ -81,7 +82,7 @@ impl Env {
         limit: Duration,
         progress: &Progress,
     ) -> Result<Vec<Stopped>, EnvError> {
-        let vms = self.select(selection)?;
+        let vms = made(self.select(selection)?);
         let turn = Turn::begin(self, "shutdown").await?;
         self.end(&turn, vms, self.scaled(limit), progress).await
     }
@@ -116,7 +117,7 @@ impl Env {
     /// As [`Env::stop`].
     pub async fn cleanup(&self, progress: &Progress) -> Result<(), EnvError> {
         let turn = Turn::begin(self, "cleanup").await?;
-        self.end(&turn, self.vms(), Duration::ZERO, progress).await?;
+        self.end(&turn, made(self.vms()), Duration::ZERO, progress).await?;
         match turn.prefix() {
             Some(prefix) => Ok(prefix.unmark_initialized()?),
             None => Ok(()),
@@ -160,10 +161,18 @@ impl Env {
         }
     }
 
+    /// As [`Env::end_idle`], if there is a lab at all.
+    pub(super) async fn end_unneeded(&self, turn: &Turn<'_>) -> Result<(), EnvError> {
+        match self.site().ground() {
+            Ground::Up(running) => self.end_idle(turn, &running).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Ends the networks that no machine needs any more, and the lab of a prefix when there is no machine any more.
     async fn end_idle(&self, turn: &Turn<'_>, running: &Running) -> Result<(), EnvError> {
         let mut alive = Vec::new();
-        for vm in self.vms() {
+        for vm in made(self.vms()) {
             let state = running.connection.domain_state(vm.domain(), limits::COMMAND).await;
             if state.map_err(|e| running.explain(e))? != DomainState::Absent {
                 alive.push(vm);
@@ -195,7 +204,7 @@ impl Env {
     }
 
     async fn switch(&self, switch: Switch, selection: &Selection) -> Result<(), EnvError> {
-        let vms = self.select(selection)?;
+        let vms = made(self.select(selection)?);
         let (verb, from) = match switch {
             Switch::Reboot => ("reboot", DomainState::Running),
             Switch::Pause => ("pause", DomainState::Running),

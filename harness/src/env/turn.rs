@@ -2,7 +2,7 @@
 
 use std::{path::{Path, PathBuf}, time::Duration};
 
-use super::{Env, EnvError, state::EnvState};
+use super::{Env, EnvError, snapshot, state::EnvState};
 use crate::{
     lab::{Lab, LabKind},
     workdir::{Journal, Kind, LockedPrefix, Prefix, Thing, WorkdirError},
@@ -45,7 +45,11 @@ impl<'a> Turn<'a> {
             Home::Prefix(prefix) => Some(prefix.lock(verb, PATIENCE).await?),
         };
         env.refresh().await?;
-        Ok(Self { env, lock, _one: one })
+        let turn = Self { env, lock, _one: one };
+        if env.state().chains.is_unsettled() {
+            snapshot::settle(env, &turn).await?;
+        }
+        Ok(turn)
     }
 
     /// Notes that something outside of the prefix is about to be made. What is made inside a boundary that dies with

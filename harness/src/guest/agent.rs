@@ -88,6 +88,22 @@ impl Agent {
         self.call::<Value>("guest-set-time", json!({ "time": nanos })).await.map(drop)
     }
 
+    /// Brings all file systems of the guest to rest until [`Agent::thaw`]; returns how many there are.
+    ///
+    /// # Errors
+    /// [`AgentError`]
+    pub async fn freeze(&self) -> Result<u64, AgentError> {
+        self.call("guest-fsfreeze-freeze", json!({})).await
+    }
+
+    /// Lets file systems go on that [`Agent::freeze`] brought to rest.
+    ///
+    /// # Errors
+    /// [`AgentError`]
+    pub async fn thaw(&self) -> Result<u64, AgentError> {
+        self.call("guest-fsfreeze-thaw", json!({})).await
+    }
+
     /// The guest's network interfaces.
     ///
     /// # Errors

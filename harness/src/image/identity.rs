@@ -2,7 +2,10 @@
 //! which the initrd of every recipe-built image reads (`guest/initrd/init`). Pure; putting them into a domain is
 //! the provider's business.
 
-use std::{fmt, net::Ipv4Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use crate::base::id::{Mac, MachineName};
 
@@ -21,7 +24,7 @@ pub struct Identity {
     /// NICs in order: the first becomes `eth0`, whatever the bus says.
     pub nics: Vec<NicIdentity>,
     /// Name server; absent: DHCP's, if any.
-    pub dns: Option<Ipv4Addr>,
+    pub dns: Option<IpAddr>,
     /// DNS search domain.
     pub search: Option<String>,
 }
@@ -33,6 +36,8 @@ pub struct NicIdentity {
     pub mac: Mac,
     /// Its IPv4 address.
     pub address: NicAddress,
+    /// Its IPv6 address; absent: it has none but the link's.
+    pub address6: Option<Address6>,
     /// MTU in bytes; absent: what the driver says.
     pub mtu: Option<u32>,
 }
@@ -55,6 +60,17 @@ pub enum NicAddress {
     None,
 }
 
+/// A static IPv6 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address6 {
+    /// The address.
+    pub ip: Ipv6Addr,
+    /// Length of the network's prefix in bits.
+    pub prefix: u8,
+    /// Default gateway.
+    pub gateway: Option<Ipv6Addr>,
+}
+
 impl Identity {
     /// The strings, in the order in which they have to stand.
     ///
@@ -73,6 +89,10 @@ impl Identity {
         put("hostkey", &body.collect::<String>());
         for nic in &self.nics {
             put("nic", &nic.to_string());
+            if let Some(Address6 { ip, prefix, gateway }) = nic.address6 {
+                let gateway = gateway.map(|gateway| gateway.to_string()).unwrap_or_default();
+                put("nic6", &format!("{},{ip}/{prefix},{gateway}", nic.mac));
+            }
         }
         if let Some(dns) = self.dns {
             put("dns", &dns.to_string());
@@ -131,12 +151,27 @@ mod tests {
                         prefix: 24,
                         gateway: Some(Ipv4Addr::new(10, 0, 0, 1)),
                     },
+                    address6: None,
                     mtu: Some(9000),
                 },
-                NicIdentity { mac: Mac([2, 0, 0, 0, 0, 0xab]), address: NicAddress::Dhcp, mtu: None },
-                NicIdentity { mac: Mac([2, 0, 0, 0, 0, 1]), address: NicAddress::None, mtu: None },
+                NicIdentity {
+                    mac: Mac([2, 0, 0, 0, 0, 0xab]),
+                    address: NicAddress::Dhcp,
+                    address6: Some(Address6 {
+                        ip: "fd00::2".parse().unwrap(),
+                        prefix: 64,
+                        gateway: Some("fd00::1".parse().unwrap()),
+                    }),
+                    mtu: None,
+                },
+                NicIdentity {
+                    mac: Mac([2, 0, 0, 0, 0, 1]),
+                    address: NicAddress::None,
+                    address6: None,
+                    mtu: None,
+                },
             ],
-            dns: Some(Ipv4Addr::new(10, 0, 0, 1)),
+            dns: Some(Ipv4Addr::new(10, 0, 0, 1).into()),
             search: Some("lab.test".into()),
         }
     }
@@ -150,6 +185,7 @@ mod tests {
         polder.hostkey=AAAABB
         polder.nic=54:52:0a:00:00:02,static,10.0.0.2/24,10.0.0.1,9000
         polder.nic=02:00:00:00:00:ab,dhcp,,,
+        polder.nic6=02:00:00:00:00:ab,fd00::2/64,fd00::1
         polder.nic=02:00:00:00:00:01,none,,,
         polder.dns=10.0.0.1
         polder.search=lab.test
@@ -161,6 +197,7 @@ mod tests {
         let nic = NicIdentity {
             mac: Mac([2, 0, 0, 0, 0, 1]),
             address: NicAddress::Static { ip: Ipv4Addr::LOCALHOST, prefix: 8, gateway: None },
+            address6: None,
             mtu: None,
         };
         assert_eq!(nic.to_string(), "02:00:00:00:00:01,static,127.0.0.1/8,,");
@@ -185,7 +222,7 @@ mod tests {
         #[test]
         fn whatever_the_key_is_it_stays_one_string(key in any::<String>()) {
             let strings = Identity { authorized_key: key, ..identity() }.oem_strings();
-            prop_assert_eq!(strings.len(), 10 - 1);
+            prop_assert_eq!(strings.len(), 10);
             prop_assert!(strings.iter().all(|s| s.starts_with("polder.") && !s.contains(char::is_control)));
         }
     }

@@ -5,6 +5,7 @@ mod recipe;
 mod recipes;
 
 pub mod identity;
+pub mod seed;
 
 mod build;
 mod error;
@@ -16,8 +17,9 @@ mod tests;
 
 pub use build::Progress;
 pub use error::ImageError;
-pub use identity::{Identity, NicAddress, NicIdentity};
+pub use identity::{Address6, Identity, NicAddress, NicIdentity};
 pub use info::{Abilities, Ability, ImageInfo, Unsupported};
+pub use seed::Seed;
 pub use recipe::{Content, GuestFile, Recipe, Userland};
 pub use recipes::{recipe, recipes};
 pub use store::{ImageStore, Listed, Pruned, State};

@@ -3,13 +3,14 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use crate::arena;
 use polder::{
-    env::{Env, Host, How, Progress, Selection},
+    env::{Env, Host, How, Progress, Selection, SnapshotOptions},
     initfile::{self, Options},
     provider::libvirt::DomainState,
     workdir::{Prefix, Workdir},
@@ -36,25 +37,27 @@ nets:
 
 /// A host of its own, with the images of this user.
 struct Ground {
-    dir: tempfile::TempDir,
+    path: PathBuf,
     host: Host,
     said: Arc<Mutex<Vec<String>>>,
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Ground {
     fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("pp").tempdir_in("/var/tmp").unwrap();
-        Self::at(dir)
+        let ground = Self::at(dir.path().to_owned());
+        Self { _dir: Some(dir), ..ground }
     }
 
-    fn at(dir: tempfile::TempDir) -> Self {
-        let root = dir.path().join("labs").display().to_string();
+    fn at(path: PathBuf) -> Self {
+        let root = path.join("labs").display().to_string();
         let env = |name: &str| match name {
             "POLDER_RUNTIME_DIR" => Some(root.clone()),
             _ => std::env::var(name).ok(),
         };
         let host = Host::from_env(&env).unwrap();
-        Self { dir, host, said: Arc::default() }
+        Self { path, host, said: Arc::default(), _dir: None }
     }
 
     fn progress(&self) -> Progress {
@@ -63,12 +66,12 @@ impl Ground {
     }
 
     fn labs(&self) -> usize {
-        let entries = fs::read_dir(self.dir.path().join("labs")).into_iter().flatten().flatten();
+        let entries = fs::read_dir(self.path.join("labs")).into_iter().flatten().flatten();
         entries.filter(|e| e.path().is_dir()).count()
     }
 
     async fn init(&self, text: &str) -> Env {
-        let workdir = Workdir::create(&self.dir.path().join(".polder")).unwrap();
+        let workdir = Workdir::create(&self.path.join(".polder")).unwrap();
         let prefix = workdir.add("default").unwrap();
         let spec = initfile::load_text(Path::new("two.yaml"), text, &Options::new(&|_| None)).unwrap().spec;
         let locked = prefix.lock("init", LIMIT).await.unwrap();
@@ -132,7 +135,7 @@ async fn machines_start_and_stop_one_at_a_time_and_nets_follow() {
     let destroyed =
         Env::destroy(&ground.host, &Prefix::at(env.folder()), false, &progress).await.unwrap();
     assert!(destroyed.left.is_empty() && destroyed.found.len() == 2, "{destroyed:?}");
-    assert!(!env.folder().exists() && !ground.dir.path().join(".polder").exists());
+    assert!(!env.folder().exists() && !ground.path.join(".polder").exists());
     assert_eq!(ground.labs(), 0);
 }
 
@@ -164,7 +167,7 @@ async fn a_prefix_can_be_moved_and_its_copy_is_another() {
     let ground = Ground::new();
     let env = ground.init(TWO).await;
     let progress = ground.progress();
-    let (old, new) = (env.folder().to_owned(), ground.dir.path().join("elsewhere and far: away"));
+    let (old, new) = (env.folder().to_owned(), ground.path.join("elsewhere and far: away"));
     fs::rename(&old, &new).unwrap();
     let moved = Env::load(&ground.host, &Prefix::at(&new)).await.unwrap();
     moved.start(&only("web"), &progress).await.unwrap();
@@ -213,11 +216,174 @@ async fn what_is_protected_stays_and_what_is_damaged_goes() {
 
     // Of a link, only the link goes.
     let other = ground.init(TWO).await;
-    let link = ground.dir.path().join("link");
+    let link = ground.path.join("link");
     std::os::unix::fs::symlink(other.folder(), &link).unwrap();
     Env::destroy(&ground.host, &Prefix::at(&link), false, &progress).await.unwrap();
     assert!(other.folder().exists() && link.symlink_metadata().is_err());
 
     other.cleanup(&progress).await.unwrap();
     assert!(!Prefix::at(other.folder()).is_initialized() && other.folder().join("uuid").exists());
+}
+
+/// The life of an environment, at whose moments we kill.
+#[test]
+#[ignore = "a process of `whatever_a_killed_command_left_is_destroyed`"]
+fn lives() {
+    let ground = Ground::at(PathBuf::from(std::env::var("POLDER_TEST_ROOT").unwrap()));
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let env = ground.init(TWO).await;
+        let progress = ground.progress();
+        env.start(&only("web"), &progress).await.unwrap();
+        env.start(&Selection::All, &progress).await.unwrap();
+        env.stop(&only("web"), &progress).await.unwrap();
+        env.stop(&Selection::All, &progress).await.unwrap();
+    });
+}
+
+#[test]
+#[ignore = "a process of `whatever_a_killed_command_left_is_destroyed`"]
+fn killer() {
+    arena::become_subreaper();
+    let root = PathBuf::from(std::env::var("POLDER_TEST_ROOT").unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (rounds, mut dice) = arena::campaign(5);
+    for round in 0..rounds {
+        let place = root.join(round.to_string());
+        fs::create_dir_all(&place).unwrap();
+        let vars = [("POLDER_TEST_ROOT", place.display().to_string())];
+        let victim = arena::start(&mut arena::ours("prefix::lives", &vars));
+        let moment = Duration::from_millis(dice.below(5000));
+        let start = Instant::now();
+        while start.elapsed() < moment && arena::descendants().iter().any(|&(pid, _)| pid == victim) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        arena::kill(victim);
+        let ground = Ground::at(place);
+        let when = format!("round {round}, killed after {moment:?}");
+        let path = ground.path.join(".polder/default");
+        let destroyed = runtime
+            .block_on(Env::destroy(&ground.host, &Prefix::at(&path), false, &ground.progress()))
+            .unwrap_or_else(|e| panic!("{when}: {e}"));
+        assert!(destroyed.left.is_empty() && !path.exists(), "{when}: {destroyed:?}");
+        arena::emptied().unwrap_or_else(|left| panic!("{when}: {left}"));
+        assert_eq!(ground.labs(), 0, "{when}");
+        println!("{when}: found {:?}", destroyed.found.len());
+    }
+}
+
+#[test]
+fn whatever_a_killed_command_left_is_destroyed() {
+    let dir = tempfile::Builder::new().prefix("pk").tempdir_in("/var/tmp").unwrap();
+    arena::in_own_process("prefix::killer", &[("POLDER_TEST_ROOT", dir.path().display().to_string())]);
+}
+
+async fn said(env: &Env, machine: &str, command: &str) -> String {
+    env.vm(machine).unwrap().succeed(command).await.unwrap().trim().to_owned()
+}
+
+fn images(env: &Env) -> usize {
+    ["images", "saves"].iter().flat_map(|f| fs::read_dir(env.folder().join(f)).into_iter().flatten()).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_bring_disks_and_memory_back_as_often_as_wanted() {
+    let ground = Ground::new();
+    let env = ground.init(TWO).await;
+    let progress = ground.progress();
+    let (disks, all) = (SnapshotOptions::default(), Selection::All);
+    let live = SnapshotOptions { memory: true, description: "in use".to_owned(), ..disks.clone() };
+    let of_db = SnapshotOptions { machines: only("db"), ..disks.clone() };
+
+    // Of machines that are off.
+    env.snapshot("fresh", &disks, &progress).await.unwrap();
+    env.start(&all, &progress).await.unwrap();
+    env.wait_ready(&all, &progress).await.unwrap();
+    said(&env, "web", "echo one > /kept && mkdir -p /mem && mount -t tmpfs none /mem && echo 1 > /mem/count").await;
+    env.snapshot("clean", &disks, &progress).await.unwrap();
+    said(&env, "web", "echo two > /kept && echo 2 > /mem/count").await;
+    said(&env, "db", "echo two > /kept").await;
+    env.snapshot("live", &live, &progress).await.unwrap();
+    said(&env, "web", "echo three > /kept && echo 3 > /mem/count").await;
+    said(&env, "db", "echo three > /kept").await;
+    let error = env.snapshot("live", &disks, &progress).await.unwrap_err();
+    assert!(error.to_string().contains("there is a snapshot `live` already"), "{error}");
+    let tree: Vec<_> = env.snapshots().into_iter().map(|s| (s.name, s.parent, s.description)).collect();
+    let entry = |name: &str, parent: Option<&str>, text: &str| {
+        (name.to_owned(), parent.map(str::to_owned), text.to_owned())
+    };
+    assert_eq!(
+        tree,
+        [entry("fresh", None, ""), entry("clean", Some("fresh"), ""), entry("live", Some("clean"), "in use")]
+    );
+
+    for _ in 0..2 {
+        env.revert("live", &progress).await.unwrap();
+        // They run at once, where they were: nothing booted.
+        assert_eq!(said(&env, "web", "cat /kept /mem/count").await, "two\n2");
+        assert_eq!(said(&env, "db", "cat /kept").await, "two");
+        let clock: i64 = said(&env, "web", "date +%s").await.parse().unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        assert!((clock - i64::try_from(now).unwrap()).abs() < 30, "the clock is wrong by {}", clock - i64::try_from(now).unwrap());
+        said(&env, "web", "echo three > /kept && echo 3 > /mem/count && sync").await;
+    }
+
+    // Without memory, those that run boot.
+    env.revert("clean", &progress).await.unwrap();
+    env.wait_ready(&all, &progress).await.unwrap();
+    assert_eq!(said(&env, "web", "cat /kept; ls /mem").await, "one");
+    env.stop(&all, &progress).await.unwrap();
+    env.snapshot("off", &of_db, &progress).await.unwrap();
+    let status = env.status().await.unwrap().prefix;
+    assert_eq!(status.machines["db"].snapshots, "fresh, clean, live, off");
+    assert_eq!(status.machines["web"].snapshots, "fresh, clean, live");
+
+    // From nothing to where they were, by another process and in another place.
+    let elsewhere = ground.path.join("elsewhere");
+    fs::rename(env.folder(), &elsewhere).unwrap();
+    let moved = Env::load(&ground.host, &Prefix::at(&elsewhere)).await.unwrap();
+    moved.revert("live", &progress).await.unwrap();
+    assert_eq!(said(&moved, "web", "cat /kept /mem/count").await, "two\n2");
+
+    // What nobody needs goes, what is needed stays.
+    let error = moved.delete_snapshot("cleen").await.unwrap_err();
+    assert_eq!(error.to_string(), "no snapshot `cleen`; did you mean `clean`?");
+    for name in ["fresh", "clean", "off"] {
+        moved.delete_snapshot(name).await.unwrap();
+    }
+    assert_eq!(moved.snapshots().iter().map(|s| s.parent.clone()).collect::<Vec<_>>(), [None]);
+    moved.revert("live", &progress).await.unwrap();
+    assert_eq!(said(&moved, "web", "cat /kept /mem/count").await, "two\n2");
+    moved.delete_snapshot("live").await.unwrap();
+    // Each machine: the first image, those of `fresh`, `clean` and `live` it lies over, and the one it writes to.
+    assert_eq!(images(&moved), 2 * 4);
+    Env::destroy(&ground.host, &Prefix::at(&elsewhere), false, &progress).await.unwrap();
+    assert_eq!(ground.labs(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_of_all_machines_or_of_none() {
+    let ground = Ground::new();
+    let env = ground.init(TWO).await;
+    let progress = ground.progress();
+    env.start(&Selection::All, &progress).await.unwrap();
+    env.wait_ready(&Selection::All, &progress).await.unwrap();
+    // A folder lies where the memory of one of them is to go.
+    fs::create_dir_all(env.folder().join("saves/db+1.save")).unwrap();
+    let live = SnapshotOptions { memory: true, ..SnapshotOptions::default() };
+    let error = env.snapshot("live", &live, &progress).await.unwrap_err().to_string();
+    assert!(error.contains("snapshot of domain db"), "{error}");
+    assert!(env.snapshots().is_empty());
+    // Both go on, keep what they write, and there is no trace but the layer one of them may have moved to.
+    for name in ["web", "db"] {
+        assert_eq!(said(&env, name, "echo kept > /kept && sync && hostname").await, name);
+    }
+    assert!(images(&env) <= 2 + 2, "{}", images(&env));
+    env.stop(&Selection::All, &progress).await.unwrap();
+    env.start(&Selection::All, &progress).await.unwrap();
+    env.wait_ready(&Selection::All, &progress).await.unwrap();
+    for name in ["web", "db"] {
+        assert_eq!(said(&env, name, "cat /kept").await, "kept");
+    }
+    env.snapshot("live", &live, &progress).await.unwrap();
+    Env::destroy(&ground.host, &Prefix::at(env.folder()), false, &progress).await.unwrap();
 }

@@ -17,7 +17,7 @@ struct Status {
 struct Machine {
     name: String,
     state: DomainState,
-    ip: Option<std::net::Ipv4Addr>,
+    ip: Option<std::net::IpAddr>,
     console: std::path::PathBuf,
 }
 

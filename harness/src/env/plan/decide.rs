@@ -2,12 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
     time::Duration,
 };
 
 use super::{
     error::{PlanError, PlanErrors},
+    files::Files,
     machine::Planner,
     model::{EnvPlan, PlanInputs},
 };
@@ -16,8 +16,7 @@ use crate::{
         EnvSpec,
         spec::{self, Ipv6Spec, MachineSpec, NetSpec, NicSpec, VlanSpec},
     },
-    lab::{Bind, paths::INSIDE_FILES},
-    net::{self, Family, Impairment, LinkPlan, MachineAsk, NetAsk, NetKind, NetPlan, NicAsk, Scope, Vlan},
+    net::{self, Family, Impairment, LinkPlan, MachineAsk, NetAsk, NetKind, NetPlan, NicAsk, Vlan},
 };
 
 /// Decides everything.
@@ -28,24 +27,24 @@ pub fn plan(spec: &EnvSpec, inputs: &PlanInputs<'_>) -> Result<EnvPlan, PlanErro
     let mut errors = Vec::new();
     let nets: Vec<NetAsk> = spec.nets.iter().map(net_ask).collect();
     let machines: Vec<MachineAsk> = spec.machines.iter().map(machine_ask).collect();
-    let net_plan = net::plan(&nets, &machines, &Scope::hermetic()).unwrap_or_else(|why| {
+    let net_plan = net::plan(&nets, &machines, inputs.scope).unwrap_or_else(|why| {
         errors.extend(
             why.into_iter().map(|error| PlanError::Net { file: spec.origin.clone(), error: Box::new(error) }),
         );
         NetPlan { nets: Vec::new(), nics: BTreeMap::new() }
     });
-    let mut binds = Binds::default();
+    let mut files = Files::new(inputs.view);
     let mut machines = Vec::new();
     for machine in &spec.machines {
         let nics = net_plan.nics.get(&machine.name).map(Vec::as_slice).unwrap_or_default();
         let planner = Planner { spec: machine, nics, nets: &net_plan.nets, inputs };
-        match planner.plan(&mut binds) {
+        match planner.plan(&mut files) {
             Ok(machine) => machines.push(machine),
             Err(more) => errors.extend(more),
         }
     }
     if errors.is_empty() {
-        Ok(EnvPlan { origin: spec.origin.clone(), machines, nets: net_plan.nets, binds: binds.0 })
+        Ok(EnvPlan { origin: spec.origin.clone(), machines, nets: net_plan.nets, binds: files.binds() })
     } else {
         Err(PlanErrors(errors))
     }
@@ -105,24 +104,5 @@ fn nic_ask(nic: &NicSpec) -> NicAsk {
             },
         },
         names: nic.dns.clone(),
-    }
-}
-
-/// Files of the host that are seen inside the lab.
-#[derive(Default)]
-pub(super) struct Binds(Vec<Bind>);
-
-impl Binds {
-    /// Where `file` is inside the lab.
-    pub(super) fn add(&mut self, file: &Path) -> PathBuf {
-        if let Some(bind) = self.0.iter().find(|bind| bind.from == file) {
-            return bind.to.clone();
-        }
-        // The number makes it unique, the name is for people; odd characters mean something to some emulator option.
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let name = name.replace(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')), "_");
-        let to = Path::new(INSIDE_FILES).join(format!("{}-{name}", self.0.len()));
-        self.0.push(Bind { from: file.to_owned(), to: to.clone(), writable: false });
-        to
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     image::info::Unsupported,
     initfile::spec::Place,
     net::NetError,
+    provider::{libvirt::xml::XmlError, spec::Bus},
 };
 
 /// Every reason at once; never empty.
@@ -17,13 +18,15 @@ pub struct PlanErrors(pub Vec<PlanError>);
 /// One reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// A template that is no image.
-    #[error("{at}: there is no image `{image}`; {help}")]
-    UnknownImage {
-        /// Where it is named.
+    /// A name that stands for nothing there is.
+    #[error("{at}: there is no {what} `{name}`; {help}")]
+    Unknown {
+        /// Where it is named, or the machine's place.
         at: Place,
-        /// What is named.
-        image: String,
+        /// What should be of that name.
+        what: &'static str,
+        /// The name.
+        name: String,
         /// What there is.
         help: String,
     },
@@ -52,14 +55,22 @@ pub enum PlanError {
         needed_mib: u32,
     },
     /// There is nothing to boot.
-    #[error(
-        "{at}: the first disk of machine `{machine}` must be of type `template`: it is what the machine boots"
-    )]
-    NoRootDisk {
+    #[error("{at}: machine `{machine}` has nothing to boot: give it a disk that is not empty, or a kernel (`boot`)")]
+    NothingToBoot {
         /// The machine's place.
         at: Place,
         /// The machine.
         machine: MachineName,
+    },
+    /// One of our images cannot be booted by firmware.
+    #[error("{at}: machine `{machine}` asks for UEFI, but the image `{image}` has no boot loader: its kernel is started directly")]
+    NoBootLoader {
+        /// The machine's place.
+        at: Place,
+        /// The machine.
+        machine: MachineName,
+        /// Its image.
+        image: String,
     },
     /// The image cannot do what every machine must.
     #[error("{at}: machine `{machine}` cannot be made: {error}")]
@@ -79,6 +90,64 @@ pub enum PlanError {
         /// The disk.
         disk: DiskName,
     },
+    /// A bus its machine type does not have.
+    #[error("{at}: a machine of type `{machine_type}` has no bus `{bus}` for the disk `{disk}`; {help}")]
+    NoBus {
+        /// The disk's place.
+        at: Place,
+        /// The disk.
+        disk: DiskName,
+        /// The bus.
+        bus: Bus,
+        /// The machine type.
+        machine_type: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// No device name is left for the seed.
+    #[error("{at}: machine `{machine}` has no device name left for the disk that cloud-init reads")]
+    NoDeviceLeft {
+        /// The machine's place.
+        at: Place,
+        /// The machine.
+        machine: MachineName,
+    },
+    /// A CPU written out by hand that is no XML.
+    #[error("{at}: the CPU of machine `{machine}` cannot be made: {why}")]
+    BadCpu {
+        /// The machine's place.
+        at: Place,
+        /// The machine.
+        machine: MachineName,
+        /// Why.
+        why: String,
+    },
+    /// A fragment of XML that cannot be laid over ours.
+    #[error("{at}: the XML of machine `{machine}` cannot be laid over ours: {error}")]
+    BadOverlay {
+        /// The machine's place.
+        at: Place,
+        /// The machine.
+        machine: MachineName,
+        /// Why.
+        error: XmlError,
+    },
+    /// A machine that is there anyway needs to say where.
+    #[error("{at}: machine `{machine}` is not made but reached: one of its NICs must say its `ip`")]
+    NoAddress {
+        /// The machine's place.
+        at: Place,
+        /// The machine.
+        machine: MachineName,
+    },
+    /// A machine that is there anyway cannot be given disks.
+    #[error("{at}: machine `{machine}` is not made but reached: it cannot have disks")]
+    CannotHaveDisks {
+        /// The machine's place.
+        at: Place,
+        /// The machine.
+        machine: MachineName,
+    },
     /// No host key was made for a machine.
     #[error("there is no host key for machine `{machine}`")]
     NoHostKey {
@@ -93,4 +162,16 @@ pub enum PlanError {
         /// Why.
         error: Box<NetError>,
     },
+}
+
+/// What is said of a name that stands for nothing: the one that was meant, or all there are.
+pub(super) fn help<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let mut known: Vec<&str> = known.into_iter().collect();
+    known.sort_unstable();
+    known.dedup();
+    match crate::base::text::did_you_mean(name, known.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if known.is_empty() => "there is none".to_owned(),
+        None => format!("there are {}", known.join(", ")),
+    }
 }

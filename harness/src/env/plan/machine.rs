@@ -3,18 +3,26 @@
 use std::path::PathBuf;
 
 use super::{
-    decide::Binds,
-    error::PlanError,
-    model::{Backing, MachinePlan, OverlayPlan, PlanInputs},
+    disk::{self, Root},
+    error::{PlanError, help},
+    files::Files,
+    identity,
+    model::{DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, SSH},
 };
 use crate::{
-    base::text::did_you_mean,
-    image::{self, Ability, Identity, ImageInfo, NicAddress, NicIdentity},
-    initfile::spec::{DiskFormat, DiskSource, DiskSpec, MachineSpec, Place},
+    base::id::uuid,
+    image::{Abilities, Ability},
+    initfile::spec::{Firmware, MachineSpec},
     lab::accel::Accel,
-    net::{PlannedNet, PlannedNic},
-    provider::spec::{Bus, DomainDisk, DomainNic, DomainSpec, ImageFormat},
+    net::{PlannedNet, PlannedNic, prefixed_name},
+    provider::{
+        libvirt::xml::{self, Element},
+        spec::{Boot, Cpu, CpuModel, DomainDisk, DomainNic, DomainSpec, Label, Topology},
+    },
 };
+
+/// The machine type that today's systems are made for.
+const MACHINE_TYPE: &str = "q35";
 
 /// Everything one machine is decided from.
 pub(super) struct Planner<'a> {
@@ -25,185 +33,288 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn plan(&self, binds: &mut Binds) -> Result<MachinePlan, Vec<PlanError>> {
-        let name = &self.spec.name;
+    pub(super) fn plan(&self, files: &mut Files<'_>) -> Result<MachinePlan, Vec<PlanError>> {
         let mut errors = Vec::new();
-        let mut disks = Vec::new();
-        let mut overlays = Vec::new();
-        for disk in &self.spec.disks {
-            match self.disk(disk, binds) {
-                Ok((disk, overlay)) => {
-                    disks.push(disk);
-                    overlays.extend(overlay);
+        self.known("vm-type", &self.spec.vm_type, self.inputs.vm_types, &mut errors);
+        self.known("vm-provider", &self.spec.provider, self.inputs.providers, &mut errors);
+        let planned = match self.spec.provider.as_str() {
+            SSH => self.reached(&mut errors),
+            _ => self.made(files, &mut errors),
+        };
+        planned.filter(|_| errors.is_empty()).ok_or(errors)
+    }
+
+    fn known(&self, what: &'static str, name: &str, known: &[&'a str], errors: &mut Vec<PlanError>) {
+        if !known.contains(&name) {
+            let help = help(name, known.iter().copied());
+            errors.push(PlanError::Unknown { at: self.spec.at.clone(), what, name: name.to_owned(), help });
+        }
+    }
+
+    /// A machine that is there anyway.
+    fn reached(&self, errors: &mut Vec<PlanError>) -> Option<MachinePlan> {
+        let (at, machine) = (self.spec.at.clone(), self.spec.name.clone());
+        if !self.spec.disks.is_empty() {
+            errors.push(PlanError::CannotHaveDisks { at: at.clone(), machine: machine.clone() });
+        }
+        let given = |nic: &crate::initfile::spec::NicSpec| nic.ip.map(Into::into).or(nic.ip6.map(Into::into));
+        let Some(address) = self.spec.nics.iter().find_map(given) else {
+            errors.push(PlanError::NoAddress { at, machine });
+            return None;
+        };
+        let plan = self.common(Root::Foreign, IdentityFrom::Itself, None, Vec::new());
+        Some(MachinePlan { management_ip: Some(address), ..plan })
+    }
+
+    /// A machine that somebody makes: libvirt, unless the provider says otherwise.
+    fn made(&self, files: &mut Files<'_>, errors: &mut Vec<PlanError>) -> Option<MachinePlan> {
+        let root = disk::root(self.spec, self.inputs);
+        let machine_type = self.spec.machine.as_deref().unwrap_or(MACHINE_TYPE);
+        let (mut disks, mut plans) = self.disks(machine_type, files, errors);
+        self.check(root, errors);
+        let boot = self.boot(root, files).map_err(|error| errors.extend(error)).ok();
+        let cpu = self.cpu().map_err(|error| errors.push(error)).ok();
+        let overlay = self.overlay().map_err(|error| errors.push(error)).ok();
+        let (oem_strings, told) = match self.tell(root, &mut disks, &mut plans) {
+            Ok(told) => told,
+            Err(error) => {
+                errors.push(error);
+                return None;
+            }
+        };
+        let local = self.spec.provider == LOCAL;
+        let domain = DomainSpec {
+            name: self.domain_name(),
+            uuid: self.domain_uuid(),
+            label: self.inputs.owner.map(|owner| Label { name: self.spec.name.to_string(), ..owner.clone() }),
+            kvm: self.inputs.accel == Accel::Kvm,
+            machine_type: machine_type.to_owned(),
+            memory_mib: self.spec.memory_mib,
+            vcpus: self.spec.vcpus,
+            cpu: cpu?,
+            boot: boot?,
+            oem_strings,
+            disks,
+            nics: self.nics.iter().map(|nic| self.domain_nic(nic)).collect(),
+            console: self.inputs.view.env.join(self.console()),
+            overlay: overlay?,
+        };
+        Some(self.common(root, told, local.then_some(domain), plans))
+    }
+
+    fn disks(
+        &self,
+        machine_type: &str,
+        files: &mut Files<'_>,
+        errors: &mut Vec<PlanError>,
+    ) -> (Vec<DomainDisk>, Vec<DiskPlan>) {
+        let mut decided = (Vec::new(), Vec::new());
+        for (position, one) in (1..).zip(&self.spec.disks) {
+            match disk::disk(self.spec, machine_type, position, one, self.inputs, files) {
+                Ok((disk, plan)) => {
+                    decided.0.push(disk);
+                    decided.1.push(plan);
                 }
                 Err(error) => errors.push(error),
             }
         }
-        let root = self.root(&mut errors);
-        let oem_strings = self.identity().map_err(|error| errors.push(error)).map(|who| who.oem_strings());
-        let dir = root.and_then(|(_, image)| self.image_dir(image).ok());
-        let (Some((root, image)), Some(dir), Ok(oem_strings), true) =
-            (root, dir, oem_strings, errors.is_empty())
-        else {
-            return Err(errors);
-        };
-        let console = PathBuf::from(format!("{name}+console.log"));
-        Ok(MachinePlan {
-            name: name.clone(),
-            image: Some(image.name.clone()),
-            abilities: image.abilities.clone(),
-            domain: DomainSpec {
-                name: name.clone(),
-                kvm: self.inputs.accel == Accel::Kvm,
-                memory_mib: self.spec.memory_mib,
-                vcpus: self.spec.vcpus,
-                kernel: dir.join(&image.kernel),
-                initrd: dir.join(&image.initrd),
-                cmdline: format!("{} root=/dev/{}", image.cmdline, root.dev),
-                oem_strings,
-                disks,
-                nics: self.nics.iter().map(|nic| self.domain_nic(nic)).collect(),
-                console: self.inputs.lab_env_dir.join(&console),
-            },
-            management_ip: self.management().and_then(|(nic, net)| nic.ip.filter(|_| net.gateway.is_some())),
-            nics: self.nics.to_vec(),
-            overlays,
-            console,
-            artifacts: self.spec.artifacts.clone(),
-            groups: self.spec.groups.clone(),
-            metadata: self.spec.metadata.clone(),
-        })
+        decided
     }
 
-    /// What it boots, checked for being bootable.
-    fn root(&self, errors: &mut Vec<PlanError>) -> Option<(&'a DiskSpec, &'a ImageInfo)> {
-        let at = || self.spec.at.clone();
-        let machine = || self.spec.name.clone();
-        let template = self.spec.disks.first().and_then(|disk| match &disk.source {
-            DiskSource::Template { name, .. } => Some((disk, name)),
-            DiskSource::Qcow2 { .. } | DiskSource::Empty { .. } | DiskSource::File { .. } => None,
-        });
-        let Some((root, name)) = template else {
-            errors.push(PlanError::NoRootDisk { at: at(), machine: machine() });
-            return None;
-        };
-        // An unknown image is reported with its disk.
-        let image = self.inputs.images.get(name)?;
-        if self.spec.memory_mib < image.min_memory_mib {
-            errors.push(PlanError::TooLittleMemory {
-                at: at(),
-                machine: machine(),
-                memory_mib: self.spec.memory_mib,
-                image: name.clone(),
-                needed_mib: image.min_memory_mib,
+    /// Whether what it boots can be booted, and in so little memory.
+    fn check(&self, root: Root<'_>, errors: &mut Vec<PlanError>) {
+        let (at, machine) = (self.spec.at.clone(), self.spec.name.clone());
+        match root {
+            Root::Ours(image) => {
+                if self.spec.memory_mib < image.min_memory_mib {
+                    errors.push(PlanError::TooLittleMemory {
+                        at: at.clone(),
+                        machine: machine.clone(),
+                        memory_mib: self.spec.memory_mib,
+                        image: image.name.clone(),
+                        needed_mib: image.min_memory_mib,
+                    });
+                }
+                if let Err(error) = image.abilities.require(&image.name, Ability::Identity) {
+                    errors.push(PlanError::Unsupported { at, machine, error });
+                }
+            }
+            Root::Blank if self.spec.boot.is_none() => errors.push(PlanError::NothingToBoot { at, machine }),
+            Root::Foreign | Root::Blank => {}
+        }
+    }
+
+    fn boot(&self, root: Root<'_>, files: &mut Files<'_>) -> Result<Boot, Option<PlanError>> {
+        if let Some(asked) = &self.spec.boot {
+            return Ok(Boot::Kernel {
+                kernel: files.add(&asked.kernel, &[]),
+                initrd: asked.initrd.as_ref().map(|initrd| files.add(initrd, &[])),
+                cmdline: asked.cmdline.clone(),
             });
         }
-        if let Err(error) = image.abilities.require(name, Ability::Identity) {
-            errors.push(PlanError::Unsupported { at: at(), machine: machine(), error });
+        match (root, self.spec.firmware) {
+            (Root::Ours(image), Firmware::Uefi) => Err(Some(PlanError::NoBootLoader {
+                at: self.spec.at.clone(),
+                machine: self.spec.name.clone(),
+                image: image.name.clone(),
+            })),
+            (Root::Ours(image), Firmware::Bios) => {
+                // An image outside the store is reported with its disk.
+                let dir = disk::image_dir(image, self.inputs).map_err(|_| None)?;
+                let dev = self.spec.disks.first().map_or("vda", |root| &root.dev);
+                Ok(Boot::Kernel {
+                    kernel: dir.join(&image.kernel),
+                    initrd: Some(dir.join(&image.initrd)),
+                    cmdline: format!("{} root=/dev/{dev}", image.cmdline),
+                })
+            }
+            (_, Firmware::Bios) => Ok(Boot::Bios),
+            (_, Firmware::Uefi) => {
+                let nvram = format!("images/{}+.nvram", self.spec.name);
+                Ok(Boot::Uefi { nvram: self.inputs.view.env.join(nvram) })
+            }
         }
-        Some((root, image))
     }
 
-    fn disk(
+    fn cpu(&self) -> Result<Cpu, PlanError> {
+        let (asked, cpus) = (&self.spec.cpu, self.inputs.cpus);
+        let mut topology = asked.topology.map(|t| Topology { sockets: t.sockets, cores: t.cores, threads: t.threads });
+        let model = match (&asked.model, &asked.custom) {
+            (Some(name), _) => {
+                // Where libvirt's list cannot be read, libvirt itself says what it does not know.
+                if !cpus.models.is_empty() && !cpus.models.contains_key(name) {
+                    let help = help(name, cpus.models.keys().map(String::as_str));
+                    let (at, name) = (self.spec.at.clone(), name.clone());
+                    return Err(PlanError::Unknown { at, what: "CPU model", name, help });
+                }
+                // Translated CPUs have no host's features.
+                let nesting = cpus.nesting(name).filter(|_| self.inputs.accel == Accel::Kvm);
+                CpuModel::Exact { name: name.clone(), feature: nesting.map(str::to_owned) }
+            }
+            (None, Some(map)) => {
+                let (at, machine) = (self.spec.at.clone(), self.spec.name.clone());
+                let cpu = Element::from_json("cpu", map).map_err(|why| PlanError::BadCpu { at, machine, why })?;
+                topology = topology.filter(|_| cpu.child("topology").is_none());
+                CpuModel::Custom(cpu)
+            }
+            (None, None) => CpuModel::Best,
+        };
+        Ok(Cpu { model, topology })
+    }
+
+    fn overlay(&self) -> Result<Option<Element>, PlanError> {
+        let (at, machine) = (&self.spec.at, &self.spec.name);
+        let wrong = |error| PlanError::BadOverlay { at: at.clone(), machine: machine.clone(), error };
+        self.spec.xml.as_deref().map(xml::overlay).transpose().map_err(wrong)
+    }
+
+    /// Tells it who it is, in the way it listens to.
+    fn tell(
         &self,
-        disk: &DiskSpec,
-        binds: &mut Binds,
-    ) -> Result<(DomainDisk, Option<OverlayPlan>), PlanError> {
-        let overlay = |format: ImageFormat, backing, size| {
-            // `+` is in no name, so no two disks meet in one file.
-            let path = PathBuf::from(format!("{}+{}.{format}", self.spec.name, disk.name));
-            OverlayPlan { path, format, backing, size }
-        };
-        let overlay = match (&disk.source, disk.format) {
-            (DiskSource::Template { name, .. }, _) => {
-                let image = self.image(name, &disk.at)?;
-                let path = self.image_dir(image)?.join(&image.disk);
-                let backing = Backing { path, format: ImageFormat::Qcow2 };
-                overlay(ImageFormat::Qcow2, Some(backing), None)
-            }
-            (DiskSource::Empty { size }, DiskFormat::Raw) => overlay(ImageFormat::Raw, None, Some(*size)),
-            (DiskSource::Empty { size }, _) => overlay(ImageFormat::Qcow2, None, Some(*size)),
-            (DiskSource::Qcow2 { path }, _) => {
-                let backing = Backing { path: binds.add(path), format: ImageFormat::Qcow2 };
-                overlay(ImageFormat::Qcow2, Some(backing), None)
-            }
-            (DiskSource::File { path: None, .. }, _) => {
-                return Err(PlanError::NotFetched { at: disk.at.clone(), disk: disk.name.clone() });
-            }
-            (DiskSource::File { path: Some(path), .. }, DiskFormat::Iso) => {
-                let path = binds.add(path);
-                let dev = disk.dev.clone();
-                return Ok((
-                    DomainDisk { dev, bus: Bus::Scsi, path, format: ImageFormat::Raw, cdrom: true },
-                    None,
-                ));
-            }
-            (DiskSource::File { path: Some(path), .. }, format) => {
-                let format = if format == DiskFormat::Raw { ImageFormat::Raw } else { ImageFormat::Qcow2 };
-                overlay(ImageFormat::Qcow2, Some(Backing { path: binds.add(path), format }), None)
-            }
-        };
-        let bus = if disk.dev.starts_with("sd") { Bus::Scsi } else { Bus::Virtio };
-        let path = self.inputs.lab_env_dir.join(&overlay.path);
-        let made = DomainDisk { dev: disk.dev.clone(), bus, path, format: overlay.format, cdrom: false };
-        Ok((made, Some(overlay)))
+        root: Root<'_>,
+        disks: &mut Vec<DomainDisk>,
+        plans: &mut Vec<DiskPlan>,
+    ) -> Result<(Vec<String>, IdentityFrom), PlanError> {
+        let seeded = self.spec.cloud_init.is_some() || matches!(root, Root::Foreign) && self.spec.bootstrap;
+        let ours = matches!(root, Root::Ours(_));
+        if !ours && !seeded {
+            return Ok((Vec::new(), IdentityFrom::Itself));
+        }
+        let who = identity::identity(self.spec, self.nics, self.nets, self.inputs)?;
+        if seeded {
+            let (disk, plan) = disk::seed(self.spec, disks, identity::seed(self.spec, &who, self.inputs), self.inputs)?;
+            disks.push(disk);
+            plans.push(plan);
+        }
+        if ours { Ok((who.oem_strings(), IdentityFrom::Smbios)) } else { Ok((Vec::new(), IdentityFrom::CloudInit)) }
     }
 
-    fn image(&self, name: &str, place: &Place) -> Result<&'a ImageInfo, PlanError> {
-        self.inputs.images.get(name).ok_or_else(|| {
-            let mut known: Vec<String> = self.inputs.images.keys().cloned().collect();
-            known.extend(image::recipes().iter().map(|recipe| recipe.name.clone()));
-            known.sort_unstable();
-            known.dedup();
-            let help = match did_you_mean(name, known.iter().map(String::as_str)) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("there are {}", known.join(", ")),
-            };
-            PlanError::UnknownImage { at: place.clone(), image: name.to_owned(), help }
-        })
+    /// Everything that does not depend on who makes it.
+    fn common(
+        &self,
+        root: Root<'_>,
+        identity: IdentityFrom,
+        domain: Option<DomainSpec>,
+        disks: Vec<DiskPlan>,
+    ) -> MachinePlan {
+        let spec = self.spec;
+        // A bridge that is somebody else's says nothing of where its machines are reached.
+        let served = |nic: &&PlannedNic| self.net(nic).is_some_and(|net| net.management && net.server().is_some());
+        let management = self.nics.iter().find(served);
+        let distro = disks.first().and_then(|root| root.metadata.get("distro")?.as_str().map(str::to_owned));
+        let image = disks.first().and_then(|root| root.template.as_ref());
+        MachinePlan {
+            name: spec.name.clone(),
+            vm_type: spec.vm_type.clone(),
+            provider: spec.provider.clone(),
+            domain,
+            image: image.map(|(name, _)| name.clone()),
+            distro: spec.distro.clone().or(distro),
+            abilities: self.abilities(root),
+            identity,
+            login: Login {
+                user: spec.ssh_user.clone().unwrap_or_else(|| "root".to_owned()),
+                password: spec.ssh_password.clone(),
+                root_password: spec.root_password.clone(),
+            },
+            management_ip: management.and_then(|nic| nic.addresses().next()),
+            nics: self.nics.to_vec(),
+            disks,
+            console: self.console(),
+            boot_time: spec.boot_time,
+            artifacts: spec.artifacts.clone(),
+            groups: spec.groups.clone(),
+            deploy_scripts: spec.deploy_scripts.clone(),
+            service_provider: spec.service_provider.clone(),
+            guest_agent: spec.guest_agent.clone(),
+            skip_export: spec.skip_export,
+            metadata: spec.metadata.clone(),
+        }
     }
 
-    /// An image's folder as seen inside the lab.
-    fn image_dir(&self, image: &ImageInfo) -> Result<PathBuf, PlanError> {
-        let inside =
-            image.dir.strip_prefix(self.inputs.store_root).map(|dir| self.inputs.lab_store_dir.join(dir));
-        inside.map_err(|_| PlanError::OutsideStore { image: image.name.clone(), dir: image.dir.clone() })
+    /// What is known of our images; of others, what nearly all of them can and what the init file says.
+    fn abilities(&self, root: Root<'_>) -> Abilities {
+        if let Root::Ours(image) = root {
+            return image.abilities.clone();
+        }
+        let mut abilities = vec![Ability::Ssh, Ability::Sftp, Ability::Reboot];
+        if self.spec.service_provider.as_deref().is_none_or(|provider| provider == "systemd") {
+            abilities.extend([Ability::Units, Ability::Journal]);
+        }
+        if self.spec.guest_agent.is_some() {
+            abilities.push(Ability::Agent);
+        }
+        Abilities(abilities.into_iter().collect())
     }
 
-    fn identity(&self) -> Result<Identity, PlanError> {
-        let machine = &self.spec.name;
-        let host_key = self.inputs.host_keys.get(machine);
-        let dns = self.management().and_then(|(_, net)| Some((net.gateway?, net.dns.as_ref()?)));
-        Ok(Identity {
-            hostname: machine.clone(),
-            authorized_key: self.inputs.authorized_key.to_owned(),
-            host_key: host_key.cloned().ok_or_else(|| PlanError::NoHostKey { machine: machine.clone() })?,
-            nics: self.nics.iter().map(|nic| self.nic_identity(nic)).collect(),
-            dns: dns.map(|(gateway, _)| gateway),
-            search: dns.and_then(|(_, plan)| plan.domain.clone()),
-        })
+    fn console(&self) -> PathBuf {
+        PathBuf::from(format!("consoles/{}.log", self.spec.name))
     }
 
-    fn nic_identity(&self, nic: &PlannedNic) -> NicIdentity {
-        let net = self.net(nic);
-        let address = match (net, nic.ip) {
-            (Some(net), Some(ip)) if net.dhcp.is_none() => {
-                let gateway = net.gateway.filter(|_| net.is_default_route());
-                NicAddress::Static { ip, prefix: net.prefix, gateway }
-            }
-            (_, Some(_)) => NicAddress::Dhcp,
-            (_, None) => NicAddress::None,
-        };
-        NicIdentity { mac: nic.mac, address, mtu: nic.mtu }
+    fn domain_name(&self) -> String {
+        let name = self.spec.name.as_str();
+        let prefixed = self.inputs.scope.uuid.as_ref().and_then(|uuid| prefixed_name(uuid, name, 0));
+        prefixed.unwrap_or_else(|| name.to_owned())
+    }
+
+    /// Where nobody else is, a function of the name alone, so that a saved machine fits into every lab.
+    fn domain_uuid(&self) -> String {
+        match &self.inputs.scope.uuid {
+            Some(ours) => uuid("domain", &format!("{ours} {}", self.spec.name)),
+            None => uuid("domain", self.spec.name.as_str()),
+        }
     }
 
     fn domain_nic(&self, nic: &PlannedNic) -> DomainNic {
-        DomainNic { mac: nic.mac, network: nic.net.clone(), mtu: nic.mtu }
-    }
-
-    fn management(&self) -> Option<(&'a PlannedNic, &'a PlannedNet)> {
-        let known = self.nics.iter().filter_map(|nic| Some((nic, self.net(nic)?)));
-        known.into_iter().find(|(_, net)| net.management)
+        let asked = self.spec.nics.get(nic.index);
+        DomainNic {
+            mac: nic.mac,
+            network: self.net(nic).map_or_else(|| nic.net.to_string(), |net| net.libvirt_name.clone()),
+            tap: nic.tap.clone(),
+            model: asked.and_then(|nic| nic.model.clone()).unwrap_or_else(|| "virtio".to_owned()),
+            mtu: nic.mtu,
+            link_up: nic.link.up,
+        }
     }
 
     fn net(&self, nic: &PlannedNic) -> Option<&'a PlannedNet> {

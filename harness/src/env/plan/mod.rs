@@ -1,7 +1,10 @@
 //! From a checked init file, images and a lab's fixed places to everything that will be made. Pure.
 
 mod decide;
+mod disk;
 mod error;
+mod files;
+mod identity;
 mod machine;
 mod model;
 mod show;
@@ -10,4 +13,7 @@ mod tests;
 
 pub use decide::plan;
 pub use error::{PlanError, PlanErrors};
-pub use model::{Backing, EnvPlan, MachinePlan, OverlayPlan, PlanInputs};
+pub use model::{
+    Backing, BackingFile, DiskPlan, EnvPlan, IdentityFrom, ImagePlan, LOCAL, Login, MachinePlan, Made, PlanInputs, SSH,
+    TemplateDisk,
+};

@@ -2,38 +2,89 @@
 
 use std::{
     collections::BTreeMap,
-    net::Ipv4Addr,
+    net::IpAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    base::id::MachineName,
-    image::{Abilities, ImageInfo},
-    lab::{Bind, accel::Accel},
-    net::PlannedNic,
-    provider::spec::{DomainSpec, ImageFormat, NetworkSpec},
+    base::id::{DiskName, MachineName},
+    image::{Abilities, ImageInfo, Seed},
+    lab::{Bind, View, accel::Accel},
+    net::{PlannedNic, Scope},
+    provider::{
+        libvirt::Cpus,
+        spec::{DomainSpec, ImageFormat, Label, NetworkSpec},
+    },
 };
+
+/// The provider of machines that libvirt makes.
+pub const LOCAL: &str = "local-libvirt";
+/// The provider of machines that are there anyway and only reached.
+pub const SSH: &str = "ssh";
 
 /// What is known besides the init file.
 #[derive(Clone, Copy)]
 pub struct PlanInputs<'a> {
-    /// Images there are, by the name templates go by.
-    pub images: &'a BTreeMap<String, ImageInfo>,
+    /// How paths of the host look to the emulator.
+    pub view: &'a View,
     /// How guests run.
     pub accel: Accel,
-    /// Folder of the environment, as seen inside the lab.
-    pub lab_env_dir: &'a Path,
-    /// The image store, as seen inside the lab.
-    pub lab_store_dir: &'a Path,
-    /// The image store, as seen outside.
-    pub store_root: &'a Path,
+    /// The CPU models there are.
+    pub cpus: &'a Cpus,
+    /// UUID of the environment, 32 hexadecimal digits.
+    pub uuid: &'a str,
+    /// Where the nets are made, and what is free there; names of machines are made as distinct as those of nets.
+    pub scope: &'a Scope,
+    /// Whose everything is, in a lab shared with others; `name` is filled in.
+    pub owner: Option<&'a Label>,
+    /// Images of ours there are, by the name templates go by.
+    pub images: &'a BTreeMap<String, ImageInfo>,
+    /// Their store on the host.
+    pub image_store: &'a Path,
+    /// Templates of repositories that are there, by name and version as the init file says them. They win over images.
+    pub templates: &'a BTreeMap<(String, Option<String>), TemplateDisk>,
+    /// Their store on the host.
+    pub template_store: &'a Path,
+    /// Names of all templates of the repositories, for suggestions.
+    pub template_names: &'a [String],
+    /// Files that were downloaded, by URL.
+    pub downloads: &'a BTreeMap<String, PathBuf>,
+    /// What images lie over, for those that lie over something, next one first.
+    pub backing: &'a BTreeMap<PathBuf, Vec<BackingFile>>,
     /// The line of `authorized_keys` that lets the harness in.
     pub authorized_key: &'a str,
     /// A private host key for each machine.
     pub host_keys: &'a BTreeMap<MachineName, String>,
+    /// Classes of machines there are.
+    pub vm_types: &'a [&'a str],
+    /// Providers of machines there are.
+    pub providers: &'a [&'a str],
+}
+
+/// A template of a repository.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TemplateDisk {
+    /// The image on the host.
+    pub path: PathBuf,
+    /// Its format.
+    pub format: ImageFormat,
+    /// Its version.
+    pub version: String,
+    /// What its repository says of it, such as `distro`.
+    pub metadata: Map<String, Json>,
+}
+
+/// An image another one lies over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackingFile {
+    /// As the one above names it: absolute, or relative to the one above.
+    pub named: PathBuf,
+    /// Where it is on the host.
+    pub file: PathBuf,
 }
 
 /// Everything decided.
@@ -54,46 +105,130 @@ pub struct EnvPlan {
 pub struct MachinePlan {
     /// Its name.
     pub name: MachineName,
-    /// The image of its root disk.
+    /// Its class.
+    pub vm_type: String,
+    /// Who makes it.
+    pub provider: String,
+    /// The domain, if libvirt makes it.
+    pub domain: Option<DomainSpec>,
+    /// The image or template of its root disk.
     pub image: Option<String>,
+    /// Its operating system, such as `el8`, as far as it was said.
+    pub distro: Option<String>,
     /// What it can do.
     pub abilities: Abilities,
-    /// The domain.
-    pub domain: DomainSpec,
+    /// Who tells it its name, keys and addresses.
+    pub identity: IdentityFrom,
+    /// Who logs in.
+    pub login: Login,
     /// Its address on its management net.
-    pub management_ip: Option<Ipv4Addr>,
+    pub management_ip: Option<IpAddr>,
     /// Its NICs in order.
     pub nics: Vec<PlannedNic>,
-    /// Disk images to be made for it.
-    pub overlays: Vec<OverlayPlan>,
+    /// Its disks: those of the domain, in the same order.
+    pub disks: Vec<DiskPlan>,
     /// File of its console, relative to the environment's folder.
     pub console: PathBuf,
+    /// How long it may take until it answers.
+    pub boot_time: Option<Duration>,
     /// Guest paths to collect.
     pub artifacts: Vec<String>,
     /// Inventory groups.
     pub groups: Vec<String>,
+    /// Scripts of the host that are run in it, in order.
+    pub deploy_scripts: Vec<PathBuf>,
+    /// What manages its services; found out when absent.
+    pub service_provider: Option<String>,
+    /// Service name of its guest agent; found out when absent.
+    pub guest_agent: Option<String>,
+    /// Whether `export` leaves it out.
+    pub skip_export: bool,
     /// Free-form.
     pub metadata: Map<String, Json>,
 }
 
+/// Who tells a machine who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IdentityFrom {
+    /// SMBIOS strings, which our own images read.
+    Smbios,
+    /// A seed for cloud-init.
+    CloudInit,
+    /// Nobody: it has the host keys it has.
+    Itself,
+}
+
+/// Who logs in to a machine.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// The password, should the key not do.
+    pub password: Option<String>,
+    /// Password of root.
+    pub root_password: Option<String>,
+}
+
+/// A disk of a machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DiskPlan {
+    /// Its name.
+    pub name: DiskName,
+    /// Its device.
+    pub dev: String,
+    /// The template it lies over and its version, if there is one.
+    pub template: Option<(String, Option<String>)>,
+    /// The image to be made for it; absent: it is used as it is.
+    pub image: Option<ImagePlan>,
+    /// What is known about its contents.
+    pub metadata: Map<String, Json>,
+    /// Steps that change its contents before the first boot, as written.
+    pub build: Vec<Json>,
+    /// Whether `export` leaves it out.
+    pub skip_export: bool,
+}
+
 /// A disk image to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OverlayPlan {
+pub struct ImagePlan {
     /// Its file, relative to the environment's folder.
     pub path: PathBuf,
     /// Its format.
     pub format: ImageFormat,
-    /// What it lies over; absent: nothing.
-    pub backing: Option<Backing>,
-    /// Its size in bytes; absent: that of what it lies over.
-    pub size: Option<u64>,
+    /// What it is made from.
+    pub made: Made,
 }
 
-/// What an overlay lies over.
+/// What a disk image is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Made {
+    /// It lies over an image, which is never written to.
+    Over(Backing),
+    /// It is a copy of an image, with everything that one lies over.
+    Copy(Backing),
+    /// Nothing.
+    Empty {
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Documents for cloud-init.
+    Seed(Seed),
+}
+
+/// An image other ones are made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backing {
-    /// The image, as seen inside the lab.
+    /// The image, as the emulator sees it.
     pub path: PathBuf,
     /// Its format.
     pub format: ImageFormat,
+}
+
+/// Passwords stay out of logs.
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+    }
 }

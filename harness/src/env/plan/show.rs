@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-use super::model::{EnvPlan, MachinePlan, OverlayPlan};
-use crate::{net::PlannedNet, provider::spec::DomainDisk};
+use super::model::{Backing, DiskPlan, EnvPlan, IdentityFrom, MachinePlan, Made};
+use crate::{
+    net::{PlannedNet, Vlan},
+    provider::spec::{Boot, Bus, CpuModel, DomainDisk, DomainSpec},
+};
 
 impl fmt::Display for EnvPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,28 +27,49 @@ impl fmt::Display for EnvPlan {
 }
 
 fn show_machine(f: &mut fmt::Formatter<'_>, machine: &MachinePlan, nets: &[PlannedNet]) -> fmt::Result {
-    let domain = &machine.domain;
-    let accel = if domain.kvm { "KVM" } else { "TCG" };
     let image = machine.image.as_deref().unwrap_or("no image");
-    let plural = if domain.vcpus == 1 { "" } else { "s" };
-    writeln!(
-        f,
-        "machine {}: {image}, {} MiB, {} vcpu{plural}, {accel}",
-        machine.name, domain.memory_mib, domain.vcpus
-    )?;
+    write!(f, "machine {}: ", machine.name)?;
+    match &machine.domain {
+        Some(domain) => show_domain(f, machine, image, domain)?,
+        None => {
+            let address = machine.management_ip.map(|ip| format!(" at {ip}")).unwrap_or_default();
+            writeln!(f, "{} as {}{address}", machine.provider, machine.login.user)?;
+        }
+    }
     for nic in &machine.nics {
         let management = nets.iter().any(|net| net.name == nic.net && net.management);
         let mark = if management { " (management)" } else { "" };
         let eth = format!("eth{}", nic.index);
         let addresses: Vec<String> = nic.addresses().map(|ip| ip.to_string()).collect();
         let (addresses, names) = (addresses.join(" "), nic.names.join(" "));
-        writeln!(f, "  {eth:5} {addresses:15} {}  {}{mark}: {names}", nic.mac, nic.net)?;
+        write!(f, "  {eth:5} {addresses:15} {}  {}{mark}: {names}", nic.mac, nic.net)?;
+        if let Some(vlan) = &nic.vlan {
+            let shown = match vlan {
+                Vlan::Access(vlan) => format!("VLAN {vlan}"),
+                Vlan::Trunk(vlans) => {
+                    format!("VLANs {}", vlans.iter().map(u16::to_string).collect::<Vec<_>>().join(" "))
+                }
+            };
+            write!(f, ", {shown}")?;
+        }
+        match (nic.link.up, nic.link.impairment.is_none()) {
+            (false, _) => write!(f, ", cable unplugged")?,
+            (true, false) => write!(f, ", impaired")?,
+            (true, true) => {}
+        }
+        match machine.domain.as_ref().and_then(|domain| domain.nics.get(nic.index)) {
+            Some(card) if card.model != "virtio" => write!(f, ", {}", card.model)?,
+            _ => {}
+        }
+        writeln!(f)?;
     }
-    for disk in &domain.disks {
-        let overlay = machine.overlays.iter().find(|overlay| disk.path.ends_with(&overlay.path));
-        writeln!(f, "  {:5} {}", disk.dev, disk_source(disk, overlay))?;
+    for (disk, plan) in machine.domain.iter().flat_map(|domain| &domain.disks).zip(&machine.disks) {
+        show_disk(f, disk, plan)?;
     }
-    for (what, items) in [("groups", &machine.groups), ("collects", &machine.artifacts)] {
+    let scripts: Vec<_> = machine.deploy_scripts.iter().map(|path| path.display().to_string()).collect();
+    for (what, items) in
+        [("groups", &machine.groups), ("deploys", &scripts), ("collects", &machine.artifacts)]
+    {
         if !items.is_empty() {
             writeln!(f, "  {what} {}", items.join(" "))?;
         }
@@ -53,13 +77,68 @@ fn show_machine(f: &mut fmt::Formatter<'_>, machine: &MachinePlan, nets: &[Plann
     Ok(())
 }
 
-fn disk_source(disk: &DomainDisk, overlay: Option<&OverlayPlan>) -> String {
-    let path = disk.path.display();
-    match overlay.map(|overlay| (&overlay.backing, overlay.size)) {
-        Some((Some(backing), _)) => format!("{path}, over {} ({})", backing.path.display(), backing.format),
-        Some((None, size)) => format!("{path}, {}, empty ({})", bytes(size.unwrap_or_default()), disk.format),
-        None => format!("{path}, read-only"),
+fn show_domain(
+    f: &mut fmt::Formatter<'_>,
+    machine: &MachinePlan,
+    image: &str,
+    domain: &DomainSpec,
+) -> fmt::Result {
+    let accel = if domain.kvm { "KVM" } else { "TCG" };
+    let plural = if domain.vcpus == 1 { "" } else { "s" };
+    write!(f, "{image}, {} MiB, {} vcpu{plural}, {accel}", domain.memory_mib, domain.vcpus)?;
+    // What is as it nearly always is goes without saying.
+    if machine.provider != super::LOCAL {
+        write!(f, ", made by {}", machine.provider)?;
     }
+    if machine.vm_type != "default" {
+        write!(f, ", of type {}", machine.vm_type)?;
+    }
+    if domain.machine_type != "q35" {
+        write!(f, ", a {}", domain.machine_type)?;
+    }
+    match &domain.cpu.model {
+        CpuModel::Best => {}
+        CpuModel::Exact { name, .. } => write!(f, ", CPU {name}")?,
+        CpuModel::Custom(_) => write!(f, ", CPU as written")?,
+    }
+    if let Some(t) = domain.cpu.topology {
+        write!(f, " ({} sockets, {} cores, {} threads)", t.sockets, t.cores, t.threads)?;
+    }
+    writeln!(f)?;
+    if domain.name != machine.name.as_str() {
+        writeln!(f, "  in libvirt {}", domain.name)?;
+    }
+    match &domain.boot {
+        Boot::Kernel { .. } if machine.identity == IdentityFrom::Smbios => {}
+        Boot::Kernel { kernel, cmdline, .. } => writeln!(f, "  boots {} {cmdline}", kernel.display())?,
+        Boot::Bios => writeln!(f, "  boots from disk")?,
+        Boot::Uefi { .. } => writeln!(f, "  boots from disk by UEFI")?,
+    }
+    if domain.overlay.is_some() {
+        writeln!(f, "  with XML of its own")?;
+    }
+    Ok(())
+}
+
+fn show_disk(f: &mut fmt::Formatter<'_>, disk: &DomainDisk, plan: &DiskPlan) -> fmt::Result {
+    let path = disk.path.display();
+    let over = |backing: &Backing| format!("{} ({})", backing.path.display(), backing.format);
+    write!(f, "  {:5} ", disk.dev)?;
+    match plan.image.as_ref().map(|image| &image.made) {
+        Some(Made::Over(backing)) => write!(f, "{path}, over {}", over(backing))?,
+        Some(Made::Copy(backing)) => write!(f, "{path}, a copy of {}", over(backing))?,
+        Some(Made::Empty { size }) => write!(f, "{path}, {}, empty ({})", bytes(*size), disk.format)?,
+        Some(Made::Seed(_)) => write!(f, "{path}, for cloud-init, read-only")?,
+        None => write!(f, "{path}, read-only")?,
+    }
+    let expected = if disk.dev.starts_with("vd") { Bus::Virtio } else { Bus::Scsi };
+    if disk.bus != expected {
+        write!(f, ", {}", disk.bus)?;
+    }
+    if let Some(order) = disk.boot_order {
+        write!(f, ", boot order {order}")?;
+    }
+    writeln!(f)
 }
 
 /// In the largest unit that needs no fraction.

@@ -5,11 +5,22 @@ use std::{
     path::Path,
 };
 
-use super::{EnvPlan, PlanErrors, PlanInputs, plan};
+use super::{
+    BackingFile, EnvPlan, IdentityFrom, LOCAL, Made, PlanErrors, PlanInputs, SSH, TemplateDisk, plan,
+};
 use crate::{
     image::{Abilities, Ability, ImageInfo},
-    initfile::{self, EnvSpec, Options, Surroundings},
-    lab::accel::Accel,
+    initfile::{
+        self, EnvSpec, Options, Surroundings,
+        spec::{CloudInit, DiskBus, DiskFormat, DiskSource, DiskSpec, Firmware, KernelBoot, MachineSpec, Topology},
+    },
+    base::owner::Owner,
+    lab::{View, accel::Accel},
+    net::Scope,
+    provider::{
+        libvirt::Cpus,
+        spec::{Access, Boot, Bus, CpuModel, DomainSpec, ImageFormat, Label},
+    },
 };
 
 fn spec(text: &str) -> EnvSpec {
@@ -38,25 +49,65 @@ fn image(name: &str, dir: &str, abilities: &[Ability]) -> ImageInfo {
 }
 
 fn planned(text: &str) -> Result<EnvPlan, PlanErrors> {
+    planned_with(text, |_| {}, |inputs| plan(inputs.0, inputs.1))
+}
+
+/// Plans what `text` says, changed by `change`, with everything there might be; `then` may change that.
+fn planned_with<T>(
+    text: &str,
+    change: impl FnOnce(&mut EnvSpec),
+    then: impl FnOnce((&EnvSpec, &PlanInputs<'_>)) -> T,
+) -> T {
     let images = [
         image("tiny", "/cache/images/d1", &[Ability::Identity, Ability::Ssh]),
         image("dumb", "/cache/images/d2", &[Ability::Ssh]),
         image("stray", "/elsewhere/d3", &[Ability::Identity]),
     ];
     let images: BTreeMap<_, _> = images.into_iter().map(|image| (image.name.clone(), image)).collect();
-    let spec = spec(text);
+    let mut spec = spec(text);
+    change(&mut spec);
     let host_keys = spec.machines.iter().filter(|m| m.name.as_str() != "keyless");
     let host_keys = host_keys.map(|m| (m.name.clone(), format!("host-key-of-{}", m.name))).collect();
+    let template = |path: &str, format, version: &str| TemplateDisk {
+        path: path.into(),
+        format,
+        version: version.to_owned(),
+        metadata: serde_json::from_str(r#"{"distro": "el8"}"#).unwrap(),
+    };
+    let el8 = |version: Option<&str>| ("el8".to_owned(), version.map(str::to_owned));
+    let templates = BTreeMap::from([
+        (el8(None), template("/cache/templates/el8:v2", ImageFormat::Raw, "v2")),
+        (el8(Some("v1")), template("/mirror/el8-v1.qcow2", ImageFormat::Qcow2, "v1")),
+    ]);
+    let url = "http://example/tools.iso".to_owned();
+    let lies_over = |named: &str, file: &str| BackingFile { named: named.into(), file: file.into() };
+    let model = |name: &str, vendor: &str| (name.to_owned(), Some(vendor.to_owned()));
     let inputs = PlanInputs {
-        images: &images,
+        view: &View::hermetic(),
         accel: Accel::Tcg,
-        lab_env_dir: Path::new("/run/polder/env"),
-        lab_store_dir: Path::new("/run/polder/store"),
-        store_root: Path::new("/cache/images"),
+        cpus: &Cpus {
+            models: BTreeMap::from([model("Westmere", "Intel"), model("EPYC", "AMD")]),
+            host: Some(("Intel".to_owned(), "vmx".to_owned())),
+        },
+        uuid: "5f0cab12cd34ef560123456789abcdef",
+        scope: &Scope::hermetic(),
+        owner: None,
+        images: &images,
+        image_store: Path::new("/cache/images"),
+        templates: &templates,
+        template_store: Path::new("/cache/templates"),
+        template_names: &["el8".to_owned(), "el9".to_owned()],
+        downloads: &BTreeMap::from([(url, "/cache/downloads/tools.iso".into())]),
+        backing: &BTreeMap::from([(
+            "/lab/layer.qcow2".into(),
+            vec![lies_over("base.raw", "/lab/base.raw"), lies_over("/var/lib/x", "/var/lib/x")],
+        )]),
         authorized_key: "ssh-ed25519 AAAA polder",
         host_keys: &host_keys,
+        vm_types: &["default", "engine"],
+        providers: &[LOCAL, SSH, "cloud"],
     };
-    plan(&spec, &inputs)
+    then((&spec, &inputs))
 }
 
 const EVERYTHING: &str = "
@@ -84,6 +135,10 @@ nets:
   back: {type: isolated, gw: 10.0.0.254, mtu: 9000}
 ";
 
+fn domain(plan: &EnvPlan, nth: usize) -> &DomainSpec {
+    plan.machines[nth].domain.as_ref().unwrap()
+}
+
 #[test]
 fn everything_shown() {
     insta::assert_snapshot!(planned(EVERYTHING).unwrap(), @r"
@@ -92,30 +147,30 @@ fn everything_shown() {
     machine r1: tiny, 256 MiB, 2 vcpus, TCG
       eth0  192.168.200.2   54:52:c0:a8:c8:02  front (management): r1 r1-eth0 r1-front r1-front-0
       eth1  10.0.0.10       54:52:0a:00:00:0a  back: r1-back r1-back-0 r1-eth1
-      vda   /run/polder/env/r1+root.qcow2, over /run/polder/store/d1/disk.qcow2 (qcow2)
-      sda   /run/polder/env/r1+data.raw, 1 GiB, empty (raw)
-      vdb   /run/polder/env/r1+log.qcow2, 2 GiB, empty (qcow2)
-      vdc   /run/polder/env/r1+old.qcow2, over /run/polder/files/0-old__disk.raw (raw)
-      hdc   /run/polder/files/1-tools.iso, read-only
+      vda   /run/polder/env/images/r1+root.qcow2, over /run/polder/store/d1/disk.qcow2 (qcow2)
+      sda   /run/polder/env/images/r1+data.raw, 1 GiB, empty (raw)
+      vdb   /run/polder/env/images/r1+log.qcow2, 2 GiB, empty (qcow2)
+      vdc   /run/polder/env/images/r1+old.qcow2, over /run/polder/files/0/old__disk.raw (raw)
+      hdc   /run/polder/files/1/tools.iso, read-only
       groups routers
       collects /var/log
 
     machine h1: tiny, 512 MiB, 1 vcpu, TCG
       eth0  192.168.200.3   54:52:c0:a8:c8:03  front (management): h1 h1-eth0 h1-front h1-front-0
-      sda   /run/polder/env/h1+root.qcow2, over /run/polder/store/d1/disk.qcow2 (qcow2)
-      sdb   /run/polder/files/1-tools.iso, read-only
+      sda   /run/polder/env/images/h1+root.qcow2, over /run/polder/store/d1/disk.qcow2 (qcow2)
+      sdb   /run/polder/files/1/tools.iso, read-only
 
     net front (management): nat, gateway 192.168.200.1/24 on pd-2d8d693177ac, DHCP 192.168.200.100 to 192.168.200.199, DNS suite.test
     net back: isolated, gateway 10.0.0.254/24 on pd-3c482346f375, no DHCP, MTU 9000
-    file /lab/old, disk.raw (in the lab /run/polder/files/0-old__disk.raw)
-    file /lab/tools.iso (in the lab /run/polder/files/1-tools.iso)
+    file /lab/old, disk.raw (in the lab /run/polder/files/0/old__disk.raw)
+    file /lab/tools.iso (in the lab /run/polder/files/1/tools.iso)
     ");
 }
 
 #[test]
 fn a_machine_gets_its_identity_from_its_nets() {
     let plan = planned(EVERYTHING).unwrap();
-    insta::assert_snapshot!(plan.machines[0].domain.oem_strings.join("\n"), @r"
+    insta::assert_snapshot!(domain(&plan, 0).oem_strings.join("\n"), @r"
     polder.identity=1
     polder.host=r1
     polder.key=ssh-ed25519 AAAA polder
@@ -126,8 +181,13 @@ fn a_machine_gets_its_identity_from_its_nets() {
     polder.search=suite.test
     ");
     assert_eq!(plan.machines[0].management_ip.unwrap().to_string(), "192.168.200.2");
-    assert_eq!(plan.machines[0].domain.kernel, Path::new("/run/polder/store/d1/vmlinuz"));
-    assert_eq!(plan.machines[1].domain.cmdline, "console=ttyS0 root=/dev/sda");
+    let boot = |nth| match &domain(&plan, nth).boot {
+        Boot::Kernel { kernel, cmdline, .. } => format!("{} {cmdline}", kernel.display()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(boot(0), "/run/polder/store/d1/vmlinuz console=ttyS0 root=/dev/vda");
+    assert_eq!(boot(1), "/run/polder/store/d1/vmlinuz console=ttyS0 root=/dev/sda");
+    assert_eq!(plan.machines[0].identity, IdentityFrom::Smbios);
 }
 
 #[test]
@@ -138,7 +198,7 @@ fn a_machine_without_nics_is_reached_by_no_address() {
     )
     .unwrap();
     assert_eq!(plan.machines[0].management_ip, None);
-    insta::assert_snapshot!(plan.machines[0].domain.oem_strings.join("\n"), @r"
+    insta::assert_snapshot!(domain(&plan, 0).oem_strings.join("\n"), @r"
     polder.identity=1
     polder.host=a
     polder.key=ssh-ed25519 AAAA polder
@@ -153,7 +213,7 @@ fn static_addresses_lead_out_through_the_management_net_alone() {
          nets: {m: {}, n: {}}",
     )
     .unwrap();
-    let nics: Vec<_> = plan.machines[0].domain.oem_strings.iter().filter(|s| s.contains(".nic=")).collect();
+    let nics: Vec<_> = domain(&plan, 0).oem_strings.iter().filter(|s| s.contains(".nic=")).collect();
     insta::assert_snapshot!(format!("{nics:#?}"), @r#"
     [
         "polder.nic=54:52:c0:a8:c8:02,static,192.168.200.2/24,192.168.200.1,",
@@ -168,10 +228,11 @@ fn files_of_the_host_are_never_written_to() {
     assert!(plan.binds.iter().all(|bind| !bind.writable));
     assert_eq!(plan.binds.len(), 2, "one bind for a file used twice");
     let bound: BTreeSet<_> = plan.binds.iter().map(|bind| &bind.to).collect();
-    for disk in plan.machines.iter().flat_map(|m| &m.domain.disks) {
-        assert!(disk.cdrom || !bound.contains(&disk.path), "{disk:?}");
+    for disk in plan.machines.iter().flat_map(|m| &m.domain.as_ref().unwrap().disks) {
+        assert!(disk.access != Access::ReadWrite || !bound.contains(&disk.path), "{disk:?}");
     }
-    let paths: Vec<_> = plan.machines.iter().flat_map(|m| &m.overlays).map(|o| &o.path).collect();
+    let disks = plan.machines.iter().flat_map(|m| &m.disks);
+    let paths: Vec<_> = disks.filter_map(|disk| Some(&disk.image.as_ref()?.path)).collect();
     assert_eq!(paths.iter().collect::<BTreeSet<_>>().len(), paths.len(), "{paths:?}");
 }
 
@@ -204,11 +265,262 @@ nets: {lan: {management: true}, lan-0: {}}
     lab.yaml: two NICs would have the DNS name `h-lan-0`, one of machine `h` and one of `h`
     lab.yaml:3:3: machine `a` has 64 MiB of memory, the image `tiny` needs 128
     lab.yaml:4:56: there is no image `tinny`; did you mean `tiny`?
-    lab.yaml:5:56: there is no image `zzzzzzzzzzz`; there are debian12, dumb, minimal, stray, tiny
-    lab.yaml:6:3: the first disk of machine `d` must be of type `template`: it is what the machine boots
-    lab.yaml:7:3: the first disk of machine `e` must be of type `template`: it is what the machine boots
+    lab.yaml:5:56: there is no image `zzzzzzzzzzz`; there are debian12, dumb, el8, el9, minimal, stray, tiny
+    lab.yaml:6:3: machine `d` has nothing to boot: give it a disk that is not empty, or a kernel (`boot`)
+    lab.yaml:7:3: machine `e` has nothing to boot: give it a disk that is not empty, or a kernel (`boot`)
     lab.yaml:8:3: machine `f` cannot be made: image `dumb` does not have identity from SMBIOS
     the image `stray` is at /elsewhere/d3, outside the store
     there is no host key for machine `keyless`
     ");
+}
+
+const ONE: &str = "
+domains:
+  a:
+    nics: [{net: lan}]
+    disks: [{name: root, type: template, template_name: el8, dev: vda, format: qcow2}]
+nets: {lan: {management: true}}
+";
+
+/// What the plan shows of the one machine, or why there is none.
+fn shown(change: impl FnOnce(&mut EnvSpec)) -> String {
+    match planned_with(ONE, change, |(spec, inputs)| plan(spec, inputs)) {
+        Ok(plan) => {
+            let text = plan.to_string();
+            let of = |begin: &str| text.lines().filter(|line| line.starts_with(begin)).collect::<Vec<_>>().join("\n");
+            format!("{}\n{}\n{}", of("machine"), of("  "), of("file"))
+        }
+        Err(errors) => errors.to_string(),
+    }
+}
+
+#[test]
+fn a_foreign_image_boots_by_itself_and_asks_cloud_init() {
+    insta::assert_snapshot!(shown(|_| {}), @r"
+    machine a: el8, 512 MiB, 1 vcpu, TCG
+      boots from disk
+      eth0  192.168.200.2   54:52:c0:a8:c8:02  lan (management): a a-eth0 a-lan a-lan-0
+      vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/el8:v2 (raw)
+      vdb   /run/polder/env/images/a+.seed.raw, for cloud-init, read-only
+    ");
+    let plan = planned(ONE).unwrap();
+    let machine = &plan.machines[0];
+    assert_eq!((machine.identity, machine.distro.as_deref()), (IdentityFrom::CloudInit, Some("el8")));
+    assert_eq!(machine.disks[0].template, Some(("el8".to_owned(), Some("v2".to_owned()))));
+    assert!(domain(&plan, 0).oem_strings.is_empty() && domain(&plan, 0).boot == Boot::Bios);
+    let Made::Seed(seed) = &machine.disks[1].image.as_ref().unwrap().made else { panic!("{:?}", machine.disks) };
+    assert!(seed.meta_data.contains("instance-id: 5f0cab12cd34ef560123456789abcdef-a\n"), "{seed:?}");
+    assert!(seed.network_config.contains("192.168.200.2/24"), "no DHCP: {seed:?}");
+    assert!(seed.user_data.contains("ssh-ed25519 AAAA polder") && seed.user_data.contains("host-key-of-a"));
+    assert_eq!(domain(&plan, 0).disks[1].access, Access::ReadOnly);
+}
+
+#[test]
+fn people_decide_what_cloud_init_is_told() {
+    let asked = CloudInit {
+        user_data: Some("#!/bin/sh\n".to_owned()),
+        meta_data: Some("role: db\n".to_owned()),
+        network_config: Some("version: 1\n".to_owned()),
+    };
+    let change = |spec: &mut EnvSpec| {
+        spec.machines[0].cloud_init = Some(asked);
+        spec.machines[0].root_password = Some("secret".to_owned());
+        // Asked for by name, it is given also to machines that need none.
+        spec.machines[0].bootstrap = false;
+    };
+    let plan = planned_with(ONE, change, |(spec, inputs)| plan(spec, inputs)).unwrap();
+    let Made::Seed(seed) = &plan.machines[0].disks[1].image.as_ref().unwrap().made else { panic!() };
+    assert!(seed.user_data.contains("#!/bin/sh") && seed.user_data.contains("root:secret"), "{seed:?}");
+    assert!(seed.meta_data.ends_with("role: db\n") && seed.network_config == "version: 1\n");
+}
+
+#[test]
+fn a_machine_nobody_prepares_gets_no_seed() {
+    let change = |spec: &mut EnvSpec| spec.machines[0].bootstrap = false;
+    let plan = planned_with(ONE, change, |(spec, inputs)| plan(spec, inputs)).unwrap();
+    assert_eq!((plan.machines[0].identity, plan.machines[0].disks.len()), (IdentityFrom::Itself, 1));
+}
+
+#[test]
+fn every_source_of_a_disk() {
+    let disks = |spec: &mut EnvSpec| {
+        let root = spec.machines[0].disks[0].clone();
+        let file = |path: Option<&str>, url: Option<&str>, copy| DiskSource::File {
+            path: path.map(Into::into),
+            url: url.map(str::to_owned),
+            copy,
+        };
+        let sources = [
+            ("vdb", DiskFormat::Qcow2, DiskSource::Template { name: "el8".into(), version: Some("v1".into()) }),
+            ("vdc", DiskFormat::Qcow2, DiskSource::Qcow2 { path: "/lab/layer.qcow2".into() }),
+            ("vdd", DiskFormat::Raw, DiskSource::Empty { size: 3 << 20 }),
+            ("vde", DiskFormat::Raw, file(Some("/lab/data.raw"), None, false)),
+            ("vdf", DiskFormat::Raw, file(Some("/lab/data.raw"), None, true)),
+            ("hdc", DiskFormat::Iso, file(None, Some("http://example/tools.iso"), false)),
+        ];
+        for (dev, format, source) in sources {
+            let name = format!("n-{dev}").parse().unwrap();
+            spec.machines[0].disks.push(DiskSpec { name, dev: dev.into(), format, source, ..root.clone() });
+        }
+    };
+    insta::assert_snapshot!(shown(disks), @r"
+    machine a: el8, 512 MiB, 1 vcpu, TCG
+      boots from disk
+      eth0  192.168.200.2   54:52:c0:a8:c8:02  lan (management): a a-eth0 a-lan a-lan-0
+      vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/el8:v2 (raw)
+      vdb   /run/polder/env/images/a+n-vdb.qcow2, over /run/polder/files/0/el8-v1.qcow2 (qcow2)
+      vdc   /run/polder/env/images/a+n-vdc.qcow2, over /run/polder/files/1/layer.qcow2 (qcow2)
+      vdd   /run/polder/env/images/a+n-vdd.raw, 3 MiB, empty (raw)
+      vde   /run/polder/env/images/a+n-vde.qcow2, over /run/polder/files/4/data.raw (raw)
+      vdf   /run/polder/env/images/a+n-vdf.raw, a copy of /run/polder/files/4/data.raw (raw)
+      hdc   /run/polder/files/5/tools.iso, read-only
+      vdg   /run/polder/env/images/a+.seed.raw, for cloud-init, read-only
+    file /mirror/el8-v1.qcow2 (in the lab /run/polder/files/0/el8-v1.qcow2)
+    file /lab/layer.qcow2 (in the lab /run/polder/files/1/layer.qcow2)
+    file /lab/base.raw (in the lab /run/polder/files/1/base.raw)
+    file /var/lib/x (in the lab /var/lib/x)
+    file /lab/data.raw (in the lab /run/polder/files/4/data.raw)
+    file /cache/downloads/tools.iso (in the lab /run/polder/files/5/tools.iso)
+    ");
+}
+
+#[test]
+fn disks_are_attached_as_asked() {
+    let change = |spec: &mut EnvSpec| {
+        let root = spec.machines[0].disks[0].clone();
+        let mut second = DiskSpec { name: "b".parse().unwrap(), dev: "sda".into(), bus: Some(DiskBus::Sata), ..root };
+        second.serial = Some("S-1".into());
+        second.boot = Some(1);
+        spec.machines[0].disks[0].bus = Some(DiskBus::Scsi);
+        spec.machines[0].disks.push(second);
+    };
+    let plan = planned_with(ONE, change, |(spec, inputs)| plan(spec, inputs)).unwrap();
+    let disks = &domain(&plan, 0).disks;
+    let attached: Vec<_> =
+        disks.iter().map(|d| (d.dev.as_str(), d.bus, d.serial.as_str(), d.boot_order)).collect();
+    let expected = [
+        ("vda", Bus::Scsi, "1", None),
+        ("sda", Bus::Sata, "S-1", Some(1)),
+        // On the root disk's bus, and the first free name there.
+        ("sdb", Bus::Scsi, "cidata", None),
+    ];
+    assert_eq!(attached, expected);
+}
+
+#[test]
+fn machines_boot_as_asked() {
+    let kernel = KernelBoot { kernel: "/lab/bz".into(), initrd: Some("/lab/rd".into()), cmdline: "quiet".into() };
+    insta::assert_snapshot!(shown(|spec| spec.machines[0].boot = Some(kernel)), @r"
+    machine a: el8, 512 MiB, 1 vcpu, TCG
+      boots /run/polder/files/0/bz quiet
+      eth0  192.168.200.2   54:52:c0:a8:c8:02  lan (management): a a-eth0 a-lan a-lan-0
+      vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/el8:v2 (raw)
+      vdb   /run/polder/env/images/a+.seed.raw, for cloud-init, read-only
+    file /lab/bz (in the lab /run/polder/files/0/bz)
+    file /lab/rd (in the lab /run/polder/files/1/rd)
+    ");
+    insta::assert_snapshot!(shown(|spec| {
+        spec.machines[0].firmware = Firmware::Uefi;
+        spec.machines[0].machine = Some("pc".into());
+    }), @r"
+    machine a: el8, 512 MiB, 1 vcpu, TCG, a pc
+      boots from disk by UEFI
+      eth0  192.168.200.2   54:52:c0:a8:c8:02  lan (management): a a-eth0 a-lan a-lan-0
+      vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/el8:v2 (raw)
+      vdb   /run/polder/env/images/a+.seed.raw, for cloud-init, read-only
+    ");
+}
+
+#[test]
+fn cpus_are_as_asked() {
+    let cpu = |accel, change: &dyn Fn(&mut EnvSpec)| {
+        let then = |(spec, inputs): (&EnvSpec, &PlanInputs<'_>)| plan(spec, &PlanInputs { accel, ..*inputs });
+        planned_with(ONE, change, then).map(|plan| domain(&plan, 0).cpu.clone())
+    };
+    let model = |name: &'static str| move |spec: &mut EnvSpec| spec.machines[0].cpu.model = Some(name.to_owned());
+    let exact = |name: &str, feature: Option<&str>| CpuModel::Exact {
+        name: name.to_owned(),
+        feature: feature.map(str::to_owned),
+    };
+    assert_eq!(cpu(Accel::Kvm, &model("Westmere")).unwrap().model, exact("Westmere", Some("vmx")));
+    assert_eq!(cpu(Accel::Kvm, &model("EPYC")).unwrap().model, exact("EPYC", None), "another vendor's");
+    assert_eq!(cpu(Accel::Tcg, &model("Westmere")).unwrap().model, exact("Westmere", None), "translated");
+    let custom = |map: &'static str| {
+        move |spec: &mut EnvSpec| {
+            spec.machines[0].cpu.custom = Some(serde_json::from_str(map).unwrap());
+            spec.machines[0].cpu.topology = Some(Topology { sockets: 1, cores: 2, threads: 1 });
+        }
+    };
+    let written = cpu(Accel::Tcg, &custom(r#"{"@mode": "host-model"}"#)).unwrap();
+    assert!(written.topology.is_some() && matches!(written.model, CpuModel::Custom(_)));
+    let written = cpu(Accel::Tcg, &custom(r#"{"topology": {"@sockets": 2}}"#)).unwrap();
+    assert_eq!(written.topology, None, "theirs is the one");
+}
+
+#[test]
+fn names_are_distinct_where_others_are() {
+    let owner = Label {
+        prefix: "/w/.polder/default".into(),
+        uuid: "5f0cab12cd34ef560123456789abcdef".into(),
+        name: String::new(),
+        owner: Owner { pid: 7, started: 9, boot: "b".into(), host: "h".into() },
+    };
+    let view = View::host(Path::new("/w/.polder/default"), Path::new("/cache/images"), Path::new("/cache/templates"));
+    let there = |uuid: &str| {
+        planned_with(ONE, |_| {}, |(spec, inputs)| {
+            let scope = Scope { uuid: Some(uuid.to_owned()), ..Scope::hermetic() };
+            plan(spec, &PlanInputs { owner: Some(&owner), view: &view, scope: &scope, uuid, ..*inputs })
+        })
+        .unwrap()
+    };
+    let (one, other) = (there("5f0cab12cd34ef560123456789abcdef"), there("00112233445566778899aabbccddeeff"));
+    let (one, other) = (domain(&one, 0), domain(&other, 0));
+    assert_eq!((one.name.as_str(), other.name.as_str()), ("5f0cab12-a", "00112233-a"));
+    assert_ne!(one.uuid, other.uuid);
+    assert_eq!(one.label, Some(Label { name: "a".into(), ..owner.clone() }));
+    assert_eq!(one.disks[0].path, Path::new("/w/.polder/default/images/a+root.qcow2"));
+    assert_eq!(one.console, Path::new("/w/.polder/default/consoles/a.log"));
+    let alone = planned(ONE).unwrap();
+    assert_eq!((domain(&alone, 0).name.as_str(), &domain(&alone, 0).label), ("a", &None));
+}
+
+#[test]
+fn a_machine_that_is_there_anyway_is_only_reached() {
+    let change = |spec: &mut EnvSpec| {
+        spec.machines[0].provider = SSH.to_owned();
+        spec.machines[0].ssh_user = Some("tester".to_owned());
+        spec.machines[0].nics[0].ip = Some([192, 168, 200, 99].into());
+        spec.machines[0].disks.clear();
+    };
+    insta::assert_snapshot!(shown(change), @r"
+    machine a: ssh as tester at 192.168.200.99
+      eth0  192.168.200.99  54:52:c0:a8:c8:63  lan (management): a a-eth0 a-lan a-lan-0
+    ");
+    let elsewhere = |spec: &mut EnvSpec| spec.machines[0].provider = "cloud".to_owned();
+    let plan = planned_with(ONE, elsewhere, |(spec, inputs)| plan(spec, inputs)).unwrap();
+    assert!(plan.machines[0].domain.is_none() && plan.machines[0].disks.len() == 2);
+}
+
+#[rstest::rstest]
+#[case::vm_type(|m: &mut MachineSpec| m.vm_type = "engin".into(), "lab.yaml:3:3: there is no vm-type `engin`; did you mean `engine`?")]
+#[case::provider(|m: &mut MachineSpec| m.provider = "zzzzzz".into(), "lab.yaml:3:3: there is no vm-provider `zzzzzz`; there are cloud, local-libvirt, ssh")]
+#[case::version(|m: &mut MachineSpec| m.disks[0].source = DiskSource::Template { name: "el8".into(), version: Some("v9".into()) },
+    "lab.yaml:5:57: there is no template `el8, version v9`; `polder templates list` shows which there are")]
+#[case::cpu_model(|m: &mut MachineSpec| m.cpu.model = Some("Westmer".into()), "lab.yaml:3:3: there is no CPU model `Westmer`; did you mean `Westmere`?")]
+#[case::cpu(|m: &mut MachineSpec| m.cpu.custom = Some(serde_json::from_str(r#"{"@a": []}"#).unwrap()),
+    "lab.yaml:3:3: the CPU of machine `a` cannot be made: `@a` must be a plain value, not a list or map")]
+#[case::xml(|m: &mut MachineSpec| m.xml = Some("<domain>\n<a></domain>".into()),
+    "lab.yaml:3:3: the XML of machine `a` cannot be laid over ours: line 2: ill-formed document: expected `</a>`, but `</domain>` was found")]
+#[case::ide(|m: &mut MachineSpec| m.disks[0].bus = Some(DiskBus::Ide),
+    "lab.yaml:5:57: a machine of type `q35` has no bus `ide` for the disk `root`; set `machine: pc`, or `bus: sata`")]
+#[case::url(|m: &mut MachineSpec| m.disks[0].source = DiskSource::File { path: None, url: Some("http://example/x".into()), copy: false },
+    "lab.yaml:5:57: the file of the disk `root` has not been downloaded")]
+#[case::nothing(|m: &mut MachineSpec| m.disks.clear(),
+    "lab.yaml:3:3: machine `a` has nothing to boot: give it a disk that is not empty, or a kernel (`boot`)")]
+#[case::uefi(|m: &mut MachineSpec| { m.firmware = Firmware::Uefi; m.disks[0].source = DiskSource::Template { name: "tiny".into(), version: None } },
+    "lab.yaml:3:3: machine `a` asks for UEFI, but the image `tiny` has no boot loader: its kernel is started directly")]
+#[case::reached(|m: &mut MachineSpec| m.provider = SSH.into(),
+    "lab.yaml:3:3: machine `a` is not made but reached: it cannot have disks\nlab.yaml:3:3: machine `a` is not made but reached: one of its NICs must say its `ip`")]
+fn what_cannot_be_is_said(#[case] change: fn(&mut MachineSpec), #[case] expected: &str) {
+    assert_eq!(shown(|spec| change(&mut spec.machines[0])), expected);
 }

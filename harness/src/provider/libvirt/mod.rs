@@ -2,11 +2,16 @@
 
 mod auth;
 mod connection;
+mod cpu;
 mod domain;
-mod interim;
 mod network;
+mod snapshot;
 pub mod xml;
 
 pub use connection::Connection;
+pub use cpu::Cpus;
+pub use domain::AddressSource;
 pub use domain::DomainState;
+pub use domain::Found;
+pub use domain::Interface;
 pub use network::{NetworkChange, NetworkPart};

@@ -1,144 +1,219 @@
 //! A domain's XML.
 
-use std::{io, path::Path};
-
-use super::write::{Xml, empty, parent, text, write};
-use crate::provider::spec::{Bus, DomainDisk, DomainNic, DomainSpec, uuid};
+use super::{element::Element, label::label_element, merge::merge};
+use crate::provider::spec::{Access, Boot, Bus, Cpu, CpuModel, DomainDisk, DomainNic, DomainSpec};
 
 /// The XML from which libvirt starts `spec`.
 #[must_use]
 pub fn domain_xml(spec: &DomainSpec) -> String {
-    let kind = if spec.kvm { "kvm" } else { "qemu" };
-    write("domain", &[("type", kind)], |w| {
-        text(w, "name", &[], spec.name.as_str())?;
-        text(w, "uuid", &[], &uuid("domain", spec.name.as_str()))?;
-        text(w, "memory", &[("unit", "MiB")], &spec.memory_mib.to_string())?;
-        text(w, "vcpu", &[], &spec.vcpus.to_string())?;
-        parent(w, "sysinfo", &[("type", "smbios")], |w| {
-            parent(w, "oemStrings", &[], |w| {
-                spec.oem_strings.iter().try_for_each(|entry| text(w, "entry", &[], entry))
-            })
-        })?;
-        parent(w, "os", &[], |w| {
-            text(w, "type", &[("arch", "x86_64"), ("machine", "q35")], "hvm")?;
-            text(w, "kernel", &[], &shown(&spec.kernel))?;
-            text(w, "initrd", &[], &shown(&spec.initrd))?;
-            text(w, "cmdline", &[], &spec.cmdline)?;
-            empty(w, "smbios", &[("mode", "sysinfo")])
-        })?;
-        parent(w, "features", &[], |w| {
-            empty(w, "acpi", &[])?;
-            empty(w, "apic", &[])
-        })?;
-        // Without KVM the default CPU lacks instructions that today's distributions are built for.
-        empty(w, "cpu", &[("mode", if spec.kvm { "host-passthrough" } else { "maximum" })])?;
-        empty(w, "clock", &[("offset", "utc")])?;
-        text(w, "on_poweroff", &[], "destroy")?;
-        text(w, "on_reboot", &[], "restart")?;
-        // A machine whose kernel panicked stays as it is, to be noticed and looked at.
-        text(w, "on_crash", &[], "preserve")?;
-        parent(w, "pm", &[], |w| {
-            empty(w, "suspend-to-mem", &[("enabled", "no")])?;
-            empty(w, "suspend-to-disk", &[("enabled", "no")])
-        })?;
-        parent(w, "devices", &[], |w| devices(w, spec))?;
-        empty(w, "seclabel", &[("type", "none")])
-    })
+    let mut domain = domain(spec);
+    if let Some(overlay) = &spec.overlay {
+        merge(&mut domain, overlay);
+    }
+    domain.to_string()
 }
 
-fn devices(w: &mut Xml, spec: &DomainSpec) -> io::Result<()> {
-    for (position, one) in (1..).zip(&spec.disks) {
-        disk(w, position, one)?;
+/// The XML of one disk of a domain, to attach it to one that runs; `position` counts the domain's disks from 1.
+#[must_use]
+pub fn disk_xml(disk: &DomainDisk, position: usize) -> String {
+    disk_element(disk, position).to_string()
+}
+
+/// The XML of one NIC of a domain, to attach it to one that runs, to change or to detach it.
+#[must_use]
+pub fn nic_xml(nic: &DomainNic) -> String {
+    nic_element(nic).to_string()
+}
+
+fn domain(spec: &DomainSpec) -> Element {
+    let head = [
+        of("name", &spec.name),
+        of("uuid", &spec.uuid),
+        of("memory", spec.memory_mib).with("unit", "MiB"),
+        of("vcpu", spec.vcpus),
+    ];
+    let sysinfo = (!spec.oem_strings.is_empty()).then(|| {
+        let strings = spec.oem_strings.iter().map(|entry| of("entry", entry));
+        Element::new("sysinfo").with("type", "smbios").of([Element::new("oemStrings").of(strings)])
+    });
+    let devices = Element::new("devices").of(devices(spec));
+    Element::new("domain")
+        .with("type", if spec.kvm { "kvm" } else { "qemu" })
+        .of(head)
+        .of(spec.label.as_ref().map(label_element))
+        .of(sysinfo)
+        .of([
+            os(spec),
+            Element::new("features").of([Element::new("acpi"), Element::new("apic")]),
+            cpu(&spec.cpu, spec.kvm),
+            Element::new("clock").with("offset", "utc"),
+            of("on_poweroff", "destroy"),
+            of("on_reboot", "restart"),
+            // A machine whose kernel panicked stays as it is, to be noticed and looked at.
+            of("on_crash", "preserve"),
+            Element::new("pm").of([
+                Element::new("suspend-to-mem").with("enabled", "no"),
+                Element::new("suspend-to-disk").with("enabled", "no"),
+            ]),
+            devices,
+            Element::new("seclabel").with("type", "none"),
+        ])
+}
+
+/// An element with text in it.
+fn of(name: &str, text: impl std::fmt::Display) -> Element {
+    Element::new(name).holding(text)
+}
+
+fn os(spec: &DomainSpec) -> Element {
+    let kind = of("type", "hvm").with("arch", "x86_64").with("machine", &spec.machine_type);
+    let smbios = (!spec.oem_strings.is_empty()).then(|| Element::new("smbios").with("mode", "sysinfo"));
+    let os = Element::new("os");
+    match &spec.boot {
+        Boot::Kernel { kernel, initrd, cmdline } => os
+            .of([kind, of("kernel", kernel.display())])
+            .of(initrd.as_ref().map(|initrd| of("initrd", initrd.display())))
+            .of((!cmdline.is_empty()).then(|| of("cmdline", cmdline))),
+        Boot::Bios => os.of([kind]),
+        // Without secure boot, which no unsigned kernel would pass.
+        Boot::Uefi { nvram } => os.with("firmware", "efi").of([
+            kind,
+            Element::new("loader").with("secure", "no"),
+            of("nvram", nvram.display()),
+        ]),
     }
-    empty(w, "controller", &[("type", "usb"), ("model", "none")])?;
+    .of(smbios)
+}
+
+fn cpu(cpu: &Cpu, kvm: bool) -> Element {
+    let topology = cpu.topology.map(|topology| {
+        let sockets = Element::new("topology").with("sockets", topology.sockets);
+        sockets.with("cores", topology.cores).with("threads", topology.threads)
+    });
+    match &cpu.model {
+        // Without KVM the default CPU lacks instructions that today's distributions are built for.
+        CpuModel::Best => Element::new("cpu").with("mode", if kvm { "host-passthrough" } else { "maximum" }),
+        CpuModel::Exact { name, feature } => {
+            let cpu = Element::new("cpu").with("mode", "custom").with("match", "exact").of([of("model", name)]);
+            let require = |name| Element::new("feature").with("policy", "require").with("name", name);
+            return cpu.of(topology).of(feature.as_ref().map(require));
+        }
+        CpuModel::Custom(cpu) => cpu.clone(),
+    }
+    .of(topology)
+}
+
+fn devices(spec: &DomainSpec) -> Vec<Element> {
+    let mut devices: Vec<_> = (1..).zip(&spec.disks).map(|(position, disk)| disk_element(disk, position)).collect();
+    devices.push(Element::new("controller").with("type", "usb").with("model", "none"));
     if spec.disks.iter().any(|disk| disk.bus == Bus::Scsi) {
         // Named, because libvirt would add an emulated one that hardly any kernel drives.
-        empty(w, "controller", &[("type", "scsi"), ("index", "0"), ("model", "virtio-scsi")])?;
+        let scsi = Element::new("controller").with("type", "scsi").with("index", "0");
+        devices.push(scsi.with("model", "virtio-scsi"));
     }
-    for one in &spec.nics {
-        nic(w, one)?;
-    }
-    parent(w, "serial", &[("type", "file")], |w| {
-        empty(w, "source", &[("path", &shown(&spec.console)), ("append", "on")])?;
-        empty(w, "target", &[("port", "0")])
-    })?;
-    parent(w, "channel", &[("type", "unix")], |w| {
-        empty(w, "target", &[("type", "virtio"), ("name", "org.qemu.guest_agent.0")])
-    })?;
-    parent(w, "rng", &[("model", "virtio")], |w| text(w, "backend", &[("model", "random")], "/dev/urandom"))?;
-    empty(w, "memballoon", &[("model", "none")])?;
-    empty(w, "panic", &[("model", "isa")])
+    devices.extend(spec.nics.iter().map(nic_element));
+    devices.push(Element::new("serial").with("type", "file").of([
+        Element::new("source").with("path", spec.console.display()).with("append", "on"),
+        Element::new("target").with("port", "0"),
+    ]));
+    let agent = Element::new("target").with("type", "virtio").with("name", "org.qemu.guest_agent.0");
+    devices.push(Element::new("channel").with("type", "unix").of([agent]));
+    let entropy = of("backend", "/dev/urandom").with("model", "random");
+    devices.push(Element::new("rng").with("model", "virtio").of([entropy]));
+    devices.push(Element::new("memballoon").with("model", "none"));
+    devices.push(Element::new("panic").with("model", "isa"));
+    devices
 }
 
-fn disk(w: &mut Xml, position: usize, disk: &DomainDisk) -> io::Result<()> {
-    let bus = match disk.bus {
-        Bus::Virtio => "virtio",
-        Bus::Scsi => "scsi",
-    };
-    let device = if disk.cdrom { "cdrom" } else { "disk" };
-    parent(w, "disk", &[("type", "file"), ("device", device)], |w| {
+fn disk_element(disk: &DomainDisk, position: usize) -> Element {
+    let driver = Element::new("driver").with("name", "qemu").with("type", disk.format);
+    let driver = match disk.access {
         // Disks go with the environment: nobody needs them on stable storage.
-        let driver =
-            [("name", "qemu"), ("type", &disk.format.to_string()), ("cache", "unsafe"), ("discard", "unmap")];
-        empty(w, "driver", &driver)?;
-        empty(w, "source", &[("file", &shown(&disk.path))])?;
-        empty(w, "target", &[("dev", &disk.dev), ("bus", bus)])?;
-        let position = position.to_string();
-        text(w, "serial", &[], &position)?;
-        if disk.bus == Bus::Scsi {
-            // Given, because libvirt makes it from the last letter of `dev`, and `hda` and `sda` would share it.
-            empty(w, "address", &[("type", "drive"), ("controller", "0"), ("unit", &position)])?;
-        }
-        if disk.cdrom { empty(w, "readonly", &[]) } else { Ok(()) }
-    })
+        Access::ReadWrite => driver.with("cache", "unsafe").with("discard", "unmap"),
+        Access::ReadOnly | Access::Cdrom => driver,
+    };
+    let address = Element::new("address").with("type", "drive").with("controller", "0");
+    let address = match disk.bus {
+        // Given, because libvirt makes it from the last letter of `dev`, and `hda` and `sda` would share it.
+        Bus::Scsi => Some(address.with("unit", position)),
+        Bus::Virtio | Bus::Sata | Bus::Ide => None,
+    };
+    Element::new("disk")
+        .with("type", "file")
+        .with("device", if disk.access == Access::Cdrom { "cdrom" } else { "disk" })
+        .of([
+            driver,
+            Element::new("source").with("file", disk.path.display()),
+            Element::new("target").with("dev", &disk.dev).with("bus", disk.bus),
+            of("serial", &disk.serial),
+        ])
+        .of(address)
+        .of(disk.boot_order.map(|order| Element::new("boot").with("order", order)))
+        .of((disk.access != Access::ReadWrite).then(|| Element::new("readonly")))
 }
 
-fn nic(w: &mut Xml, nic: &DomainNic) -> io::Result<()> {
-    parent(w, "interface", &[("type", "network")], |w| {
-        empty(w, "mac", &[("address", &nic.mac.to_string())])?;
-        empty(w, "source", &[("network", nic.network.as_str())])?;
-        empty(w, "model", &[("type", "virtio")])?;
-        nic.mtu.map_or(Ok(()), |mtu| empty(w, "mtu", &[("size", &mtu.to_string())]))
-    })
-}
-
-/// Paths of ours are always UTF-8; should one not be, libvirt names the file it does not find.
-fn shown(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+fn nic_element(nic: &DomainNic) -> Element {
+    Element::new("interface")
+        .with("type", "network")
+        .of([
+            Element::new("mac").with("address", nic.mac),
+            Element::new("source").with("network", &nic.network),
+            Element::new("target").with("dev", &nic.tap),
+            Element::new("model").with("type", &nic.model),
+        ])
+        .of(nic.mtu.map(|mtu| Element::new("mtu").with("size", mtu)))
+        .of((!nic.link_up).then(|| Element::new("link").with("state", "down")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::spec::ImageFormat;
+    use crate::{
+        base::owner::Owner,
+        provider::{
+            libvirt::xml::overlay,
+            spec::{ImageFormat, Label, Topology},
+        },
+    };
 
-    fn disk(dev: &str, bus: Bus, path: &str, format: ImageFormat, cdrom: bool) -> DomainDisk {
-        DomainDisk { dev: dev.to_owned(), bus, path: path.into(), format, cdrom }
+    fn disk(dev: &str, bus: Bus, path: &str, format: ImageFormat, access: Access) -> DomainDisk {
+        let serial = format!("serial-{dev}");
+        DomainDisk { dev: dev.to_owned(), bus, path: path.into(), format, access, serial, boot_order: None }
     }
 
     fn spec() -> DomainSpec {
         DomainSpec {
-            name: "r1".parse().unwrap(),
+            name: "r1".to_owned(),
+            uuid: "c298c7b6-8473-865c-8f0d-8811e2c954c3".to_owned(),
+            label: None,
             kvm: false,
+            machine_type: "q35".to_owned(),
             memory_mib: 512,
             vcpus: 2,
-            kernel: "/run/polder/store/d/vmlinuz".into(),
-            initrd: "/run/polder/store/d/initrd".into(),
-            cmdline: "console=ttyS0 quiet".to_owned(),
+            cpu: Cpu { model: CpuModel::Best, topology: None },
+            boot: Boot::Kernel {
+                kernel: "/run/polder/store/d/vmlinuz".into(),
+                initrd: Some("/run/polder/store/d/initrd".into()),
+                cmdline: "console=ttyS0 quiet".to_owned(),
+            },
             oem_strings: vec!["polder.a=x".to_owned(), "polder.b=<&\">".to_owned()],
             disks: vec![disk(
                 "vda",
                 Bus::Virtio,
                 "/run/polder/env/machines/r1/root.qcow2",
                 ImageFormat::Qcow2,
-                false,
+                Access::ReadWrite,
             )],
             nics: vec![DomainNic {
                 mac: "54:52:c0:a8:c8:02".parse().unwrap(),
-                network: "lan".parse().unwrap(),
+                network: "lan".to_owned(),
+                tap: "pdr1-0".to_owned(),
+                model: "virtio".to_owned(),
                 mtu: None,
+                link_up: true,
             }],
             console: "/run/polder/env/machines/r1/console.log".into(),
+            overlay: None,
         }
     }
 
@@ -181,12 +256,13 @@ mod tests {
               <driver name="qemu" type="qcow2" cache="unsafe" discard="unmap"/>
               <source file="/run/polder/env/machines/r1/root.qcow2"/>
               <target dev="vda" bus="virtio"/>
-              <serial>1</serial>
+              <serial>serial-vda</serial>
             </disk>
             <controller type="usb" model="none"/>
             <interface type="network">
               <mac address="54:52:c0:a8:c8:02"/>
               <source network="lan"/>
+              <target dev="pdr1-0"/>
               <model type="virtio"/>
             </interface>
             <serial type="file">
@@ -208,39 +284,127 @@ mod tests {
     }
 
     /// Only what differs from the plain machine.
+    fn added(change: impl FnOnce(&mut DomainSpec)) -> String {
+        let mut other = spec();
+        change(&mut other);
+        let (plain, other) = (domain_xml(&spec()), domain_xml(&other));
+        other.lines().filter(|line| !plain.lines().any(|p| p == *line)).collect::<Vec<_>>().join("\n")
+    }
+
     #[test]
     fn every_kind_of_device() {
-        let mut other = spec();
-        other.kvm = true;
-        other.oem_strings.clear();
-        other.disks.push(disk("sda", Bus::Scsi, "/data's \"<&>.raw", ImageFormat::Raw, false));
-        other.disks.push(disk("hdc", Bus::Scsi, "/tools.iso", ImageFormat::Raw, true));
-        other.nics.push(DomainNic {
-            mac: "54:52:c0:a8:c9:02".parse().unwrap(),
-            network: "storage".parse().unwrap(),
-            mtu: Some(9000),
+        let added = added(|other| {
+            other.kvm = true;
+            let mut tools = disk("hdc", Bus::Scsi, "/tools.iso", ImageFormat::Raw, Access::Cdrom);
+            tools.boot_order = Some(1);
+            other.disks.extend([
+                disk("sda", Bus::Scsi, "/data's \"<&>.raw", ImageFormat::Raw, Access::ReadWrite),
+                tools,
+                disk("sdb", Bus::Sata, "/s.qcow2", ImageFormat::Qcow2, Access::ReadWrite),
+                disk("hda", Bus::Ide, "/i.qcow2", ImageFormat::Qcow2, Access::ReadWrite),
+                disk("vdb", Bus::Virtio, "/seed.img", ImageFormat::Raw, Access::ReadOnly),
+            ]);
+            other.nics.push(DomainNic {
+                mac: "54:52:c0:a8:c9:02".parse().unwrap(),
+                network: "ab12-storage".to_owned(),
+                tap: "pdr1-1".to_owned(),
+                model: "e1000".to_owned(),
+                mtu: Some(9000),
+                link_up: false,
+            });
         });
-        let (plain, other) = (domain_xml(&spec()), domain_xml(&other));
-        let added: Vec<_> = other.lines().filter(|line| !plain.lines().any(|p| p == *line)).collect();
-        insta::assert_snapshot!(added.join("\n"), @r#"
+        insta::assert_snapshot!(added, @r#"
         <domain type="kvm">
           <cpu mode="host-passthrough"/>
               <driver name="qemu" type="raw" cache="unsafe" discard="unmap"/>
               <source file="/data&apos;s &quot;&lt;&amp;&gt;.raw"/>
               <target dev="sda" bus="scsi"/>
-              <serial>2</serial>
+              <serial>serial-sda</serial>
               <address type="drive" controller="0" unit="2"/>
             <disk type="file" device="cdrom">
-              <driver name="qemu" type="raw" cache="unsafe" discard="unmap"/>
+              <driver name="qemu" type="raw"/>
               <source file="/tools.iso"/>
               <target dev="hdc" bus="scsi"/>
-              <serial>3</serial>
+              <serial>serial-hdc</serial>
               <address type="drive" controller="0" unit="3"/>
+              <boot order="1"/>
+              <readonly/>
+              <source file="/s.qcow2"/>
+              <target dev="sdb" bus="sata"/>
+              <serial>serial-sdb</serial>
+              <source file="/i.qcow2"/>
+              <target dev="hda" bus="ide"/>
+              <serial>serial-hda</serial>
+              <driver name="qemu" type="raw"/>
+              <source file="/seed.img"/>
+              <target dev="vdb" bus="virtio"/>
+              <serial>serial-vdb</serial>
               <readonly/>
             <controller type="scsi" index="0" model="virtio-scsi"/>
               <mac address="54:52:c0:a8:c9:02"/>
-              <source network="storage"/>
+              <source network="ab12-storage"/>
+              <target dev="pdr1-1"/>
+              <model type="e1000"/>
               <mtu size="9000"/>
+              <link state="down"/>
+        "#);
+    }
+
+    #[test]
+    fn every_way_to_boot() {
+        insta::assert_snapshot!(added(|other| { other.boot = Boot::Bios; other.machine_type = "pc".to_owned(); }), @r#"    <type arch="x86_64" machine="pc">hvm</type>"#);
+        insta::assert_snapshot!(added(|other| other.boot = Boot::Uefi { nvram: "/env/r1.nvram".into() }), @r#"
+        <os firmware="efi">
+          <loader secure="no"/>
+          <nvram>/env/r1.nvram</nvram>
+        "#);
+        let kernel = domain_xml(&DomainSpec {
+            boot: Boot::Kernel { kernel: "/k".into(), initrd: None, cmdline: String::new() },
+            oem_strings: Vec::new(),
+            ..spec()
+        });
+        assert!(kernel.contains("<kernel>/k</kernel>\n  </os>") && !kernel.contains("sysinfo"), "{kernel}");
+    }
+
+    #[test]
+    fn every_kind_of_cpu() {
+        let topology = Some(Topology { sockets: 1, cores: 1, threads: 2 });
+        insta::assert_snapshot!(added(|other| other.cpu.topology = topology), @r#"
+        <cpu mode="maximum">
+          <topology sockets="1" cores="1" threads="2"/>
+        </cpu>
+        "#);
+        let exact = CpuModel::Exact { name: "Westmere".to_owned(), feature: Some("vmx".to_owned()) };
+        insta::assert_snapshot!(added(|other| other.cpu = Cpu { model: exact, topology }), @r#"
+        <cpu mode="custom" match="exact">
+          <model>Westmere</model>
+          <topology sockets="1" cores="1" threads="2"/>
+          <feature policy="require" name="vmx"/>
+        </cpu>
+        "#);
+        let custom = CpuModel::Custom(Element::new("cpu").with("mode", "host-model"));
+        insta::assert_snapshot!(added(|other| other.cpu = Cpu { model: custom, topology: None }), @r#"  <cpu mode="host-model"/>"#);
+    }
+
+    #[test]
+    fn a_label_and_an_overlay() {
+        let text = "<domain><devices><rng polder='remove'/><video><model type='cirrus'/></video></devices></domain>";
+        let xml = added(|other| {
+            other.overlay = Some(overlay(text).unwrap());
+            other.label = Some(Label {
+                prefix: "/w/.polder/default".into(),
+                uuid: "5f0c".into(),
+                name: "r1".into(),
+                owner: Owner { pid: 7, started: 9, boot: "b".into(), host: "h".into() },
+            });
+        });
+        insta::assert_snapshot!(xml, @r#"
+        <metadata>
+          <polder:owner xmlns:polder="urn:polder:owner:1" prefix="/w/.polder/default" uuid="5f0c" name="r1" pid="7" started="9" boot="b" host="h"/>
+        </metadata>
+          <video>
+            <model type="cirrus"/>
+          </video>
         "#);
     }
 }

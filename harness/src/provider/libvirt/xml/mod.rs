@@ -1,8 +1,22 @@
-//! From finished values to libvirt's XML. Pure.
+//! From finished values to libvirt's XML, and back where we need it. Pure.
 
 mod domain;
+mod element;
+mod label;
+mod merge;
 mod network;
+mod snapshot;
 mod write;
 
+pub use domain::disk_xml;
 pub use domain::domain_xml;
+pub use domain::nic_xml;
+pub use element::Element;
+pub use element::XmlError;
+pub use label::label_element;
+pub use label::label_of;
+pub use merge::overlay;
 pub use network::{dhcp_hosts_xml, dns_host_xml, network_xml};
+pub use snapshot::SnapshotSpec;
+pub use snapshot::snapshot_xml;
+pub use snapshot::with_disks;

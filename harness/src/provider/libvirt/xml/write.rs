@@ -13,15 +13,13 @@ pub(crate) fn write(
     attributes: &[(&str, &str)],
     content: impl FnOnce(&mut Xml) -> io::Result<()>,
 ) -> String {
-    let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-    // Memory takes everything: an error cannot come from below, and none of our own is made.
-    let _ = parent(&mut writer, name, attributes, content);
-    String::from_utf8_lossy(&writer.into_inner()).into_owned()
+    fragment(|w| parent(w, name, attributes, content))
 }
 
 /// What `content` writes, without a document around it.
 pub(crate) fn fragment(content: impl FnOnce(&mut Xml) -> io::Result<()>) -> String {
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
+    // Memory takes everything: an error cannot come from below, and none of our own is made.
     let _ = content(&mut writer);
     String::from_utf8_lossy(&writer.into_inner()).into_owned()
 }

@@ -1,0 +1,77 @@
+//! What is known of snapshots and of the images they are made of. Pure.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::id::MachineName;
+
+/// A moment of an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its name.
+    pub name: String,
+    /// When it was taken, in seconds since 1970.
+    pub time: u64,
+    /// What its maker says of it.
+    pub description: String,
+    /// The snapshot the environment came from when this one was taken.
+    pub parent: Option<String>,
+    /// Its machines.
+    pub machines: BTreeMap<MachineName, Frozen>,
+}
+
+/// A machine in a snapshot. Paths are relative to the environment's folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// The frozen image of each disk, by device.
+    pub disks: BTreeMap<String, PathBuf>,
+    /// The file of its memory, with which it comes back running.
+    pub memory: Option<PathBuf>,
+}
+
+/// The images of an environment's machines: which are written to, which lie over which, which belong to snapshots.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::env) struct Chains {
+    /// The image each disk writes to, by machine and device, where it is not that of the plan.
+    pub(in crate::env) tops: BTreeMap<MachineName, BTreeMap<String, PathBuf>>,
+    /// Images made for snapshots, and what each lies over.
+    pub(super) layers: BTreeMap<PathBuf, PathBuf>,
+    /// Snapshots in the order they were taken.
+    pub(in crate::env) snapshots: Vec<Snapshot>,
+    /// The snapshot the environment came from.
+    pub(super) current: Option<String>,
+    /// Counts images, so that no name comes twice.
+    pub(super) serial: u64,
+    /// The snapshot that is being taken.
+    pub(super) pending: Option<Pending>,
+}
+
+/// What may have happened to images, should nobody have come to say what did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pending {
+    /// The images machines were about to move to, by machine and device.
+    pub(super) tops: BTreeMap<MachineName, BTreeMap<String, PathBuf>>,
+    /// Files of memory.
+    pub(super) saves: Vec<PathBuf>,
+}
+
+impl Chains {
+    /// The image a disk writes to, when it is not that of the plan.
+    pub(in crate::env) fn top(&self, machine: &MachineName, dev: &str) -> Option<&Path> {
+        self.tops.get(machine)?.get(dev).map(PathBuf::as_path)
+    }
+
+    /// Whether a snapshot was cut short.
+    pub(in crate::env) fn is_unsettled(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// The snapshot of that name.
+    pub(super) fn snapshot(&self, name: &str) -> Option<&Snapshot> {
+        self.snapshots.iter().find(|snapshot| snapshot.name == name)
+    }
+}

@@ -1,0 +1,141 @@
+//! Goes back to a snapshot, and deletes one.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::SystemTime,
+};
+
+use super::{Snapshot, create::remove};
+use crate::{
+    env::{
+        Env, EnvError, Progress, Vm,
+        disk::{self, Layer},
+        error::chain,
+        parallel,
+        site::Ground,
+        stop,
+        turn::Turn,
+    },
+    image::Ability,
+    provider::libvirt::DomainState,
+};
+
+impl Env {
+    /// Brings the machines of a snapshot back to its moment. Those whose memory was kept run again from there, with
+    /// their clock set; the others boot if they run now, and stay off if not.
+    ///
+    /// # Errors
+    /// There is no such snapshot, or files of it are gone: nothing has changed then. Or a machine did not come back: it
+    /// is off, with its disks as they were.
+    pub async fn revert(&self, name: &str, progress: &Progress) -> Result<(), EnvError> {
+        let turn = Turn::begin(self, "revert").await?;
+        let snapshot = self.find_snapshot(name)?;
+        self.require_files(&snapshot)?;
+        let serial = self.state().chains.serial + 1;
+        let mut layers = Vec::new();
+        let mut alive = Vec::new();
+        let mut back = Vec::new();
+        let mut memory = BTreeMap::new();
+        for (machine, frozen) in &snapshot.machines {
+            let Some(vm) = self.vm(machine.as_str()) else { continue };
+            layers.extend(disk::layers_over(&vm, &frozen.disks, serial));
+            let runs = self.state_of(&vm).await? != DomainState::Absent;
+            if let Some(file) = &frozen.memory {
+                memory.insert(machine.clone(), file.clone());
+            }
+            if runs || frozen.memory.is_some() {
+                back.push(vm.clone());
+            }
+            alive.extend(runs.then_some(vm));
+        }
+        self.lay(&layers).await?;
+        if let Ground::Up(running) = self.site().ground() {
+            stop::destroy_all(&turn, &running, alive).await?;
+        }
+        let mut garbage = Vec::new();
+        turn.update(|state| {
+            let chains = &mut state.chains;
+            chains.serial = serial;
+            for layer in &layers {
+                chains.layers.extend([layer.pair()]);
+                let tops = chains.tops.entry(layer.machine.clone()).or_default();
+                tops.insert(layer.dev.clone(), layer.path.clone());
+            }
+            chains.current = Some(name.to_owned());
+            garbage = chains.take_garbage();
+        })?;
+        remove(self.folder(), &garbage)?;
+        if back.is_empty() {
+            return self.end_unneeded(&turn).await;
+        }
+        let clocks: Vec<Vm> = back.iter().filter(|vm| memory.contains_key(vm.name())).cloned().collect();
+        self.start_from(&turn, back, memory, progress).await?;
+        set_clocks(clocks, progress).await;
+        Ok(())
+    }
+
+    /// Forgets a snapshot. Its files go as far as nothing lies over them.
+    ///
+    /// # Errors
+    /// There is no such snapshot, or a file cannot be removed.
+    pub async fn delete_snapshot(&self, name: &str) -> Result<(), EnvError> {
+        let turn = Turn::begin(self, "snapshot").await?;
+        let snapshot = self.find_snapshot(name)?;
+        let mut garbage: Vec<PathBuf> = snapshot.machines.into_values().filter_map(|m| m.memory).collect();
+        turn.update(|state| {
+            state.chains.take(name);
+            garbage.extend(state.chains.take_garbage());
+        })?;
+        remove(self.folder(), &garbage)
+    }
+
+    /// Refuses a snapshot of which something is gone, with all that is.
+    fn require_files(&self, snapshot: &Snapshot) -> Result<(), EnvError> {
+        let machines = snapshot.machines.values();
+        let files = machines.flat_map(|frozen| frozen.disks.values().chain(&frozen.memory));
+        let gone: Vec<String> = files
+            .map(|file| self.folder().join(file))
+            .filter(|file| !file.exists())
+            .map(|file| file.display().to_string())
+            .collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        Err(EnvError::SnapshotDamaged { name: snapshot.name.clone(), gone: gone.join(", ") })
+    }
+
+    /// Makes all these layers or none.
+    async fn lay(&self, layers: &[Layer]) -> Result<(), EnvError> {
+        let folder = self.folder().to_owned();
+        let each = |layer: Layer| {
+            let folder = folder.clone();
+            async move { layer.make(&folder).await }
+        };
+        let made = parallel::each(layers.to_vec(), each).await;
+        if made.is_err() {
+            let files: Vec<PathBuf> = layers.iter().map(|layer| layer.path.clone()).collect();
+            let _ = remove(&folder, &files);
+        }
+        made.map(drop)
+    }
+}
+
+/// The clock of a machine that comes back stands at the moment of its snapshot.
+async fn set_clocks(vms: Vec<Vm>, progress: &Progress) {
+    let able = vms.into_iter().filter(|vm| vm.plan().abilities.has(Ability::Agent)).collect();
+    let each = |vm: Vm| {
+        let progress = progress.clone();
+        async move {
+            let set = match vm.agent() {
+                Some(agent) => agent.set_time(SystemTime::now()).await.map_err(|e| chain(&e)),
+                None => Ok(()),
+            };
+            if let Err(why) = set {
+                progress.say(&format!("the clock of {} is still that of the snapshot: {why}", vm.name()));
+            }
+            Ok(())
+        }
+    };
+    let _ = parallel::each(able, each).await;
+}

@@ -1,0 +1,83 @@
+//! Calls that keep a moment of a machine and bring it back.
+//!
+//! A moment with memory is an external snapshot: libvirt writes memory and devices to one file (of the same format as
+//! `virsh save`) and moves all disks to new images in the same instant, while the machine goes on. To go back, the
+//! domain is destroyed, fresh overlays are laid over the frozen images, and the file is restored with the XML that is in
+//! it, changed to those overlays ([`xml::with_disks`](super::xml::with_disks)). Tried on libvirt 9.0 and QEMU 7.2 with
+//! transient domains and several disks, raw and qcow2, again and again from one file: guests go on exactly there. A
+//! guest of 128 MiB takes 0.4 to 0.9 s to keep (its file has 70 MB) and about as long to bring back, without KVM.
+//!
+//! - The XML in the file names the frozen images, to which a machine restored as it is would write; and libvirt notes
+//!   `<backingStore/>` there for disks that lay over nothing, with which an overlay would be opened without what it lies
+//!   over: the guest reads zeros. Both are changed.
+//! - libvirt's internal snapshots (everything in the qcow2 files) need no second file, but cannot have raw disks, and
+//!   libvirt forgets them when a transient domain ends.
+//! - Without memory, only the disks are kept, and a machine that goes back boots.
+
+use std::{path::Path, time::Duration};
+
+use virt::{connect::Connect, sys};
+
+use super::{
+    Connection,
+    xml::{SnapshotSpec, snapshot_xml},
+};
+use crate::provider::ProviderError;
+
+impl Connection {
+    /// Keeps a moment of a running domain: all disks, and the memory if it is asked for, at the same instant. The domain
+    /// goes on, on new disk images. With `quiesce` the guest's file systems are at rest in what is kept; that needs its
+    /// agent, and only goes without memory.
+    ///
+    /// # Errors
+    /// What libvirt said (nothing has been changed then), or that it did not come back within `limit`.
+    pub async fn snapshot_domain(
+        &self,
+        name: &str,
+        spec: &SnapshotSpec,
+        quiesce: bool,
+        limit: Duration,
+    ) -> Result<(), ProviderError> {
+        // Without metadata: libvirt forgets snapshots of a transient domain with it, and we know them better.
+        let mut flags = sys::VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA | sys::VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC;
+        if spec.memory.is_none() {
+            flags |= sys::VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY;
+        }
+        if quiesce {
+            flags |= sys::VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE;
+        }
+        let xml = snapshot_xml(spec);
+        let job = move |domain: &virt::domain::Domain| domain.create_snapshot_xml(&xml, flags).map(drop);
+        self.on_domain("take a snapshot of domain", name, limit, job).await
+    }
+
+    /// The XML in a file of a domain's memory.
+    ///
+    /// # Errors
+    /// As [`Connection::snapshot_domain`].
+    pub async fn saved_xml(&self, name: &str, memory: &Path, limit: Duration) -> Result<String, ProviderError> {
+        let file = memory.display().to_string();
+        let job = move |c: &Connect| c.save_image_xml_desc(&file, 0);
+        self.call(format!("read the saved domain {name}"), limit, job).await
+    }
+
+    /// Brings a domain back to the moment in which its memory was kept, where it waits for
+    /// [`Connection::resume_domain`] if `paused` is wanted, else goes on; `xml` is what is in the file, changed only in
+    /// what guests do not see (see [`super::xml::with_disks`]).
+    ///
+    /// # Errors
+    /// As [`Connection::snapshot_domain`].
+    pub async fn restore_domain(
+        &self,
+        name: &str,
+        memory: &Path,
+        xml: String,
+        paused: bool,
+        limit: Duration,
+    ) -> Result<(), ProviderError> {
+        let flags = if paused { sys::VIR_DOMAIN_SAVE_PAUSED } else { sys::VIR_DOMAIN_SAVE_RUNNING };
+        let file = memory.display().to_string();
+        let job = move |c: &Connect| c.restore_domain_flags(&file, Some(&xml), flags);
+        self.call(format!("restore domain {name}"), limit, job).await
+    }
+}
