@@ -11,6 +11,7 @@ mod extension;
 mod faults;
 mod gc;
 mod images;
+mod keepers;
 mod kills;
 mod lab;
 mod lives;
