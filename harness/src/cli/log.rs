@@ -159,7 +159,7 @@ mod tests {
         });
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().map(|line| &line[24..]).collect();
-        assert_eq!(lines, [" INFO early", " INFO boot machine=web", "DEBUG   answers tries=3"]);
+        assert_eq!(lines, [" INFO  early", " INFO  boot machine=web", " DEBUG   answers tries=3"]);
         assert!(text.starts_with("20") && &text[19..20] == ".", "{text}");
         assert_eq!(log.path(), Some(path));
     }

@@ -121,7 +121,9 @@ pub enum EnvError {
         name: String,
     },
     /// A snapshot cannot be called that.
-    #[error("a snapshot cannot be called `{name}`: use letters, digits, `-`, `_` and `.`, a letter or digit first, at most 64")]
+    #[error(
+        "a snapshot cannot be called `{name}`: use letters, digits, `-`, `_` and `.`, a letter or digit first, at most 64"
+    )]
     BadSnapshotName {
         /// The name.
         name: String,

@@ -5,10 +5,11 @@
 //! run. A suite's environment is the same with its folder in the lab's own, which goes with the lab.
 
 mod agent;
-mod daemon;
 mod asked;
+mod daemon;
 mod destroy;
 mod disk;
+mod doctor;
 mod error;
 mod evidence;
 mod export;
@@ -17,6 +18,7 @@ mod handle;
 mod host;
 mod init;
 mod keys;
+mod lago;
 mod machine;
 mod net;
 mod network;
@@ -34,6 +36,7 @@ mod turn;
 
 pub use daemon::Daemon;
 pub use destroy::Destroyed;
+pub use doctor::look_at_daemon;
 pub use error::EnvError;
 pub use export::ExportOptions;
 pub use export::Exported;

@@ -24,7 +24,10 @@ use crate::{
     base::id::MachineName,
     image::Ability,
     initfile::EnvSpec,
-    lab::{Bind, Hermetic, LabSpec, Payload, paths::{INSIDE_STORE, INSIDE_TEMPLATES}},
+    lab::{
+        Bind, Hermetic, LabSpec, Payload,
+        paths::{INSIDE_STORE, INSIDE_TEMPLATES},
+    },
     provider::libvirt::{DomainState, xml},
     workdir::Kind,
 };

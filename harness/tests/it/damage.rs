@@ -17,7 +17,10 @@ use polder::{
     workdir::{Prefix, Workdir},
 };
 
-use crate::{arena, own_host::{self, OwnHost}};
+use crate::{
+    arena,
+    own_host::{self, OwnHost},
+};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -49,10 +52,14 @@ const DAMAGES: &[Damage] = &[
     Damage("state of an earlier version", BOTH, "format 1", |s| s.write("state.json", br#"{"version": 1}"#)),
     Damage("state is no text", BOTH, "state.json", |s| s.write("state.json", b"\xff\xfe\0")),
     Damage("state is a folder", BOTH, "state.json", |s| s.replace_by_folder("state.json")),
-    Damage("state is a link to nowhere", BOTH, "folder", |s| s.replace_by_link("state.json", "/nowhere/at/all")),
+    Damage("state is a link to nowhere", BOTH, "folder", |s| {
+        s.replace_by_link("state.json", "/nowhere/at/all")
+    }),
     Damage("journal missing", BOTH, "folder", |s| s.remove("journal.jsonl")),
     Damage("journal torn", BOTH, "folder", |s| s.cut("journal.jsonl", 30)),
-    Damage("journal full of something else", BOTH, "folder", |s| s.write("journal.jsonl", b"{}\n\xff\n[1,2]\nx\n")),
+    Damage("journal full of something else", BOTH, "folder", |s| {
+        s.write("journal.jsonl", b"{}\n\xff\n[1,2]\nx\n")
+    }),
     Damage("state and journal missing", BOTH, "folder", |s| {
         s.remove("state.json");
         s.remove("journal.jsonl");
@@ -62,7 +69,8 @@ const DAMAGES: &[Damage] = &[
     Damage("mark of being usable missing", BOTH, "folder", |s| s.remove("initialized")),
     Damage("keys missing", BOTH, "folder", |s| s.remove("id_ed25519")),
     Damage("everything written down missing", BOTH, "folder", |s| {
-        for file in ["state.json", "journal.jsonl", "initialized", "metadata", "id_ed25519", "id_ed25519.pub"] {
+        for file in ["state.json", "journal.jsonl", "initialized", "metadata", "id_ed25519", "id_ed25519.pub"]
+        {
             s.remove(file);
         }
     }),
@@ -187,7 +195,8 @@ impl Scene {
     fn lease(&self, kind: &str) -> PathBuf {
         let ours = self.prefix.join("uuid").display().to_string();
         let lease = |path: &PathBuf| {
-            path.extension().is_some_and(|e| e == "lease") && fs::read_to_string(path).unwrap().contains(&ours)
+            path.extension().is_some_and(|e| e == "lease")
+                && fs::read_to_string(path).unwrap().contains(&ours)
         };
         let files = fs::read_dir(self.leases()).unwrap().flatten().map(|entry| entry.path());
         files.into_iter().find(lease).unwrap().with_extension(kind)
@@ -262,7 +271,11 @@ fn virsh(uri: &str, args: &[&str]) -> String {
 }
 
 fn names(uri: &str, what: &str) -> Vec<String> {
-    virsh(uri, &[what, "--name"]).lines().map(|line| line.trim().to_owned()).filter(|l| !l.is_empty()).collect()
+    virsh(uri, &[what, "--name"])
+        .lines()
+        .map(|line| line.trim().to_owned())
+        .filter(|l| !l.is_empty())
+        .collect()
 }
 
 /// Where environments are made and damaged.
@@ -393,7 +406,10 @@ async fn play(stage: &Stage) {
             }
             Err(error) => check(false, format!("refused: {error}")),
         }
-        check(fs::symlink_metadata(&scene.prefix).is_err(), format!("{} is still there", scene.prefix.display()));
+        check(
+            fs::symlink_metadata(&scene.prefix).is_err(),
+            format!("{} is still there", scene.prefix.display()),
+        );
         let after = stage.others(&neighbour);
         check(after == before, format!("others changed:\n{before:#?}\n{after:#?}"));
         let taken = name.contains("taken by another");
@@ -401,7 +417,8 @@ async fn play(stage: &Stage) {
         check(stage.leases().len() == expected, format!("leases: {leases:?}, then {:?}", stage.leases()));
         println!("{} lab, {name}: destroyed", stage.kind);
     }
-    let destroyed = Env::destroy(&stage.host, &Prefix::at(&neighbour.prefix), false, &progress).await.unwrap();
+    let destroyed =
+        Env::destroy(&stage.host, &Prefix::at(&neighbour.prefix), false, &progress).await.unwrap();
     assert!(destroyed.left.is_empty());
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

@@ -17,14 +17,14 @@ use polder::{
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A lab with networks in it.
-struct Ground {
+pub(crate) struct Ground {
     _dir: tempfile::TempDir,
-    lab: Hermetic,
+    pub(crate) lab: Hermetic,
     connection: Connection,
 }
 
 impl Ground {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("pn").tempdir_in("/var/tmp").unwrap();
         let cache = dir.path().join("c");
         std::fs::create_dir_all(&cache).unwrap();
@@ -33,8 +33,11 @@ impl Ground {
             cache: cache.clone(),
             launcher: std::env::current_exe().unwrap(),
         };
-        let spec =
-            LabSpec { payload: Payload::Libvirtd { kvm: false, capability_cache: cache }, env: None, binds: vec![] };
+        let spec = LabSpec {
+            payload: Payload::Libvirtd { kvm: false, capability_cache: cache },
+            env: None,
+            binds: vec![],
+        };
         let lab = Hermetic::start(&host, spec, LIMIT).await.unwrap();
         let connection = Connection::open(&lab.libvirt_uri(), LIMIT).await.unwrap();
         Self { _dir: dir, lab, connection }
@@ -47,7 +50,7 @@ impl Ground {
     }
 
     /// What a shell inside says, success or not.
-    async fn sh(&self, script: &str) -> String {
+    pub(crate) async fn sh(&self, script: &str) -> String {
         let mut out = tempfile::tempfile().unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         let streams = [null.into(), out.try_clone().unwrap().into(), out.try_clone().unwrap().into()];
@@ -57,6 +60,17 @@ impl Ground {
         out.rewind().unwrap();
         out.read_to_string(&mut text).unwrap();
         text
+    }
+
+    /// Waits until a shell inside finds something true.
+    pub(crate) async fn until(&self, test: &str) {
+        let said =
+            self.sh(&format!("for i in $(seq 100); do {test} && exit; sleep 0.1; done; echo never")).await;
+        assert_eq!(said, "", "{test}");
+    }
+
+    pub(crate) async fn end(self) {
+        self.lab.end(LIMIT).await.unwrap();
     }
 
     async fn lookup(&self, name: &str, server: &str) -> String {
@@ -156,7 +170,7 @@ async fn every_kind_of_net_is_made_and_serves_addresses_and_names() {
     let said =
         ground.sh("ip netns exec n6 /proc/1/exe --ignored --exact nets::solicitor --nocapture --quiet").await;
     assert!(said.contains(&format!("offered {}\n", nics[2].ip6.unwrap())), "{said}");
-    ground.lab.end(LIMIT).await.unwrap();
+    ground.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +215,7 @@ async fn names_and_reservations_change_while_a_network_runs() {
     let error = ground.connection.network_xml("front", LIMIT).await.unwrap_err().to_string();
     assert!(error.starts_with("libvirt cannot describe network front: Network not found"), "{error}");
     assert_eq!(ground.connection.networks(LIMIT).await.unwrap().len(), 5);
-    ground.lab.end(LIMIT).await.unwrap();
+    ground.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,7 +228,7 @@ async fn a_bridge_of_somebody_elses_is_borrowed() {
     ground.connection.destroy_network("br0", LIMIT).await.unwrap();
     let links = ground.sh("ip -j link show type bridge").await;
     assert!(links.contains("\"br0\""), "{links}");
-    ground.lab.end(LIMIT).await.unwrap();
+    ground.end().await;
 }
 
 /// The test binary's own end of a DHCPv6 conversation: no other client is at hand everywhere.

@@ -3,6 +3,8 @@
 mod config;
 mod destroy;
 mod doctor;
+mod export;
+mod gc;
 mod images;
 mod init;
 mod inventory;
@@ -12,6 +14,7 @@ mod power;
 mod prefixes;
 mod schema;
 mod shell;
+mod snapshot;
 mod status;
 pub(super) mod templates;
 mod validate;
@@ -46,6 +49,9 @@ async fn plain(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::SetCurrent { name } => prefixes::set_current(cx, &name)?.into(),
         Verb::Lock { reason } => prefixes::lock(cx, &reason.join(" ")).await?.into(),
         Verb::Unlock => prefixes::unlock(cx).await?.into(),
+        Verb::Snapshot(args) => snapshot::run(cx, &args).await?.into(),
+        Verb::Revert(args) => snapshot::revert(cx, &args).await?.into(),
+        Verb::Export(args) => export::run(cx, &args).await?.into(),
         Verb::Shell(args) => shell::run(cx, &args).await?,
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
         Verb::GenerateConfig { verbose, toml } => config::run(cx, verbose, toml)?.into(),
@@ -54,7 +60,8 @@ async fn plain(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Schema => schema::run().into(),
         Verb::Images { what } => images::run(&cx.host()?, what).await?.into(),
         Verb::Templates(args) => templates::run(cx, args).await?,
-        Verb::Doctor => doctor::run(&cx.host()?).await,
+        Verb::Doctor => doctor::run(cx).await?,
+        Verb::Gc(args) => gc::run(cx, &args).await?.into(),
         Verb::Completions { shell } => pages::completions(shell)?.into(),
         Verb::Man { dir } => pages::man(&dir)?.into(),
         Verb::External(words) => {

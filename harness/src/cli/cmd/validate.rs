@@ -87,7 +87,9 @@ mod tests {
         let file = folder.path().join("lab.yaml");
         fs::write(&file, text).unwrap();
         let variables = variables.iter().map(|&(name, value)| (name.into(), value.into())).collect();
-        let loaded = load(&file, &Reading { allow_unknown, variables, ..Reading::default() });
+        let mut reading = Reading::default();
+        (reading.allow_unknown, reading.variables) = (allow_unknown, variables);
+        let loaded = load(&file, &reading);
         (to_json(&loaded), loaded.is_ok())
     }
 

@@ -15,5 +15,5 @@ pub use domain::AddressSource;
 pub use domain::DomainState;
 pub use domain::Found;
 pub use domain::Interface;
-pub use network::{NetworkChange, NetworkPart};
 pub use host::Daemon;
+pub use network::{NetworkChange, NetworkPart};

@@ -192,7 +192,7 @@ fn checked(name: &str) -> Result<&str, String> {
 }
 
 fn begin(start: &BytesStart<'_>) -> Result<Element, String> {
-    let mut element = Element::new(&start.name().0);
+    let mut element = Element::new(start.name().0);
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|e| e.to_string())?;
         let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(|e| e.to_string())?;

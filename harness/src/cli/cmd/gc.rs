@@ -1,0 +1,64 @@
+//! `polder gc`.
+
+use serde::Serialize;
+
+use crate::{
+    cli::{args::Gc, context::Cx, exit::Left},
+    config::Lab,
+    env::Host,
+    net::lease::LeaseStore,
+    provider::libvirt::Connection,
+    reap::{self, Ground, ReapError, plan::ReapPlan},
+};
+
+/// What is printed when scripts ask.
+#[derive(Serialize)]
+struct Report<'a> {
+    dry_run: bool,
+    #[serde(flatten)]
+    plan: &'a ReapPlan,
+}
+
+pub(in crate::cli) async fn run(cx: &Cx, args: &Gc) -> anyhow::Result<String> {
+    let ground = ground(cx, &cx.host()?).await?;
+    let (seen, unseen) = reap::look(&ground).await;
+    let plan = reap::plan::plan(&seen);
+    let mut failures: Vec<String> = unseen.into_iter().map(|e| told("could not be looked at", e)).collect();
+    if !args.dry_run {
+        let reaped = reap::reap(&ground, &plan).await;
+        failures.extend(reaped.left.into_iter().map(|(item, e)| told(&item.to_string(), e)));
+    }
+    let report = match cx.for_people() {
+        true => plan.to_string().trim_end().to_owned(),
+        false => cx.print(&Report { dry_run: args.dry_run, plan: &plan })?,
+    };
+    if failures.is_empty() {
+        return Ok(report);
+    }
+    println(&report);
+    Err(Left(format!("not everything could be done:\n  {}", failures.join("\n  "))).into())
+}
+
+fn told(what: &str, error: ReapError) -> String {
+    format!("{what}: {:#}", anyhow::Error::from(error))
+}
+
+#[expect(clippy::print_stdout, reason = "the report is the result, also when something failed")]
+fn println(report: &str) {
+    println!("{report}");
+}
+
+/// Where leftovers may be. On a host whose environments live in hermetic labs there need not be a daemon.
+async fn ground(cx: &Cx, host: &Host) -> Result<Ground, ReapError> {
+    let limit = std::time::Duration::from_secs(10);
+    let daemon = Connection::open_as(&host.daemon.uri, host.daemon.credentials.as_ref(), limit).await;
+    let daemon = match (daemon, cx.config.lab) {
+        (Ok(daemon), _) => Some(daemon),
+        (Err(error), Lab::System) => return Err(error.into()),
+        (Err(error), Lab::Hermetic) => {
+            tracing::debug!(target: "polder", "no daemon is looked at: {error}");
+            None
+        }
+    };
+    Ok(Ground { labs: host.lab.root.clone(), daemon, leases: LeaseStore::new(host.daemon.leases.clone()) })
+}
