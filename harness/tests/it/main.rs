@@ -9,6 +9,7 @@ mod images;
 mod keepers;
 mod kills;
 mod lab;
+mod links;
 mod lives;
 mod nets;
 mod outcomes;
