@@ -193,7 +193,7 @@ impl Env {
     #[must_use]
     pub fn net(&self, name: &str) -> Option<Net> {
         let spec = self.0.plan.nets.iter().find(|net| net.name.as_str() == name)?;
-        Some(Net { spec: Arc::new(spec.clone()) })
+        Some(Net { spec: Arc::new(spec.clone()), env: self.clone() })
     }
 
     /// Names of its machines and nets.

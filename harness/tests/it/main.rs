@@ -14,6 +14,7 @@ mod images;
 mod keepers;
 mod kills;
 mod lab;
+mod links;
 mod lives;
 mod nets;
 mod outcomes;
