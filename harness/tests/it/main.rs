@@ -24,4 +24,5 @@ mod provider;
 mod runners;
 mod selection;
 mod stopping;
+mod system;
 mod ui;

@@ -162,8 +162,8 @@ mod tests {
     #[tokio::test]
     async fn libvirts_own_words_are_in_the_error() {
         let connection = Connection::open("test:///default", LIMIT).await.unwrap();
-        let error = connection.destroy_domain("nobody", LIMIT).await.unwrap_err();
-        assert!(error.to_string().starts_with("libvirt cannot destroy domain nobody: "), "{error}");
+        let error = connection.shutdown_domain("nobody", LIMIT).await.unwrap_err();
+        assert!(error.to_string().starts_with("libvirt cannot shut down domain nobody: "), "{error}");
         assert!(error.to_string().contains("Domain not found"), "{error}");
     }
 }

@@ -101,12 +101,15 @@ impl Connection {
         self.call(format!("start domain {name}"), limit, job).await
     }
 
-    /// Ends a domain at once, as if its power was cut.
+    /// Ends a domain at once, as if its power was cut; one that is not there has ended.
     ///
     /// # Errors
     /// As [`Connection::create_domain`].
     pub async fn destroy_domain(&self, name: &str, limit: Duration) -> Result<(), ProviderError> {
-        self.on_domain("destroy domain", name, limit, Domain::destroy).await
+        match self.on_domain("destroy domain", name, limit, Domain::destroy).await {
+            Err(ProviderError::Call { source, .. }) if is_no_domain(&source) => Ok(()),
+            result => result,
+        }
     }
 
     /// Presses a domain's power button; whether its guest hears and obeys is another question.
