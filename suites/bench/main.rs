@@ -28,7 +28,9 @@ async fn main() -> Result<()> {
         "env" => {
             for machines in [1, 2, 4, 8] {
                 let text = guests::init_file(machines, "minimal", 128);
-                for (side, steps) in [("ours", ours::life(&text).await?), ("plain", plain::life(&text).await?)] {
+                for (side, steps) in
+                    [("ours", ours::life(&text).await?), ("plain", plain::life(&text).await?)]
+                {
                     for (step, took) in steps {
                         figure(&format!("{step}, {machines} minimal"), side, took);
                     }

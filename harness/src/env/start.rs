@@ -354,7 +354,9 @@ async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>)
     // Else its first packets would take a better way than they should.
     let paused = super::link::are_kept(vm);
     let started = match memory {
-        None if paused => connection.create_domain_paused(vm.domain(), xml::domain_xml(&spec), limits::DOMAIN).await,
+        None if paused => {
+            connection.create_domain_paused(vm.domain(), xml::domain_xml(&spec), limits::DOMAIN).await
+        }
         None => connection.create_domain(vm.domain(), xml::domain_xml(&spec), limits::DOMAIN).await,
         Some(memory) => {
             let (memory, limit) = (running.lab.view().env.join(memory), env.scaled(limits::SAVE));

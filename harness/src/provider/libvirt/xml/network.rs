@@ -465,7 +465,7 @@ mod tests {
         0: <host mac="54:52:c0:a8:c8:02" name="r1" ip="192.168.200.2"/>
         1: <host id="0:3:0:1:54:52:c0:a8:c8:02" name="r1" ip="fd8f:1391:3a82:200::c0a8:c802"/>
         "#);
-        assert_eq!(dns_hosts(&network_xml(&nets[0])), nets[0].dns.as_ref().unwrap().records);
+        assert_eq!(dns_hosts(&network_xml(&nets[0], None)), nets[0].dns.as_ref().unwrap().records);
         assert_eq!(dns_hosts("<network/>").len() + dns_hosts("nonsense").len(), 0);
         assert_eq!(dhcp_hosts_xml(&nets[1], &nets[1].hosts[0]), [], "a net without DHCP");
     }
