@@ -177,12 +177,8 @@ pub(super) enum Verb {
     Templates(TemplatesArgs),
     /// Say whether labs work on this host, what is missing, and the command that mends it.
     Doctor,
-    /// Find what environments left whose owners are gone, and remove it.
-    Gc {
-        /// Only say what would be removed.
-        #[arg(long)]
-        dry_run: bool,
-    },
+    /// Find what environments left whose folders are gone, in labs and on the daemon, and remove it.
+    Gc(Gc),
     /// Print a script that completes this command in a shell.
     Completions {
         /// The shell.
@@ -228,6 +224,14 @@ pub(super) struct Destroy {
     /// All prefixes of the workdir.
     #[arg(long)]
     pub(super) all_prefixes: bool,
+}
+
+/// Options of `gc`.
+#[derive(Debug, Group)]
+pub(super) struct Gc {
+    /// Only say what would be removed.
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 /// Options of `snapshot`.

@@ -52,10 +52,6 @@ pub(super) async fn fetch(
     let disks: Vec<DiskSpec> = got.spec.machines.iter().flat_map(|m| m.disks.clone()).collect();
     for disk in &disks {
         let source = &disk.source;
-        // What was exported is still run like the image it came from.
-        if let Some(recipe) = disk.metadata.get(IMAGE_KEY).and_then(|name| image::recipe(name.as_str()?).ok()) {
-            ours(host, recipe, &mut got, progress).await?;
-        }
         match source {
             DiskSource::Template { name, version } => {
                 named(host, &templates, name, version.as_ref(), user, &mut got, progress).await?;
@@ -72,6 +68,12 @@ pub(super) async fn fetch(
             }
             DiskSource::Empty { .. } => {}
         }
+    }
+    // What was made from an image of ours is still run like it.
+    let about = disks.iter().map(|disk| &disk.metadata).chain(got.templates.values().map(|t| &t.metadata));
+    let like = about.filter_map(|metadata| image::recipe(metadata.get(IMAGE_KEY)?.as_str()?).ok());
+    for recipe in like.collect::<Vec<_>>() {
+        ours(host, recipe, &mut got, progress).await?;
     }
     Ok(got)
 }
@@ -187,7 +189,9 @@ async fn unpack(templates: &Templates, machine: &mut MachineSpec, folder: &Path)
 }
 
 fn disk_of(machine: &MachineSpec, letter: char, disk: OvaDisk) -> Result<DiskSpec, EnvError> {
-    let odd = |error: String| file("take a disk called so from the archive", &disk.path)(std::io::Error::other(error));
+    let odd = |error: String| {
+        file("take a disk called so from the archive", &disk.path)(std::io::Error::other(error))
+    };
     Ok(DiskSpec {
         name: disk.name.parse().map_err(|e| odd(format!("{e}")))?,
         at: machine.at.clone(),

@@ -167,7 +167,7 @@ pub(super) fn subordinate_range(file: &str, uid: u32) -> Option<(u32, u32)> {
 }
 
 /// The name of `uid` in `/etc/passwd`, else its number.
-pub(super) fn user_name(uid: u32) -> String {
+pub(crate) fn user_name(uid: u32) -> String {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     passwd
         .lines()

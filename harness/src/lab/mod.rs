@@ -14,6 +14,7 @@ mod door;
 mod error;
 mod hermetic;
 mod host;
+pub mod keeper;
 mod mounts;
 mod offline;
 pub mod paths;
@@ -25,6 +26,7 @@ mod warden;
 mod wire;
 
 pub use access::EmulatorUser;
+pub(crate) use boundary::user_name;
 pub use error::LabError;
 pub use hermetic::{Hermetic, LabState};
 pub use host::{LabFolder, LabHost, labs, serving, sweep};

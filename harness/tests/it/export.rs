@@ -9,7 +9,9 @@ use std::{
 
 use polder::{
     env::{Env, ExportOptions, Host, Progress, Selection, SnapshotOptions},
+    image,
     initfile::{self, Options},
+    template::{self, Limits, NewImage, Repo, Templates, TemplatesConfig},
     workdir::{Prefix, Workdir},
 };
 
@@ -192,4 +194,70 @@ async fn what_was_written_is_in_an_export_and_comes_back() {
         fs::read_to_string(moved.join("LagoInitFile")).unwrap()
     );
     ground.destroy(&again).await;
+}
+
+/// Lies on a template, which is like our smallest image.
+const LAYERED: &str = "
+domains:
+  web:
+    memory: 128
+    vcpu: 1
+    nics: [{net: front}]
+    disks: [{name: root, type: template, template_name: tiny, dev: vda, format: qcow2}]
+nets:
+  front: {type: nat, management: true, dhcp: {start: 100, end: 200}}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn layered_exports_lie_on_their_templates() {
+    let mut ground = Ground::new();
+    let minimal = image::recipe("minimal").unwrap();
+    let minimal = ground.host.images.ensure(minimal, &ground.host.lab, &|_| {}).await.unwrap();
+    let config = TemplatesConfig {
+        repo: Some(Repo::Named("local".into())),
+        repos: ground.path("repos"),
+        store: ground.path("store"),
+        limits: Limits::default(),
+    };
+    let templates = Templates::new(config, |_| None, template::Progress::new(|event| eprintln!("{event}")));
+    let tiny = NewImage {
+        image: minimal.dir.join(&minimal.disk),
+        repo: "local".into(),
+        template: "tiny".into(),
+        version: None,
+        metadata: serde_json::json!({"polder-image": "minimal"}).as_object().unwrap().clone(),
+    };
+    templates.add(&tiny).await.unwrap();
+    ground.host.templates = templates;
+
+    fs::write(ground.path("layered.yaml"), LAYERED).unwrap();
+    let env = ground.init("first", &ground.path("layered.yaml")).await;
+    env.start(&Selection::All, &progress()).await.unwrap();
+    env.wait_ready(&Selection::All, &progress()).await.unwrap();
+    env.vm("web").unwrap().succeed("echo one >/one; sync").await.unwrap();
+    let snapshot = SnapshotOptions::default();
+    env.snapshot("between", &snapshot, &progress()).await.unwrap();
+    env.vm("web").unwrap().succeed("echo two >/two; sync").await.unwrap();
+    env.stop(&Selection::All, &progress()).await.unwrap();
+    let (thick, thin) = (ground.path("thick"), ground.path("thin"));
+    env.export(&options(thick.clone()), &progress()).await.unwrap();
+    env.export(&ExportOptions { layered: true, ..options(thin.clone()) }, &progress()).await.unwrap();
+    ground.destroy(&env).await;
+
+    let size = |folder: &Path| fs::metadata(folder.join("web+root.qcow2")).unwrap().len();
+    assert!(size(&thin) < size(&thick), "{} < {}", size(&thin), size(&thick));
+    let metadata = fs::read_to_string(thin.join("web+root.qcow2.metadata")).unwrap();
+    assert!(metadata.contains("\"base\": \"tiny:1\""), "{metadata}");
+    // As on another host: the store is empty.
+    fs::remove_dir_all(ground.path("store")).unwrap();
+    for (name, folder) in [("second", &thick), ("third", &thin)] {
+        let again = ground.init(name, &folder.join("LagoInitFile")).await;
+        again.start(&Selection::All, &progress()).await.unwrap();
+        again.wait_ready(&Selection::All, &progress()).await.unwrap();
+        let found = again.vm("web").unwrap().succeed("cat /one /two").await.unwrap();
+        assert_eq!(found, "one\ntwo\n", "{name}");
+        ground.destroy(&again).await;
+    }
+    let store = fs::read_dir(ground.path("store")).unwrap();
+    assert!(store.flatten().any(|entry| entry.file_name() == "local:tiny:1"), "fetched for the thin one");
 }

@@ -2,14 +2,23 @@
 
 use crate::{
     base::exit::Exit,
-    cli::run::Said,
-    env::Host,
-    lab::doctor::{self, Grade},
+    cli::{context::Cx, run::Said},
+    env::look_at_daemon,
+    lab::{
+        LabKind,
+        doctor::{self, Grade},
+    },
 };
 
 /// The report; a failure when labs do not work here.
-pub(in crate::cli) async fn run(host: &Host) -> Said {
-    let findings = doctor::judge(&doctor::observe(&host.lab).await);
+pub(in crate::cli) async fn run(cx: &Cx) -> anyhow::Result<Said> {
+    let host = cx.host()?;
+    // Images are built in a boundary, whichever labs environments live in.
+    let mut findings = doctor::judge(&doctor::observe(&host.lab).await);
+    if host.kind == LabKind::System {
+        let folder = cx.config.workdir_path.as_ref().unwrap_or(&cx.cwd);
+        findings.extend(doctor::judge_daemon(&look_at_daemon(&host, folder).await));
+    }
     let lines = findings.iter().map(|finding| {
         let mark = match finding.grade {
             Grade::Good => "ok  ",
@@ -20,8 +29,8 @@ pub(in crate::cli) async fn run(host: &Host) -> Said {
         format!("{mark}  {}{fix}", finding.text)
     });
     let fit = findings.iter().all(|f| f.grade != Grade::Bad);
-    let verdict =
-        if fit { "hermetic labs work on this host" } else { "hermetic labs do not work on this host yet" };
-    let text = lines.chain([verdict.to_owned()]).collect::<Vec<_>>().join("\n");
-    Said::from(text).with(if fit { Exit::Done } else { Exit::Environment })
+    let verdict = if fit { "labs work on this host" } else { "labs do not work on this host yet" };
+    let verdict = format!("{} {verdict}", host.kind);
+    let text = lines.chain([verdict]).collect::<Vec<_>>().join("\n");
+    Ok(Said::from(text).with(if fit { Exit::Done } else { Exit::Environment }))
 }

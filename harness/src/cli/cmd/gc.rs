@@ -1,49 +1,64 @@
 //! `polder gc`.
 
-use std::time::Duration;
-
-use serde_json::json;
+use serde::Serialize;
 
 use crate::{
-    base::exit::Exit,
-    cli::{context::Cx, run::Said},
+    cli::{args::Gc, context::Cx, exit::Left},
     config::Lab,
+    env::Host,
     net::lease::LeaseStore,
     provider::libvirt::Connection,
-    reap::{self, Ground, plan::Verdict},
+    reap::{self, Ground, ReapError, plan::ReapPlan},
 };
 
-/// How long the daemon has to answer.
-const LIMIT: Duration = Duration::from_secs(10);
+/// What is printed when scripts ask.
+#[derive(Serialize)]
+struct Report<'a> {
+    dry_run: bool,
+    #[serde(flatten)]
+    plan: &'a ReapPlan,
+}
 
-/// Says what dead owners left, and removes it unless this is only a look.
-pub(in crate::cli) async fn run(cx: &Cx, dry_run: bool) -> anyhow::Result<Said> {
-    let host = cx.host()?;
-    let daemon = match cx.config.lab {
-        Lab::Hermetic => None,
-        Lab::System => {
-            Some(Connection::open_as(&host.daemon.uri, host.daemon.credentials.as_ref(), LIMIT).await?)
-        }
-    };
-    let leases = LeaseStore::new(host.daemon.leases.clone());
-    let ground = Ground { labs: host.lab.root.clone(), daemon, leases };
+pub(in crate::cli) async fn run(cx: &Cx, args: &Gc) -> anyhow::Result<String> {
+    let ground = ground(cx, &cx.host()?).await?;
     let (seen, unseen) = reap::look(&ground).await;
     let plan = reap::plan::plan(&seen);
-    let reaped = if dry_run { reap::Reaped::default() } else { reap::reap(&ground, &plan).await };
-    let left =
-        reaped.left.into_iter().map(|(item, error)| format!("{item}: {:#}", anyhow::Error::from(error)));
-    let problems: Vec<String> =
-        left.chain(unseen.into_iter().map(|error| format!("{:#}", anyhow::Error::from(error)))).collect();
-    problems.iter().for_each(|problem| tracing::error!(target: "polder", "{problem}"));
-    let exit = if problems.is_empty() { Exit::Done } else { Exit::Left };
-    let text = if cx.for_people() {
-        plan.to_string().trim_end().to_owned()
-    } else {
-        let lines = |verdicts: &[Verdict]| verdicts.iter().map(ToString::to_string).collect::<Vec<_>>();
-        cx.print(&json!({
-            "remove": lines(&plan.remove), "keep": lines(&plan.keep), "removed": reaped.removed.len(),
-            "problems": problems,
-        }))?
+    let mut failures: Vec<String> = unseen.into_iter().map(|e| told("could not be looked at", e)).collect();
+    if !args.dry_run {
+        let reaped = reap::reap(&ground, &plan).await;
+        failures.extend(reaped.left.into_iter().map(|(item, e)| told(&item.to_string(), e)));
+    }
+    let report = match cx.for_people() {
+        true => plan.to_string().trim_end().to_owned(),
+        false => cx.print(&Report { dry_run: args.dry_run, plan: &plan })?,
     };
-    Ok(Said::from(text).with(exit))
+    if failures.is_empty() {
+        return Ok(report);
+    }
+    println(&report);
+    Err(Left(format!("not everything could be done:\n  {}", failures.join("\n  "))).into())
+}
+
+fn told(what: &str, error: ReapError) -> String {
+    format!("{what}: {:#}", anyhow::Error::from(error))
+}
+
+#[expect(clippy::print_stdout, reason = "the report is the result, also when something failed")]
+fn println(report: &str) {
+    println!("{report}");
+}
+
+/// Where leftovers may be. On a host whose environments live in hermetic labs there need not be a daemon.
+async fn ground(cx: &Cx, host: &Host) -> Result<Ground, ReapError> {
+    let limit = std::time::Duration::from_secs(10);
+    let daemon = Connection::open_as(&host.daemon.uri, host.daemon.credentials.as_ref(), limit).await;
+    let daemon = match (daemon, cx.config.lab) {
+        (Ok(daemon), _) => Some(daemon),
+        (Err(error), Lab::System) => return Err(error.into()),
+        (Err(error), Lab::Hermetic) => {
+            tracing::debug!(target: "polder", "no daemon is looked at: {error}");
+            None
+        }
+    };
+    Ok(Ground { labs: host.lab.root.clone(), daemon, leases: LeaseStore::new(host.daemon.leases.clone()) })
 }

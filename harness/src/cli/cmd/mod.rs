@@ -60,8 +60,8 @@ async fn plain(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Schema => schema::run().into(),
         Verb::Images { what } => images::run(&cx.host()?, what).await?.into(),
         Verb::Templates(args) => templates::run(cx, args).await?,
-        Verb::Doctor => doctor::run(&cx.host()?).await,
-        Verb::Gc { dry_run } => gc::run(cx, dry_run).await?,
+        Verb::Doctor => doctor::run(cx).await?,
+        Verb::Gc(args) => gc::run(cx, &args).await?.into(),
         Verb::Completions { shell } => pages::completions(shell)?.into(),
         Verb::Man { dir } => pages::man(&dir)?.into(),
         Verb::External(words) => {

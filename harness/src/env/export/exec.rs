@@ -11,13 +11,10 @@ use serde::Serialize;
 
 use super::{
     document::{self, DiskOut, KernelOut, MachineOut},
-    plan::{self, DiskOrder, Job, Origin},
+    plan::{self, DiskOrder, Job, Layer, Origin},
 };
 use crate::{
-    base::{
-        time::Utc,
-        wait::Deadline,
-    },
+    base::{time::Utc, wait::Deadline},
     env::{
         Env, EnvError, Progress, Selection, Vm, disk::outside, error::file, parallel, start::binds,
         state::LabState, turn::Turn,
@@ -257,22 +254,12 @@ impl Worker {
                 let to = if *to == DiskFormat::Raw { "raw" } else { "qcow2" };
                 let (format, from) = (format.to_string(), self.seen(path).display().to_string());
                 let target = self.target(&made).display().to_string();
-                let mut argv = vec!["qemu-img", "convert", "-q", "-f", &format, "-O", to];
-                let below = on
-                    .as_ref()
-                    .map(|on| (on.backing.path.display().to_string(), on.backing.format.to_string()));
-                if let Some((path, format)) = &below {
-                    argv.extend(["-B", path, "-F", format]);
-                }
-                argv.extend([from.as_str(), &target]);
-                self.run(&argv).await?;
-                if let (Some(on), Some((_, format))) = (on, &below) {
-                    let (name, made) = (format!("./{}", on.name), made.display().to_string());
-                    crate::base::process::stdout(
-                        &["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", &name, "-F", format, &made],
-                        deadline.left(),
-                    )
-                    .await?;
+                match on {
+                    None => {
+                        self.run(&["qemu-img", "convert", "-q", "-f", &format, "-O", to, &from, &target])
+                            .await?;
+                    }
+                    Some(on) => self.lay(on, &from, &format, &target, &made).await?,
                 }
                 let progress = self.progress.clone();
                 let progress = template::Progress::new(move |event| progress.say(&event.to_string()));
@@ -285,6 +272,25 @@ impl Worker {
                 Ok(publication.publish(&FetchCx { deadline, progress }).await?.into())
             }
         }
+    }
+
+    /// Makes an image that has what `from` has and lies on a template alone, however many images are between the two.
+    async fn lay(
+        &self,
+        on: &Layer,
+        from: &str,
+        format: &str,
+        target: &str,
+        made: &Path,
+    ) -> Result<(), EnvError> {
+        let (below, below_format) = (on.backing.path.display().to_string(), on.backing.format.to_string());
+        // Not `convert -B`: that copies what the topmost image has, and loses what images between have.
+        self.run(&["qemu-img", "create", "-q", "-f", "qcow2", "-b", from, "-F", format, target]).await?;
+        self.run(&["qemu-img", "rebase", "-q", "-f", "qcow2", "-b", &below, "-F", &below_format, target])
+            .await?;
+        let (name, made) = (format!("./{}", on.name), made.display().to_string());
+        let argv = ["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", &name, "-F", &below_format, &made];
+        Ok(crate::base::process::stdout(&argv, LIMIT).await.map(drop)?)
     }
 
     fn kind(&self) -> LabKind {

@@ -103,6 +103,11 @@ impl Connection {
         }
     }
 
+    /// Has a call made without waiting for it or its result: what is set back when something is dropped.
+    pub(super) fn post(&self, job: impl FnOnce(&Connect) + Send + 'static) {
+        let _ = self.jobs.send(Box::new(job));
+    }
+
     fn poison(&self) -> std::sync::MutexGuard<'_, Option<String>> {
         self.poisoned.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -157,8 +162,8 @@ mod tests {
     #[tokio::test]
     async fn libvirts_own_words_are_in_the_error() {
         let connection = Connection::open("test:///default", LIMIT).await.unwrap();
-        let error = connection.destroy_domain("nobody", LIMIT).await.unwrap_err();
-        assert!(error.to_string().starts_with("libvirt cannot destroy domain nobody: "), "{error}");
+        let error = connection.shutdown_domain("nobody", LIMIT).await.unwrap_err();
+        assert!(error.to_string().starts_with("libvirt cannot shut down domain nobody: "), "{error}");
         assert!(error.to_string().contains("Domain not found"), "{error}");
     }
 }

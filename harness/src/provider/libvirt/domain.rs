@@ -101,12 +101,15 @@ impl Connection {
         self.call(format!("start domain {name}"), limit, job).await
     }
 
-    /// Ends a domain at once, as if its power was cut.
+    /// Ends a domain at once, as if its power was cut; one that is not there has ended.
     ///
     /// # Errors
     /// As [`Connection::create_domain`].
     pub async fn destroy_domain(&self, name: &str, limit: Duration) -> Result<(), ProviderError> {
-        self.on_domain("destroy domain", name, limit, Domain::destroy).await
+        match self.on_domain("destroy domain", name, limit, Domain::destroy).await {
+            Err(ProviderError::Call { source, .. }) if is_no_domain(&source) => Ok(()),
+            result => result,
+        }
     }
 
     /// Presses a domain's power button; whether its guest hears and obeys is another question.
@@ -214,6 +217,15 @@ impl Connection {
     pub async fn update_device(&self, name: &str, xml: String, limit: Duration) -> Result<(), ProviderError> {
         self.on_domain("change a device of domain", name, limit, move |d| d.update_device_flags(&xml, LIVE))
             .await
+    }
+
+    /// As [`Connection::update_device`], without waiting for it or its result.
+    pub fn post_update_device(&self, name: &str, xml: String) {
+        let name = name.to_owned();
+        self.post(move |connect| {
+            let domain = connect.lookup_domain_by_name(&name);
+            let _ = domain.and_then(|domain| domain.update_device_flags(&xml, LIVE));
+        });
     }
 
     /// Hands a command to a domain's emulator, in its language for people, and returns what it printed.

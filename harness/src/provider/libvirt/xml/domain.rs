@@ -56,9 +56,12 @@ fn domain(spec: &DomainSpec) -> Element {
                 Element::new("suspend-to-disk").with("enabled", "no"),
             ]),
             devices,
-            Element::new("seclabel").with("type", "none"),
+            match spec.keep_owners {
+                // Emulators keep their user, and libvirt gives it nothing.
+                true => Element::new("seclabel").with("type", "none").with("model", "dac"),
+                false => Element::new("seclabel").with("type", "none"),
+            },
         ])
-        .of(spec.keep_owners.then(|| Element::new("seclabel").with("type", "none").with("model", "dac")))
 }
 
 /// An element with text in it.

@@ -1,0 +1,294 @@
+//! Environments on a daemon that others use too: side by side, killed at any moment, with emulators that run as another
+//! user.
+
+use std::{
+    fs,
+    os::unix::{fs::MetadataExt, fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use polder::{
+    env::{Env, Host, Progress, Selection},
+    initfile::{self, Options},
+    lab::LabKind,
+    workdir::{Prefix, Workdir},
+};
+
+use crate::{
+    arena,
+    own_host::{self, OwnHost},
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+const ONE: &str = "
+domains:
+  web:
+    memory: 128
+    vcpu: 1
+    nics: [{net: front}]
+    disks: [{name: root, type: template, template_name: minimal, dev: vda, format: qcow2}]
+nets:
+  front: {type: nat, management: true, dhcp: {start: 100, end: 200}}
+";
+
+/// The host for environments on the daemon of `own`, with what it keeps in `cache`.
+fn host(own: &OwnHost, cache: Option<&Path>) -> Host {
+    let labs = own.root.join("labs").display().to_string();
+    let env = |name: &str| match (name, cache) {
+        ("POLDER_RUNTIME_DIR", _) => Some(labs.clone()),
+        ("POLDER_CACHE_DIR", Some(cache)) => Some(cache.display().to_string()),
+        _ => std::env::var(name).ok(),
+    };
+    let mut host = Host::from_env(&env).unwrap();
+    host.kind = LabKind::System;
+    host.daemon.uri = own.uri.to_owned();
+    host.daemon.leases = own.root.join("leases");
+    host
+}
+
+fn quiet() -> Progress {
+    Progress::new(|_| {})
+}
+
+async fn init(own: &OwnHost, host: &Host, name: &str) -> Env {
+    let workdir = Workdir::create(&own.root.join(name).join(".polder")).unwrap();
+    let prefix = workdir.add("default").unwrap();
+    let spec = initfile::load_text(Path::new("one.yaml"), ONE, &Options::new(&|_| None)).unwrap().spec;
+    let locked = prefix.lock("init", LIMIT).await.unwrap();
+    Env::init(host, &locked, &spec, &quiet()).await.unwrap()
+}
+
+fn names(own: &OwnHost, what: &str) -> Vec<String> {
+    let names = own.virsh(&[what, "--name"]);
+    names.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+}
+
+fn leases(own: &OwnHost) -> Vec<PathBuf> {
+    let files = fs::read_dir(own.root.join("leases")).into_iter().flatten().flatten().map(|e| e.path());
+    files.filter(|path| path.extension().is_some_and(|e| e == "lease")).collect()
+}
+
+#[test]
+fn environments_live_side_by_side_on_a_daemon() {
+    own_host::run("system::side_by_side", &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a process of `environments_live_side_by_side_on_a_daemon`"]
+async fn side_by_side() {
+    let own = OwnHost::here();
+    let host = host(&own, None);
+    let (a, b) = (init(&own, &host, "a").await, init(&own, &host, "b").await);
+    assert_eq!((names(&own, "list").len(), leases(&own).len()), (0, 2));
+    for env in [&a, &b] {
+        env.start(&Selection::All, &quiet()).await.unwrap();
+    }
+    for env in [&a, &b] {
+        env.wait_ready(&Selection::All, &quiet()).await.unwrap();
+        assert_eq!(env.vm("web").unwrap().succeed("hostname").await.unwrap().trim(), "web");
+    }
+    let subnet = |env: &Env| env.plan().nets[0].gateway.unwrap();
+    assert_ne!(subnet(&a), subnet(&b));
+    for (env, other) in [(&a, &b), (&b, &a)] {
+        let uuid = env.status().await.unwrap().prefix.uuid;
+        let (domain, net) = (format!("{}-web", &uuid[..8]), format!("{}-front", &uuid[..4]));
+        assert!(names(&own, "list").contains(&domain) && names(&own, "net-list").contains(&net));
+        let folder = fs::canonicalize(env.folder()).unwrap().display().to_string();
+        for xml in [own.virsh(&["dumpxml", &domain]), own.virsh(&["net-dumpxml", &net])] {
+            assert!(xml.contains("polder:owner") && xml.contains(&folder) && xml.contains(&uuid), "{xml}");
+            assert!(!xml.contains(&fs::canonicalize(other.folder()).unwrap().display().to_string()));
+        }
+    }
+
+    // Another process sees the same, and may end it.
+    let again = Env::load(&host, &Prefix::at(a.folder())).await.unwrap();
+    assert_eq!(again.status().await.unwrap().prefix.machines["web"].status, "running");
+    again.stop(&Selection::All, &quiet()).await.unwrap();
+    assert_eq!((names(&own, "list").len(), names(&own, "net-list").len(), leases(&own).len()), (1, 1, 2));
+    assert_eq!(again.status().await.unwrap().prefix.machines["web"].status, "down");
+    // One that was moved meanwhile starts where it is now, and still has its subnet.
+    let moved = own.root.join("moved");
+    fs::rename(a.folder(), &moved).unwrap();
+    let moved = Env::load(&host, &Prefix::at(&moved)).await.unwrap();
+    moved.start(&Selection::All, &quiet()).await.unwrap();
+    moved.wait_ready(&Selection::All, &quiet()).await.unwrap();
+    assert_eq!(subnet(&moved), subnet(&a));
+    assert!(own.virsh(&["dumpxml", &names(&own, "list")[0]]).contains("polder:owner"));
+
+    let destroyed = Env::destroy(&host, &Prefix::at(moved.folder()), false, &quiet()).await.unwrap();
+    assert!(destroyed.left.is_empty(), "{:?}", destroyed.left);
+    for part in ["the domain ", "the network ", "the lease of ", "the folder "] {
+        assert!(destroyed.found.iter().any(|line| line.starts_with(part)), "{:?}", destroyed.found);
+    }
+    assert_eq!((names(&own, "list").len(), names(&own, "net-list").len(), leases(&own).len()), (1, 1, 1));
+    assert_eq!(b.vm("web").unwrap().succeed("echo still here").await.unwrap().trim(), "still here");
+
+    // Its folder removed by hand: what runs is found by the command, shown, and removed.
+    fs::remove_dir_all(own.root.join("b")).unwrap();
+    let polder = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_polder"));
+        command
+            .args(args)
+            .current_dir(&own.root)
+            .env("POLDER_LAB", "system")
+            .env("POLDER_LIBVIRT_URL", own.uri);
+        command
+            .env("POLDER_LEASE_DIR", own.root.join("leases"))
+            .env("POLDER_RUNTIME_DIR", own.root.join("labs"));
+        let out = command.output().unwrap();
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let shown = polder(&["gc", "--dry-run"]);
+    assert!(
+        shown.contains("keep    domain") && shown.contains("still runs"),
+        "we made it, and we still run: {shown}"
+    );
+    // As if another process had made it, which has ended.
+    let domain = names(&own, "list").remove(0);
+    relabel(&own, &domain);
+    let shown = polder(&["gc", "--dry-run"]);
+    assert!(shown.contains(&format!("remove  domain {domain}")), "{shown}");
+    assert_eq!(names(&own, "list").len(), 1);
+    let report: serde_json::Value = serde_json::from_str(&polder(&["gc", "-f", "json"])).unwrap();
+    assert_eq!(report["dry_run"], false, "{report}");
+    assert_eq!((names(&own, "list").len(), leases(&own).len()), (0, 0));
+    let doctor = polder(&["doctor"]);
+    assert!(doctor.contains("answers at qemu:///system") && doctor.contains("subnets are free"), "{doctor}");
+}
+
+/// Makes a domain anew with a maker that has ended.
+fn relabel(own: &OwnHost, domain: &str) {
+    let xml = own.virsh(&["dumpxml", domain]);
+    let at = xml.find(" started=").unwrap() + " started='".len();
+    let changed = format!("{}1{}", &xml[..at], &xml[at..]);
+    own.virsh(&["destroy", domain]);
+    let file = own.root.join("relabelled.xml");
+    fs::write(&file, changed).unwrap();
+    own.virsh(&["create", file.to_str().unwrap()]);
+}
+
+#[test]
+fn emulators_that_run_as_another_user_are_let_in_and_nobody_else() {
+    own_host::run("system::another_user", &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a process of `emulators_that_run_as_another_user_are_let_in_and_nobody_else`"]
+async fn another_user() {
+    const EMULATOR: u32 = 64_055;
+    let own = OwnHost::here();
+    own.restart_daemon("user = \"libvirt-qemu\"\ngroup = \"libvirt-qemu\"\n");
+    // Images where that user may go: those of this one are in the home folder.
+    let ours = Host::from_env(&|name| std::env::var(name).ok()).unwrap().lab.cache;
+    let cache = own.root.join("cache");
+    fs::create_dir(&cache).unwrap();
+    for part in ["images", "accel.json"] {
+        let copied = Command::new("cp").arg("-r").arg(ours.join(part)).arg(&cache).status().unwrap();
+        assert!(copied.success());
+    }
+    let host = host(&own, Some(&cache));
+    let env = init(&own, &host, "a").await;
+    let owners = || {
+        let mut owners = Vec::new();
+        let mut folders = vec![env.folder().to_owned(), cache.join("images")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().flatten() {
+                owners.push((entry.path(), entry.metadata().unwrap().uid()));
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                }
+            }
+        }
+        owners.retain(|(_, uid)| *uid == EMULATOR);
+        owners
+    };
+    // The folder above is ours alone; which command opens it is said.
+    fs::set_permissions(&own.root, fs::Permissions::from_mode(0o700)).unwrap();
+    let error = env.start(&Selection::All, &quiet()).await.unwrap_err().to_string();
+    assert!(error.contains(&format!("`chmod o+x {}` gives it", own.root.display())), "{error}");
+    fs::set_permissions(&own.root, fs::Permissions::from_mode(0o711)).unwrap();
+
+    env.start(&Selection::All, &quiet()).await.unwrap();
+    env.wait_ready(&Selection::All, &quiet()).await.unwrap();
+    let emulators: Vec<_> = arena::all_below(None)
+        .into_iter()
+        .filter(|pid| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c.starts_with("qemu-system"))
+        })
+        .collect();
+    let uid = |pid: &i32| fs::metadata(format!("/proc/{pid}")).unwrap().uid();
+    assert!(!emulators.is_empty() && emulators.iter().all(|pid| uid(pid) == EMULATOR));
+    assert_eq!(owners(), [], "libvirt has made files its own");
+    let disk = fs::read_dir(env.folder().join("images")).unwrap().flatten().next().unwrap().path();
+    let reads = |uid: u32| {
+        let mut command = Command::new("head");
+        command.args(["-c", "1"]).arg(&disk).uid(uid).gid(uid).output().unwrap().status.success()
+    };
+    assert!(reads(EMULATOR) && !reads(EMULATOR + 1));
+
+    env.stop(&Selection::All, &quiet()).await.unwrap();
+    assert_eq!(owners(), []);
+    let destroyed = Env::destroy(&host, &Prefix::at(env.folder()), false, &quiet()).await.unwrap();
+    assert!(destroyed.left.is_empty(), "{:?}", destroyed.left);
+}
+
+#[test]
+fn what_killed_commands_leave_on_a_daemon_can_be_destroyed() {
+    own_host::run("system::kills", &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a process of `what_killed_commands_leave_on_a_daemon_can_be_destroyed`"]
+async fn victim() {
+    let own = OwnHost::here();
+    let host = host(&own, None);
+    let env = init(&own, &host, "victim").await;
+    env.start(&Selection::All, &quiet()).await.unwrap();
+    env.stop(&Selection::All, &quiet()).await.unwrap();
+    env.start(&Selection::All, &quiet()).await.unwrap();
+    Env::destroy(&host, &Prefix::at(env.folder()), false, &quiet()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a process of `what_killed_commands_leave_on_a_daemon_can_be_destroyed`"]
+async fn kills() {
+    let own = OwnHost::here();
+    let host = host(&own, None);
+    let life = Instant::now();
+    // Once undisturbed, to know how long it takes.
+    let run = || arena::ours("system::victim", &[]);
+    assert!(run().status().unwrap().success());
+    let life = u64::try_from(life.elapsed().as_millis()).unwrap();
+    let (rounds, mut dice) = arena::campaign(10);
+    let mut left_something = 0;
+    for round in 0..rounds {
+        let moment = dice.below(life);
+        let mut child =
+            run().stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(moment));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Calls it had made are still being worked on.
+        std::thread::sleep(Duration::from_millis(300));
+        let folder = own.root.join("victim/.polder/default");
+        left_something += u64::from(!names(&own, "list").is_empty() || !leases(&own).is_empty());
+        if folder.exists() {
+            let destroyed = Env::destroy(&host, &Prefix::at(&folder), false, &quiet()).await;
+            let destroyed =
+                destroyed.unwrap_or_else(|e| panic!("round {round}, killed after {moment} ms: {e}"));
+            assert!(
+                destroyed.left.is_empty(),
+                "round {round}, killed after {moment} ms: {:?}",
+                destroyed.left
+            );
+        }
+        let remains = (names(&own, "list"), names(&own, "net-list"), leases(&own), folder.exists());
+        assert_eq!(remains, (vec![], vec![], vec![], false), "round {round}, killed after {moment} ms");
+        let _ = fs::remove_dir_all(own.root.join("victim"));
+    }
+    println!("{rounds} kills within {life} ms, {left_something} left something: nothing is left");
+}
