@@ -20,12 +20,12 @@ const COMMANDS: usize = 20;
 const SIZE: usize = 32 * 1024 * 1024;
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// `machines` times `debian12` on one net.
-pub(crate) fn init_file(machines: usize) -> String {
+/// `machines` times an image on one net.
+pub(crate) fn init_file(machines: usize, image: &str, memory: u32) -> String {
     let machine = |n| {
         format!(
-            "  vm{n}:\n    memory: 384\n    nics: [{{net: lan}}]\n    disks: \
-             [{{name: root, type: template, template_name: debian12, dev: vda, format: qcow2}}]\n"
+            "  vm{n}:\n    memory: {memory}\n    nics: [{{net: lan}}]\n    disks: \
+             [{{name: root, type: template, template_name: {image}, dev: vda, format: qcow2}}]\n"
         )
     };
     let machines: String = (0..machines).map(machine).collect();
@@ -42,14 +42,11 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Result<Self> {
-        let env = ours::environment(&ours::host()?, &init_file(1)).await?;
+        let env = ours::environment(&ours::host()?, &init_file(1, "debian12", 384)).await?;
         let vm = env.vm("vm0").context("no machine")?;
         let dir = tempfile::tempdir()?;
-        let state: serde_json::Value =
-            serde_json::from_slice(&fs::read(env.folder().join("state.json"))?)?;
         let key = dir.path().join("key");
-        fs::write(&key, state.pointer("/keys/client").and_then(|key| key.as_str()).context("no key")?)?;
-        fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        fs::copy(env.folder().join("id_ed25519"), &key)?;
         let port = forward(&vm).await?;
         Ok(Self { env, vm, dir, port })
     }

@@ -19,10 +19,22 @@ async fn main() -> Result<()> {
     match name.as_str() {
         "up" => {
             for machines in [1, 2, 4] {
-                let text = guests::init_file(machines);
+                let text = guests::init_file(machines, "debian12", 384);
                 let label = format!("up, {machines} debian12");
                 figure(&label, "ours", ours::up(&text).await?);
                 figure(&label, "plain", plain::up(&text).await?);
+            }
+        }
+        "env" => {
+            for machines in [1, 2, 4, 8] {
+                let text = guests::init_file(machines, "minimal", 128);
+                for (side, steps) in
+                    [("ours", ours::life(&text).await?), ("plain", plain::life(&text).await?)]
+                {
+                    for (step, took) in steps {
+                        figure(&format!("{step}, {machines} minimal"), side, took);
+                    }
+                }
             }
         }
         "lab" => {
@@ -31,7 +43,7 @@ async fn main() -> Result<()> {
         }
         "exec" => guests::exec().await?,
         "copy" => guests::copy().await?,
-        other => bail!("no benchmark `{other}`; there are up, lab, exec, copy"),
+        other => bail!("no benchmark `{other}`; there are up, env, lab, exec, copy"),
     }
     Ok(())
 }

@@ -7,10 +7,11 @@ use std::{
 
 use anyhow::Result;
 use polder::{
-    env::{Env, Host, Progress},
+    env::{Env, Host, Progress, Selection, SnapshotOptions},
     initfile,
     lab::{Hermetic, Lab, LabSpec, Payload},
     provider::libvirt::Connection,
+    workdir::Workdir,
 };
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -54,9 +55,44 @@ pub(crate) async fn lab() -> Result<Duration> {
     let capability_cache = host.lab.cache.join("capabilities-tcg");
     std::fs::create_dir_all(&capability_cache)?;
     let start = Instant::now();
-    let spec = LabSpec { payload: Payload::Libvirtd { kvm: false, capability_cache }, env: None, binds: vec![] };
+    let spec =
+        LabSpec { payload: Payload::Libvirtd { kvm: false, capability_cache }, env: None, binds: vec![] };
     let lab = Hermetic::start(&host.lab, spec, LIMIT).await?;
     Connection::open(&lab.libvirt_uri(), LIMIT).await?;
     lab.end(LIMIT).await?;
     Ok(start.elapsed())
+}
+
+/// The life of an environment in a prefix, step by step; that its machines answer is waited for in between and not
+/// counted.
+pub(crate) async fn life(text: &str) -> Result<Vec<(&'static str, Duration)>> {
+    let (host, quiet, all) = (host()?, quiet(), Selection::All);
+    let dir = tempfile::tempdir_in("/var/tmp")?;
+    let prefix = Workdir::create(&dir.path().join(".polder"))?.add("default")?;
+    let spec = initfile::load_text(Path::new("bench.yaml"), text, &initfile::Options::new(&|_| None))?.spec;
+    Env::plan_of(&host, &spec, &quiet).await?;
+    let mut steps = Vec::new();
+    let mut begin = Instant::now();
+    let locked = prefix.lock("init", LIMIT).await?;
+    let env = Env::init(&host, &locked, &spec, &quiet).await?;
+    drop(locked);
+    steps.push(("init", begin.elapsed()));
+    begin = Instant::now();
+    env.start(&all, &quiet).await?;
+    steps.push(("start", begin.elapsed()));
+    env.wait_ready(&all, &quiet).await?;
+    begin = Instant::now();
+    env.status().await?;
+    steps.push(("status", begin.elapsed()));
+    begin = Instant::now();
+    env.snapshot("s", &SnapshotOptions::default(), &quiet).await?;
+    steps.push(("snapshot", begin.elapsed()));
+    begin = Instant::now();
+    env.revert("s", &quiet).await?;
+    steps.push(("revert", begin.elapsed()));
+    begin = Instant::now();
+    let destroyed = Env::destroy(&host, &prefix, false, &quiet).await?;
+    steps.push(("destroy", begin.elapsed()));
+    anyhow::ensure!(destroyed.left.is_empty(), "{destroyed:?}");
+    Ok(steps)
 }

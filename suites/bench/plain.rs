@@ -9,20 +9,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use polder::{
-    env::plan::{PlanInputs, plan},
+    env::plan::{Made, PlanInputs, plan},
     image::recipe,
-    initfile,
-    lab::accel::Accel,
-    provider::libvirt::xml,
+    initfile::{self, spec::DiskSource},
+    lab::{View, accel::Accel},
+    net::Scope,
+    provider::libvirt::{Cpus, xml},
 };
 
 use crate::ours;
 
-/// Runs the script on `dir` and returns how long it took to be ready, or to be gone again.
-fn run(dir: &Path, count_the_end: bool) -> Result<Duration> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/plain-up.sh");
+const UP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/plain-up.sh");
+const ENV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/plain-env.sh");
+
+/// How long a script took to be ready, and to be gone again; and what it said until it was ready.
+struct Ran {
+    ready: Duration,
+    gone: Duration,
+    said: Vec<String>,
+}
+
+/// Runs `script` on `dir`.
+fn run(script: &str, dir: &Path) -> Result<Ran> {
     let mut command = Command::new("unshare");
     // As an ordinary user a user namespace has to be made first.
     if fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) != 0) {
@@ -33,12 +43,20 @@ fn run(dir: &Path, count_the_end: bool) -> Result<Duration> {
     let start = Instant::now();
     let mut child = command.spawn().context("cannot start unshare")?;
     let out = child.stdout.take().context("no output")?;
-    let said = BufReader::new(out).lines().map_while(Result::ok).any(|line| line == "ready");
+    let mut said = Vec::new();
+    let mut is_ready = false;
+    for line in BufReader::new(out).lines().map_while(Result::ok) {
+        is_ready = line == "ready";
+        if is_ready {
+            break;
+        }
+        said.push(line);
+    }
     let ready = start.elapsed();
     drop(child.stdin.take());
     child.wait()?;
-    ensure!(said, "the plain script failed");
-    Ok(if count_the_end { start.elapsed() } else { ready })
+    ensure!(is_ready, "the plain script failed");
+    Ok(Ran { ready, gone: start.elapsed(), said })
 }
 
 /// The folder where its libvirtd keeps the emulator's capabilities, filled by a first run that is not counted.
@@ -48,7 +66,7 @@ fn with_cache(dir: &Path) -> Result<()> {
         fs::create_dir_all(&cache)?;
         let warm_up = tempfile::tempdir_in("/var/tmp")?;
         std::os::unix::fs::symlink(&cache, warm_up.path().join("cache"))?;
-        run(warm_up.path(), false)?;
+        run(UP, warm_up.path())?;
     }
     Ok(std::os::unix::fs::symlink(cache, dir.join("cache"))?)
 }
@@ -57,7 +75,7 @@ fn with_cache(dir: &Path) -> Result<()> {
 pub(crate) fn lab() -> Result<Duration> {
     let dir = tempfile::tempdir_in("/var/tmp")?;
     with_cache(dir.path())?;
-    run(dir.path(), true)
+    Ok(run(UP, dir.path())?.gone)
 }
 
 /// The same machines as ours: same image, same XML, same addresses, known host keys.
@@ -65,14 +83,32 @@ pub(crate) async fn up(text: &str) -> Result<Duration> {
     let dir = tempfile::tempdir_in("/var/tmp")?;
     with_cache(dir.path())?;
     prepare(dir.path(), text).await?;
-    run(dir.path(), false)
+    Ok(run(UP, dir.path())?.ready)
+}
+
+/// The life of an environment, step by step.
+pub(crate) async fn life(text: &str) -> Result<Vec<(&'static str, Duration)>> {
+    let dir = tempfile::tempdir_in("/var/tmp")?;
+    with_cache(dir.path())?;
+    prepare(dir.path(), text).await?;
+    let said = run(ENV, dir.path())?.said;
+    let step = |name: &'static str| {
+        let seconds = said.iter().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        Ok((name, Duration::from_secs_f64(seconds.with_context(|| format!("no word of {name}"))?)))
+    };
+    ["init", "start", "status", "snapshot", "revert", "destroy"].into_iter().map(step).collect()
 }
 
 /// Writes what the script needs; not counted.
 async fn prepare(dir: &Path, text: &str) -> Result<()> {
     let host = ours::host()?;
     let spec = initfile::load_text(Path::new("bench.yaml"), text, &initfile::Options::new(&|_| None))?.spec;
-    let image = host.images.ensure(recipe("debian12")?, &host.lab, &|_| {}).await?;
+    let mut images = BTreeMap::new();
+    for disk in spec.machines.iter().flat_map(|machine| &machine.disks) {
+        if let DiskSource::Template { name, .. } = &disk.source {
+            images.insert(name.clone(), host.images.ensure(recipe(name)?, &host.lab, &|_| {}).await?);
+        }
+    }
     let client = key(&dir.join("key"))?;
     let mut host_keys = BTreeMap::new();
     let mut shown = BTreeMap::new();
@@ -85,15 +121,27 @@ async fn prepare(dir: &Path, text: &str) -> Result<()> {
     let plan = plan(
         &spec,
         &PlanInputs {
-            images: &[("debian12".to_owned(), image)].into(),
+            view: &View::host(dir, &store, &store),
             accel: Accel::Tcg,
-            lab_env_dir: dir,
-            lab_store_dir: &store,
-            store_root: &store,
+            cpus: &Cpus::default(),
+            uuid: "00000000000000000000000000000000",
+            scope: &Scope::hermetic(),
+            owner: None,
+            images: &images,
+            image_store: &store,
+            templates: &BTreeMap::new(),
+            template_store: &store,
+            template_names: &[],
+            downloads: &BTreeMap::new(),
+            backing: &BTreeMap::new(),
             authorized_key: client.trim(),
             host_keys: &host_keys,
+            vm_types: &["default"],
+            providers: &["local-libvirt"],
         },
     )?;
+    fs::create_dir_all(dir.join("images"))?;
+    fs::create_dir_all(dir.join("consoles"))?;
     let write = |name: String, text: String| fs::write(dir.join(name), text);
     for net in &plan.nets {
         write("net.xml".into(), xml::network_xml(net, None))?;
@@ -102,12 +150,13 @@ async fn prepare(dir: &Path, text: &str) -> Result<()> {
     for machine in &plan.machines {
         let name = &machine.name;
         let ip = machine.management_ip.context("no address")?;
-        let overlay = machine.overlays.first().context("no disk")?;
-        let backing = overlay.backing.as_ref().context("no backing file")?;
+        let domain = machine.domain.as_ref().context("no domain")?;
+        let image = machine.disks.first().and_then(|disk| disk.image.as_ref()).context("no disk")?;
+        let Made::Over(backing) = &image.made else { bail!("no backing file") };
         known += &format!("{ip} {}\n", shown.get(name).context("no host key")?.trim());
-        write(format!("{name}.domain"), xml::domain_xml(&machine.domain))?;
+        write(format!("{name}.domain"), xml::domain_xml(domain))?;
         write(format!("{name}.ip"), ip.to_string())?;
-        write(format!("{name}.disk"), dir.join(&overlay.path).display().to_string())?;
+        write(format!("{name}.disk"), dir.join(&image.path).display().to_string())?;
         write(format!("{name}.backing"), backing.path.display().to_string())?;
     }
     Ok(fs::write(dir.join("known_hosts"), known)?)

@@ -25,6 +25,12 @@ pub(super) const BENCHMARKS: &[Benchmark] = &[
         runs: 3,
     },
     Benchmark {
+        name: "env",
+        what: "the life of 1, 2, 4 and 8 minimal machines in a prefix, step by step, next to virsh and qemu-img by hand",
+        goal: 1.15,
+        runs: 3,
+    },
+    Benchmark {
         name: "exec",
         what: "one command in a guest over the connection we keep, next to a new ssh process",
         goal: 1.0,

@@ -66,6 +66,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     needed("iproute2", "interfaces in a lab", Program(&["ip"])),
     needed("iptables", "libvirt's rules for networks", Program(&["iptables"])),
     needed("nftables", "rules for networks", Program(&["nft"])),
+    needed("tcpdump", "captures of packets", Program(&["tcpdump"])),
     needed("uidmap", "labs of ordinary users", Program(&["newuidmap"])),
     needed("mmdebstrap", "building guest images", Program(&["mmdebstrap"])),
     needed("lz4", "building guest images", Program(&["lz4"])),

@@ -208,6 +208,24 @@ pub(crate) fn reaped_cpu_seconds() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
+/// Makes a tap interface, which lasts as long as the descriptor; reading and writing frames does not block.
+pub(crate) fn open_tap(name: &str) -> io::Result<OwnedFd> {
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
+    let tap = rustix::fs::open("/dev/net/tun", flags, rustix::fs::Mode::empty())?;
+    // SAFETY: all zeroes are a valid request; the kernel reads it and writes the name into it.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        // The last byte stays zero.
+        let room = request.ifr_name.len() - 1;
+        for (to, from) in request.ifr_name.iter_mut().take(room).zip(name.bytes()) {
+            *to = from as libc::c_char;
+        }
+        request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
+        check(libc::ioctl(tap.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request).into())?;
+    }
+    Ok(tap)
+}
+
 /// Sets the host name of the current UTS namespace.
 pub(crate) fn set_hostname(name: &str) -> io::Result<()> {
     rustix::system::sethostname(name.as_bytes()).map_err(Into::into)

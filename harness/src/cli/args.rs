@@ -9,6 +9,7 @@ use super::{
     cmd::templates::TemplatesArgs,
     init_args::{InitArgs, PlanArgs, ValidateArgs},
 };
+use crate::workdir::paths::INIT_FILE;
 
 /// Real machines and networks from an init file, in a lab that leaves nothing behind.
 ///
@@ -141,6 +142,12 @@ pub(super) enum Verb {
     },
     /// Allow a prefix to be destroyed again.
     Unlock,
+    /// Keep the state of machines, to come back to it.
+    Snapshot(Snapshot),
+    /// Bring machines back to a snapshot.
+    Revert(Revert),
+    /// Write disks and an init file that make the same environment elsewhere.
+    Export(Export),
     /// Open a shell in a machine, or run a command or script there; its exit status becomes ours.
     Shell(Shell_),
     /// Print an inventory for Ansible.
@@ -225,6 +232,65 @@ pub(super) struct Gc {
     /// Only say what would be removed.
     #[arg(long)]
     pub(super) dry_run: bool,
+}
+
+/// Options of `snapshot`.
+#[derive(Debug, Group)]
+pub(super) struct Snapshot {
+    /// Its name.
+    #[arg(required_unless_present = "list")]
+    pub(super) name: Option<String>,
+    /// List the snapshots there are.
+    #[arg(short, long)]
+    pub(super) list: bool,
+    /// Delete that snapshot.
+    #[arg(long, conflicts_with_all = ["list", "memory", "description", "vm_names"])]
+    pub(super) delete: bool,
+    /// With the memory of running machines: going back, they run on.
+    #[arg(short, long)]
+    pub(super) memory: bool,
+    /// What it is, for people.
+    #[arg(short, long, value_name = "TEXT")]
+    pub(super) description: Option<String>,
+    /// Only these machines.
+    #[arg(short = 'n', long, value_name = "VM", num_args = 1..)]
+    pub(super) vm_names: Vec<String>,
+}
+
+/// Options of `revert`.
+#[derive(Debug, Group)]
+pub(super) struct Revert {
+    /// The snapshot; its machines go back.
+    pub(super) name: String,
+}
+
+/// Options of `export`.
+#[derive(Debug, Group)]
+pub(super) struct Export {
+    /// Only these machines.
+    #[arg(short = 'n', long, value_name = "VM", num_args = 1..)]
+    pub(super) vm_names: Vec<String>,
+    /// Images that stand alone, instead of layers over their templates.
+    #[arg(short, long)]
+    pub(super) standalone: bool,
+    /// Compress images with xz.
+    #[arg(short, long)]
+    pub(super) compress: bool,
+    /// The folder to write to.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub(super) dst_dir: PathBuf,
+    /// What the init file is called; it is YAML, or JSON with `--out-format json`.
+    #[arg(long, value_name = "NAME", default_value = INIT_FILE)]
+    pub(super) init_file_name: String,
+    /// Write down the addresses machines have, instead of leaving them to be chosen anew.
+    #[arg(long)]
+    pub(super) pin: bool,
+    /// Only say what would be written.
+    #[arg(long)]
+    pub(super) collect_only: bool,
+    /// Has no effect: disks take turns where the host has no processors to spare.
+    #[arg(long, hide = true)]
+    without_threads: bool,
 }
 
 /// Options of `shell`.

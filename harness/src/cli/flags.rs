@@ -178,11 +178,14 @@ mod tests {
             &["polder", "--default_vm_type", "default", "--libvirt_url", "qemu:///system", "start"],
             &["polder", "--libvirt-user", "ada", "destroy", "-y", "--all"],
             &["polder", "-l", "debug", "-f", "flat", "status"],
+            &["polder", "-l", "debug", "snapshot", "-l"],
+            &["polder", "export", "-n", "a", "b", "-s", "-c", "-d", "out", "--without-threads"],
             &["polder", "shutdown", "-r", "a", "b"],
             &["polder", "shell", "vm", "-c", "ls -l"],
             &["polder", "ansible_hosts", "-k", "a", "b"],
         ] {
             parse(line).unwrap();
         }
+        assert!(parse(&["polder", "snapshot"]).is_err());
     }
 }

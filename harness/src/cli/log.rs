@@ -90,11 +90,11 @@ impl Log {
 }
 
 impl Sinks {
-    fn write(&mut self, meta: &Metadata<'_>, depth: usize, text: &str) {
-        let level = *meta.level();
+    /// `level` decides what is told; the file has everything.
+    fn write(&mut self, meta: &Metadata<'_>, level: Level, depth: usize, text: &str) {
         let now = Utc::from(SystemTime::now());
         let stamp = now.to_string().trim_end_matches('Z').to_owned();
-        let line = format!("{stamp}.{:03}Z {level:5} {}{text}\n", now.millis, "  ".repeat(depth));
+        let line = format!("{stamp}.{:03}Z {:5} {}{text}\n", now.millis, meta.level(), "  ".repeat(depth));
         match &mut self.file {
             // A full disk must not end what is logged.
             Some((_, file)) => drop(file.write_all(line.as_bytes())),
@@ -129,14 +129,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Log {
         attributes.record(&mut fields);
         let meta = attributes.metadata();
         let depth = depth(&context, Some(id)).saturating_sub(1);
-        self.sinks().write(meta, depth, &fields.text(meta.name()));
+        // Tasks are told by what they say; that they begin is a detail.
+        self.sinks().write(meta, Level::DEBUG, depth, &fields.text(meta.name()));
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let span = context.event_span(event).map(|span| span.id());
-        self.sinks().write(event.metadata(), depth(&context, span.as_ref()), &fields.text(""));
+        let (meta, depth) = (event.metadata(), depth(&context, span.as_ref()));
+        self.sinks().write(meta, *meta.level(), depth, &fields.text(""));
     }
 }
 
@@ -159,7 +161,7 @@ mod tests {
         });
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().map(|line| &line[24..]).collect();
-        assert_eq!(lines, [" INFO early", " INFO boot machine=web", "DEBUG   answers tries=3"]);
+        assert_eq!(lines, [" INFO  early", " INFO  boot machine=web", " DEBUG   answers tries=3"]);
         assert!(text.starts_with("20") && &text[19..20] == ".", "{text}");
         assert_eq!(log.path(), Some(path));
     }

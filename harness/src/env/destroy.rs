@@ -8,12 +8,13 @@ use super::{
     error::{chain, file},
     handle::join,
     host::limits,
+    lago,
     state::{EnvState, LabState},
 };
 use crate::{
     env::Env,
     lab::{self, Hermetic, Lab},
-    workdir::{LockedPrefix, Prefix, WorkdirError},
+    workdir::{LockedPrefix, Maker, Prefix, WorkdirError},
 };
 
 /// How long to wait for another command on the same prefix.
@@ -57,7 +58,8 @@ impl Env {
         let folder = prefix.path();
         match fs::symlink_metadata(folder) {
             Ok(is) if is.is_symlink() => {
-                destroyed.found(progress, format!("{} is a link: only the link is removed", folder.display()));
+                destroyed
+                    .found(progress, format!("{} is a link: only the link is removed", folder.display()));
                 destroyed.try_to(fs::remove_file(folder).map_err(file("remove", folder)));
                 return Ok(destroyed);
             }
@@ -70,8 +72,9 @@ impl Env {
         if !force {
             locked.require_unprotected()?;
         }
+        lago::clear(host, prefix, &mut destroyed, progress).await;
         let state = EnvState::load(folder);
-        if let Err(error) = &state {
+        if let (Err(error), Maker::Polder) = (&state, prefix.maker()) {
             destroyed.found(progress, chain(error));
         }
         let state = state.ok();

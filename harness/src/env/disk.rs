@@ -1,7 +1,6 @@
 //! The disk images of an environment: making them, laying new ones over them, and which one a disk writes to now.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,6 +14,7 @@ use super::{
     error::file,
     parallel,
     plan::{Backing, ImagePlan, Made},
+    snapshot::Frozen,
 };
 use crate::{
     base::{id::MachineName, process},
@@ -53,7 +53,8 @@ async fn create(env: &Env, image: &ImagePlan) -> Result<(), EnvError> {
         }
         Made::Copy(of) => {
             let from = outside(env, &of.path).display().to_string();
-            let argv = ["qemu-img", "convert", "-q", "-f", &of.format.to_string(), "-O", &format, &from, &name];
+            let argv =
+                ["qemu-img", "convert", "-q", "-f", &of.format.to_string(), "-O", &format, &from, &name];
             Ok(process::stdout(&argv, COPY).await.map(drop)?)
         }
         Made::Empty { size } => {
@@ -75,8 +76,9 @@ async fn lay(path: &Path, over: &Path, format: ImageFormat, size: u64) -> Result
 }
 
 /// Where a path that the emulator sees is on the host.
-fn outside(env: &Env, inside: &Path) -> PathBuf {
-    let (view, images, templates) = (View::hermetic(), env.host().images.folder(), env.host().templates.store_dir().to_owned());
+pub(super) fn outside(env: &Env, inside: &Path) -> PathBuf {
+    let (view, images, templates) =
+        (View::hermetic(), env.host().images.folder(), env.host().templates.store_dir().to_owned());
     let own = [
         (view.env.as_path(), env.folder()),
         (view.images.as_path(), images.as_path()),
@@ -98,7 +100,7 @@ pub(super) struct Layer {
     pub(super) dev: String,
     pub(super) path: PathBuf,
     pub(super) over: PathBuf,
-    over_format: ImageFormat,
+    pub(super) over_format: ImageFormat,
 }
 
 impl Layer {
@@ -118,20 +120,25 @@ impl Layer {
 /// New layers for all disks a machine writes to, over what it writes to now.
 pub(super) fn next_layers(env: &Env, vm: &Vm, serial: u64) -> Vec<Layer> {
     let chains = env.state().chains;
-    let tops = own(vm).map(|(dev, image)| {
-        (dev.to_owned(), chains.top(vm.name(), dev).unwrap_or(&image.path).to_owned())
-    });
-    layers_over(vm, &tops.collect(), serial)
+    let mut now = Frozen::default();
+    for (dev, image) in own(vm) {
+        let top = chains.top(vm.name(), dev);
+        // Whatever is not the disk's first image is a layer of ours.
+        if top.is_none_or(|top| top == image.path) && image.format == ImageFormat::Raw {
+            now.raw.insert(dev.to_owned());
+        }
+        now.disks.insert(dev.to_owned(), top.unwrap_or(&image.path).to_owned());
+    }
+    layers_over(vm, &now, serial)
 }
 
-/// New layers for the disks of a machine, by device, over these images.
-pub(super) fn layers_over(vm: &Vm, over: &BTreeMap<String, PathBuf>, serial: u64) -> Vec<Layer> {
-    let layer = |(dev, image): (&str, &ImagePlan)| {
-        let over = over.get(dev)?.clone();
+/// New layers for the disks of a machine, over these images.
+pub(super) fn layers_over(vm: &Vm, below: &Frozen, serial: u64) -> Vec<Layer> {
+    let layer = |(dev, _): (&str, &ImagePlan)| {
+        let over = below.disks.get(dev)?.clone();
         // `+` is in no name, so no two images meet in one file.
         let path = PathBuf::from(format!("images/{}+{dev}+{serial}.qcow2", vm.name()));
-        // Whatever is not the disk's first image is a layer of ours.
-        let over_format = if over == image.path { image.format } else { ImageFormat::Qcow2 };
+        let over_format = if below.raw.contains(dev) { ImageFormat::Raw } else { ImageFormat::Qcow2 };
         Some(Layer { machine: vm.name().clone(), dev: dev.to_owned(), path, over, over_format })
     };
     own(vm).filter_map(layer).collect()

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use super::plan::PlanErrors;
 use crate::{
     base::{
-        id::{MachineName, NetName},
+        id::{Mac, MachineName, NetName},
         process::ProcessError,
         store::StoreError,
         wait::WaitError,
@@ -77,6 +77,35 @@ pub enum EnvError {
         /// Why it does not.
         why: String,
     },
+    /// A name cannot be added to the DNS of a network, or not be taken away.
+    #[error("the network {net} cannot {what}: {why}")]
+    Name {
+        /// Which.
+        net: NetName,
+        /// What was tried, with which name.
+        what: String,
+        /// Why not.
+        why: String,
+    },
+    /// A network has no address left for another NIC.
+    #[error("the network {net} has no address left for machine {machine}")]
+    NoAddress {
+        /// Which.
+        net: NetName,
+        /// For whom it would have been.
+        machine: MachineName,
+    },
+    /// A NIC was given up by libvirt, but not by the machine.
+    #[error("machine {machine} did not let go of its NIC {mac}")]
+    NotLetGo {
+        /// Which.
+        machine: MachineName,
+        /// The NIC.
+        mac: Mac,
+        /// How long it was waited.
+        #[source]
+        source: WaitError,
+    },
     /// Machines were named that there are not.
     #[error("{what}")]
     NoMachine {
@@ -100,6 +129,17 @@ pub enum EnvError {
         /// Why the rest is still there.
         left: String,
     },
+    /// Machines run that must not.
+    #[error("machines that run cannot be {what}: {}; `polder stop` or `polder shutdown` ends them", machines.join(", "))]
+    Running {
+        /// What was to be done with them, such as `exported`.
+        what: &'static str,
+        /// Which.
+        machines: Vec<String>,
+    },
+    /// Disks cannot be exported as asked; all reasons.
+    #[error("{}", .0.join("\n"))]
+    Export(Vec<String>),
     /// Several things failed.
     #[error("{}", .0.iter().map(|e| chain(e)).collect::<Vec<_>>().join("\n"))]
     Several(Vec<EnvError>),
@@ -110,7 +150,9 @@ pub enum EnvError {
         name: String,
     },
     /// A snapshot cannot be called that.
-    #[error("a snapshot cannot be called `{name}`: use letters, digits, `-`, `_` and `.`, a letter or digit first, at most 64")]
+    #[error(
+        "a snapshot cannot be called `{name}`: use letters, digits, `-`, `_` and `.`, a letter or digit first, at most 64"
+    )]
     BadSnapshotName {
         /// The name.
         name: String,

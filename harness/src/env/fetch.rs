@@ -8,9 +8,9 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{EnvError, Host, Progress, error::file};
+use super::{EnvError, Host, Progress, error::file, export::IMAGE_KEY};
 use crate::{
-    image::{self, ImageInfo},
+    image::{self, ImageInfo, Recipe},
     initfile::{
         EnvSpec,
         spec::{DiskFormat, DiskSource, DiskSpec, MachineSpec},
@@ -69,6 +69,12 @@ pub(super) async fn fetch(
             DiskSource::Empty { .. } => {}
         }
     }
+    // What was made from an image of ours is still run like it.
+    let about = disks.iter().map(|disk| &disk.metadata).chain(got.templates.values().map(|t| &t.metadata));
+    let like = about.filter_map(|metadata| image::recipe(metadata.get(IMAGE_KEY)?.as_str()?).ok());
+    for recipe in like.collect::<Vec<_>>() {
+        ours(host, recipe, &mut got, progress).await?;
+    }
     Ok(got)
 }
 
@@ -90,16 +96,22 @@ async fn named(
         Ok(found) => drop(got.templates.insert(key, found)),
         Err(error @ (TemplateError::NoRepo | TemplateError::UnknownTemplate { .. })) => {
             match (image::recipe(name), error) {
-                (Ok(recipe), _) if version.is_none() => {
-                    let tell = |text: &str| progress.say(text);
-                    got.images.insert(name.to_owned(), host.images.ensure(recipe, &host.lab, &tell).await?);
-                }
+                (Ok(recipe), _) if version.is_none() => ours(host, recipe, got, progress).await?,
                 // That there is nothing of the name is the plan's to report, with everything else that is wrong.
                 (_, TemplateError::NoRepo) => {}
                 (_, error) => return Err(error.into()),
             }
         }
         Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// An image of ours, built now if need be.
+async fn ours(host: &Host, recipe: &Recipe, got: &mut Fetched, progress: &Progress) -> Result<(), EnvError> {
+    if !got.images.contains_key(&recipe.name) {
+        let tell = |text: &str| progress.say(text);
+        got.images.insert(recipe.name.clone(), host.images.ensure(recipe, &host.lab, &tell).await?);
     }
     Ok(())
 }
@@ -177,7 +189,9 @@ async fn unpack(templates: &Templates, machine: &mut MachineSpec, folder: &Path)
 }
 
 fn disk_of(machine: &MachineSpec, letter: char, disk: OvaDisk) -> Result<DiskSpec, EnvError> {
-    let odd = |error: String| file("take a disk called so from the archive", &disk.path)(std::io::Error::other(error));
+    let odd = |error: String| {
+        file("take a disk called so from the archive", &disk.path)(std::io::Error::other(error))
+    };
     Ok(DiskSpec {
         name: disk.name.parse().map_err(|e| odd(format!("{e}")))?,
         at: machine.at.clone(),

@@ -13,6 +13,7 @@ use super::{
     error::chain,
     host::limits,
     keys::Keys,
+    lago,
     machine::Common,
     plan::EnvPlan,
     prepare,
@@ -25,7 +26,7 @@ use crate::{
     initfile::EnvSpec,
     lab::{Hermetic, Lab, paths::LabPaths},
     provider::libvirt::DomainState,
-    workdir::Prefix,
+    workdir::{Maker, Prefix},
 };
 
 /// Names of the machines and nets of an init file, in its order.
@@ -99,7 +100,7 @@ impl Env {
     /// # Errors
     /// What was written down of it cannot be read.
     pub async fn load(host: &Host, prefix: &Prefix) -> Result<Self, EnvError> {
-        let state = EnvState::load(prefix.path())?;
+        let state = state_of(host, prefix)?;
         let keys = Keys::load(prefix.path(), state.host_keys.clone())?;
         let env = Self::assemble(host, Home::Prefix(prefix.clone()), state, &keys)?;
         env.refresh().await?;
@@ -125,7 +126,8 @@ impl Env {
         let site = Site::default();
         let plan = Arc::new(state.plan.clone());
         let common = Common { site: &site, folder: home.folder(), keys, factor: state.factor };
-        let machines = plan.machines.iter().map(|machine| Vm::new(machine, &common)).collect::<Result<_, _>>()?;
+        let machines =
+            plan.machines.iter().map(|machine| Vm::new(machine, &common)).collect::<Result<_, _>>()?;
         Ok(Self(Arc::new(Inner {
             host: host.clone(),
             home,
@@ -141,7 +143,7 @@ impl Env {
     /// Takes over what other processes have changed: the state, and which lab is up.
     pub(super) async fn refresh(&self) -> Result<(), EnvError> {
         let Home::Prefix(prefix) = self.home() else { return Ok(()) };
-        let state = EnvState::load(prefix.path())?;
+        let state = state_of(self.host(), prefix)?;
         let record = state.lab.clone();
         self.set_state(state);
         let lab: Arc<dyn Lab> = match record {
@@ -191,7 +193,7 @@ impl Env {
     #[must_use]
     pub fn net(&self, name: &str) -> Option<Net> {
         let spec = self.0.plan.nets.iter().find(|net| net.name.as_str() == name)?;
-        Some(Net { spec: Arc::new(spec.clone()) })
+        Some(Net { spec: Arc::new(spec.clone()), env: self.clone() })
     }
 
     /// Names of its machines and nets.
@@ -316,4 +318,12 @@ impl Env {
 pub(super) fn join(lab: &Path, prefix: &Path) -> Option<Hermetic> {
     let lab = Hermetic::join(lab).ok()?;
     (lab.serves(prefix) || !lab.env().exists()).then_some(lab)
+}
+
+/// What is written down of the environment of a prefix, by whoever made it.
+fn state_of(host: &Host, prefix: &Prefix) -> Result<EnvState, EnvError> {
+    match prefix.maker() {
+        Maker::Polder => EnvState::load(prefix.path()),
+        Maker::Lago => lago::state(host, prefix),
+    }
 }

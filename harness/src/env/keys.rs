@@ -1,14 +1,7 @@
 //! The keys of one environment: one to log in with, in a file of its own so that a plain `ssh -i` works, too; and one
 //! per machine to be known by.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc};
 
 use russh::keys::{
     PrivateKey, PublicKey,
@@ -124,6 +117,18 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let again = Keys::load(dir.path(), HostKeys::new()).unwrap();
         assert_eq!(again.authorized().unwrap(), keys.authorized().unwrap());
+    }
+
+    #[test]
+    fn a_key_as_lago_made_it_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = std::process::Command::new("ssh-keygen");
+        command
+            .args(["-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f"])
+            .arg(dir.path().join(LAGO));
+        assert!(command.status().unwrap().success());
+        let keys = Keys::load(dir.path(), HostKeys::new()).unwrap();
+        assert!(keys.authorized().unwrap().starts_with("ssh-rsa "));
     }
 
     #[test]

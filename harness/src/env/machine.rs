@@ -89,7 +89,8 @@ fn guest_spec(machine: &MachinePlan, common: &Common<'_>) -> Result<GuestSpec, E
     let Common { site, folder, keys, factor } = common;
     let reachable = machine.management_ip.filter(|_| machine.abilities.has(Ability::Ssh));
     let ssh = reachable.map(|ip| {
-        let dial: Arc<dyn Dial> = if machine.domain.is_some() { Arc::new((*site).clone()) } else { Arc::new(Plain) };
+        let dial: Arc<dyn Dial> =
+            if machine.domain.is_some() { Arc::new((*site).clone()) } else { Arc::new(Plain) };
         let host_key = match machine.identity {
             IdentityFrom::Itself => None,
             IdentityFrom::Smbios | IdentityFrom::CloudInit => keys.host_key(&machine.name)?,

@@ -72,11 +72,9 @@ async fn serves(running: &Running, net: &PlannedNet, at: SocketAddr) -> Result<(
         stream.read_u16().await
     };
     let what = format!("an answer of the name server at {at}");
-    let answered = wait_for(&what, limits::NETWORK, PAUSE, async || {
-        match ask().await {
-            Ok(_) => Look::Ready(()),
-            Err(error) => Look::NotYet(error.to_string()),
-        }
+    let answered = wait_for(&what, limits::NETWORK, PAUSE, async || match ask().await {
+        Ok(_) => Look::Ready(()),
+        Err(error) => Look::NotYet(error.to_string()),
     });
     answered.await.map_err(|source| EnvError::NoService { net: net.name.clone(), source })
 }

@@ -24,7 +24,10 @@ use crate::{
     base::id::MachineName,
     image::Ability,
     initfile::EnvSpec,
-    lab::{Bind, Hermetic, LabSpec, Payload, paths::{INSIDE_STORE, INSIDE_TEMPLATES}},
+    lab::{
+        Bind, Hermetic, LabSpec, Payload,
+        paths::{INSIDE_STORE, INSIDE_TEMPLATES},
+    },
     provider::libvirt::{DomainState, xml},
     workdir::Kind,
 };
@@ -245,6 +248,8 @@ impl Env {
         for vm in &vms {
             turn.making(&thing(Kind::Domain, vm.domain(), &*running.lab))?;
         }
+        // What was attached to them went when they were switched off.
+        turn.update(|state| vms.iter().for_each(|vm| drop(state.attached.remove(vm.name()))))?;
         // Before it is known whether they start: a machine whose start failed half-way is to be undone, too.
         locked(started).machines.extend(vms.iter().cloned());
         let each = |vm: Vm| {
@@ -305,14 +310,19 @@ fn lab_spec(host: &Host, plan: &EnvPlan, env: Option<&Path>) -> Result<LabSpec, 
     for dir in [&capability_cache, &store] {
         std::fs::create_dir_all(dir).map_err(file("make", dir))?;
     }
-    let mut binds = vec![Bind { from: store, to: INSIDE_STORE.into(), writable: false }];
+    let env = env.map(Path::to_owned);
+    Ok(LabSpec { payload: Payload::Libvirtd { kvm, capability_cache }, binds: binds(host, plan), env })
+}
+
+/// What of the host the machines of a plan see at other places.
+pub(super) fn binds(host: &Host, plan: &EnvPlan) -> Vec<Bind> {
+    let mut binds = vec![Bind { from: host.images.folder(), to: INSIDE_STORE.into(), writable: false }];
     let templates = host.templates.store_dir().to_owned();
     if templates.is_dir() {
         binds.push(Bind { from: templates, to: INSIDE_TEMPLATES.into(), writable: false });
     }
     binds.extend(plan.binds.iter().cloned());
-    let env = env.map(Path::to_owned);
-    Ok(LabSpec { payload: Payload::Libvirtd { kvm, capability_cache }, binds, env })
+    binds
 }
 
 /// Makes the networks `vms` need and waits until they serve.
@@ -328,7 +338,8 @@ async fn networks(
     for net in needed.filter(|net| !active.contains(&net.libvirt_name)) {
         turn.making(&thing(Kind::Network, &net.libvirt_name, &*running.lab))?;
         locked(started).nets.push(net.libvirt_name.clone());
-        network::create(running, net, daemon::mark(env, net.name.as_str())?.as_ref()).await?;
+        let mark = daemon::mark(env, net.name.as_str())?;
+        network::create(running, &super::net::as_named(net, &env.state()), mark.as_ref()).await?;
     }
     Ok(())
 }
@@ -340,7 +351,12 @@ async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>)
     let spec = daemon::dress(env, &connection, vm, spec).await?;
     // What its console said in a former life does not count any more.
     vm.restarted().await;
+    // Else its first packets would take a better way than they should.
+    let paused = super::link::are_kept(vm);
     let started = match memory {
+        None if paused => {
+            connection.create_domain_paused(vm.domain(), xml::domain_xml(&spec), limits::DOMAIN).await
+        }
         None => connection.create_domain(vm.domain(), xml::domain_xml(&spec), limits::DOMAIN).await,
         Some(memory) => {
             let (memory, limit) = (running.lab.view().env.join(memory), env.scaled(limits::SAVE));
@@ -352,10 +368,15 @@ async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>)
                 machine: vm.name().clone(),
                 error: error.to_string(),
             })?;
-            connection.restore_domain(vm.domain(), &memory, xml, false, limit).await
+            connection.restore_domain(vm.domain(), &memory, xml, paused, limit).await
         }
     };
-    started.map_err(|e| running.explain(e))
+    started.map_err(|e| running.explain(e))?;
+    if paused {
+        super::link::keep_all(env, running, vm).await?;
+        connection.resume_domain(vm.domain(), limits::DOMAIN).await.map_err(|e| running.explain(e))?;
+    }
+    Ok(())
 }
 
 /// Waits until a machine that runs answers.

@@ -1,11 +1,20 @@
 //! What is written down of an environment, so that any process can take it over: `state.json` in its folder.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{EnvError, error::file, keys::HostKeys, plan::EnvPlan, snapshot::Chains};
-use crate::base::store::{self, Document};
+use crate::{
+    base::{
+        id::{MachineName, NetName},
+        store::{self, Document},
+    },
+    net::{Extra, PlannedNic},
+};
 
 /// The file, in the environment's folder.
 pub(super) const FILE: &str = "state.json";
@@ -23,6 +32,12 @@ pub(super) struct EnvState {
     pub(super) factor: f64,
     /// Disk images that were made since the plan, and snapshots.
     pub(super) chains: Chains,
+    /// DNS names that were added since the plan, by net.
+    #[serde(default)]
+    pub(super) names: BTreeMap<NetName, Extra>,
+    /// NICs that were attached to machines since those were switched on.
+    #[serde(default)]
+    pub(super) attached: BTreeMap<MachineName, Vec<PlannedNic>>,
 }
 
 /// Where an environment lives.
@@ -50,7 +65,16 @@ impl Document for EnvState {
 impl EnvState {
     /// That of an environment that was just planned.
     pub(super) fn new(uuid: String, lab: LabState, plan: EnvPlan, host_keys: HostKeys, factor: f64) -> Self {
-        Self { uuid, lab, plan, host_keys, factor, chains: Chains::default() }
+        Self {
+            uuid,
+            lab,
+            plan,
+            host_keys,
+            factor,
+            chains: Chains::default(),
+            names: BTreeMap::new(),
+            attached: BTreeMap::new(),
+        }
     }
 
     /// Writes it, readable for this user alone: host keys are in it.

@@ -256,7 +256,8 @@ enum Switch {
 
 async fn end_machine(running: &Running, vm: &Vm, limit: Duration) -> Result<How, EnvError> {
     let connection = running.connection.another(limits::CONNECT).await?;
-    let state = connection.domain_state(vm.domain(), limits::COMMAND).await.map_err(|e| running.explain(e))?;
+    let state =
+        connection.domain_state(vm.domain(), limits::COMMAND).await.map_err(|e| running.explain(e))?;
     if state == DomainState::Absent {
         return Ok(How::Already);
     }

@@ -1,11 +1,14 @@
 //! The right to change an environment: one at a time in this process, and of all processes on its prefix.
 
-use std::{path::{Path, PathBuf}, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{Env, EnvError, snapshot, state::EnvState};
 use crate::{
     lab::{Lab, LabKind},
-    workdir::{Journal, Kind, LockedPrefix, Prefix, Thing, WorkdirError},
+    workdir::{Journal, Kind, LockedPrefix, Maker, Prefix, Thing, WorkdirError},
 };
 
 /// How long to wait for another command on the same prefix.
@@ -46,6 +49,10 @@ impl<'a> Turn<'a> {
         };
         env.refresh().await?;
         let turn = Self { env, lock, _one: one };
+        if turn.lock.as_ref().is_some_and(|prefix| prefix.maker() == Maker::Lago) {
+            // From now on it is one of ours; a journal without a state would be nobody's.
+            env.state().save(env.folder())?;
+        }
         if env.state().chains.is_unsettled() {
             snapshot::settle(env, &turn).await?;
         }

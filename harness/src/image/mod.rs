@@ -19,7 +19,7 @@ pub use build::Progress;
 pub use error::ImageError;
 pub use identity::{Address6, Identity, NicAddress, NicIdentity};
 pub use info::{Abilities, Ability, ImageInfo, Unsupported};
-pub use seed::Seed;
 pub use recipe::{Content, GuestFile, Recipe, Userland};
 pub use recipes::{recipe, recipes};
+pub use seed::Seed;
 pub use store::{ImageStore, Listed, Pruned, State};

@@ -1,9 +1,12 @@
-//! The door through which a re-executed binary becomes a warden: a constructor that runs before `main`, with one
+//! The door through which a re-executed binary becomes a warden or a keeper: a constructor that runs before `main`, with one
 //! thread. The same door for suites, plain test binaries and the command, whatever their `main` does.
 #![expect(unsafe_code, reason = "a constructor needs a link section")]
 
 /// Set for the warden alone: numbers of its control socket and of the owner's pidfd.
 pub(super) const VARIABLE: &str = "POLDER_INTERNAL_WARDEN";
+
+/// Set for keepers alone: what is asked of them.
+pub(super) const KEEPER: &str = "POLDER_INTERNAL_KEEPER";
 
 // SAFETY: the function has the type the loader expects of `.init_array` entries and returns at once for everybody else.
 #[used]
@@ -11,6 +14,11 @@ pub(super) const VARIABLE: &str = "POLDER_INTERNAL_WARDEN";
 static DOOR: extern "C" fn() = enter;
 
 extern "C" fn enter() {
+    if let Ok(asked) = std::env::var(KEEPER) {
+        // SAFETY: before `main` there is one thread.
+        unsafe { std::env::remove_var(KEEPER) };
+        crate::base::sys::exit_now(super::keeper::main(&asked));
+    }
     let Some(value) = std::env::var_os(VARIABLE) else { return };
     // SAFETY: before `main` there is one thread.
     unsafe { std::env::remove_var(VARIABLE) };

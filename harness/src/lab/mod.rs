@@ -14,6 +14,7 @@ mod door;
 mod error;
 mod hermetic;
 mod host;
+pub mod keeper;
 mod mounts;
 mod offline;
 pub mod paths;

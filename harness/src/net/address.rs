@@ -99,6 +99,11 @@ impl<A: Address> Subnet<A> {
         (ip.number() ^ self.gateway.number()) & !self.host_mask() == 0
     }
 
+    /// The lowest address a machine can have that is not `used`.
+    pub(super) fn lowest(&self, used: impl Fn(&A) -> bool) -> Option<A> {
+        (FIRST..=self.host_mask()).map(|number| self.at(number)).find(|ip| self.is_usable(*ip) && !used(ip))
+    }
+
     /// Whether a machine can have it.
     fn is_usable(&self, ip: A) -> bool {
         self.contains(ip) && ip != self.gateway && self.is_single(ip)
@@ -254,7 +259,7 @@ impl<'a, A: Address> Addresses<'a, A> {
             let Some(subnet) = subnets.get(&nic.net) else { continue };
             let free = |ip: &A| subnet.is_usable(*ip) && !addresses.owner.contains_key(ip);
             let preferred = prefer(machine, index, subnet).filter(free);
-            match preferred.or_else(|| (FIRST..=subnet.host_mask()).map(|n| subnet.at(n)).find(free)) {
+            match preferred.or_else(|| subnet.lowest(|ip| addresses.owner.contains_key(ip))) {
                 Some(ip) => addresses.insert(machine, index, ip),
                 None => {
                     let (machine, net) = (machine.clone(), nic.net.clone());

@@ -15,7 +15,7 @@ mod tests;
 pub use error::NetError;
 pub use name::prefixed_name;
 pub use spec::{
-    DhcpPlan, DnsPlan, DnsRecord, Family, Impairment, LinkPlan, MachineAsk, NetAsk, NetKind, NetPlan, NicAsk,
-    PlannedHost, PlannedNet, PlannedNic, Scope, Vlan,
+    DhcpPlan, DnsPlan, DnsRecord, Extra, Family, Impairment, LinkPlan, MachineAsk, NetAsk, NetKind, NetPlan,
+    NicAsk, PlannedHost, PlannedNet, PlannedNic, Scope, Vlan,
 };
-pub use topology::plan;
+pub use topology::{another, plan};

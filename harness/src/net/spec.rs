@@ -1,7 +1,7 @@
 //! What is asked of the networks of an environment, and what is decided about them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     ops::RangeInclusive,
@@ -286,6 +286,44 @@ pub struct DnsPlan {
     pub records: Vec<DnsRecord>,
     /// Who is asked for other names; absent: nobody.
     pub forward: Option<IpAddr>,
+}
+
+/// Names that were added to those of a plan, and their addresses.
+pub type Extra = BTreeMap<String, BTreeSet<IpAddr>>;
+
+impl DnsPlan {
+    /// With these names, too.
+    #[must_use]
+    pub fn with(&self, extra: &Extra) -> Self {
+        let mut names: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
+        for record in &self.records {
+            names.entry(record.ip).or_default().extend(record.names.iter().cloned());
+        }
+        for (name, ips) in extra {
+            for ip in ips {
+                names.entry(*ip).or_default().insert(name.clone());
+            }
+        }
+        let record =
+            |(ip, names): (_, BTreeSet<String>)| DnsRecord { ip, names: names.into_iter().collect() };
+        Self { records: names.into_iter().map(record).collect(), ..self.clone() }
+    }
+
+    /// The names of an address, if it has any.
+    #[must_use]
+    pub fn record(&self, ip: IpAddr) -> Option<&DnsRecord> {
+        self.records.iter().find(|record| record.ip == ip)
+    }
+
+    /// The addresses of a name, with or without the domain, in whatever case; IPv4 first.
+    #[must_use]
+    pub fn resolve(&self, name: &str) -> Vec<IpAddr> {
+        let name = name.to_ascii_lowercase();
+        let suffix = self.domain.as_ref().map(|domain| format!(".{}", domain.to_ascii_lowercase()));
+        let plain = suffix.and_then(|suffix| name.strip_suffix(&suffix).map(str::to_owned)).unwrap_or(name);
+        let is = |record: &&DnsRecord| record.names.iter().any(|n| n.eq_ignore_ascii_case(&plain));
+        self.records.iter().filter(is).map(|record| record.ip).collect()
+    }
 }
 
 /// The names of an address.

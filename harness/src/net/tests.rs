@@ -8,8 +8,9 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    Family, LinkPlan, MachineAsk, NetAsk, NetError, NetKind, NetPlan, NicAsk, Scope, Vlan,
+    Extra, Family, LinkPlan, MachineAsk, NetAsk, NetError, NetKind, NetPlan, NicAsk, Scope, Vlan,
     address::nics,
+    another,
     lease::{self, Want},
     plan,
 };
@@ -346,6 +347,43 @@ fn only_what_is_free_is_chosen() {
     assert_eq!(plan.nets[0].gateway, Some(Ipv4Addr::new(192, 168, 201, 1)));
     assert_eq!(plan.nets[0].gateway6.unwrap().0.to_string(), "fd8f:1391:3a82:201::1");
     assert_eq!(plan.nets[2].gateway, None);
+}
+
+#[test]
+fn a_further_nic_takes_what_is_free() {
+    let nets = nets(&["m v4 10.0.0.2/29 v6 auto", "six v4 off v6 auto", "b /bridge"]);
+    let nets: Vec<_> = nets.into_iter().map(|net| NetAsk { dhcp: None, ..net }).collect();
+    let plan = planned(&nets, &machines(&["a: m", "b: m=10.0.0.4"]));
+    let name = "a".parse().unwrap();
+    let taken = ["10.0.0.5".parse().unwrap()];
+    let nic = another(&plan.nets[0], &name, 1, &taken, &Scope::hermetic()).unwrap();
+    let known: BTreeSet<_> = plan.nics.values().flatten().map(|nic| (nic.mac, &nic.tap)).collect();
+    assert_eq!(
+        (nic.ip.unwrap().to_string(), nic.mac.to_string()),
+        ("10.0.0.6".into(), "54:52:0a:00:00:06".into())
+    );
+    assert_eq!(nic.ip6.unwrap().to_string(), "fd8f:1391:a00::a00:6");
+    assert!(known.iter().all(|(mac, tap)| *mac != nic.mac && **tap != nic.tap));
+    let taken = ["10.0.0.5", "10.0.0.6"].map(|ip| ip.parse().unwrap());
+    assert_eq!(another(&plan.nets[0], &name, 1, &taken, &Scope::hermetic()), None);
+    let six = another(&plan.nets[1], &name, 1, &[], &Scope::hermetic()).unwrap();
+    assert!(six.ip.is_none() && six.ip6.unwrap().to_string().ends_with("::2"));
+    let bare = another(&plan.nets[2], &name, 1, &[], &Scope::hermetic()).unwrap();
+    assert_eq!(bare.addresses().count(), 0);
+}
+
+#[test]
+fn names_are_added_and_found() {
+    let plan = planned(&nets(&["m v6 auto"]), &machines(&["Web: m"]));
+    let dns = plan.nets[0].dns.as_ref().unwrap();
+    let extra = Extra::from([("late".to_owned(), BTreeSet::from(["192.168.200.2".parse().unwrap()]))]);
+    let more = dns.with(&extra);
+    let ip = "192.168.200.2".parse().unwrap();
+    assert_eq!(more.record(ip).unwrap().names, ["Web", "Web-eth0", "Web-m", "Web-m-0", "late"]);
+    assert_eq!(more.resolve("late.TEST"), [ip]);
+    assert_eq!(dns.resolve("web").len(), 2);
+    assert_eq!(dns.resolve("late").len() + dns.resolve("web.other").len(), 0);
+    assert_eq!(more.with(&Extra::new()), more);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use super::{
     error::NetError,
     name,
     spec::{
-        DhcpPlan, DnsPlan, DnsRecord, Family, MTU, MachineAsk, NetAsk, NetKind, NetPlan, NicAsk, PREFIX,
-        PlannedHost, PlannedNet, PlannedNic, Scope, Vlan,
+        DhcpPlan, DnsPlan, DnsRecord, Family, LinkPlan, MTU, MachineAsk, NetAsk, NetKind, NetPlan, NicAsk,
+        PREFIX, PlannedHost, PlannedNet, PlannedNic, Scope, Vlan,
     },
 };
 use crate::base::id::{Mac, MachineName, NetName};
@@ -35,6 +35,49 @@ pub fn plan(nets: &[NetAsk], machines: &[MachineAsk], scope: &Scope) -> Result<N
     planner.distinct_names(machines, &nics);
     let planned = nets.iter().map(|net| planner.net(net, &bridge_macs, &nics)).collect();
     if planner.errors.is_empty() { Ok(NetPlan { nets: planned, nics }) } else { Err(planner.errors) }
+}
+
+/// A further NIC for a machine that runs, on a net that does: with the lowest free addresses, of which `taken` are not
+/// in the plan. `None` when the net has no address left.
+#[must_use]
+pub fn another(
+    net: &PlannedNet,
+    machine: &MachineName,
+    index: usize,
+    taken: &[IpAddr],
+    scope: &Scope,
+) -> Option<PlannedNic> {
+    let ip = match net.gateway {
+        Some(gateway) => {
+            let used =
+                |ip: &Ipv4Addr| taken.contains(&(*ip).into()) || net.hosts.iter().any(|h| h.ip == Some(*ip));
+            let subnet = Subnet { gateway, prefix: net.prefix, asked: true };
+            Some(subnet.lowest(used)?)
+        }
+        None => None,
+    };
+    let ip6 = match net.gateway6 {
+        Some((gateway, prefix)) => {
+            let used =
+                |ip: &Ipv6Addr| taken.contains(&(*ip).into()) || net.hosts.iter().any(|h| h.ip6 == Some(*ip));
+            let subnet = Subnet { gateway, prefix, asked: true };
+            let with_ip = ip.and_then(|ip| with_ipv4(&subnet, ip)).filter(|ip| !used(ip));
+            Some(with_ip.or_else(|| subnet.lowest(used))?)
+        }
+        None => None,
+    };
+    Some(PlannedNic {
+        index,
+        net: net.name.clone(),
+        ip,
+        ip6,
+        mac: ip.map_or_else(|| name::mac(scope, machine.as_str(), index, 0), Mac::from_ip),
+        mtu: net.mtu,
+        vlan: None,
+        link: LinkPlan::default(),
+        tap: name::tap(scope, machine, index),
+        names: Vec::new(),
+    })
 }
 
 fn known_nets(nets: &[NetAsk], machines: &[MachineAsk], errors: &mut Vec<NetError>) {

@@ -134,7 +134,7 @@ pub enum TemplateError {
         took: Duration,
         /// What ended the last attempt.
         #[source]
-        source: Fault,
+        source: Box<Fault>,
     },
     /// Secure connections cannot be prepared.
     #[error("cannot prepare for downloads")]
@@ -244,7 +244,7 @@ pub enum TemplateError {
         holder: String,
         /// How long was waited.
         #[source]
-        source: WaitError,
+        source: Box<WaitError>,
     },
     /// A chain of images that leads back to itself.
     #[error("image {} is its own backing file: {}", path.display(), chain.join(" -> "))]

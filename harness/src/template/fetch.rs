@@ -313,7 +313,7 @@ impl<'a> Tries<'a> {
             total: part.total,
             attempts: self.made,
             took: self.began.elapsed(),
-            source: fault,
+            source: Box::new(fault),
         })
     }
 }

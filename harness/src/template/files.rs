@@ -58,7 +58,7 @@ impl FileLock {
         .await;
         waited.map_err(|source| {
             let holder = source.last.clone();
-            fatal.unwrap_or(TemplateError::Busy { what: what.to_owned(), holder, source })
+            fatal.unwrap_or(TemplateError::Busy { what: what.to_owned(), holder, source: Box::new(source) })
         })
     }
 

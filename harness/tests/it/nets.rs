@@ -45,7 +45,10 @@ impl Ground {
 
     async fn create(&self, plan: &NetPlan) {
         for net in &plan.nets {
-            self.connection.create_network(&net.libvirt_name, xml::network_xml(net, None), LIMIT).await.unwrap();
+            self.connection
+                .create_network(&net.libvirt_name, xml::network_xml(net, None), LIMIT)
+                .await
+                .unwrap();
         }
     }
 

@@ -90,7 +90,12 @@ async fn states(env: &Env) -> Vec<(String, &'static str)> {
     nets.chain(machines).collect()
 }
 
-fn all_of(back: &'static str, front: &'static str, db: &'static str, web: &'static str) -> Vec<(String, &'static str)> {
+fn all_of(
+    back: &'static str,
+    front: &'static str,
+    db: &'static str,
+    web: &'static str,
+) -> Vec<(String, &'static str)> {
     [("back", back), ("front", front), ("db", db), ("web", web)].map(|(n, s)| (n.to_owned(), s)).into()
 }
 
@@ -132,8 +137,7 @@ async fn machines_start_and_stop_one_at_a_time_and_nets_follow() {
     env.wait_ready(&only("web"), &progress).await.unwrap();
     env.vm("web").unwrap().succeed("test -e /kept").await.unwrap();
 
-    let destroyed =
-        Env::destroy(&ground.host, &Prefix::at(env.folder()), false, &progress).await.unwrap();
+    let destroyed = Env::destroy(&ground.host, &Prefix::at(env.folder()), false, &progress).await.unwrap();
     assert!(destroyed.left.is_empty() && destroyed.found.len() == 2, "{destroyed:?}");
     assert!(!env.folder().exists() && !ground.path.join(".polder").exists());
     assert_eq!(ground.labs(), 0);
@@ -148,7 +152,8 @@ async fn a_failed_start_stops_only_what_it_started() {
     // Its disk is gone, so the machine cannot start; the net only it needs was made before.
     let disk = fs::read_dir(env.folder()).unwrap().flatten().map(|e| e.path());
     let images = fs::read_dir(env.folder().join("images")).unwrap().flatten().map(|e| e.path());
-    let is_db = |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("db+root");
+    let is_db =
+        |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("db+root");
     fs::remove_file(disk.chain(images).find(is_db).unwrap()).unwrap();
     let error = env.start(&Selection::All, &progress).await.unwrap_err().to_string();
     assert!(error.contains("start domain db"), "{error}");
@@ -298,7 +303,8 @@ async fn snapshots_bring_disks_and_memory_back_as_often_as_wanted() {
     env.snapshot("fresh", &disks, &progress).await.unwrap();
     env.start(&all, &progress).await.unwrap();
     env.wait_ready(&all, &progress).await.unwrap();
-    said(&env, "web", "echo one > /kept && mkdir -p /mem && mount -t tmpfs none /mem && echo 1 > /mem/count").await;
+    said(&env, "web", "echo one > /kept && mkdir -p /mem && mount -t tmpfs none /mem && echo 1 > /mem/count")
+        .await;
     env.snapshot("clean", &disks, &progress).await.unwrap();
     said(&env, "web", "echo two > /kept && echo 2 > /mem/count").await;
     said(&env, "db", "echo two > /kept").await;
@@ -323,7 +329,11 @@ async fn snapshots_bring_disks_and_memory_back_as_often_as_wanted() {
         assert_eq!(said(&env, "db", "cat /kept").await, "two");
         let clock: i64 = said(&env, "web", "date +%s").await.parse().unwrap();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        assert!((clock - i64::try_from(now).unwrap()).abs() < 30, "the clock is wrong by {}", clock - i64::try_from(now).unwrap());
+        assert!(
+            (clock - i64::try_from(now).unwrap()).abs() < 30,
+            "the clock is wrong by {}",
+            clock - i64::try_from(now).unwrap()
+        );
         said(&env, "web", "echo three > /kept && echo 3 > /mem/count && sync").await;
     }
 

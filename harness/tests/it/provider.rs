@@ -16,7 +16,9 @@ use polder::{
             AddressSource, Connection, DomainState,
             xml::{self, Element, SnapshotSpec},
         },
-        spec::{Access, Boot, Bus, Cpu, CpuModel, DomainDisk, DomainNic, DomainSpec, ImageFormat, Label, Topology},
+        spec::{
+            Access, Boot, Bus, Cpu, CpuModel, DomainDisk, DomainNic, DomainSpec, ImageFormat, Label, Topology,
+        },
     },
 };
 
@@ -95,7 +97,11 @@ async fn a_moment_comes_back_as_often_as_one_likes() {
 
     let memory = Path::new(INSIDE).join("a.save");
     let spec = SnapshotSpec {
-        disks: domain.disks.iter().map(|d| (d.dev.clone(), Path::new(INSIDE).join(format!("{}.1", d.dev)))).collect(),
+        disks: domain
+            .disks
+            .iter()
+            .map(|d| (d.dev.clone(), Path::new(INSIDE).join(format!("{}.1", d.dev))))
+            .collect(),
         untouched: Vec::new(),
         memory: Some(memory.clone()),
     };
@@ -106,10 +112,13 @@ async fn a_moment_comes_back_as_often_as_one_likes() {
         connection.destroy_domain("a", LIMIT).await.unwrap();
         let frozen = domain.disks.iter().zip(["1G", "64M"]);
         let fresh: Vec<PathBuf> = frozen
-            .map(|(disk, size)| ground.overlay(&disk.path, disk.format, size, &format!("{}.back{round}", disk.dev)))
+            .map(|(disk, size)| {
+                ground.overlay(&disk.path, disk.format, size, &format!("{}.back{round}", disk.dev))
+            })
             .collect();
         let disks = domain.disks.iter().zip(&fresh);
-        let disks: Vec<_> = disks.map(|(d, path)| (d.dev.as_str(), path.as_path(), ImageFormat::Qcow2)).collect();
+        let disks: Vec<_> =
+            disks.map(|(d, path)| (d.dev.as_str(), path.as_path(), ImageFormat::Qcow2)).collect();
         let saved = connection.saved_xml("a", &memory, LIMIT).await.unwrap();
         let xml = xml::with_disks(&saved, &disks).unwrap();
         // Once each way.
@@ -148,8 +157,12 @@ async fn a_running_domain_does_as_it_is_told() {
 
     let carrier = |nic: &str| format!("cat /sys/class/net/{nic}/carrier");
     let first = &domain.nics[0];
-    let second =
-        DomainNic { mac: "54:52:00:00:00:99".parse().unwrap(), tap: "second".into(), link_up: false, ..first.clone() };
+    let second = DomainNic {
+        mac: "54:52:00:00:00:99".parse().unwrap(),
+        tap: "second".into(),
+        link_up: false,
+        ..first.clone()
+    };
     connection.attach_device("a", xml::nic_xml(&second), LIMIT).await.unwrap();
     vm.wait_until_succeeds("ip link set eth1 up", ANSWER).await.unwrap();
     assert_eq!(vm.succeed(carrier("eth1").as_str()).await.unwrap().trim(), "0");

@@ -3,6 +3,7 @@
 mod config;
 mod destroy;
 mod doctor;
+mod export;
 mod gc;
 mod images;
 mod init;
@@ -13,6 +14,7 @@ mod power;
 mod prefixes;
 mod schema;
 mod shell;
+mod snapshot;
 mod status;
 pub(super) mod templates;
 mod validate;
@@ -47,6 +49,9 @@ async fn plain(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::SetCurrent { name } => prefixes::set_current(cx, &name)?.into(),
         Verb::Lock { reason } => prefixes::lock(cx, &reason.join(" ")).await?.into(),
         Verb::Unlock => prefixes::unlock(cx).await?.into(),
+        Verb::Snapshot(args) => snapshot::run(cx, &args).await?.into(),
+        Verb::Revert(args) => snapshot::revert(cx, &args).await?.into(),
+        Verb::Export(args) => export::run(cx, &args).await?.into(),
         Verb::Shell(args) => shell::run(cx, &args).await?,
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
         Verb::GenerateConfig { verbose, toml } => config::run(cx, verbose, toml)?.into(),

@@ -13,6 +13,9 @@ use crate::{
 /// A machine as it goes out.
 pub(super) struct MachineOut<'a> {
     pub(super) spec: &'a MachineSpec,
+    /// Memory and processors as they were decided: an archive may have had them.
+    pub(super) memory_mib: u32,
+    pub(super) vcpus: u32,
     pub(super) disks: Vec<DiskOut<'a>>,
     /// The kernel it boots, when that is not on its disk.
     pub(super) kernel: Option<KernelOut>,
@@ -22,7 +25,10 @@ pub(super) struct MachineOut<'a> {
 
 /// A disk as it goes out.
 pub(super) struct DiskOut<'a> {
-    pub(super) spec: &'a DiskSpec,
+    pub(super) name: &'a str,
+    pub(super) dev: &'a str,
+    /// What was asked for; absent: it came with an archive.
+    pub(super) spec: Option<&'a DiskSpec>,
     /// The file's name beside the init file.
     pub(super) file: String,
     /// The format of that file.
@@ -102,8 +108,8 @@ fn machine(out: &MachineOut<'_>) -> Value {
     if spec.provider != "local-libvirt" {
         e.put("vm-provider", spec.provider.clone());
     }
-    e.put("memory", spec.memory_mib);
-    e.put("vcpu", spec.vcpus);
+    e.put("memory", out.memory_mib);
+    e.put("vcpu", out.vcpus);
     cpu(&mut e, &spec.cpu);
     e.some("machine", spec.machine.clone());
     if spec.firmware == Firmware::Uefi {
@@ -153,7 +159,7 @@ fn cpu(e: &mut Entries, cpu: &CpuSpec) {
 fn disk(out: &DiskOut<'_>) -> Value {
     let spec = out.spec;
     let mut e = Entries::default();
-    e.put("name", spec.name.to_string());
+    e.put("name", out.name);
     match out.source {
         SourceOut::Overlay => {
             e.put("type", "template");
@@ -167,11 +173,11 @@ fn disk(out: &DiskOut<'_>) -> Value {
         }
     }
     e.put("path", beside(&out.file));
-    e.put("dev", spec.dev.clone());
+    e.put("dev", out.dev);
     e.put("format", format(out.format));
-    e.some("bus", spec.bus.map(bus));
-    e.some("serial", spec.serial.clone());
-    e.some("boot", spec.boot);
+    e.some("bus", spec.and_then(|spec| spec.bus).map(bus));
+    e.some("serial", spec.and_then(|spec| spec.serial.clone()));
+    e.some("boot", spec.and_then(|spec| spec.boot));
     e.map("metadata", &out.metadata);
     e.done()
 }
@@ -338,11 +344,15 @@ nets:
             .iter()
             .map(|machine| MachineOut {
                 spec: machine,
+                memory_mib: machine.memory_mib,
+                vcpus: machine.vcpus,
                 disks: machine
                     .disks
                     .iter()
                     .map(|disk| DiskOut {
-                        spec: disk,
+                        name: disk.name.as_str(),
+                        dev: &disk.dev,
+                        spec: Some(disk),
                         file: "x".into(),
                         format: disk.format,
                         source: match disk.source {
@@ -388,7 +398,11 @@ nets:
         let yaml = serde_saphyr::to_string(&once).unwrap();
         let second = load(dir.path(), &yaml);
         assert_eq!(load(dir.path(), &once.to_string()).machines.len(), 2);
-        assert_eq!(without_places(&load(dir.path(), &format!("{once:#}"))), without_places(&second), "{yaml}");
+        assert_eq!(
+            without_places(&load(dir.path(), &format!("{once:#}"))),
+            without_places(&second),
+            "{yaml}"
+        );
         assert_eq!(written(&second, (&[], &[])), once, "{yaml}");
         // And all but the disks' sources is as it was.
         let mut as_first = second.clone();

@@ -2,3 +2,8 @@
 //! makes them machines again.
 
 mod document;
+mod exec;
+mod plan;
+
+pub use exec::{ExportOptions, Exported};
+pub(super) use plan::IMAGE_KEY;

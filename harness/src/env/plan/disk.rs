@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
+    super::export::IMAGE_KEY,
     error::{PlanError, help},
     files::Files,
     model::{Backing, DiskPlan, ImagePlan, Made, PlanInputs},
@@ -11,6 +12,7 @@ use crate::{
     image::{self, ImageInfo, Seed},
     initfile::spec::{DiskBus, DiskFormat, DiskSource, DiskSpec, MachineSpec, Place},
     provider::spec::{Access, Bus, DomainDisk, ImageFormat},
+    template::Metadata,
     template::TemplateDisk,
 };
 
@@ -33,11 +35,15 @@ enum Named<'a> {
 
 /// What of the first disk can be booted.
 pub(super) fn root<'a>(machine: &MachineSpec, inputs: &PlanInputs<'a>) -> Root<'a> {
+    if let Some(image) = machine.disks.first().and_then(|disk| like(&disk.metadata, inputs)) {
+        return Root::Ours(image);
+    }
     match machine.disks.first().map(|disk| (&disk.source, disk)) {
         Some((DiskSource::Template { name, version }, disk)) => {
             match named(name, version.as_ref(), &disk.at, inputs) {
                 Ok(Named::Image(image)) => Root::Ours(image),
-                _ => Root::Foreign,
+                Ok(Named::Template(found)) => like(&found.metadata, inputs).map_or(Root::Foreign, Root::Ours),
+                Err(_) => Root::Foreign,
             }
         }
         Some((DiskSource::Qcow2 { .. } | DiskSource::File { .. }, _)) => Root::Foreign,
@@ -46,6 +52,11 @@ pub(super) fn root<'a>(machine: &MachineSpec, inputs: &PlanInputs<'a>) -> Root<'
             false => Root::Blank,
         },
     }
+}
+
+/// The image of ours that something was made from, as its metadata says: it is booted and spoken to like that one.
+fn like<'a>(metadata: &Metadata, inputs: &PlanInputs<'a>) -> Option<&'a ImageInfo> {
+    inputs.images.get(metadata.get(IMAGE_KEY)?.as_str()?)
 }
 
 fn boots(disk: &DiskSpec) -> bool {

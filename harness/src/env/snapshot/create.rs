@@ -8,10 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{
-    Frozen, Snapshot,
-    model::Pending,
-};
+use super::{Frozen, Snapshot, model::Pending};
 use crate::{
     base::text::did_you_mean,
     env::{
@@ -25,7 +22,10 @@ use crate::{
         turn::Turn,
     },
     image::Ability,
-    provider::libvirt::{DomainState, xml::SnapshotSpec},
+    provider::{
+        libvirt::{DomainState, xml::SnapshotSpec},
+        spec::ImageFormat,
+    },
 };
 
 /// How a snapshot is taken.
@@ -100,7 +100,9 @@ impl Env {
         turn.update(|state| {
             let chains = &mut state.chains;
             let moved = chains.pending.take().unwrap_or_default().tops;
-            moved.into_iter().for_each(|(machine, tops)| chains.tops.entry(machine).or_default().extend(tops));
+            moved
+                .into_iter()
+                .for_each(|(machine, tops)| chains.tops.entry(machine).or_default().extend(tops));
             chains.current = Some(name.to_owned());
             chains.snapshots.push(snapshot.clone());
         })?;
@@ -158,7 +160,8 @@ impl Env {
             async move { layer.make(&folder).await }
         };
         parallel::each(layers, lay).await?;
-        let alive: Vec<Moving> = moving.iter().filter(|one| one.state != DomainState::Absent).cloned().collect();
+        let alive: Vec<Moving> =
+            moving.iter().filter(|one| one.state != DomainState::Absent).cloned().collect();
         if alive.is_empty() {
             return Ok(());
         }
@@ -187,13 +190,16 @@ impl Moving {
 
     fn frozen(&self) -> Frozen {
         let disks = self.layers.iter().map(|layer| (layer.dev.clone(), layer.over.clone()));
-        Frozen { disks: disks.collect(), memory: self.memory.clone() }
+        let raw = self.layers.iter().filter(|layer| layer.over_format == ImageFormat::Raw);
+        let raw = raw.map(|layer| layer.dev.clone()).collect();
+        Frozen { disks: disks.collect(), raw, memory: self.memory.clone() }
     }
 }
 
 fn check_name(name: &str) -> Result<(), EnvError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let good = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(fits) && name.len() <= 64;
+    let good =
+        name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(fits) && name.len() <= 64;
     if good { Ok(()) } else { Err(EnvError::BadSnapshotName { name: name.to_owned() }) }
 }
 
@@ -225,7 +231,11 @@ async fn thaw(frozen: Vec<Vm>, progress: &Progress) {
             if let Some(agent) = vm.agent()
                 && let Err(error) = agent.thaw().await
             {
-                progress.say(&format!("the file systems of {} are still at rest: {}", vm.name(), chain(&error)));
+                progress.say(&format!(
+                    "the file systems of {} are still at rest: {}",
+                    vm.name(),
+                    chain(&error)
+                ));
             }
             Ok(())
         }
@@ -295,7 +305,8 @@ async fn has_moved(env: &Env, vm: &Vm, tops: &BTreeMap<String, PathBuf>) -> Resu
     {
         let xml = running.connection.domain_xml(vm.domain(), limits::COMMAND).await;
         let xml = xml.map_err(|e| running.explain(e))?;
-        let named = |top: &PathBuf| top.file_name().is_some_and(|name| xml.contains(&*name.to_string_lossy()));
+        let named =
+            |top: &PathBuf| top.file_name().is_some_and(|name| xml.contains(&*name.to_string_lossy()));
         return Ok(tops.values().any(named));
     }
     for top in tops.values().map(|top| env.folder().join(top)).filter(|top| top.exists()) {

@@ -10,7 +10,7 @@ mod revert;
 mod tree;
 
 pub use create::SnapshotOptions;
-pub use model::Frozen;
-pub use model::Snapshot;
 pub(super) use create::settle;
 pub(super) use model::Chains;
+pub use model::Frozen;
+pub use model::Snapshot;

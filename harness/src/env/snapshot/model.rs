@@ -1,7 +1,7 @@
 //! What is known of snapshots and of the images they are made of. Pure.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -29,6 +29,9 @@ pub struct Snapshot {
 pub struct Frozen {
     /// The frozen image of each disk, by device.
     pub disks: BTreeMap<String, PathBuf>,
+    /// Devices whose frozen image is plain bytes, not qcow2.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub raw: BTreeSet<String>,
     /// The file of its memory, with which it comes back running.
     pub memory: Option<PathBuf>,
 }
@@ -39,20 +42,20 @@ pub(in crate::env) struct Chains {
     /// The image each disk writes to, by machine and device, where it is not that of the plan.
     pub(in crate::env) tops: BTreeMap<MachineName, BTreeMap<String, PathBuf>>,
     /// Images made for snapshots, and what each lies over.
-    pub(super) layers: BTreeMap<PathBuf, PathBuf>,
+    pub(in crate::env) layers: BTreeMap<PathBuf, PathBuf>,
     /// Snapshots in the order they were taken.
     pub(in crate::env) snapshots: Vec<Snapshot>,
     /// The snapshot the environment came from.
-    pub(super) current: Option<String>,
+    pub(in crate::env) current: Option<String>,
     /// Counts images, so that no name comes twice.
-    pub(super) serial: u64,
+    pub(in crate::env) serial: u64,
     /// The snapshot that is being taken.
-    pub(super) pending: Option<Pending>,
+    pub(in crate::env) pending: Option<Pending>,
 }
 
 /// What may have happened to images, should nobody have come to say what did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Pending {
+pub(in crate::env) struct Pending {
     /// The images machines were about to move to, by machine and device.
     pub(super) tops: BTreeMap<MachineName, BTreeMap<String, PathBuf>>,
     /// Files of memory.

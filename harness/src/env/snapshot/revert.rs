@@ -1,10 +1,6 @@
 //! Goes back to a snapshot, and deletes one.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    time::SystemTime,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::SystemTime};
 
 use super::{Snapshot, create::remove};
 use crate::{
@@ -39,7 +35,7 @@ impl Env {
         let mut memory = BTreeMap::new();
         for (machine, frozen) in &snapshot.machines {
             let Some(vm) = self.vm(machine.as_str()) else { continue };
-            layers.extend(disk::layers_over(&vm, &frozen.disks, serial));
+            layers.extend(disk::layers_over(&vm, frozen, serial));
             let runs = self.state_of(&vm).await? != DomainState::Absent;
             if let Some(file) = &frozen.memory {
                 memory.insert(machine.clone(), file.clone());

@@ -45,7 +45,7 @@ mod tests {
     use crate::env::snapshot::Frozen;
 
     fn frozen(image: &str) -> Frozen {
-        Frozen { disks: [("vda".to_owned(), image.into())].into(), memory: None }
+        Frozen { disks: [("vda".to_owned(), image.into())].into(), ..Frozen::default() }
     }
 
     fn snapshot(name: &str, parent: Option<&str>, image: &str) -> Snapshot {

@@ -18,7 +18,7 @@ pub use element::XmlError;
 pub use label::label_element;
 pub use label::label_of;
 pub use merge::overlay;
-pub use network::{dhcp_hosts_xml, dns_host_xml, network_xml};
+pub use network::{dhcp_hosts_xml, dns_host_xml, dns_hosts, network_xml};
 pub use snapshot::SnapshotSpec;
 pub use snapshot::snapshot_xml;
 pub use snapshot::with_disks;

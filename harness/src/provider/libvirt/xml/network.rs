@@ -2,8 +2,11 @@
 
 use std::io;
 
-use super::label::label_element;
-use super::write::{Xml, empty, fragment, parent, text, write};
+use super::{
+    element::Element,
+    label::label_element,
+    write::{Xml, empty, fragment, parent, text, write},
+};
 use crate::{
     base::id::Mac,
     net::{DnsPlan, DnsRecord, NetKind, PlannedHost},
@@ -48,7 +51,23 @@ pub fn network_xml(net: &NetworkSpec, label: Option<&Label>) -> String {
     })
 }
 
-/// A DNS entry, for changing a network that runs.
+/// The DNS entries in the XML of a network that runs.
+#[must_use]
+pub fn dns_hosts(xml: &str) -> Vec<DnsRecord> {
+    let network = Element::parse(xml).ok();
+    let dns = network.as_ref().and_then(|network| network.child("dns"));
+    let hosts = dns.into_iter().flat_map(|dns| &dns.children).filter(|element| element.name == "host");
+    let record = |host: &Element| {
+        let names = host.children.iter().filter(|element| element.name == "hostname");
+        Some(DnsRecord {
+            ip: host.get("ip")?.parse().ok()?,
+            names: names.map(|name| name.text.clone()).collect(),
+        })
+    };
+    hosts.filter_map(record).collect()
+}
+
+/// A DNS entry, for changing a network that runs; without names, it is the entry of that address, to be taken away.
 #[must_use]
 pub fn dns_host_xml(record: &DnsRecord) -> String {
     fragment(|w| dns_host(w, record))
@@ -446,6 +465,8 @@ mod tests {
         0: <host mac="54:52:c0:a8:c8:02" name="r1" ip="192.168.200.2"/>
         1: <host id="0:3:0:1:54:52:c0:a8:c8:02" name="r1" ip="fd8f:1391:3a82:200::c0a8:c802"/>
         "#);
+        assert_eq!(dns_hosts(&network_xml(&nets[0], None)), nets[0].dns.as_ref().unwrap().records);
+        assert_eq!(dns_hosts("<network/>").len() + dns_hosts("nonsense").len(), 0);
         assert_eq!(dhcp_hosts_xml(&nets[1], &nets[1].hosts[0]), [], "a net without DHCP");
     }
 }

@@ -1,0 +1,66 @@
+#!/bin/sh
+# What one would write by hand for the life of an environment: disks, networks, machines, a look at them, a snapshot of
+# their disks, back to it, and away. Run inside fresh namespaces (see plain.rs) with a folder as plain-up.sh has it;
+# prints `PHASE SECONDS` for each step, and `ready` at the end.
+set -eu
+dir=$1
+virsh="virsh -q -c qemu:///system"
+
+now() { date +%s%N; }
+# phase NAME COMMAND..: does it and says how long it took.
+phase() {
+    name=$1 && shift
+    begin=$(now)
+    "$@"
+    end=$(now)
+    echo "$name $(((end - begin) / 1000000000)).$(printf %09d $(((end - begin) % 1000000000)))"
+}
+# each COMMAND: for all machines at once.
+each() {
+    pids=
+    for xml in "$dir"/*.domain; do
+        machine=${xml%.domain}
+        ("$@" "$machine" "${machine##*/}") &
+        pids="$pids $!"
+    done
+    for pid in $pids; do wait "$pid"; done
+}
+
+disk() { qemu-img create -q -f qcow2 -b "$(cat "$1.backing")" -F qcow2 "$(cat "$1.disk")"; }
+init() { each disk; }
+create() { $virsh create "$1.domain" >/dev/null; }
+start() {
+    . "${0%/*}/plain-lab.sh"
+    for net in "$dir"/*net.xml; do $virsh net-create "$net" >/dev/null; done
+    each create
+}
+answers() {
+    until ssh -q -i "$dir/key" -o UserKnownHostsFile="$dir/known_hosts" -o StrictHostKeyChecking=yes \
+        -o BatchMode=yes -o ConnectTimeout=1 -o KexAlgorithms=curve25519-sha256 "root@$(cat "$1.ip")" true; do
+        sleep 0.1
+    done
+}
+status() { $virsh list --all >/dev/null && $virsh net-list >/dev/null; }
+keep() { $virsh snapshot-create-as "$2" s --disk-only --no-metadata --atomic --diskspec "vda,file=$1.s" >/dev/null; }
+back() {
+    $virsh destroy "$2" >/dev/null
+    qemu-img create -q -f qcow2 -b "$(cat "$1.disk")" -F qcow2 "$1.s"
+    sed "s#$(cat "$1.disk")#$1.s#" "$1.domain" >"$1.back"
+    $virsh create "$1.back" >/dev/null
+}
+gone() { $virsh destroy "$2" >/dev/null; }
+destroy() {
+    each gone
+    for net in $($virsh net-list --name); do $virsh net-destroy "$net" >/dev/null; done
+    rm -f "$dir"/*.s $(cat "$dir"/*.disk)
+}
+
+phase init init
+phase start start
+each answers
+phase status status
+phase snapshot each keep
+phase revert each back
+phase destroy destroy
+echo ready
+cat >/dev/null
