@@ -25,7 +25,7 @@ use crate::{
         EnvSpec,
         spec::{NetKind, NetSpec},
     },
-    lab::{EmulatorUser, Lab, SystemLab, View},
+    lab::{EmulatorUser, Lab, LabKind, SystemLab, View},
     net::{
         PlannedNet, Scope,
         lease::{Holder, Lease, LeaseStore, Want},
@@ -221,13 +221,36 @@ pub(super) async fn dress(
     // Else the one who writes it would be its owner.
     let console = fs::File::options().create(true).append(true).open(&spec.console);
     console.map_err(file("make", &spec.console))?;
-    let emulator = connection.describe(limits::COMMAND).await?.emulator;
-    let us = rustix::process::geteuid().as_raw();
-    if let Some((uid, gid)) = emulator.filter(|(uid, _)| *uid != us && *uid != 0) {
-        admit(&EmulatorUser::new(uid, gid), &who, vm, &spec)?;
+    if let Some(emulator) = emulator(connection).await? {
+        admit(&emulator, &who, vm, &spec)?;
         spec.keep_owners = true;
     }
     Ok(spec)
+}
+
+/// Lets the daemon's emulators use files in the environment's folder that are to become disks of machines that run.
+pub(super) async fn open(
+    env: &Env,
+    running: &Running,
+    mut files: impl Iterator<Item = &Path>,
+) -> Result<(), EnvError> {
+    let emulator = match running.lab.kind() {
+        LabKind::Hermetic => None,
+        LabKind::System => emulator(&running.connection).await?,
+    };
+    match emulator {
+        Some(emulator) => {
+            Ok(files.try_for_each(|file| emulator.admit(&env.folder().join(file)))?)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whom a daemon runs emulators as, where that is not somebody who may do everything here anyway.
+async fn emulator(connection: &Connection) -> Result<Option<EmulatorUser>, EnvError> {
+    let us = rustix::process::geteuid().as_raw();
+    let emulator = connection.describe(limits::COMMAND).await?.emulator;
+    Ok(emulator.filter(|(uid, _)| *uid != us && *uid != 0).map(|(uid, gid)| EmulatorUser::new(uid, gid)))
 }
 
 /// Lets the emulator's user in: by entries in access lists below the environment's folder; what is above it, others have

@@ -10,7 +10,7 @@ use std::{
 };
 
 use polder::{
-    env::{Env, Host, Progress, Selection},
+    env::{Env, Host, Progress, Selection, SnapshotOptions},
     initfile::{self, Options},
     lab::LabKind,
     workdir::{Prefix, Workdir},
@@ -233,6 +233,14 @@ async fn another_user() {
     };
     assert!(writes(EMULATOR), "the emulator's user");
     assert!(!writes(EMULATOR + 1), "somebody else");
+
+    let vm = env.vm("web").unwrap();
+    vm.succeed("echo kept > /root/file; sync").await.unwrap();
+    env.snapshot("a", &SnapshotOptions::default(), &quiet()).await.unwrap();
+    vm.succeed("echo lost > /root/file; sync").await.unwrap();
+    env.revert("a", &quiet()).await.unwrap();
+    env.wait_ready(&Selection::All, &quiet()).await.unwrap();
+    assert_eq!(vm.succeed("cat /root/file").await.unwrap().trim(), "kept");
 
     env.stop(&Selection::All, &quiet()).await.unwrap();
     assert_eq!(owners(), []);

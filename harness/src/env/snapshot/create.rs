@@ -12,7 +12,7 @@ use super::{Frozen, Snapshot, model::Pending};
 use crate::{
     base::text::did_you_mean,
     env::{
-        Env, EnvError, Progress, Selection, Vm,
+        Env, EnvError, Progress, Selection, Vm, daemon,
         disk::{self, Layer},
         error::chain,
         host::limits,
@@ -166,6 +166,8 @@ impl Env {
             return Ok(());
         }
         let running = self.site().running()?;
+        let layers = alive.iter().flat_map(|one| one.layers.iter().map(|layer| layer.path.as_path()));
+        daemon::open(self, &running, layers).await?;
         let frozen = freeze(&alive, progress).await;
         let kept = async {
             suspend(&running, &alive).await?;
