@@ -415,7 +415,7 @@ async fn play(stage: &Stage) {
         let taken = name.contains("taken by another");
         let expected = if *name == "leases missing" { 0 } else { leases.len() + usize::from(taken) };
         check(stage.leases().len() == expected, format!("leases: {leases:?}, then {:?}", stage.leases()));
-        println!("{} lab, {name}: destroyed", stage.kind);
+        eprintln!("{} lab, {name}: destroyed", stage.kind);
     }
     let destroyed =
         Env::destroy(&stage.host, &Prefix::at(&neighbour.prefix), false, &progress).await.unwrap();
