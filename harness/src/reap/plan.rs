@@ -170,8 +170,11 @@ pub fn plan(seen: &Seen) -> ReapPlan {
     // A network may go only when nothing is plugged into it, a subnet only when no network has it.
     plan.things(&seen.host, &seen.domains, Item::Domain);
     plan.things(&seen.host, &seen.networks, Item::Network);
+    let stay = |thing: &&Thing| plan.keep.iter().any(|kept| kept.item == Item::Network(thing.name.clone()));
+    let in_use: Vec<PathBuf> =
+        seen.networks.iter().filter(stay).filter_map(|net| Some(net.mark.as_ref()?.prefix.clone())).collect();
     for lease in seen.leases.iter().filter(|lease| !lease.holds) {
-        plan.lease(lease);
+        plan.lease(lease, &in_use);
     }
     plan
 }
@@ -206,9 +209,13 @@ impl ReapPlan {
         }
     }
 
-    fn lease(&mut self, lease: &Lease) {
-        let prefix = lease.uuid_file.parent().unwrap_or(Path::new("/")).display();
+    fn lease(&mut self, lease: &Lease, in_use: &[PathBuf]) {
+        let holder = lease.uuid_file.parent().unwrap_or(Path::new("/"));
+        let prefix = holder.display();
         let fate = match lease.ours {
+            true if in_use.iter().any(|prefix| prefix == holder) => {
+                Fate::Stays(format!("its holder {prefix} is gone, but a network of it stays"))
+            }
             true => Fate::Goes(format!("its holder {prefix} is gone")),
             false => Fate::Stays(format!(
                 "its holder {prefix} is gone, but another tool took it; whoever needs the subnet takes it over"
@@ -313,6 +320,19 @@ mod tests {
         for now in [Owner::Gone, Owner::Another] {
             check(Some(Mark { host: "there".into(), now, ..mark() }), expected);
         }
+    }
+
+    #[test]
+    fn a_subnet_stays_leased_while_its_network_stays() {
+        let lease =
+            Lease { octet: 201, uuid_file: "/e/.polder/default/uuid".into(), holds: false, ours: true };
+        let net = Thing { name: "n".into(), mark: Some(Mark { busy: Some(7), ..mark() }) };
+        let seen = Seen { host: HERE.into(), networks: vec![net], leases: vec![lease], ..Seen::default() };
+        insta::assert_snapshot!(plan(&seen), @r"
+        nothing to remove
+        keep    network n: process 7, which made it, still runs
+        keep    lease of 192.168.201.0/24: its holder /e/.polder/default is gone, but a network of it stays
+        ");
     }
 
     #[test]
