@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     async fn odd_fails(n: u32) -> Result<u32, EnvError> {
-        if n % 2 == 0 { Ok(n) } else { Err(EnvError::Broken { why: format!("{n} is odd") }) }
+        if n.is_multiple_of(2) { Ok(n) } else { Err(EnvError::Broken { why: format!("{n} is odd") }) }
     }
 
     #[tokio::test]

@@ -227,7 +227,12 @@ impl LeaseStore {
             });
         }
         for (written, octet) in chosen.iter().enumerate() {
-            if let Err(error) = self.write(*octet, holder) {
+            let made = match leases.get(octet) {
+                // Else, were we killed now, our owner beside somebody else's lease would make it a lasting one.
+                Some(lease) if lease.uuid != holder.uuid => self.remove(*octet),
+                _ => Ok(()),
+            };
+            if let Err(error) = made.and_then(|()| self.write(*octet, holder)) {
                 for octet in chosen.iter().take(written + 1) {
                     let _ = self.remove(*octet);
                 }

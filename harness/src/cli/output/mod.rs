@@ -126,7 +126,7 @@ mod tests {
                     network: lab
             distro: el7
             [metadata]:
-                deploy-scripts: 
+                deploy-scripts:\x20
             root password: 123456
             status: down";
         assert_eq!(print("default", &status()), expected);
@@ -144,7 +144,7 @@ VMs/web/NICs/eth0/ip: 192.168.210.2
 VMs/web/NICs/eth0/network: lab
 VMs/web/distro: el7
 VMs/web/root password: 123456
-VMs/web/snapshots: 
+VMs/web/snapshots:\x20
 VMs/web/status: down";
         assert_eq!(print("flat", &status()), expected);
     }

@@ -395,7 +395,7 @@ nets:
         let first = load(dir.path(), ALL);
         let once = written(&first, (&[], &[]));
         // Once the disks come from files, nothing changes any more, in YAML and in JSON.
-        let yaml = serde_saphyr::to_string(&once).unwrap();
+        let yaml = yaml_serde::to_string(&once).unwrap();
         let second = load(dir.path(), &yaml);
         assert_eq!(load(dir.path(), &once.to_string()).machines.len(), 2);
         assert_eq!(

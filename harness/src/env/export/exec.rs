@@ -148,7 +148,7 @@ impl Env {
         let unwritable = || file("write", &init_file);
         let text = match options.json {
             true => format!("{content:#}\n"),
-            false => serde_saphyr::to_string(&content).map_err(|e| unwritable()(std::io::Error::other(e)))?,
+            false => yaml_serde::to_string(&content).map_err(|e| unwritable()(std::io::Error::other(e)))?,
         };
         fs::write(&init_file, text).map_err(unwritable())?;
         for path in files.iter().flatten().chain([&init_file]) {
