@@ -12,6 +12,7 @@ use crate::arena;
 use polder::{
     env::{Env, Host, How, Progress, Selection, SnapshotOptions},
     initfile::{self, Options},
+    lab::{Hermetic, Lab, labs},
     provider::libvirt::DomainState,
     workdir::{Prefix, Workdir},
 };
@@ -46,8 +47,9 @@ struct Ground {
 impl Ground {
     fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("pp").tempdir_in("/var/tmp").unwrap();
-        let ground = Self::at(dir.path().to_owned());
-        Self { _dir: Some(dir), ..ground }
+        let mut ground = Self::at(dir.path().to_owned());
+        ground._dir = Some(dir);
+        ground
     }
 
     fn at(path: PathBuf) -> Self {
@@ -76,6 +78,22 @@ impl Ground {
         let spec = initfile::load_text(Path::new("two.yaml"), text, &Options::new(&|_| None)).unwrap().spec;
         let locked = prefix.lock("init", LIMIT).await.unwrap();
         Env::init(&self.host, &locked, &spec, &self.progress()).await.unwrap()
+    }
+}
+
+/// Labs that a failed test would leave.
+impl Drop for Ground {
+    fn drop(&mut self) {
+        let root = self.path.join("labs");
+        let end = move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            for lab in labs(&root).unwrap_or_default() {
+                if let Ok(lab) = Hermetic::join(&lab.folder) {
+                    let _ = runtime.block_on(lab.end(LIMIT));
+                }
+            }
+        };
+        let _ = std::thread::spawn(end).join();
     }
 }
 
