@@ -100,7 +100,10 @@ async fn a_moment_comes_back_as_often_as_one_likes() {
         disks: domain
             .disks
             .iter()
-            .map(|d| (d.dev.clone(), Path::new(INSIDE).join(format!("{}.1", d.dev))))
+            .zip(["1G", "64M"])
+            .map(|(d, size)| {
+                (d.dev.clone(), ground.overlay(&d.path, d.format, size, &format!("{}.1", d.dev)))
+            })
             .collect(),
         untouched: Vec::new(),
         memory: Some(memory.clone()),
