@@ -24,6 +24,8 @@ impl Ground {
         command.args(args).current_dir(self.0.path()).env("POLDER_RUNTIME_DIR", self.path("labs"));
         // The configuration of whoever runs the tests is not ours.
         command.env("XDG_CONFIG_HOME", self.path("config")).stdin(Stdio::null());
+        // It is for these tests, not a key of the configuration.
+        command.env_remove("POLDER_TEST_PREBUILT");
         command
     }
 
