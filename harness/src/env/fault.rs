@@ -16,7 +16,8 @@ use crate::{
 };
 
 /// Something wrong that was asked for. It heals when this is dropped: at once, but nobody waits for it, so that it may
-/// take a few milliseconds more; [`Fault::heal`] waits. It also heals when this process dies.
+/// take a few milliseconds more; [`Fault::heal`] waits. When this process dies, a process in the lab heals it; but a cable
+/// that was pulled out stays out until somebody plugs it in, or the lab ends.
 #[derive(Debug)]
 #[must_use = "it heals when this is dropped"]
 pub struct Fault(Kind);

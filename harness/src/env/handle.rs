@@ -107,20 +107,6 @@ impl Env {
         Ok(env)
     }
 
-    /// Joins the environment of a lab that was detached.
-    ///
-    /// # Errors
-    /// The lab is gone, or what was written down of it cannot be read.
-    pub async fn join(host: &Host, lab: &Path) -> Result<Self, EnvError> {
-        let lab: Arc<dyn Lab> = Arc::new(Hermetic::join(lab)?);
-        let folder = lab.env().to_owned();
-        let state = EnvState::load(&folder)?;
-        let keys = Keys::load(&folder, state.host_keys.clone())?;
-        let env = Self::assemble(host, Home::Lab(folder), state, &keys)?;
-        env.site().set(Ground::Up(Arc::new(Running::connect(lab).await?)));
-        Ok(env)
-    }
-
     /// An environment that is down as far as it knows.
     pub(super) fn assemble(host: &Host, home: Home, state: EnvState, keys: &Keys) -> Result<Self, EnvError> {
         let site = Site::default();

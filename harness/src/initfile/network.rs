@@ -114,6 +114,9 @@ fn what_the_kind_has_not(fields: Fields<'_>, kind: NetKind, internet: bool, prob
     if let Some(node) = fields.get("internet").filter(|_| internet && kind != NetKind::Nat) {
         let message = "only nets of type `nat` lead out".to_owned();
         problems.add("init::no-way-out", &node.span, message, Some("write `type: nat`".to_owned()));
+    } else if let Some(key) = fields.key("internet").filter(|_| internet) {
+        let message = "`internet` does nothing yet: no net has a way out of its lab".to_owned();
+        problems.warn("init::no-effect", &key.span, message, None);
     }
     let idle = ["dhcp", "dns_domain_name", "dns_records", "main_dns", "dns_forward"];
     for key in idle.into_iter().filter(|_| kind == NetKind::Bridge).filter_map(|key| fields.key(key)) {

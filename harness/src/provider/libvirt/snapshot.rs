@@ -4,8 +4,8 @@
 //! `virsh save`) and moves all disks to new images in the same instant, while the machine goes on. To go back, the
 //! domain is destroyed, fresh overlays are laid over the frozen images, and the file is restored with the XML that is in
 //! it, changed to those overlays ([`xml::with_disks`](super::xml::with_disks)). Tried on libvirt 9.0 and QEMU 7.2 with
-//! transient domains and several disks, raw and qcow2, again and again from one file: guests go on exactly there. A
-//! guest of 128 MiB takes 0.4 to 0.9 s to keep (its file has 70 MB) and about as long to bring back, without KVM.
+//! transient domains and several disks, raw and qcow2, again and again from one file: guests go on exactly there. On a
+//! busy host without KVM, a guest of 128 MiB took 0.9 s to keep (its file has 70 MB) and 2.3 to 3.1 s to bring back.
 //!
 //! - The XML in the file names the frozen images, to which a machine restored as it is would write; and libvirt notes
 //!   `<backingStore/>` there for disks that lay over nothing, with which an overlay would be opened without what it lies
@@ -26,8 +26,8 @@ use crate::provider::ProviderError;
 
 impl Connection {
     /// Keeps a moment of a running domain: all disks, and the memory if it is asked for, at the same instant. The domain
-    /// goes on, on the new disk images, which must be there, laid over those it writes to. With `quiesce` the guest's file systems are at rest in what is kept; that needs its
-    /// agent, and only goes without memory.
+    /// goes on, on the new disk images, which must be there, laid over those it writes to. With `quiesce` the guest's
+    /// file systems are at rest in what is kept; that needs its agent, and only goes without memory.
     ///
     /// # Errors
     /// What libvirt said (nothing has been changed then), or that it did not come back within `limit`.
