@@ -239,9 +239,7 @@ pub(super) async fn open(
         LabKind::System => emulator(&running.connection).await?,
     };
     match emulator {
-        Some(emulator) => {
-            Ok(files.try_for_each(|file| emulator.admit(&env.folder().join(file)))?)
-        }
+        Some(emulator) => Ok(files.try_for_each(|file| emulator.admit(&env.folder().join(file)))?),
         None => Ok(()),
     }
 }
