@@ -85,7 +85,9 @@ impl Extensions {
     /// Lets each machine be shaped by its class; classes nobody knows are the plan's to report.
     pub(super) fn shape(&self, spec: &mut EnvSpec) -> Result<(), BadInput> {
         for machine in &mut spec.machines {
-            if let Some(class) = self.types.iter().find(|class| class.name() == machine.vm_type) {
+            if let Some(class) =
+                self.types.iter().find(|class| Some(class.name()) == machine.vm_type.as_deref())
+            {
                 class.shape(machine).map_err(|error| {
                     BadInput(format!(
                         "{}: machine {} is no {}: {error:#}",

@@ -116,7 +116,7 @@ mod tests {
 
     fn settings(variables: &[(&str, &str)]) -> Settings {
         let variables = variables.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect();
-        Sources { etc: "/nonexistent".into(), variables, verbs: keys(&Args::command()) }.load()
+        Sources { etc: "/nonexistent".into(), variables, verbs: Some(keys(&Args::command())) }.load()
     }
 
     #[test]

@@ -14,7 +14,6 @@ mod init_args;
 mod inventory;
 mod log;
 mod output;
-mod places;
 mod run;
 
 use std::process::ExitCode;

@@ -59,7 +59,7 @@ impl Said {
 
 /// The whole of the command.
 pub(super) fn main(extensions: Extensions) -> ExitCode {
-    let settings = Sources::of_process(flags::keys(&Args::command())).load();
+    let settings = Sources::of_process(Some(flags::keys(&Args::command()))).load();
     let matches = flags::with_defaults(Args::command(), &settings).try_get_matches();
     let parsed = matches.and_then(|matches| Ok((Args::from_arg_matches(&matches)?, matches)));
     let (args, matches) = match parsed {

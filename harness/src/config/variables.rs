@@ -11,6 +11,7 @@ const OTHERS: &[&str] = &[
     "POLDER_OUTPUT_DIR",
     "POLDER_SOAK_ROUNDS",
     "POLDER_SOAK_SEED",
+    "POLDER_TEST_PREBUILT",
 ];
 
 /// What the variables say: Lago's first, ours over them, each in the order of names; and warnings about those that

@@ -4,11 +4,13 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use super::{EnvError, daemon::Daemon};
+use super::{EnvError, daemon::Daemon, defaults::Defaults, places::Places};
 use crate::{
+    base::credentials::Credentials,
+    config::{Config, Lab},
     image::ImageStore,
     lab::{LabHost, LabKind},
-    template::{self, Limits, Templates, TemplatesConfig},
+    template::{self, Limits, Repo, TemplateEvent, Templates, TemplatesConfig},
 };
 
 /// Where environments come up on this host.
@@ -28,6 +30,8 @@ pub struct Host {
     pub daemon: Daemon,
     /// Classes of machines there are, by their names in `vm-type`.
     pub vm_types: Vec<String>,
+    /// What machines have that their init file leaves open.
+    pub defaults: Defaults,
     /// As many machines boot at once as there are processors, in all environments of this process together.
     pub(super) boot_slots: Arc<Semaphore>,
 }
@@ -54,7 +58,61 @@ impl Host {
         };
         let templates = Templates::new(config, |_| None, template::Progress::new(|_| {}));
         let vm_types = vec!["default".to_owned()];
-        Ok(Self { lab, images, accel, kind: LabKind::Hermetic, templates, daemon, vm_types, boot_slots })
+        Ok(Self {
+            lab,
+            images,
+            accel,
+            kind: LabKind::Hermetic,
+            templates,
+            daemon,
+            vm_types,
+            defaults: Defaults::default(),
+            boot_slots,
+        })
+    }
+
+    /// The host as it is configured. `env` finds environment variables: `POLDER_LAUNCHER`, and what manifests of
+    /// template repositories name.
+    ///
+    /// # Errors
+    /// This executable's own path cannot be had.
+    pub fn configured(
+        config: &Config,
+        env: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Result<Self, EnvError> {
+        let said = |name: &str| {
+            let path = match name {
+                "POLDER_CACHE_DIR" => &config.cache_dir,
+                "POLDER_RUNTIME_DIR" => &config.runtime_dir,
+                "POLDER_ACCEL" => return Some(config.accel.clone()),
+                _ => return env(name),
+            };
+            path.as_ref().map(|path| path.display().to_string())
+        };
+        let host = Self::from_env(&said)?;
+        let places = Places::of(config, &host.lab.cache);
+        let Config { template_repo_path, template_repo_name, .. } = config;
+        let templates = TemplatesConfig {
+            repo: template_repo_path.clone().map(Repo::At).or(template_repo_name.clone().map(Repo::Named)),
+            repos: places.template_repos,
+            store: places.template_store,
+            limits: Limits::default(),
+        };
+        let told = |event: &TemplateEvent| tracing::info!(target: "polder", "{event}");
+        let templates = Templates::new(templates, env, template::Progress::new(told));
+        let Config { libvirt_url, libvirt_username: username, libvirt_password: password, .. } = config;
+        let known = username.is_some() || password.is_some();
+        let credentials = Credentials { username: username.clone(), password: password.clone() };
+        let daemon = Daemon {
+            uri: libvirt_url.clone(),
+            credentials: known.then_some(credentials),
+            leases: places.lease_dir,
+        };
+        let kind = match config.lab {
+            Lab::Hermetic => LabKind::Hermetic,
+            Lab::System => LabKind::System,
+        };
+        Ok(Self { kind, templates, daemon, defaults: Defaults::of(config), ..host })
     }
 
     /// Folder of the emulator's capabilities, one for labs that see `/dev/kvm` and one for those that do not.
@@ -71,6 +129,12 @@ impl Progress {
     /// Calls `tell` with every line.
     pub fn new(tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
+    }
+
+    /// What is worth knowing.
+    pub(crate) fn warn(&self, text: &str) {
+        tracing::warn!(target: "polder", "{text}");
+        (self.0)(text);
     }
 
     pub(super) fn say(&self, text: &str) {

@@ -9,40 +9,43 @@ use crate::{
         context::Cx,
         init_args::{InitArgs, Reading},
     },
-    config::Config,
-    env::{Env, Selection},
-    initfile::{self, EnvSpec},
-    workdir::Workdir,
+    env::{Defaults, Env, Selection},
+    initfile::{self, EnvSpec, InitFileError, Loaded},
+    workdir::{
+        Workdir,
+        paths::{CURRENT, DEFAULT},
+    },
 };
 
-/// Reads an init file with the process's environment, and fills in what is configured; tells its warnings.
-pub(super) fn read(cx: &Cx, file: &Path, reading: &Reading) -> anyhow::Result<EnvSpec> {
-    let env = |name: &str| std::env::var(name).ok();
+/// Reads an init file with the process's environment, and fills in what is configured; tells its warnings. `prefix` is
+/// where the environment will be, if it is to be anywhere.
+pub(super) fn read(
+    cx: &Cx,
+    file: &Path,
+    reading: &Reading,
+    prefix: Option<&Path>,
+) -> anyhow::Result<EnvSpec> {
+    let mut loaded = load(file, reading, prefix)?;
+    loaded.warnings.iter().for_each(|warning| cx.warn_of(warning));
+    Defaults::of(&cx.config).fill(&mut loaded.spec);
+    cx.extensions.shape(&mut loaded.spec)?;
+    Ok(loaded.spec)
+}
+
+/// An init file with the process's environment, and with the variables that tell where its prefix is.
+pub(super) fn load(file: &Path, reading: &Reading, prefix: Option<&Path>) -> Result<Loaded, InitFileError> {
+    let env = |name: &str| {
+        let place = match name {
+            "LAGO_PREFIX_PATH" | "POLDER_PREFIX_PATH" => prefix,
+            "LAGO_WORKDIR_PATH" | "POLDER_WORKDIR_PATH" => prefix.and_then(Path::parent),
+            _ => None,
+        };
+        place.map(|place| place.display().to_string()).or_else(|| std::env::var(name).ok())
+    };
     let variables = reading.variables.iter().cloned().collect();
     let options =
         initfile::Options { env: &env, variables: &variables, allow_unknown: reading.allow_unknown };
-    let loaded = initfile::load(file, &options)?;
-    loaded.warnings.iter().for_each(|warning| cx.warn(warning));
-    let mut spec = loaded.spec;
-    fill(&mut spec, &cx.config);
-    cx.extensions.shape(&mut spec)?;
-    Ok(spec)
-}
-
-/// What the file does not say of its machines, the configuration does.
-fn fill(spec: &mut EnvSpec, config: &Config) {
-    for machine in &mut spec.machines {
-        // The parser has put these two in where the file says nothing.
-        if machine.vm_type == "default" {
-            machine.vm_type.clone_from(&config.default_vm_type);
-        }
-        if machine.provider == "local-libvirt" {
-            machine.provider.clone_from(&config.default_vm_provider);
-        }
-        machine.ssh_user.get_or_insert_with(|| config.ssh_user.clone());
-        machine.ssh_password.get_or_insert_with(|| config.ssh_password.clone());
-        machine.root_password = machine.root_password.take().or_else(|| config.root_password.clone());
-    }
+    initfile::load(file, &options)
 }
 
 pub(in crate::cli) async fn init(cx: &Cx, args: &InitArgs) -> anyhow::Result<()> {
@@ -64,12 +67,14 @@ pub(in crate::cli) async fn up(cx: &Cx, args: &InitArgs) -> anyhow::Result<()> {
 /// Makes a prefix in the workdir; when that fails, nothing of it is left but its log.
 async fn make(cx: &Cx, args: &InitArgs, verb: &str) -> anyhow::Result<Env> {
     let (folder, file) = args.paths(cx.config.workdir_path.as_deref());
-    let mut spec = read(cx, &file, &args.reading)?;
+    let folder = cx.absolute(&folder)?;
+    let name = if cx.config.prefix_name == CURRENT { DEFAULT } else { &cx.config.prefix_name };
+    let mut spec = read(cx, &file, &args.reading, Some(&folder.join(name)))?;
     for machine in &mut spec.machines {
         machine.bootstrap &= !args.skip_bootstrap;
         machine.disks.iter_mut().filter(|_| args.skip_build).for_each(|disk| disk.build.clear());
     }
-    let workdir = Workdir::create(&cx.absolute(&folder)?)?;
+    let workdir = Workdir::create(&folder)?;
     let made = make_in(cx, args, verb, &workdir, &spec).await;
     if made.is_err() {
         // Made for this prefix alone, perhaps.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json};
 use crate::{
     base::id::{DiskName, MachineName},
     image::{Abilities, ImageInfo, Seed},
+    initfile::spec::Place,
     lab::{Bind, View, accel::Accel},
     net::{PlannedNic, Scope},
     provider::{
@@ -22,6 +23,12 @@ use crate::{
     template::TemplateDisk,
 };
 
+/// Who logs in where nobody else is named.
+pub const ROOT: &str = "root";
+/// The class of machines that are of no other.
+pub const TYPE: &str = "default";
+/// What manages services in machines, as far as it is known here.
+pub const MANAGERS: &[&str] = &["systemd", "sysvinit", "systemdcontainer"];
 /// The provider of machines that libvirt makes.
 pub const LOCAL: &str = "local-libvirt";
 /// The provider of machines that are there anyway and only reached.
@@ -64,6 +71,8 @@ pub struct PlanInputs<'a> {
     pub vm_types: &'a [&'a str],
     /// Providers of machines there are.
     pub providers: &'a [&'a str],
+    /// What manages services in machines, by name.
+    pub service_managers: &'a [&'a str],
 }
 
 /// Everything decided.
@@ -77,6 +86,25 @@ pub struct EnvPlan {
     pub nets: Vec<NetworkSpec>,
     /// Files of the host that machines use.
     pub binds: Vec<Bind>,
+    /// What is asked for and does nothing here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// Something of an init file that is worth knowing and stops nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Where it stands.
+    pub at: Place,
+    /// What is to be known.
+    pub message: String,
+}
+
+/// On one line, as problems of init files are.
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: warning: {}", self.at, self.message)
+    }
 }
 
 /// A machine with everything decided.
