@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     base::exit::Exit,
-    config::{Config, Lab, Sources},
+    config::{Config, ConfigError, Lab, Sources},
     env::EnvError,
     initfile::InitFileError,
 };
@@ -65,6 +65,10 @@ pub(super) fn main(extensions: Extensions) -> ExitCode {
     let (args, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
+            if let Some(problem) = flags::culprit(&error, &settings) {
+                eprintln!("error: {}", ConfigError(vec![problem]));
+                return Exit::Usage.into();
+            }
             let _ = error.print();
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }

@@ -170,3 +170,34 @@ pub(super) mod limits {
     /// Ending a lab.
     pub(crate) const DOWN: Duration = Duration::from_secs(5);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn the_host_is_as_configured() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("polder/polder.toml");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let text = "lab = \"system\"\naccel = \"tcg\"\ncache_dir = \"/c\"\nruntime_dir = \"/r\"\nlibvirt_url = \"qemu:///session\"\n\
+            libvirt_username = \"ada\"\nlease_dir = \"/l\"\ntemplate_store = \"/s\"\ntemplate_repo_path = \"/no/repo.json\"\n\
+            default_vm_type = \"big\"\nssh_user = \"joe\"\n[shutdown]\ntimeout = 3\n";
+        std::fs::write(file, text).unwrap();
+        let sources = Sources { etc: dir.path().into(), variables: vec![], verbs: None };
+        let config = Config::new(sources.load(), vec![]).unwrap();
+        let host = Host::configured(&config, |_| None).unwrap();
+        assert_eq!((host.kind, host.accel.as_str()), (LabKind::System, "tcg"));
+        assert_eq!((host.lab.cache.as_path(), host.lab.root.starts_with("/r")), ("/c".as_ref(), true));
+        assert_eq!(
+            (host.daemon.uri.as_str(), host.daemon.leases.as_path()),
+            ("qemu:///session", "/l".as_ref())
+        );
+        assert!(host.daemon.credentials.is_some());
+        assert_eq!(host.templates.store_dir(), std::path::Path::new("/s"));
+        assert_eq!((host.defaults.vm_type.as_str(), host.defaults.ssh_user.as_str()), ("big", "joe"));
+        let repo = tokio::runtime::Runtime::new().unwrap().block_on(host.templates.resolve("x", None, None));
+        assert!(repo.unwrap_err().to_string().contains("/no/repo.json"));
+    }
+}

@@ -1,6 +1,6 @@
 //! `polder init` and `polder up`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -19,17 +19,12 @@ use crate::{
 
 /// Reads an init file with the process's environment, and fills in what is configured; tells its warnings. `prefix` is
 /// where the environment will be, if it is to be anywhere.
-pub(super) fn read(
-    cx: &Cx,
-    file: &Path,
-    reading: &Reading,
-    prefix: Option<&Path>,
-) -> anyhow::Result<EnvSpec> {
+pub(super) fn read(cx: &Cx, file: &Path, reading: &Reading, prefix: Option<&Path>) -> anyhow::Result<Loaded> {
     let mut loaded = load(file, reading, prefix)?;
     loaded.warnings.iter().for_each(|warning| cx.warn_of(warning));
     Defaults::of(&cx.config).fill(&mut loaded.spec);
     cx.extensions.shape(&mut loaded.spec)?;
-    Ok(loaded.spec)
+    Ok(loaded)
 }
 
 /// An init file with the process's environment, and with the variables that tell where its prefix is.
@@ -69,18 +64,32 @@ async fn make(cx: &Cx, args: &InitArgs, verb: &str) -> anyhow::Result<Env> {
     let (folder, file) = args.paths(cx.config.workdir_path.as_deref());
     let folder = cx.absolute(&folder)?;
     let name = if cx.config.prefix_name == CURRENT { DEFAULT } else { &cx.config.prefix_name };
-    let mut spec = read(cx, &file, &args.reading, Some(&folder.join(name)))?;
+    let Loaded { mut spec, included, .. } = read(cx, &file, &args.reading, Some(&folder.join(name)))?;
     for machine in &mut spec.machines {
         machine.bootstrap &= !args.skip_bootstrap;
         machine.disks.iter_mut().filter(|_| args.skip_build).for_each(|disk| disk.build.clear());
     }
     let workdir = Workdir::create(&folder)?;
     let made = make_in(cx, args, verb, &workdir, &spec).await;
+    let made = made.and_then(|env| keep_included(env, &included));
     if made.is_err() {
         // Made for this prefix alone, perhaps.
         workdir.removed()?;
     }
     made
+}
+
+/// Keeps what the init file includes beside the prefix's copy of it, numbered, because they may be called alike.
+fn keep_included(env: Env, included: &[(PathBuf, String)]) -> anyhow::Result<Env> {
+    let folder = env.folder().join("included");
+    for (number, (file, text)) in (1..).zip(included) {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let copy = folder.join(format!("{number}-{name}"));
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(&copy, text))
+            .with_context(|| format!("cannot write {}", copy.display()))?;
+    }
+    Ok(env)
 }
 
 async fn make_in(

@@ -44,6 +44,12 @@ impl<'a> Planner<'a> {
             self.known("service_provider", name, self.inputs.service_managers, &mut errors);
         }
         let planned = match self.provider() {
+            // Whatever it means, it is not for us to say what machines of it need.
+            provider if !self.inputs.providers.contains(&provider) => {
+                errors.extend(self.cpu().err());
+                errors.extend(self.overlay().err());
+                None
+            }
             SSH => self.reached(&mut errors),
             _ => self.made(files, &mut errors),
         };
