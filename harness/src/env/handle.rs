@@ -134,7 +134,12 @@ impl Env {
         self.set_state(state);
         let lab: Arc<dyn Lab> = match record {
             LabState::System { uri, .. } => {
-                let ground = daemon::ground(self, &uri).await;
+                let mut ground = daemon::ground(self, &uri).await;
+                // What Lago made needs its daemon only while machines run.
+                let lagos = prefix.paths().virt().exists();
+                if lagos && matches!(ground, Ground::Broken { .. }) && !lago::is_used(prefix.path()) {
+                    ground = Ground::Down;
+                }
                 self.site().set(ground);
                 return Ok(());
             }

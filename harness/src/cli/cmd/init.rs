@@ -7,9 +7,10 @@ use anyhow::Context;
 use crate::{
     cli::{
         context::Cx,
+        exit::BadInput,
         init_args::{InitArgs, Reading},
     },
-    config::Config,
+    config::{Config, Origin},
     env::{Env, Selection},
     initfile::{self, EnvSpec},
     workdir::Workdir,
@@ -63,6 +64,7 @@ pub(in crate::cli) async fn up(cx: &Cx, args: &InitArgs) -> anyhow::Result<()> {
 
 /// Makes a prefix in the workdir; when that fails, nothing of it is left but its log.
 async fn make(cx: &Cx, args: &InitArgs, verb: &str) -> anyhow::Result<Env> {
+    refuse_prefix_path(&cx.config)?;
     let (folder, file) = args.paths(cx.config.workdir_path.as_deref());
     let mut spec = read(cx, &file, &args.reading)?;
     for machine in &mut spec.machines {
@@ -71,11 +73,24 @@ async fn make(cx: &Cx, args: &InitArgs, verb: &str) -> anyhow::Result<Env> {
     }
     let workdir = Workdir::create(&cx.absolute(&folder)?)?;
     let made = make_in(cx, args, verb, &workdir, &spec).await;
-    if made.is_err() {
+    if made.is_err()
         // Made for this prefix alone, perhaps.
-        workdir.removed()?;
+        && let Err(error) = workdir.removed()
+    {
+        cx.warn(&format_args!("{:#}", anyhow::Error::from(error)));
     }
     made
+}
+
+/// A new prefix has its place in a workdir. A variable says where one stands, not where one is to be made.
+fn refuse_prefix_path(config: &Config) -> Result<(), BadInput> {
+    match config.settings.get("", "prefix_path").map(|setting| &setting.origin) {
+        Some(Origin::Flag(_)) => Err(BadInput(
+            "a new prefix is made in a workdir; name those with `--workdir-path` and `--prefix-name` instead of `--prefix-path`"
+                .into(),
+        )),
+        _ => Ok(()),
+    }
 }
 
 async fn make_in(
