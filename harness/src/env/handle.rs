@@ -136,8 +136,7 @@ impl Env {
             LabState::System { uri, .. } => {
                 let mut ground = daemon::ground(self, &uri).await;
                 // What Lago made needs its daemon only while machines run.
-                let lagos = prefix.paths().virt().exists();
-                if lagos && matches!(ground, Ground::Broken { .. }) && !lago::is_used(prefix.path()) {
+                if matches!(ground, Ground::Broken { .. }) && lago::is_idle(prefix) {
                     ground = Ground::Down;
                 }
                 self.site().set(ground);

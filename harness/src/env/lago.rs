@@ -201,9 +201,14 @@ pub(super) async fn clear(host: &Host, prefix: &Prefix, destroyed: &mut Destroye
     destroyed.try_to(cleared);
 }
 
+/// Whether Lago made a prefix, and none of its machines runs.
+pub(super) fn is_idle(prefix: &Prefix) -> bool {
+    let folder = prefix.path().canonicalize().unwrap_or_else(|_| prefix.path().to_owned());
+    prefix.paths().virt().exists() && !is_used(&folder)
+}
+
 /// Whether an emulator of this host uses images of the prefix in `folder`, whoever started it.
-pub(super) fn is_used(folder: &Path) -> bool {
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+fn is_used(folder: &Path) -> bool {
     let images = format!("{}/images/", folder.display()).into_bytes();
     let uses = |process: fs::DirEntry| {
         let words = fs::read(process.path().join("cmdline")).unwrap_or_default();

@@ -1,14 +1,8 @@
 //! The `polder` command, as people and scripts use it: prefixes on real labs, and everything that needs none.
 
-use std::{
-    io::Write,
-    os::unix::fs::PermissionsExt,
-    process::{Command, Stdio},
-};
+use std::{io::Write, os::unix::fs::PermissionsExt, process::Stdio};
 
 use crate::typed::{Ground, Said};
-
-const HOSTS_WITHOUT_TERMINAL: &str = "there is no terminal; give `--yes`";
 
 /// One small machine.
 fn one() -> Ground {
@@ -63,43 +57,10 @@ fn up_starts_what_it_makes_and_its_shell_is_ours() {
     assert!(gone.ends_with("/work/default") && !ground.path("work").exists(), "{gone}");
 }
 
-/// A prefix written by hand, as Lago leaves one that is stopped.
-fn stopped(ground: &Ground) {
-    let folder = ground.path(".lago/default");
-    for sub in ["virt", "images"] {
-        std::fs::create_dir_all(folder.join(sub)).unwrap();
-    }
-    std::os::unix::fs::symlink("default", ground.path(".lago/current")).unwrap();
-    for (name, text) in [
-        ("initialized", ""),
-        ("uuid", "0a1b2c3d4e5f11e69d3c525400aabbcc"),
-        ("virt/env", r#"{"nets": ["lab"], "vms": ["web"]}"#),
-        (
-            "virt/net-lab",
-            r#"{"type": "nat", "management": true, "dhcp": {"start": 100, "end": 254}, "name": "lab",
-            "gw": "192.168.210.1", "mapping": {"web": "192.168.210.2"}, "dns_records": {}}"#,
-        ),
-        (
-            "virt/vm-web",
-            r#"{"name": "web", "memory": 2048, "vm-type": "default", "vm-provider": "local-libvirt",
-            "root-password": "123456", "nics": [{"net": "lab", "ip": "192.168.210.2"}], "disks": [{"name": "root",
-            "type": "template", "template_name": "el7-base", "dev": "vda", "format": "qcow2",
-            "path": "$LAGO_PREFIX_PATH/images/web_root.qcow2", "metadata": {"distro": "el7"}}],
-            "metadata": {"deploy-scripts": []}, "snapshots": {}}"#,
-        ),
-        ("images/web_root.qcow2", ""),
-    ] {
-        std::fs::write(folder.join(name), text).unwrap();
-    }
-    let mut key = Command::new("ssh-keygen");
-    key.args(["-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f"]).arg(folder.join("id_rsa"));
-    assert!(key.status().unwrap().success());
-}
-
 #[test]
 fn what_lago_made_is_shown_told_and_destroyed_without_its_daemon() {
     let ground = one();
-    stopped(&ground);
+    ground.lagos_prefix();
     // Nobody's daemon is there.
     let uri = format!("qemu:///system?socket={}", ground.path("nowhere").display());
     let polder = |args: &[&str]| {

@@ -1,7 +1,7 @@
 //! A project of its own and the `polder` command, typed in it as people and scripts do.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output, Stdio},
 };
 
@@ -77,6 +77,39 @@ impl Ground {
         entries.filter(|e| e.path().is_dir()).count()
     }
 
+    /// A prefix written by hand, as Lago leaves one that is stopped.
+    pub(crate) fn lagos_prefix(&self) {
+        let folder = self.path(".lago/default");
+        for sub in ["virt", "images"] {
+            std::fs::create_dir_all(folder.join(sub)).unwrap();
+        }
+        std::os::unix::fs::symlink("default", self.path(".lago/current")).unwrap();
+        for (name, text) in [
+            ("initialized", ""),
+            ("uuid", "0a1b2c3d4e5f11e69d3c525400aabbcc"),
+            ("virt/env", r#"{"nets": ["lab"], "vms": ["web"]}"#),
+            (
+                "virt/net-lab",
+                r#"{"type": "nat", "management": true, "dhcp": {"start": 100, "end": 254}, "name": "lab",
+                "gw": "192.168.210.1", "mapping": {"web": "192.168.210.2"}, "dns_records": {}}"#,
+            ),
+            (
+                "virt/vm-web",
+                r#"{"name": "web", "memory": 2048, "vm-type": "default", "vm-provider": "local-libvirt",
+                "root-password": "123456", "nics": [{"net": "lab", "ip": "192.168.210.2"}], "disks": [{"name": "root",
+                "type": "template", "template_name": "el7-base", "dev": "vda", "format": "qcow2",
+                "path": "$LAGO_PREFIX_PATH/images/web_root.qcow2", "metadata": {"distro": "el7"}}],
+                "metadata": {"deploy-scripts": []}, "snapshots": {}}"#,
+            ),
+            ("images/web_root.qcow2", ""),
+        ] {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        let mut key = Command::new("ssh-keygen");
+        key.args(["-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f"]).arg(folder.join("id_rsa"));
+        assert!(key.status().unwrap().success());
+    }
+
     /// Where a link in the project leads.
     pub(crate) fn link(&self, below: &str) -> PathBuf {
         std::fs::read_link(self.path(below)).unwrap()
@@ -86,7 +119,7 @@ impl Ground {
 /// An environment that a failed test would leave.
 impl Drop for Ground {
     fn drop(&mut self) {
-        if Path::new(&self.path(".polder")).exists() {
+        if self.path(".polder").exists() {
             self.polder(&["destroy", "--yes", "--force", "--all-prefixes"]);
         }
     }
