@@ -54,7 +54,7 @@ fn up_starts_what_it_makes_and_its_shell_is_ours() {
     assert_eq!(answered(b"no\n"), "nothing was destroyed");
     assert!(ground.path("work/default/initialized").is_file());
     let gone = answered(b"y\n");
-    assert!(gone.ends_with("/work/default") && !ground.path("work").exists(), "{gone}");
+    assert!(gone.ends_with("work/default") && !ground.path("work").exists(), "{gone}");
 }
 
 #[test]
@@ -159,6 +159,13 @@ Prefix:
 }}"
     );
     assert_eq!(polder(&["-f", "json", "status"]).ok(), json);
+    // Who is busy with it is seen by others.
+    let prefix = polder::workdir::Prefix::at(&ground.path(".lago/default"));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let held = runtime.block_on(prefix.lock("export", std::time::Duration::ZERO)).unwrap();
+    let busy = polder(&["status"]).ok();
+    assert!(busy.contains("In use: `export` (process "), "{busy}");
+    drop(held);
     let hosts = polder(&["ansible-hosts"]).ok();
     let line = format!(
         "[vm_type_default]\nweb ansible_host=192.168.210.2 ansible_user=root ansible_ssh_private_key_file={place}/id_rsa\n"

@@ -4,11 +4,7 @@ use anyhow::Context;
 use tokio::io::{AsyncWriteExt, copy, stdin, stdout};
 
 use crate::{
-    cli::{
-        args::AnsibleHosts,
-        context::Cx,
-        exit::{BadInput, Stopped},
-    },
+    cli::{args::AnsibleHosts, context::Cx, exit::BadInput},
     env::InventoryOptions,
 };
 
@@ -34,11 +30,10 @@ pub(in crate::cli) async fn proxy(cx: &Cx, machine: &str) -> anyhow::Result<Stri
         let _ = to.shutdown().await;
         std::future::pending::<()>().await;
     };
-    let (mut out, mut stop) = (stdout(), cx.stop.clone());
+    let mut out = stdout();
     tokio::select! {
         received = copy(&mut from, &mut out) => drop(received.context("the connection broke")?),
         () = send => {}
-        _ = stop.wait_for(|stop| *stop) => return Err(Stopped.into()),
     }
     out.flush().await.context("cannot write")?;
     Ok(String::new())
