@@ -13,6 +13,7 @@ use super::{
     exit::{BadInput, Stopped},
     extensions::Extensions,
     log::Log,
+    output::OutputFormat,
 };
 use crate::{
     base::text::did_you_mean,
@@ -104,17 +105,21 @@ impl Cx {
 
     /// A result in the format that was asked for.
     pub(super) fn print(&self, result: &impl Serialize) -> anyhow::Result<String> {
+        self.format()?.format(&serde_json::to_value(result)?)
+    }
+
+    /// The format that was asked for. Looked up before anything is done: who mistyped it wants nothing done.
+    pub(super) fn format(&self) -> Result<&dyn OutputFormat, BadInput> {
         let name = &self.config.out_format;
-        let Some(format) = self.extensions.format(name) else {
+        self.extensions.format(name).ok_or_else(|| {
             let names = self.extensions.format_names();
             let hint = did_you_mean(name, names.iter().copied());
             let hint = hint.map_or_else(
                 || format!("there are: {}", names.join(", ")),
                 |n| format!("did you mean `{n}`?"),
             );
-            return Err(BadInput(format!("no output format `{name}`; {hint}")).into());
-        };
-        format.format(&serde_json::to_value(result)?)
+            BadInput(format!("no output format `{name}`; {hint}"))
+        })
     }
 
     /// Whether results are for people and in our own words.

@@ -13,7 +13,7 @@ use super::{
     Destroyed, Env, EnvError, Host, Progress, Vm,
     error::{chain, file},
     host::limits,
-    network,
+    lago, network,
     plan::Made,
     select::made,
     site::{Ground, Running},
@@ -309,7 +309,10 @@ pub(super) async fn clear(
     }
     for uri in &named {
         let cleared = clear_daemon(host, uri, &folder, &ids, destroyed, progress).await;
-        destroyed.try_to(cleared);
+        // Whose maker was another knows its daemon by what is configured; it need not be there when nothing runs.
+        if cleared.is_ok() || !lago::is_idle(prefix) {
+            destroyed.try_to(cleared);
+        }
     }
     if state.is_none() && !named.contains(&host.daemon.uri) {
         // Whether it was ever used nobody knows: it need not be there.

@@ -145,7 +145,11 @@ impl Env {
         self.set_state(state);
         let lab: Arc<dyn Lab> = match record {
             LabState::System { uri, .. } => {
-                let ground = daemon::ground(self, &uri).await;
+                let mut ground = daemon::ground(self, &uri).await;
+                // What Lago made needs its daemon only while machines run.
+                if matches!(ground, Ground::Broken { .. }) && lago::is_idle(prefix) {
+                    ground = Ground::Down;
+                }
                 self.site().set(ground);
                 return Ok(());
             }

@@ -1,5 +1,4 @@
-//! Environments of prefixes on real labs: made, started and stopped machine by machine, found again by others, moved,
-//! and removed.
+//! Environments of prefixes on real labs, as a library makes them: moved, damaged, killed, kept as snapshots and removed.
 
 use std::{
     fs,
@@ -10,10 +9,9 @@ use std::{
 
 use crate::arena;
 use polder::{
-    env::{Env, Host, How, Progress, Selection, SnapshotOptions},
+    env::{Env, Host, Progress, Selection, SnapshotOptions},
     initfile::{self, Options},
     lab::{Hermetic, Lab, labs},
-    provider::libvirt::DomainState,
     workdir::{Prefix, Workdir},
 };
 
@@ -115,50 +113,6 @@ fn all_of(
     web: &'static str,
 ) -> Vec<(String, &'static str)> {
     [("back", back), ("front", front), ("db", db), ("web", web)].map(|(n, s)| (n.to_owned(), s)).into()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn machines_start_and_stop_one_at_a_time_and_nets_follow() {
-    let ground = Ground::new();
-    let env = ground.init(TWO).await;
-    let progress = ground.progress();
-    assert_eq!(states(&env).await, all_of("down", "down", "down", "down"));
-    assert!(env.vm("web").unwrap().succeed("true").await.unwrap_err().to_string().contains("web"));
-    assert_eq!(ground.labs(), 0);
-
-    env.start(&only("web"), &progress).await.unwrap();
-    assert_eq!(states(&env).await, all_of("down", "up", "down", "running"));
-    env.start(&Selection::All, &progress).await.unwrap();
-    assert_eq!(states(&env).await, all_of("up", "up", "running", "running"));
-    assert!(ground.said.lock().unwrap().iter().any(|line| line == "web runs already"));
-    env.wait_ready(&Selection::All, &progress).await.unwrap();
-    // Somebody else finds it.
-    let other = Env::load(&ground.host, &Prefix::at(env.folder())).await.unwrap();
-    let name = other.vm("db").unwrap().succeed("hostname").await.unwrap();
-    assert_eq!(name.trim(), "db");
-
-    other.pause(&only("web")).await.unwrap();
-    assert_eq!(env.state_of(&env.vm("web").unwrap()).await.unwrap(), DomainState::Paused);
-    env.resume(&only("web")).await.unwrap();
-    env.vm("web").unwrap().succeed("touch /kept && sync").await.unwrap();
-
-    let stopped = other.shutdown(&only("db"), LIMIT, &progress).await.unwrap();
-    assert_eq!(stopped.iter().map(|s| s.how).collect::<Vec<_>>(), [How::Graceful]);
-    assert_eq!(states(&env).await, all_of("down", "up", "down", "running"));
-    let stopped = env.stop(&Selection::All, &progress).await.unwrap();
-    assert_eq!(stopped.iter().map(|s| s.how).collect::<Vec<_>>(), [How::Forced, How::Already]);
-    assert_eq!(states(&env).await, all_of("down", "down", "down", "down"));
-    assert_eq!(ground.labs(), 0, "the lab ends with its last machine");
-
-    // Its files stayed.
-    env.start(&only("web"), &progress).await.unwrap();
-    env.wait_ready(&only("web"), &progress).await.unwrap();
-    env.vm("web").unwrap().succeed("test -e /kept").await.unwrap();
-
-    let destroyed = Env::destroy(&ground.host, &Prefix::at(env.folder()), false, &progress).await.unwrap();
-    assert!(destroyed.left.is_empty() && destroyed.found.len() == 2, "{destroyed:?}");
-    assert!(!env.folder().exists() && !ground.path.join(".polder").exists());
-    assert_eq!(ground.labs(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,18 +1,20 @@
 //! `polder init` and `polder up`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 
 use crate::{
     cli::{
         context::Cx,
+        exit::BadInput,
         init_args::{InitArgs, Reading},
     },
+    config::{Config, Origin},
     env::{Defaults, Env, Selection},
-    initfile::{self, EnvSpec, InitFileError, Loaded},
+    initfile::{self, InitFileError, Loaded},
     workdir::{
-        Workdir,
+        Prefix, Workdir,
         paths::{CURRENT, DEFAULT},
     },
 };
@@ -61,35 +63,35 @@ pub(in crate::cli) async fn up(cx: &Cx, args: &InitArgs) -> anyhow::Result<()> {
 
 /// Makes a prefix in the workdir; when that fails, nothing of it is left but its log.
 async fn make(cx: &Cx, args: &InitArgs, verb: &str) -> anyhow::Result<Env> {
+    refuse_prefix_path(&cx.config)?;
     let (folder, file) = args.paths(cx.config.workdir_path.as_deref());
     let folder = cx.absolute(&folder)?;
     let name = if cx.config.prefix_name == CURRENT { DEFAULT } else { &cx.config.prefix_name };
-    let Loaded { mut spec, included, .. } = read(cx, &file, &args.reading, Some(&folder.join(name)))?;
-    for machine in &mut spec.machines {
+    let mut loaded = read(cx, &file, &args.reading, Some(&folder.join(name)))?;
+    for machine in &mut loaded.spec.machines {
         machine.bootstrap &= !args.skip_bootstrap;
         machine.disks.iter_mut().filter(|_| args.skip_build).for_each(|disk| disk.build.clear());
     }
     let workdir = Workdir::create(&folder)?;
-    let made = make_in(cx, args, verb, &workdir, &spec).await;
-    let made = made.and_then(|env| keep_included(env, &included));
-    if made.is_err() {
+    let made = make_in(cx, args, verb, &workdir, &loaded).await;
+    if made.is_err()
         // Made for this prefix alone, perhaps.
-        workdir.removed()?;
+        && let Err(error) = workdir.removed()
+    {
+        cx.warn(&format_args!("{:#}", anyhow::Error::from(error)));
     }
     made
 }
 
-/// Keeps what the init file includes beside the prefix's copy of it, numbered, because they may be called alike.
-fn keep_included(env: Env, included: &[(PathBuf, String)]) -> anyhow::Result<Env> {
-    let folder = env.folder().join("included");
-    for (number, (file, text)) in (1..).zip(included) {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let copy = folder.join(format!("{number}-{name}"));
-        std::fs::create_dir_all(&folder)
-            .and_then(|()| std::fs::write(&copy, text))
-            .with_context(|| format!("cannot write {}", copy.display()))?;
+/// A new prefix has its place in a workdir. A variable says where one stands, not where one is to be made.
+fn refuse_prefix_path(config: &Config) -> Result<(), BadInput> {
+    match config.settings.get("", "prefix_path").map(|setting| &setting.origin) {
+        Some(Origin::Flag(_)) => Err(BadInput(
+            "a new prefix is made in a workdir; name those with `--workdir-path` and `--prefix-name` instead of `--prefix-path`"
+                .into(),
+        )),
+        _ => Ok(()),
     }
-    Ok(env)
 }
 
 async fn make_in(
@@ -97,7 +99,7 @@ async fn make_in(
     args: &InitArgs,
     verb: &str,
     workdir: &Workdir,
-    spec: &EnvSpec,
+    loaded: &Loaded,
 ) -> anyhow::Result<Env> {
     let name = &cx.config.prefix_name;
     let planned = workdir.planned(name)?;
@@ -110,13 +112,13 @@ async fn make_in(
     let prefix = workdir.add(name)?;
     let init = async {
         let locked = prefix.lock(verb, cx.config.lock_timeout).await?;
-        Ok(Env::init(&host, &locked, spec, &cx.progress()).await?)
+        let env = Env::init(&host, &locked, &loaded.spec, &cx.progress()).await?;
+        keep_asked(&prefix, loaded)?;
+        Ok(env)
     };
     match cx.unless_stopped(init).await {
         Ok(env) => {
             cx.log.moved(&planned.log());
-            let copy = prefix.paths().init_file();
-            std::fs::copy(&spec.origin, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
             if args.set_current {
                 workdir.set_current(&prefix.name())?;
             }
@@ -131,4 +133,18 @@ async fn make_in(
             }
         }
     }
+}
+
+/// Keeps copies of the init file and, numbered because they may be called alike, of what it includes.
+fn keep_asked(prefix: &Prefix, loaded: &Loaded) -> anyhow::Result<()> {
+    let (copy, folder) = (prefix.paths().init_file(), prefix.path().join("included"));
+    std::fs::copy(&loaded.spec.origin, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
+    for (number, (file, text)) in (1..).zip(&loaded.included) {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let copy = folder.join(format!("{number}-{name}"));
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(&copy, text))
+            .with_context(|| format!("cannot write {}", copy.display()))?;
+    }
+    Ok(())
 }

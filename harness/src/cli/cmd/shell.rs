@@ -28,7 +28,7 @@ pub(in crate::cli) async fn run(cx: &Cx, args: &Shell_) -> anyhow::Result<Said> 
 }
 
 /// The machine of that name, else the first whose name ends so.
-fn find(env: &Env, host: &str) -> Result<Vm, BadInput> {
+pub(super) fn find(env: &Env, host: &str) -> Result<Vm, BadInput> {
     let vms = env.vms();
     let ends = || vms.iter().find(|vm| vm.name().as_str().ends_with(host)).cloned();
     env.vm(host).or_else(ends).ok_or_else(|| {
