@@ -62,7 +62,7 @@ impl Cx {
             credentials: known.then_some(credentials),
             leases: Places::of(&self.config, &host).lease_dir,
         };
-        host.vm_types.extend(self.extensions.machine_types().map(str::to_owned));
+        self.extensions.extend(&mut host);
         Ok(host)
     }
 

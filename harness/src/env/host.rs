@@ -8,6 +8,8 @@ use super::{EnvError, daemon::Daemon};
 use crate::{
     image::ImageStore,
     lab::{LabHost, LabKind},
+    provider::{MachineProvider, Ssh},
+    service::{ServiceManager, SysVInit, Systemd, SystemdContainer},
     template::{self, Limits, Templates, TemplatesConfig},
 };
 
@@ -28,6 +30,10 @@ pub struct Host {
     pub daemon: Daemon,
     /// Classes of machines there are, by their names in `vm-type`.
     pub vm_types: Vec<String>,
+    /// Who makes machines that libvirt does not, by their names in `vm-provider`.
+    pub providers: Vec<Arc<dyn MachineProvider>>,
+    /// What may manage services in guests, in the order of asking, by their names in `service-provider`.
+    pub services: Vec<Arc<dyn ServiceManager>>,
     /// As many machines boot at once as there are processors, in all environments of this process together.
     pub(super) boot_slots: Arc<Semaphore>,
 }
@@ -54,7 +60,21 @@ impl Host {
         };
         let templates = Templates::new(config, |_| None, template::Progress::new(|_| {}));
         let vm_types = vec!["default".to_owned()];
-        Ok(Self { lab, images, accel, kind: LabKind::Hermetic, templates, daemon, vm_types, boot_slots })
+        let providers: Vec<Arc<dyn MachineProvider>> = vec![Arc::new(Ssh::default())];
+        let services: Vec<Arc<dyn ServiceManager>> =
+            vec![Arc::new(Systemd), Arc::new(SystemdContainer), Arc::new(SysVInit)];
+        Ok(Self {
+            lab,
+            images,
+            accel,
+            kind: LabKind::Hermetic,
+            templates,
+            daemon,
+            vm_types,
+            providers,
+            services,
+            boot_slots,
+        })
     }
 
     /// Folder of the emulator's capabilities, one for labs that see `/dev/kvm` and one for those that do not.
@@ -101,6 +121,8 @@ pub(super) mod limits {
     pub(crate) const DOMAIN: Duration = Duration::from_secs(20);
     /// A short command inside the lab.
     pub(crate) const COMMAND: Duration = Duration::from_secs(10);
+    /// Whatever a provider of machines is asked for.
+    pub(crate) const PROVIDER: Duration = Duration::from_secs(120);
     /// From a domain's start to its first answer (stretched by the time factor).
     pub(crate) const READY: Duration = Duration::from_secs(60);
     /// Ending a lab.

@@ -7,7 +7,7 @@ use super::{
     daemon::{self, Identity},
     fetch::{Fetched, fetch},
     keys::Keys,
-    plan::{self, EnvPlan, LOCAL, PlanInputs, SSH},
+    plan::{self, EnvPlan, LOCAL, PlanInputs},
 };
 use crate::{
     image::ImageInfo,
@@ -72,7 +72,10 @@ pub(super) async fn prepare(
     let folder = place.folder().unwrap_or(&scratch);
     let Fetched { spec, images, templates, downloads, backing } =
         fetch(host, spec, folder, place.user().as_ref(), progress).await?;
-    let choice = accelerator(host, &images, progress).await?;
+    let choice = match spec.machines.iter().any(|machine| machine.provider == LOCAL) {
+        true => accelerator(host, &images, progress).await?,
+        false => Choice { accel: Accel::Tcg, why: String::new(), factor: 1.0 },
+    };
     let (uuid, view, scope, owner) = match place {
         Place::Alone => (ALONE, View::hermetic(), Scope::hermetic(), None),
         Place::Prefix(who) => (who.uuid.as_str(), View::hermetic(), Scope::hermetic(), None),
@@ -100,7 +103,7 @@ pub(super) async fn prepare(
         authorized_key: &keys.authorized()?,
         host_keys: keys.hosts(),
         vm_types: &host.vm_types.iter().map(String::as_str).collect::<Vec<_>>(),
-        providers: &[LOCAL, SSH],
+        providers: &host.providers,
     };
     let plan = plan::plan(&spec, &inputs)?;
     Ok(Prepared { plan, keys, factor: choice.factor })

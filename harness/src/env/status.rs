@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use super::{Env, EnvError, host::limits, network, select::made, site::Ground, snapshot::Chains};
+use super::{Env, EnvError, host::limits, network, ordered, select::made, site::Ground, snapshot::Chains};
 use crate::{base::id::MachineName, event::Usage, provider::libvirt::DomainState};
 
 /// A snapshot of an environment's state.
@@ -78,7 +78,8 @@ pub struct MachineStatus {
     pub root_password: Option<String>,
     /// Names of its snapshots, joined by `, `.
     pub snapshots: String,
-    /// Its state in one of Lago's words: `running`, `paused`, `shut off`, `crashed`, `down`, `unknown`.
+    /// Its state in one of Lago's words: `running`, `paused`, `shut off`, `crashed`, `down`,
+    /// `unknown`; `unreachable` when whoever makes it does not know more.
     pub status: &'static str,
     /// The file of its console.
     pub console: PathBuf,
@@ -100,6 +101,7 @@ impl Env {
     /// libvirt answers with an error.
     pub async fn status(&self) -> Result<Status, EnvError> {
         self.refresh().await?;
+        let others = ordered::states(self).await?;
         let (lab, active, mut states) = match self.site().ground() {
             Ground::Down => (None, vec![], BTreeMap::new()),
             Ground::Broken { lab, why } => {
@@ -138,7 +140,10 @@ impl Env {
                 metadata: plan.metadata.clone(),
                 root_password: plan.login.root_password.clone(),
                 snapshots: snapshots_of(&chains, vm.name()),
-                status: states.remove(vm.name()).unwrap_or("down"),
+                status: match others.get(vm.name().as_str()) {
+                    Some(state) => word(*state),
+                    None => states.remove(vm.name()).unwrap_or("down"),
+                },
                 console: vm.spec().console.clone(),
             };
             (vm.name().to_string(), status)
@@ -166,6 +171,7 @@ fn word(state: DomainState) -> &'static str {
         DomainState::Off => "shut off",
         DomainState::Crashed => "crashed",
         DomainState::Absent => "down",
+        DomainState::Unreachable => "unreachable",
         DomainState::Other => "unknown",
     }
 }

@@ -7,15 +7,16 @@ use super::{
     error::{PlanError, help},
     files::Files,
     identity,
-    model::{DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, SSH},
+    model::{DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs},
 };
 use crate::{
     base::id::uuid,
     image::{Abilities, Ability},
-    initfile::spec::{Firmware, MachineSpec},
+    initfile::spec::{Firmware, MachineSpec, NicSpec},
     lab::accel::Accel,
     net::{PlannedNet, PlannedNic, prefixed_name},
     provider::{
+        MachineOrder, MachineProvider,
         libvirt::xml::{self, Element},
         spec::{Boot, Cpu, CpuModel, DomainDisk, DomainNic, DomainSpec, Label, Topology},
     },
@@ -36,37 +37,54 @@ impl<'a> Planner<'a> {
     pub(super) fn plan(&self, files: &mut Files<'_>) -> Result<MachinePlan, Vec<PlanError>> {
         let mut errors = Vec::new();
         self.known("vm-type", &self.spec.vm_type, self.inputs.vm_types, &mut errors);
-        self.known("vm-provider", &self.spec.provider, self.inputs.providers, &mut errors);
         let planned = match self.spec.provider.as_str() {
-            SSH => self.reached(&mut errors),
-            _ => self.made(files, &mut errors),
+            LOCAL => self.made(files, &mut errors),
+            other => match self.inputs.providers.iter().find(|provider| provider.name() == other) {
+                Some(provider) => self.ordered(&**provider, &mut errors),
+                None => {
+                    let known = self.inputs.providers.iter().map(|provider| provider.name());
+                    let known: Vec<&str> = known.chain([LOCAL]).collect();
+                    self.known("vm-provider", other, &known, &mut errors);
+                    None
+                }
+            },
         };
         planned.filter(|_| errors.is_empty()).ok_or(errors)
     }
 
-    fn known(&self, what: &'static str, name: &str, known: &[&'a str], errors: &mut Vec<PlanError>) {
+    fn known(&self, what: &'static str, name: &str, known: &[&str], errors: &mut Vec<PlanError>) {
         if !known.contains(&name) {
             let help = help(name, known.iter().copied());
             errors.push(PlanError::Unknown { at: self.spec.at.clone(), what, name: name.to_owned(), help });
         }
     }
 
-    /// A machine that is there anyway.
-    fn reached(&self, errors: &mut Vec<PlanError>) -> Option<MachinePlan> {
-        let (at, machine) = (self.spec.at.clone(), self.spec.name.clone());
-        if !self.spec.disks.is_empty() {
-            errors.push(PlanError::CannotHaveDisks { at: at.clone(), machine: machine.clone() });
-        }
-        let given = |nic: &crate::initfile::spec::NicSpec| nic.ip.map(Into::into).or(nic.ip6.map(Into::into));
-        let Some(address) = self.spec.nics.iter().find_map(given) else {
-            errors.push(PlanError::NoAddress { at, machine });
-            return None;
+    /// A machine that somebody else makes, or that is there anyway.
+    fn ordered(&self, provider: &dyn MachineProvider, errors: &mut Vec<PlanError>) -> Option<MachinePlan> {
+        let given = |nic: &NicSpec| nic.ip.map(Into::into).or(nic.ip6.map(Into::into));
+        let address = self.spec.nics.iter().find_map(given);
+        let order = MachineOrder {
+            id: prefixed_name(self.inputs.uuid, self.spec.name.as_str(), 0)?,
+            name: self.spec.name.to_string(),
+            memory_mib: self.spec.memory_mib,
+            vcpus: self.spec.vcpus,
+            nics: self.nics.to_vec(),
+            address,
+            metadata: self.spec.metadata.clone(),
         };
+        let disks = (!self.spec.disks.is_empty()).then(|| "it cannot have disks of ours".to_owned());
+        let wrong = disks.into_iter().chain(provider.check(&order).err().into_iter().flatten());
+        errors.extend(wrong.map(|what| PlanError::Refused {
+            at: self.spec.at.clone(),
+            machine: self.spec.name.clone(),
+            provider: provider.name().to_owned(),
+            what,
+        }));
         let plan = self.common(Root::Foreign, IdentityFrom::Itself, None, Vec::new());
-        Some(MachinePlan { management_ip: Some(address), ..plan })
+        Some(MachinePlan { order: Some(order), management_ip: address, ..plan })
     }
 
-    /// A machine that somebody makes: libvirt, unless the provider says otherwise.
+    /// A machine that libvirt makes.
     fn made(&self, files: &mut Files<'_>, errors: &mut Vec<PlanError>) -> Option<MachinePlan> {
         let root = disk::root(self.spec, self.inputs);
         let machine_type = self.spec.machine.as_deref().unwrap_or(MACHINE_TYPE);
@@ -82,7 +100,6 @@ impl<'a> Planner<'a> {
                 return None;
             }
         };
-        let local = self.spec.provider == LOCAL;
         let domain = DomainSpec {
             name: self.domain_name(),
             uuid: self.domain_uuid(),
@@ -100,7 +117,7 @@ impl<'a> Planner<'a> {
             keep_owners: false,
             overlay: overlay?,
         };
-        Some(self.common(root, told, local.then_some(domain), plans))
+        Some(self.common(root, told, Some(domain), plans))
     }
 
     fn disks(
@@ -257,6 +274,7 @@ impl<'a> Planner<'a> {
             vm_type: spec.vm_type.clone(),
             provider: spec.provider.clone(),
             domain,
+            order: None,
             image: image.map(|(name, _)| name.clone()),
             distro: spec.distro.clone().or(distro),
             abilities: self.abilities(root),

@@ -14,5 +14,5 @@ mod tests;
 pub use decide::plan;
 pub use error::{PlanError, PlanErrors};
 pub use model::{
-    Backing, DiskPlan, EnvPlan, IdentityFrom, ImagePlan, LOCAL, Login, MachinePlan, Made, PlanInputs, SSH,
+    Backing, DiskPlan, EnvPlan, IdentityFrom, ImagePlan, LOCAL, Login, MachinePlan, Made, PlanInputs,
 };
