@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::Context;
@@ -39,10 +38,7 @@ impl Cx {
     /// The host as it is configured, with what extensions add.
     pub(super) fn host(&self) -> anyhow::Result<Host> {
         let mut host = Host::configured(&self.config, |name| std::env::var(name).ok())?;
-        for (kind, source) in self.extensions.sources() {
-            host.templates = host.templates.with_source(kind, Arc::clone(source));
-        }
-        host.vm_types.extend(self.extensions.machine_types().map(str::to_owned));
+        self.extensions.extend(&mut host);
         Ok(host)
     }
 

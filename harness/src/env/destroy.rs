@@ -8,7 +8,7 @@ use super::{
     error::{chain, file},
     handle::join,
     host::limits,
-    lago,
+    lago, ordered,
     state::{EnvState, LabState},
 };
 use crate::{
@@ -86,6 +86,7 @@ impl Env {
         // What is left of labs whose warden was killed, with everything inside.
         destroyed.try_to(lab::sweep(&host.lab.root).map(drop).map_err(EnvError::from));
         daemon::clear(host, prefix, state.as_ref(), &mut destroyed, progress).await;
+        ordered::clear(host, prefix, state.as_ref(), &mut destroyed, progress).await;
         if destroyed.left.is_empty() {
             destroyed.found(progress, format!("the folder {}", folder.display()));
             open_up(folder);

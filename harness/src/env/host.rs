@@ -10,6 +10,8 @@ use crate::{
     config::{Config, Lab},
     image::ImageStore,
     lab::{LabHost, LabKind},
+    provider::{MachineProvider, Ssh},
+    service::{ServiceManager, SysVInit, Systemd, SystemdContainer},
     template::{self, Limits, Repo, TemplateEvent, Templates, TemplatesConfig},
 };
 
@@ -32,6 +34,10 @@ pub struct Host {
     pub vm_types: Vec<String>,
     /// What machines have that their init file leaves open.
     pub defaults: Defaults,
+    /// Who makes machines that libvirt does not, by their names in `vm-provider`.
+    pub providers: Vec<Arc<dyn MachineProvider>>,
+    /// What may manage services in guests, in the order of asking, by their names in `service-provider`.
+    pub services: Vec<Arc<dyn ServiceManager>>,
     /// As many machines boot at once as there are processors, in all environments of this process together.
     pub(super) boot_slots: Arc<Semaphore>,
 }
@@ -58,6 +64,9 @@ impl Host {
         };
         let templates = Templates::new(config, |_| None, template::Progress::new(|_| {}));
         let vm_types = vec!["default".to_owned()];
+        let providers: Vec<Arc<dyn MachineProvider>> = vec![Arc::new(Ssh::default())];
+        let services: Vec<Arc<dyn ServiceManager>> =
+            vec![Arc::new(Systemd), Arc::new(SystemdContainer), Arc::new(SysVInit)];
         Ok(Self {
             lab,
             images,
@@ -66,6 +75,8 @@ impl Host {
             templates,
             daemon,
             vm_types,
+            providers,
+            services,
             defaults: Defaults::default(),
             boot_slots,
         })
@@ -113,6 +124,11 @@ impl Host {
             Lab::System => LabKind::System,
         };
         Ok(Self { kind, templates, daemon, defaults: Defaults::of(config), ..host })
+    }
+
+    /// Names of the managers of services.
+    pub(super) fn service_names(&self) -> Vec<&str> {
+        self.services.iter().map(|manager| manager.name()).collect()
     }
 
     /// Folder of the emulator's capabilities, one for labs that see `/dev/kvm` and one for those that do not.
@@ -165,6 +181,8 @@ pub(super) mod limits {
     pub(crate) const DOMAIN: Duration = Duration::from_secs(20);
     /// A short command inside the lab.
     pub(crate) const COMMAND: Duration = Duration::from_secs(10);
+    /// Whatever a provider of machines is asked for.
+    pub(crate) const PROVIDER: Duration = Duration::from_secs(120);
     /// From a domain's start to its first answer (stretched by the time factor).
     pub(crate) const READY: Duration = Duration::from_secs(60);
     /// Ending a lab.

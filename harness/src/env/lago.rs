@@ -15,7 +15,7 @@ use super::{
     daemon::{self, Identity},
     host::limits,
     keys::HostKeys,
-    plan::{self, EnvPlan, ImagePlan, LOCAL, MANAGERS, MachinePlan, Made, PlanInputs, SSH, TYPE},
+    plan::{self, EnvPlan, ImagePlan, MachinePlan, Made, PlanInputs, TYPE},
     snapshot::{Chains, Frozen, Snapshot},
     state::{EnvState, LabState},
 };
@@ -71,8 +71,8 @@ pub(super) fn state(host: &Host, prefix: &Prefix) -> Result<EnvState, EnvError> 
             .filter_map(|machine| machine.vm_type.as_deref())
             .chain([TYPE])
             .collect::<Vec<_>>(),
-        providers: &[LOCAL, SSH],
-        service_managers: MANAGERS,
+        providers: &host.providers,
+        service_managers: &host.service_names(),
     };
     let mut plan = plan::plan(&spec, &inputs)?;
     for (machine, vm) in plan.machines.iter_mut().zip(&lago.vms) {

@@ -12,10 +12,9 @@ use super::{
     Env, EnvError, Host, Progress, Selection, Vm, daemon, disk,
     error::{chain, file},
     host::limits,
-    network, parallel,
+    network, ordered, parallel,
     plan::EnvPlan,
     prepare::{ALONE, Place, Prepared, prepare},
-    select::made,
     site::{Ground, Running},
     state::{EnvState, LabState},
     turn::{Home, Turn, thing},
@@ -97,7 +96,14 @@ impl Env {
             let turn = Turn::begin(&env, "up").await?;
             disk::make(&env).await?;
             let how = How { until: Until::Ready, memory: Memory::new() };
-            env.bring_up(&turn, env.vms(), how, &Mutex::default(), progress).await
+            let (made, others) = ordered::split(env.vms());
+            ordered::start(&env, &turn, others.clone(), |_| (), progress).await?;
+            env.bring_up(&turn, made, how, &Mutex::default(), progress).await?;
+            let each = |vm: Vm| {
+                let (env, progress) = (env.clone(), progress.clone());
+                async move { ready(&env, None, &vm, Instant::now(), &progress).await }
+            };
+            parallel::first_failure(others, each).await
         };
         match work.await {
             Ok(()) => Ok(env),
@@ -126,9 +132,15 @@ impl Env {
     ) -> Result<(), EnvError> {
         let started = Mutex::new(Started::default());
         let work = async {
+            let (made, others) = ordered::split(vms);
+            let begun = |vms: &[Vm]| locked(&started).machines.extend(vms.iter().cloned());
+            ordered::start(self, turn, others, begun, progress).await?;
+            if made.is_empty() {
+                return Ok(());
+            }
             self.lab_up(turn, &started, progress).await?;
             let how = How { until: Until::Running, memory };
-            self.bring_up(turn, vms, how, &started, progress).await?;
+            self.bring_up(turn, made, how, &started, progress).await?;
             // Last, so that a command that is killed before leaves nothing running.
             let new = locked(&started).lab;
             if new { self.detach() } else { Ok(()) }
@@ -145,10 +157,13 @@ impl Env {
     /// Every machine that is not running, or does not answer in time.
     pub async fn wait_ready(&self, selection: &Selection, progress: &Progress) -> Result<(), EnvError> {
         let vms = self.select(selection)?;
-        let running = self.site().running()?;
+        let running = match vms.iter().any(Vm::is_made) {
+            true => Some(self.site().running()?),
+            false => None,
+        };
         let each = |vm: Vm| {
-            let (env, running, progress) = (self.clone(), Arc::clone(&running), progress.clone());
-            async move { ready(&env, &running, &vm, Instant::now(), &progress).await }
+            let (env, running, progress) = (self.clone(), running.clone(), progress.clone());
+            async move { ready(&env, running.as_deref(), &vm, Instant::now(), &progress).await }
         };
         parallel::each(vms, each).await.map(drop)
     }
@@ -192,7 +207,7 @@ impl Env {
     ) -> Result<(), EnvError> {
         let running = self.site().running()?;
         let work = async {
-            let vms = self.off(&running, made(vms), progress).await?;
+            let vms = self.off(&running, vms, progress).await?;
             networks(self, turn, &running, &vms, started).await?;
             self.machines(turn, &running, vms, Arc::new(how), started, progress).await
         };
@@ -264,7 +279,7 @@ impl Env {
                 let start = Instant::now();
                 create(&env, &running, &vm, how.memory.get(vm.name())).await?;
                 match how.until {
-                    Until::Ready => ready(&env, &running, &vm, start, &progress).await,
+                    Until::Ready => ready(&env, Some(&running), &vm, start, &progress).await,
                     Until::Running => {
                         progress.say(&format!("{} is started", vm.name()));
                         Ok(())
@@ -282,9 +297,14 @@ impl Env {
     /// Stops what a failed start had started, and returns its error with what could not be stopped.
     async fn roll_back(&self, turn: &Turn<'_>, started: Mutex<Started>, error: EnvError) -> EnvError {
         let Started { lab, nets, machines } = started.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (machines, others) = ordered::split(machines);
         let undone = async {
+            ordered::stop(self, others, Duration::ZERO, &Selection::All, &Progress::new(|_| {})).await?;
             if lab {
                 return self.end_lab(turn).await;
+            }
+            if machines.is_empty() && nets.is_empty() {
+                return Ok(());
             }
             let running = self.site().running()?;
             let machines = super::stop::destroy_all(turn, &running, machines).await;
@@ -382,7 +402,7 @@ async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>)
 /// Waits until a machine that runs answers.
 async fn ready(
     env: &Env,
-    running: &Running,
+    running: Option<&Running>,
     vm: &Vm,
     since: Instant,
     progress: &Progress,
@@ -400,14 +420,15 @@ async fn ready(
     };
     tokio::select! {
         result = answer => result?,
-        error = ended(env, running, vm), if vm.is_made() => return Err(error),
+        error = ended(env, running, vm) => return Err(error),
     }
     progress.say(&format!("{} answers after {:.1} s", vm.name(), since.elapsed().as_secs_f64()));
     Ok(())
 }
 
-/// Comes back only when a machine that should be booting has ended.
-async fn ended(env: &Env, running: &Running, vm: &Vm) -> EnvError {
+/// Comes back only when a machine of the lab that should be booting has ended.
+async fn ended(env: &Env, running: Option<&Running>, vm: &Vm) -> EnvError {
+    let Some(running) = running.filter(|_| vm.is_made()) else { return std::future::pending().await };
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let what = match env.state_of(vm).await {

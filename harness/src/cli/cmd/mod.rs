@@ -13,6 +13,7 @@ mod plan;
 mod power;
 mod prefixes;
 mod schema;
+mod service;
 mod shell;
 mod snapshot;
 mod status;
@@ -53,6 +54,7 @@ async fn plain(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Revert(args) => snapshot::revert(cx, &args).await?.into(),
         Verb::Export(args) => export::run(cx, &args).await?.into(),
         Verb::Shell(args) => shell::run(cx, &args).await?,
+        Verb::Service(args) => service::run(cx, &args).await?.into(),
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
         Verb::Proxy { machine } => inventory::proxy(cx, &machine).await?.into(),
         Verb::GenerateConfig { verbose, toml } => config::run(cx, verbose, toml)?.into(),

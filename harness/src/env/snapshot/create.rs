@@ -17,7 +17,6 @@ use crate::{
         error::chain,
         host::limits,
         parallel,
-        select::made,
         site::{Ground, Running},
         turn::Turn,
     },
@@ -66,7 +65,12 @@ impl Env {
         progress: &Progress,
     ) -> Result<Snapshot, EnvError> {
         check_name(name)?;
-        let vms = made(self.select(&options.machines)?);
+        let (vms, others) = self.select(&options.machines)?.into_iter().partition::<Vec<_>, _>(Vm::is_made);
+        let others: Vec<_> = others.iter().map(|vm| vm.name().to_string()).collect();
+        if options.machines.is_named() && !others.is_empty() {
+            return Err(EnvError::NotKept(others));
+        }
+        others.iter().for_each(|name| progress.say(&format!("{name} is not kept: libvirt does not make it")));
         let turn = Turn::begin(self, "snapshot").await?;
         let chains = self.state().chains;
         if chains.snapshot(name).is_some() {

@@ -2,7 +2,6 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use serde::{Deserialize, Serialize};
 use virt::{
     connect::Connect,
     domain::{Domain, DomainState as Reported},
@@ -17,23 +16,8 @@ use crate::{
     provider::{ProviderError, spec::Label},
 };
 
-/// How a domain is, in libvirt's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DomainState {
-    /// It runs.
-    Running,
-    /// It is stopped for the time being.
-    Paused,
-    /// It is off.
-    Off,
-    /// Its kernel panicked or its emulator died.
-    Crashed,
-    /// libvirt does not know it.
-    Absent,
-    /// Anything else (shutting down, suspended by the guest).
-    Other,
-}
+/// How a domain is: as every machine may be, but never unreachable.
+pub use crate::provider::MachineState as DomainState;
 
 /// Where a domain's addresses are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
