@@ -49,6 +49,7 @@ impl Cx {
             path.as_ref().map(|path| path.display().to_string())
         };
         let mut host = Host::from_env(&configured)?;
+        (host.lock_timeout, host.stop) = (self.config.lock_timeout, self.stop.clone());
         host.templates = self.templates(&host)?;
         host.kind = match self.config.lab {
             Lab::Hermetic => LabKind::Hermetic,

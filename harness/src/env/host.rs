@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::{EnvError, daemon::Daemon};
 use crate::{
@@ -28,6 +28,11 @@ pub struct Host {
     pub daemon: Daemon,
     /// Classes of machines there are, by their names in `vm-type`.
     pub vm_types: Vec<String>,
+    /// How long a verb waits for another one that changes the same environment.
+    pub lock_timeout: Duration,
+    /// Whether the operator has asked us to stop: verbs that would leave something half done undo it then, and fail with
+    /// [`EnvError::Stopped`].
+    pub stop: watch::Receiver<bool>,
     /// As many machines boot at once as there are processors, in all environments of this process together.
     pub(super) boot_slots: Arc<Semaphore>,
 }
@@ -54,7 +59,32 @@ impl Host {
         };
         let templates = Templates::new(config, |_| None, template::Progress::new(|_| {}));
         let vm_types = vec!["default".to_owned()];
-        Ok(Self { lab, images, accel, kind: LabKind::Hermetic, templates, daemon, vm_types, boot_slots })
+        Ok(Self {
+            lab,
+            images,
+            accel,
+            kind: LabKind::Hermetic,
+            templates,
+            daemon,
+            vm_types,
+            lock_timeout: Duration::from_secs(10),
+            stop: watch::channel(false).1,
+            boot_slots,
+        })
+    }
+
+    /// Refuses to begin anything more once the operator has asked us to stop.
+    pub(super) fn require_wanted(&self) -> Result<(), EnvError> {
+        if *self.stop.borrow() { Err(EnvError::Stopped) } else { Ok(()) }
+    }
+
+    /// Comes back only when the operator asks us to stop.
+    pub(super) async fn told_to_stop(&self) -> EnvError {
+        // Where nobody can ask, nobody will.
+        if self.stop.clone().wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        EnvError::Stopped
     }
 
     /// Folder of the emulator's capabilities, one for labs that see `/dev/kvm` and one for those that do not.

@@ -20,6 +20,7 @@ mod host;
 mod init;
 mod keys;
 mod lago;
+mod lease;
 mod link;
 mod machine;
 mod net;

@@ -3,6 +3,11 @@
 //! The owner of a domain, network or lease is a prefix: its folder, and the id in the folder's `uuid` file. While the
 //! folder is there with that id, everything of it stays, whether or not anything runs: `polder destroy` is for that.
 //! What a process that still runs has made stays as well, because it may be about to write the rest or to remove it.
+//!
+//! A folder that is gone may have been removed or moved. Of an environment of which a machine runs, the files that machine
+//! has open tell: those of a folder that was moved are still somewhere. Where they cannot be looked at (the emulator is
+//! another user's, and we are not root), the machine and what belongs to it stays. One of which nothing runs has nothing
+//! here but leases, which its next start takes again.
 
 use std::{
     fmt,
@@ -59,6 +64,8 @@ pub enum Owner {
     Gone,
     /// A prefix with another id.
     Another,
+    /// The same prefix, in another place: a machine that runs uses its files there.
+    Moved(PathBuf),
     /// That cannot be told.
     Hidden(String),
 }
@@ -247,6 +254,10 @@ fn fate(mark: &Mark, host: &str) -> Fate {
         )),
         Owner::Gone => Fate::Goes(format!("its environment {prefix} is gone")),
         Owner::Another => Fate::Goes(format!("another environment than its own is now in {prefix}")),
+        Owner::Moved(to) => Fate::Stays(format!(
+            "its environment {prefix} is in {} now; whatever is done there next sets that right",
+            to.display()
+        )),
         Owner::Hidden(why) => Fate::Stays(format!("whether {prefix} is still there cannot be told: {why}")),
     }
 }
@@ -304,6 +315,12 @@ mod tests {
     )]
     fn an_owner_that_is_gone_loses_everything(#[case] now: Owner, #[case] expected: &str) {
         check(Some(Mark { now, ..mark() }), expected);
+    }
+
+    #[test]
+    fn what_was_moved_stays() {
+        let expected = "+*: its environment /e/.polder/default is in /f now; whatever is done there next sets that right";
+        check(Some(Mark { now: Owner::Moved("/f".into()), ..mark() }), expected);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
 /// Every reason why it cannot be as asked.
 pub fn plan(spec: &EnvSpec, inputs: &PlanInputs<'_>) -> Result<EnvPlan, PlanErrors> {
     let mut errors = Vec::new();
-    let nets: Vec<NetAsk> = spec.nets.iter().map(net_ask).collect();
+    let nets = net_asks(spec);
     let machines: Vec<MachineAsk> = spec.machines.iter().map(machine_ask).collect();
     let net_plan = net::plan(&nets, &machines, inputs.scope).unwrap_or_else(|why| {
         errors.extend(
@@ -45,6 +45,11 @@ pub fn plan(spec: &EnvSpec, inputs: &PlanInputs<'_>) -> Result<EnvPlan, PlanErro
     } else {
         Err(PlanErrors(errors))
     }
+}
+
+/// The nets of an init file as they are asked for.
+pub(in crate::env) fn net_asks(spec: &EnvSpec) -> Vec<NetAsk> {
+    spec.nets.iter().map(net_ask).collect()
 }
 
 fn net_ask(net: &NetSpec) -> NetAsk {

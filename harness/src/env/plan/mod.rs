@@ -11,6 +11,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub(super) use decide::net_asks;
 pub use decide::plan;
 pub use error::{PlanError, PlanErrors};
 pub use model::{
