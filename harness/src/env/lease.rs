@@ -86,6 +86,7 @@ mod tests {
         let error = passable(&six, &learns).unwrap_err().to_string();
         assert!(error.contains("net `n`") && error.contains("accept_ra=2"), "{error}");
         passable(&six, &Live::default()).unwrap();
-        passable(&asks("n: {type: isolated, ipv6: true}, m: {type: nat}"), &learns).unwrap();
+        passable(&asks("n: {type: isolated, ipv6: true, management: true}, m: {type: nat}"), &learns)
+            .unwrap();
     }
 }

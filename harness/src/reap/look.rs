@@ -69,6 +69,7 @@ pub async fn look(ground: &Ground) -> (Seen, Vec<ReapError>) {
             octet: lease.octet,
             ours: lease.owner.is_some(),
             holds: lease.holds,
+            uuid: lease.uuid,
             uuid_file: lease.uuid_file,
         })),
         Err(error) => errors.push(error.into()),

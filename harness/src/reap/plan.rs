@@ -77,6 +77,8 @@ pub struct Lease {
     pub octet: u8,
     /// The holder's `uuid` file.
     pub uuid_file: PathBuf,
+    /// The id that should be in it.
+    pub uuid: String,
     /// Whether it holds.
     pub holds: bool,
     /// Whether we took it; tools that share the folder of leases do not say so.
@@ -178,8 +180,8 @@ pub fn plan(seen: &Seen) -> ReapPlan {
     plan.things(&seen.host, &seen.domains, Item::Domain);
     plan.things(&seen.host, &seen.networks, Item::Network);
     let stay = |thing: &&Thing| plan.keep.iter().any(|kept| kept.item == Item::Network(thing.name.clone()));
-    let in_use: Vec<PathBuf> =
-        seen.networks.iter().filter(stay).filter_map(|net| Some(net.mark.as_ref()?.prefix.clone())).collect();
+    let in_use: Vec<String> =
+        seen.networks.iter().filter(stay).filter_map(|net| Some(net.mark.as_ref()?.uuid.clone())).collect();
     for lease in seen.leases.iter().filter(|lease| !lease.holds) {
         plan.lease(lease, &in_use);
     }
@@ -216,11 +218,11 @@ impl ReapPlan {
         }
     }
 
-    fn lease(&mut self, lease: &Lease, in_use: &[PathBuf]) {
+    fn lease(&mut self, lease: &Lease, in_use: &[String]) {
         let holder = lease.uuid_file.parent().unwrap_or(Path::new("/"));
         let prefix = holder.display();
         let fate = match lease.ours {
-            true if in_use.iter().any(|prefix| prefix == holder) => {
+            true if in_use.contains(&lease.uuid) => {
                 Fate::Stays(format!("its holder {prefix} is gone, but a network of it stays"))
             }
             true => Fate::Goes(format!("its holder {prefix} is gone")),
@@ -341,14 +343,20 @@ mod tests {
 
     #[test]
     fn a_subnet_stays_leased_while_its_network_stays() {
-        let lease =
-            Lease { octet: 201, uuid_file: "/e/.polder/default/uuid".into(), holds: false, ours: true };
+        // Of one that was moved, the network still has the old place.
+        let lease = Lease {
+            octet: 201,
+            uuid_file: "/moved/uuid".into(),
+            uuid: "5f0c".into(),
+            holds: false,
+            ours: true,
+        };
         let net = Thing { name: "n".into(), mark: Some(Mark { busy: Some(7), ..mark() }) };
         let seen = Seen { host: HERE.into(), networks: vec![net], leases: vec![lease], ..Seen::default() };
         insta::assert_snapshot!(plan(&seen), @r"
         nothing to remove
         keep    network n: process 7, which made it, still runs
-        keep    lease of 192.168.201.0/24: its holder /e/.polder/default is gone, but a network of it stays
+        keep    lease of 192.168.201.0/24: its holder /moved is gone, but a network of it stays
         ");
     }
 
@@ -359,8 +367,13 @@ mod tests {
             env: (folder == "/l/2").then(|| "/e/.polder/default".into()),
             standing,
         };
-        let lease =
-            |octet, holds, ours| Lease { octet, uuid_file: "/e/.polder/default/uuid".into(), holds, ours };
+        let lease = |octet, holds, ours| Lease {
+            octet,
+            uuid_file: "/e/.polder/default/uuid".into(),
+            uuid: "5f0c".into(),
+            holds,
+            ours,
+        };
         let thing = |name: &str, mark| Thing { name: name.into(), mark };
         let seen = Seen {
             host: HERE.into(),
