@@ -11,6 +11,7 @@ use std::{
 use super::{
     Destroyed, Env, EnvError, Host, Progress, Vm,
     error::{chain, file},
+    fault,
     host::limits,
     lease, network,
     plan::Made,
@@ -83,9 +84,10 @@ impl Identity {
         Thing { kind: Kind::Lease, name, place: daemon.leases.display().to_string() }
     }
 
-    pub(super) fn holder(&self) -> Result<Holder, EnvError> {
+    /// It as the holder of leases, which outlive this process or not.
+    pub(super) fn holder(&self, lasting: bool) -> Result<Holder, EnvError> {
         let owner = self.label("")?.owner;
-        Ok(Holder { uuid_file: self.folder.join("uuid"), uuid: self.uuid.clone(), owner, lasting: true })
+        Ok(Holder { uuid_file: self.folder.join("uuid"), uuid: self.uuid.clone(), owner, lasting })
     }
 }
 
@@ -289,6 +291,15 @@ pub(super) async fn clear(
                 ),
             ),
             (Ok(()), _) => {}
+        }
+    }
+    if !named.is_empty() || host.kind == LabKind::System {
+        for uuid in &ids {
+            match fault::clear(uuid).await {
+                Ok(0) => {}
+                Ok(_) => destroyed.found(progress, "rules that kept its machines apart"),
+                Err(error) => destroyed.try_to(Err(error)),
+            }
         }
     }
     if destroyed.left.len() > before {

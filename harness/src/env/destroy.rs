@@ -76,7 +76,7 @@ impl Env {
             destroyed.found(progress, chain(error));
         }
         let state = state.ok();
-        let labs = labs(prefix, host, state.as_ref());
+        let labs = labs(prefix, host, state.as_ref()).await;
         if let Some(EnvState { lab: LabState::Hermetic { folder: Some(folder) }, .. }) = &state
             && labs.iter().all(|lab| lab.paths().folder != *folder)
         {
@@ -119,8 +119,10 @@ async fn lock(host: &Host, prefix: &Prefix) -> Result<LockedPrefix, EnvError> {
 }
 
 /// The labs that serve a prefix: those that say so themselves, and the one the state names.
-fn labs(prefix: &Prefix, host: &Host, state: Option<&EnvState>) -> Vec<Hermetic> {
-    let mut labs = lab::serving(&host.lab.root, prefix.path());
+async fn labs(prefix: &Prefix, host: &Host, state: Option<&EnvState>) -> Vec<Hermetic> {
+    let (root, folder) = (host.lab.root.clone(), prefix.path().to_owned());
+    let serving = tokio::task::spawn_blocking(move || lab::serving(&root, &folder)).await;
+    let mut labs = serving.unwrap_or_default();
     if let Some(EnvState { lab: LabState::Hermetic { folder: Some(folder) }, .. }) = state {
         let named = join(folder, prefix.path());
         labs.extend(named.filter(|named| labs.iter().all(|lab| lab.paths() != named.paths())));

@@ -7,17 +7,18 @@ use crate::{
     initfile::EnvSpec,
     net::{
         Family, NetAsk, NetKind, PlannedNet, Scope,
-        lease::{self, LeaseStore, Want},
+        lease::{self, Holder, LeaseStore, Want},
         live::Live,
     },
 };
 
-/// Leases the subnets `spec` needs, and says what names and subnets its nets may have.
+/// Leases the subnets `spec` needs, and says what names and subnets its nets may have. Until the environment is made and
+/// they are renewed, the leases hold only as long as this process runs: one that is killed keeps nothing from others.
 pub(super) async fn lease(host: &Host, who: &Identity, spec: &EnvSpec) -> Result<Scope, EnvError> {
     let (asks, live) = (net_asks(spec), Live::look().await?);
     passable(&asks, &live)?;
     let wants = lease::wanted(&asks);
-    let octets = acquire(host, who, wants.clone(), live.octets()).await?;
+    let octets = acquire(host, who.holder(false)?, wants.clone(), live.octets()).await?;
     let any = wants.iter().zip(octets).filter(|(want, _)| **want == Want::Any).map(|(_, octet)| octet);
     Ok(Scope { pool: any.collect(), uuid: Some(who.uuid.clone()), bridges: live.bridges })
 }
@@ -26,19 +27,19 @@ pub(super) async fn lease(host: &Host, who: &Identity, spec: &EnvSpec) -> Result
 /// they thought free.
 pub(super) async fn renew(host: &Host, who: &Identity, nets: &[PlannedNet]) -> Result<(), EnvError> {
     // Its own networks may run: what is live says nothing here.
-    acquire(host, who, lease::taken(nets), BTreeMap::new()).await.map(drop)
+    acquire(host, who.holder(true)?, lease::taken(nets), BTreeMap::new()).await.map(drop)
 }
 
 async fn acquire(
     host: &Host,
-    who: &Identity,
+    holder: Holder,
     wants: Vec<Want>,
     used: BTreeMap<u8, String>,
 ) -> Result<Vec<u8>, EnvError> {
     if wants.is_empty() {
         return Ok(Vec::new());
     }
-    let (store, holder) = (LeaseStore::new(host.daemon.leases.clone()), who.holder()?);
+    let store = LeaseStore::new(host.daemon.leases.clone());
     let acquired = tokio::task::spawn_blocking(move || store.acquire(&wants, &holder, &used)).await;
     match acquired {
         Ok(octets) => Ok(octets?),

@@ -7,7 +7,7 @@ use std::{
         unix::fs::DirBuilderExt,
     },
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -24,6 +24,8 @@ use super::{
 };
 use crate::base::{owner::start_time, sys};
 
+/// How long the lock of all labs is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the warden looks whether the lab's folder is still there.
 const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
@@ -94,12 +96,24 @@ fn make_folder(paths: &LabPaths, spec: &LabSpec) -> io::Result<OwnedFd> {
     Ok(lock)
 }
 
-/// Holds the lock of the folder of all labs.
+/// Holds the lock of the folder of all labs, which others hold for moments only. Blocks until it is had.
 pub(super) fn lock_root(root: &Path) -> io::Result<OwnedFd> {
     let lock =
         OwnedFd::from(fs::File::options().create(true).truncate(false).write(true).open(root.join(".lock"))?);
-    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
-    Ok(lock)
+    let begun = Instant::now();
+    loop {
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(lock),
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) if begun.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let long = format!("somebody has held it for {} s", PATIENCE.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, long));
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
 }
 
 /// Returns when the lab is to end: the owner died or said so, somebody sent SIGTERM, or its folder was removed, after

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     ReapError,
+    exec::blocking,
     plan::{Lab, Lease, Mark, Owner, Seen, Standing, Thing},
 };
 use crate::{
@@ -44,13 +45,14 @@ pub struct Ground {
 pub async fn look(ground: &Ground) -> (Seen, Vec<ReapError>) {
     let mut errors = Vec::new();
     let mut seen = Seen { host: owner::host_name(), ..Seen::default() };
-    match lab::labs(&ground.labs) {
+    let labs = ground.labs.clone();
+    match blocking(&ground.labs, move || Ok(lab::labs(&labs)?)).await {
         Ok(labs) => {
             for lab in labs {
                 seen.labs.push(standing(lab).await);
             }
         }
-        Err(error) => errors.push(error.into()),
+        Err(error) => errors.push(error),
     }
     if let Some(daemon) = &ground.daemon {
         match domains(daemon).await {

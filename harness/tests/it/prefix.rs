@@ -125,6 +125,12 @@ async fn machines_start_and_stop_one_at_a_time_and_nets_follow() {
     assert_eq!(states(&env).await, all_of("down", "down", "down", "down"));
     assert!(env.vm("web").unwrap().succeed("true").await.unwrap_err().to_string().contains("web"));
     assert_eq!(ground.labs(), 0);
+    for all in [Selection::All, only("web")] {
+        // Nothing runs: there is nothing to do.
+        env.pause(&all).await.unwrap();
+        env.resume(&all).await.unwrap();
+        env.reboot(&all).await.unwrap();
+    }
 
     env.start(&only("web"), &progress).await.unwrap();
     assert_eq!(states(&env).await, all_of("down", "up", "down", "running"));
