@@ -1,8 +1,6 @@
 //! What every verb has: the configuration, the host, where one stands, the log, and how results are printed.
 
-use std::{
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -38,6 +36,7 @@ impl Cx {
     /// The host as it is configured, with what extensions add.
     pub(super) fn host(&self) -> anyhow::Result<Host> {
         let mut host = Host::configured(&self.config, |name| std::env::var(name).ok())?;
+        host.stop = self.stop.clone();
         self.extensions.extend(&mut host);
         Ok(host)
     }

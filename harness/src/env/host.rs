@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::{EnvError, daemon::Daemon, defaults::Defaults, places::Places};
 use crate::{
@@ -38,6 +38,11 @@ pub struct Host {
     pub providers: Vec<Arc<dyn MachineProvider>>,
     /// What may manage services in guests, in the order of asking, by their names in `service-provider`.
     pub services: Vec<Arc<dyn ServiceManager>>,
+    /// How long a verb waits for another one that changes the same environment.
+    pub lock_timeout: Duration,
+    /// Whether the operator has asked us to stop: verbs that would leave something half done undo it then, and fail with
+    /// [`EnvError::Stopped`].
+    pub stop: watch::Receiver<bool>,
     /// As many machines boot at once as there are processors, in all environments of this process together.
     pub(super) boot_slots: Arc<Semaphore>,
 }
@@ -78,6 +83,8 @@ impl Host {
             providers,
             services,
             defaults: Defaults::default(),
+            lock_timeout: Duration::from_secs(10),
+            stop: watch::channel(false).1,
             boot_slots,
         })
     }
@@ -123,12 +130,27 @@ impl Host {
             Lab::Hermetic => LabKind::Hermetic,
             Lab::System => LabKind::System,
         };
-        Ok(Self { kind, templates, daemon, defaults: Defaults::of(config), ..host })
+        let (defaults, lock_timeout) = (Defaults::of(config), config.lock_timeout);
+        Ok(Self { kind, templates, daemon, defaults, lock_timeout, ..host })
     }
 
     /// Names of the managers of services.
     pub(super) fn service_names(&self) -> Vec<&str> {
         self.services.iter().map(|manager| manager.name()).collect()
+    }
+
+    /// Refuses to begin anything more once the operator has asked us to stop.
+    pub(super) fn require_wanted(&self) -> Result<(), EnvError> {
+        if *self.stop.borrow() { Err(EnvError::Stopped) } else { Ok(()) }
+    }
+
+    /// Comes back only when the operator asks us to stop.
+    pub(super) async fn told_to_stop(&self) -> EnvError {
+        // Where nobody can ask, nobody will.
+        if self.stop.clone().wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        EnvError::Stopped
     }
 
     /// Folder of the emulator's capabilities, one for labs that see `/dev/kvm` and one for those that do not.

@@ -22,6 +22,7 @@ mod init;
 mod inventory;
 mod keys;
 mod lago;
+mod lease;
 mod link;
 mod machine;
 mod net;

@@ -7,6 +7,7 @@ use super::{
     daemon::{self, Identity},
     fetch::{self, Fetched, fetch},
     keys::Keys,
+    lease,
     plan::{self, EnvPlan, LOCAL, PlanError, PlanErrors, PlanInputs, Warning},
 };
 use crate::{
@@ -103,7 +104,7 @@ pub(super) async fn prepare(
         Place::Nowhere | Place::Alone => (ALONE, View::hermetic(), Scope::hermetic(), None),
         Place::Prefix(who) => (who.uuid.as_str(), View::hermetic(), Scope::hermetic(), None),
         Place::Shared(who) => {
-            let scope = daemon::lease(host, who, &spec).await?;
+            let scope = lease::lease(host, who, &spec).await?;
             (who.uuid.as_str(), daemon::view(host, &who.folder), scope, Some(who.label("")?))
         }
     };

@@ -51,13 +51,14 @@ pub(in crate::cli) async fn init(cx: &Cx, args: &InitArgs) -> anyhow::Result<()>
 
 pub(in crate::cli) async fn up(cx: &Cx, args: &InitArgs) -> anyhow::Result<()> {
     let env = make(cx, args, "up").await?;
-    let ready = cx.unless_stopped(async {
+    let up = async {
+        // It undoes what it has begun when it is stopped.
         env.start(&Selection::All, &cx.progress()).await?;
-        Ok(env.wait_ready(&Selection::All, &cx.progress()).await?)
-    });
+        let ready = async { Ok(env.wait_ready(&Selection::All, &cx.progress()).await?) };
+        cx.unless_stopped(ready).await
+    };
     // It stays: it can be looked at, and started again.
-    ready
-        .await
+    up.await
         .with_context(|| format!("{} is made, but not up; `polder down` removes it", env.folder().display()))
 }
 

@@ -13,6 +13,7 @@ mod show;
 mod tests;
 
 pub use check::{Known, check};
+pub(super) use decide::net_asks;
 pub use decide::plan;
 pub(in crate::env) use disk::unknown_image;
 pub use error::{PlanError, PlanErrors};
