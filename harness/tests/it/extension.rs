@@ -30,7 +30,11 @@ fn build() -> PathBuf {
     let mut cargo = binary::cargo();
     cargo.args(["build", "--quiet", "--offline", "--target-dir"]).arg(programs.parent().unwrap());
     let output = cargo.current_dir(&copy).stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "the crate cannot be built:\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "the crate cannot be built:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     programs.to_owned()
 }
 
@@ -174,7 +178,8 @@ fn machines_of_other_providers_live_without_a_lab() {
         assert_eq!(code, Some(0), "{args:?}: {error}");
         out
     };
-    let status = || done(&["status", "-f", "flat"]).lines().find(|l| l.contains("f1/status")).unwrap().to_owned();
+    let status =
+        || done(&["status", "-f", "flat"]).lines().find(|l| l.contains("f1/status")).unwrap().to_owned();
     done(&["init"]);
     assert!(status().ends_with("down"));
     done(&["start"]);
