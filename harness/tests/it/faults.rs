@@ -116,7 +116,7 @@ fn what_a_repository_has_is_known_and_a_dead_one_is_in_nobodys_way() {
     let output = plan("repo.json");
     let unknown = said(&output);
     assert_eq!(output.status.code(), Some(2), "{unknown}");
-    let expected = "lab.yaml:2:84: there is no image `base-el8`; did you mean `base-el9`?";
+    let expected = "lab.yaml:2:81: there is no image `base-el8`; did you mean `base-el9`?";
     assert!(unknown.contains(expected), "{unknown}");
 
     template("minimal");
