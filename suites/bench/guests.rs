@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub(crate) fn init_file(machines: usize, image: &str, memory: u32) -> String {
     let machine = |n| {
         format!(
-            "  vm{n}:\n    memory: {memory}\n    nics: [{{net: lan}}]\n    disks: \
+            "  vm{n}:\n    memory: {memory}\n    vcpu: 1\n    nics: [{{net: lan}}]\n    disks: \
              [{{name: root, type: template, template_name: {image}, dev: vda, format: qcow2}}]\n"
         )
     };

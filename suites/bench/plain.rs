@@ -144,6 +144,7 @@ async fn prepare(dir: &Path, text: &str) -> Result<()> {
             host_keys: &host_keys,
             vm_types: &["default"],
             providers: &["local-libvirt"],
+            service_managers: &[],
         },
     )?;
     fs::create_dir_all(dir.join("images"))?;

@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     env::{Env, Host, Progress},
     initfile::Diagnostic,
+    workdir::paths::{CURRENT, DEFAULT, FOLDER},
     workdir::{Choice, LockedPrefix, Prefix, Workdir, WorkdirError},
 };
 
@@ -88,6 +89,13 @@ impl Cx {
         }
     }
 
+    /// Where the prefix would be made that an init file is only looked at for.
+    pub(super) fn planned_prefix(&self, workdir: Option<&Path>) -> anyhow::Result<PathBuf> {
+        let workdir = workdir.or(self.config.workdir_path.as_deref()).unwrap_or(Path::new(FOLDER));
+        let name = &self.config.prefix_name;
+        Ok(self.absolute(workdir)?.join(if name == CURRENT { DEFAULT } else { name }))
+    }
+
     /// The workdir that is meant.
     pub(super) fn workdir(&self) -> Result<Workdir, WorkdirError> {
         self.choice().workdir(&self.cwd)
@@ -124,7 +132,8 @@ impl Cx {
 
     /// Progress on standard error, where it does not mix with what a verb prints: by way of the log.
     pub(super) fn progress(&self) -> Progress {
-        Progress::new(|_| {})
+        let progress = Progress::new(|_| {});
+        if self.ignore_warnings { progress.without_warnings() } else { progress }
     }
 
     /// Tells a warning about an init file with its place, unless warnings are not wanted.

@@ -32,7 +32,10 @@ const ROOT: &[(&str, &str)] = &[
     ("workdir_path", "The workdir to use, instead of looking for it upwards."),
     ("prefix_name", "The prefix in the workdir; `current` follows the link."),
     ("ssh_user", "Who logs in to machines whose init file does not say it."),
-    ("ssh_password", "With which password, where no key opens the machine."),
+    (
+        "ssh_password",
+        "Lago's password for all machines; it does nothing here, where keys open them, and only an init file gives one a password.",
+    ),
     ("ssh_tries", "How often a machine is tried to be reached."),
     ("ssh_timeout", "How long each try lasts, in seconds."),
     ("libvirt_url", "The libvirt that system labs use, `qemu:///system` or `qemu:///session`."),

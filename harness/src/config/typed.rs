@@ -39,8 +39,6 @@ pub struct Config {
     pub prefix_name: String,
     /// Who logs in to machines.
     pub ssh_user: String,
-    /// With which password.
-    pub ssh_password: String,
     /// How often a machine is tried to be reached.
     pub ssh_tries: u32,
     /// How long each try lasts.
@@ -101,7 +99,6 @@ impl Config {
             workdir_path: check.optional("workdir_path").map(Into::into),
             prefix_name: check.text("prefix_name"),
             ssh_user: check.text("ssh_user"),
-            ssh_password: check.text("ssh_password"),
             ssh_tries: check.number("ssh_tries"),
             ssh_timeout: check.seconds("ssh_timeout"),
             libvirt_url: check.text("libvirt_url"),

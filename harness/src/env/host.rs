@@ -161,23 +161,34 @@ impl Host {
 
 /// Receives a line for every step of coming up ("building image debian12", "web answers over ssh").
 #[derive(Clone)]
-pub struct Progress(Arc<dyn Fn(&str) + Send + Sync>);
+pub struct Progress {
+    tell: Arc<dyn Fn(&str) + Send + Sync>,
+    warns: bool,
+}
 
 impl Progress {
     /// Calls `tell` with every line.
     pub fn new(tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(tell))
+        Self { tell: Arc::new(tell), warns: true }
+    }
+
+    /// The same without what is only worth knowing.
+    #[must_use]
+    pub fn without_warnings(self) -> Self {
+        Self { warns: false, ..self }
     }
 
     /// What is worth knowing.
     pub(crate) fn warn(&self, text: &str) {
-        tracing::warn!(target: "polder", "{text}");
-        (self.0)(text);
+        if self.warns {
+            tracing::warn!(target: "polder", "{text}");
+            (self.tell)(text);
+        }
     }
 
     pub(super) fn say(&self, text: &str) {
         tracing::info!(target: "polder", "{text}");
-        (self.0)(text);
+        (self.tell)(text);
     }
 }
 

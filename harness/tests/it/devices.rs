@@ -100,6 +100,14 @@ async fn a_machine_has_the_devices_its_init_file_asks_for() {
     let host = Host::from_env(&env).unwrap();
     let quiet = Progress::new(|_| {});
 
+    // Who only plans puts nothing where a machine would have it.
+    let plan = Env::plan_of(&host, &spec, &quiet).await.unwrap();
+    assert!(plan.machines.len() > usize::from(firmware) && !dir.path().join("got.raw").exists());
+    for kept in fs::read_dir(host.lab.cache.join("downloads")).unwrap().flatten() {
+        let ours = kept.file_name().to_string_lossy().ends_with("-got.raw");
+        ours.then(|| fs::remove_file(kept.path()).unwrap());
+    }
+
     let env = Env::up(&host, &spec, &quiet).await.unwrap();
     let all = env.vm("all").unwrap();
     let said = all.succeed(QUESTIONS).await.unwrap();

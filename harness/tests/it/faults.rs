@@ -97,6 +97,39 @@ fn an_unknown_image_is_named_with_its_place_and_what_there_is() {
 }
 
 #[test]
+fn what_a_repository_has_is_known_and_a_dead_one_is_in_nobodys_way() {
+    let dir = ground();
+    let template = |name: &str| {
+        let disk = format!("{{name: root, type: template, template_name: {name}, dev: vda, format: qcow2}}");
+        let text =
+            format!("domains:\n  web: {{nics: [{{net: lan}}], disks: [{disk}]}}\nnets:\n  lan: {{}}\n");
+        fs::write(dir.path().join("lab.yaml"), text).unwrap();
+    };
+    let plan = |repo: &str| polder(dir.path(), &["plan", "--template-repo-path", repo, "lab.yaml"]);
+    let version = r#"{"source": "here", "handle": "base.raw", "timestamp": 1}"#;
+    let repo = format!(
+        r#"{{"name": "r", "templates": {{"base-el9": {{"versions": {{"v1": {version}}}}}}},
+            "sources": {{"here": {{"type": "file", "args": {{"root": "/nowhere"}}}}}}}}"#
+    );
+    fs::write(dir.path().join("repo.json"), repo).unwrap();
+    template("base-el8");
+    let output = plan("repo.json");
+    let unknown = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{unknown}");
+    let expected = "lab.yaml:2:81: there is no image `base-el8`; did you mean `base-el9`?";
+    assert!(unknown.contains(expected), "{unknown}");
+
+    template("minimal");
+    let output = plan("http://127.0.0.1:1/repo.json");
+    let planned = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{planned}");
+    assert!(
+        planned.contains("taking the image `minimal` of our own") && planned.contains("machine web: minimal"),
+        "{planned}"
+    );
+}
+
+#[test]
 fn validate_and_schema_answer_programs() {
     let dir = ground();
     let file = dir.path().join("lab.yaml");

@@ -13,15 +13,12 @@ use crate::{
     config::{Config, Origin},
     env::{Defaults, Env, Selection},
     initfile::{self, InitFileError, Loaded},
-    workdir::{
-        Prefix, Workdir,
-        paths::{CURRENT, DEFAULT},
-    },
+    workdir::{Prefix, Workdir},
 };
 
 /// Reads an init file with the process's environment, and fills in what is configured; tells its warnings. `prefix` is
-/// where the environment will be, if it is to be anywhere.
-pub(super) fn read(cx: &Cx, file: &Path, reading: &Reading, prefix: Option<&Path>) -> anyhow::Result<Loaded> {
+/// where the environment will be.
+pub(super) fn read(cx: &Cx, file: &Path, reading: &Reading, prefix: &Path) -> anyhow::Result<Loaded> {
     let mut loaded = load(file, reading, prefix)?;
     loaded.warnings.iter().for_each(|warning| cx.warn_of(warning));
     Defaults::of(&cx.config).fill(&mut loaded.spec);
@@ -30,11 +27,11 @@ pub(super) fn read(cx: &Cx, file: &Path, reading: &Reading, prefix: Option<&Path
 }
 
 /// An init file with the process's environment, and with the variables that tell where its prefix is.
-pub(super) fn load(file: &Path, reading: &Reading, prefix: Option<&Path>) -> Result<Loaded, InitFileError> {
+pub(super) fn load(file: &Path, reading: &Reading, prefix: &Path) -> Result<Loaded, InitFileError> {
     let env = |name: &str| {
         let place = match name {
-            "LAGO_PREFIX_PATH" | "POLDER_PREFIX_PATH" => prefix,
-            "LAGO_WORKDIR_PATH" | "POLDER_WORKDIR_PATH" => prefix.and_then(Path::parent),
+            "LAGO_PREFIX_PATH" | "POLDER_PREFIX_PATH" => Some(prefix),
+            "LAGO_WORKDIR_PATH" | "POLDER_WORKDIR_PATH" => prefix.parent(),
             _ => None,
         };
         place.map(|place| place.display().to_string()).or_else(|| std::env::var(name).ok())
@@ -66,14 +63,13 @@ pub(in crate::cli) async fn up(cx: &Cx, args: &InitArgs) -> anyhow::Result<()> {
 async fn make(cx: &Cx, args: &InitArgs, verb: &str) -> anyhow::Result<Env> {
     refuse_prefix_path(&cx.config)?;
     let (folder, file) = args.paths(cx.config.workdir_path.as_deref());
-    let folder = cx.absolute(&folder)?;
-    let name = if cx.config.prefix_name == CURRENT { DEFAULT } else { &cx.config.prefix_name };
-    let mut loaded = read(cx, &file, &args.reading, Some(&folder.join(name)))?;
+    let planned = cx.planned_prefix(Some(&folder))?;
+    let mut loaded = read(cx, &file, &args.reading, &planned)?;
     for machine in &mut loaded.spec.machines {
         machine.bootstrap &= !args.skip_bootstrap;
         machine.disks.iter_mut().filter(|_| args.skip_build).for_each(|disk| disk.build.clear());
     }
-    let workdir = Workdir::create(&folder)?;
+    let workdir = Workdir::create(&cx.absolute(&folder)?)?;
     let made = make_in(cx, args, verb, &workdir, &loaded).await;
     if made.is_err()
         // Made for this prefix alone, perhaps.
@@ -148,4 +144,36 @@ fn keep_asked(prefix: &Prefix, loaded: &Loaded) -> anyhow::Result<()> {
             .with_context(|| format!("cannot write {}", copy.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::initfile::spec::DiskSource;
+
+    #[test]
+    fn an_init_file_can_name_its_prefix() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        let disk = |name: &str, path: &str, dev: &str| {
+            format!("{{name: {name}, type: file, url: 'http://h/x', path: {path}, dev: {dev}, format: raw}}")
+        };
+        let disks = [
+            disk("a", "$LAGO_PREFIX_PATH/x", "vda"),
+            disk("b", "${POLDER_WORKDIR_PATH}/x", "vdb"),
+            disk("c", "$POLDER_INITFILE_PATH/x", "vdc"),
+        ];
+        let text = format!("domains: {{a: {{disks: [{}]}}}}\nnets: {{lan: {{}}}}\n", disks.join(", "));
+        std::fs::write(&file, text).unwrap();
+        let spec = load(&file, &Reading::default(), Path::new("/w/nightly")).unwrap().spec;
+        let paths: Vec<_> = spec.machines[0]
+            .disks
+            .iter()
+            .map(|disk| match &disk.source {
+                DiskSource::File { path, .. } => path.clone().unwrap(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(paths, [std::path::PathBuf::from("/w/nightly/x"), "/w/x".into(), dir.path().join("x")]);
+    }
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// Says what is wrong; a usage error when that is anything.
 pub(in crate::cli) fn run(cx: &Cx, args: &ValidateArgs) -> anyhow::Result<Said> {
-    let loaded = super::init::load(&args.file, &args.reading, None);
+    let loaded = super::init::load(&args.file, &args.reading, &cx.planned_prefix(None)?);
     let (host, mut planned) = (cx.host()?, Ok(Vec::new()));
     if let Ok(Loaded { spec, .. }) = &loaded {
         let mut spec = spec.clone();
@@ -108,7 +108,7 @@ mod tests {
         let variables = variables.iter().map(|&(name, value)| (name.into(), value.into())).collect();
         let mut reading = Reading::default();
         (reading.allow_unknown, reading.variables) = (allow_unknown, variables);
-        let loaded = load(&file, &reading, None);
+        let loaded = load(&file, &reading, folder.path());
         (to_json(&loaded, &Ok(vec![])), loaded.is_ok())
     }
 
@@ -134,7 +134,10 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_a_diagnostic_too() {
-        let json = to_json(&load(Path::new("/nowhere/lab.yaml"), &Reading::default(), None), &Ok(vec![]));
+        let json = to_json(
+            &load(Path::new("/nowhere/lab.yaml"), &Reading::default(), Path::new("/nowhere/p")),
+            &Ok(vec![]),
+        );
         assert!(json["ok"] == false && json["diagnostics"][0]["code"] == "init::unreadable", "{json}");
     }
 }
