@@ -99,6 +99,7 @@ fn play(ground: &Ground, hermetic: bool, left: &dyn Fn() -> (usize, usize)) {
     assert_eq!((ground.polder(&["list"]).ok().as_str(), left().0), ("third", 0));
     ground.polder(&["destroy", "-y", "--force", "--all-prefixes"]).ok();
     assert_eq!((left(), ground.path(".polder").exists()), ((0, 0), false));
+    ground.polder(&["gc"]).ok();
 }
 
 /// Made, listed, chosen; the status of what was never started.
