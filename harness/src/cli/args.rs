@@ -150,6 +150,8 @@ pub(super) enum Verb {
     Export(Export),
     /// Open a shell in a machine, or run a command or script there; its exit status becomes ours.
     Shell(Shell_),
+    /// Ask for, start, stop or restart a service in a machine.
+    Service(ServiceArgs),
     /// Print an inventory for Ansible.
     #[command(alias = "ansible_hosts")]
     AnsibleHosts(AnsibleHosts),
@@ -311,6 +313,27 @@ pub(super) struct Shell_ {
     /// arguments, taken as they are. None: a login shell.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) args: Vec<String>,
+}
+
+/// Options of `service`.
+#[derive(Debug, Group)]
+pub(super) struct ServiceArgs {
+    /// The machine, or the end of its name.
+    pub(super) host: String,
+    /// The service.
+    pub(super) name: String,
+    /// What to do; its state is printed afterwards.
+    #[arg(default_value = "status")]
+    pub(super) what: ServiceVerb,
+}
+
+/// What is done to a service.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum ServiceVerb {
+    Status,
+    Start,
+    Stop,
+    Restart,
 }
 
 /// Options of `ansible-hosts`.

@@ -32,7 +32,7 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         {
             return Some(Exit::Usage);
         }
-        if cause.is::<Stopped>() {
+        if cause.is::<Stopped>() || matches!(cause.downcast_ref(), Some(EnvError::Stopped)) {
             return Some(Exit::Stopped);
         }
         if cause.is::<Left>() {
@@ -106,6 +106,7 @@ mod tests {
         assert_eq!(code(WorkdirError::InUse { path: "/".into(), holder: None }), Exit::Failed);
         let wrapped = EnvError::Workdir(WorkdirError::NoPrefixHere { start: "/".into() });
         assert_eq!((code(wrapped), code(Stopped)), (Exit::Usage, Exit::Stopped));
+        assert_eq!(code(EnvError::Stopped), Exit::Stopped);
         let damaged = StoreError::Version { path: "/".into(), found: 2, known: 1 };
         assert_eq!(code(WorkdirError::Store(damaged)), Exit::Environment);
         assert_eq!(code(anyhow::anyhow!("something")), Exit::Failed);

@@ -13,7 +13,6 @@ mod flags;
 mod init_args;
 mod log;
 mod output;
-mod places;
 mod run;
 
 use std::process::ExitCode;

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     base::exit::Exit,
-    config::{Config, Lab, Sources},
+    config::{Config, ConfigError, Lab, Sources},
     env::EnvError,
     initfile::InitFileError,
     provider::libvirt::wait_closed,
@@ -64,12 +64,16 @@ const CLOSING: Duration = Duration::from_millis(500);
 
 /// The whole of the command.
 pub(super) fn main(extensions: Extensions) -> ExitCode {
-    let settings = Sources::of_process(flags::keys(&Args::command())).load();
+    let settings = Sources::of_process(Some(flags::keys(&Args::command()))).load();
     let matches = flags::with_defaults(Args::command(), &settings).try_get_matches();
     let parsed = matches.and_then(|matches| Ok((Args::from_arg_matches(&matches)?, matches)));
     let (args, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
+            if let Some(problem) = flags::culprit(&error, &settings) {
+                eprintln!("error: {}", ConfigError(vec![problem]));
+                return Exit::Usage.into();
+            }
             let _ = error.print();
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }

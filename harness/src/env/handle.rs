@@ -15,7 +15,8 @@ use super::{
     keys::Keys,
     lago,
     machine::Common,
-    plan::EnvPlan,
+    ordered,
+    plan::{EnvPlan, PlanErrors, Warning},
     prepare,
     site::{Ground, Running, Site},
     state::{EnvState, LabState},
@@ -25,7 +26,7 @@ use crate::{
     event::Usage,
     initfile::EnvSpec,
     lab::{Hermetic, Lab, paths::LabPaths},
-    provider::libvirt::DomainState,
+    provider::MachineState,
     workdir::{Maker, Prefix},
 };
 
@@ -87,12 +88,23 @@ impl fmt::Debug for Env {
 }
 
 impl Env {
+    /// Whether `spec` can be planned on `host`, as far as that can be told without having any of its images; and what
+    /// of it does nothing.
+    ///
+    /// # Errors
+    /// Every reason why it cannot be as asked.
+    pub fn check(host: &Host, spec: &EnvSpec) -> Result<Vec<Warning>, PlanErrors> {
+        let mut spec = spec.clone();
+        host.defaults.fill(&mut spec);
+        prepare::check(host, &spec)
+    }
+
     /// Decides everything for `spec` without making any of it (images excepted: their facts are needed).
     ///
     /// # Errors
     /// An image cannot be had, or what is asked for does not fit together.
     pub async fn plan_of(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<EnvPlan, EnvError> {
-        Ok(prepare::prepare(host, spec, prepare::Place::Alone, progress).await?.plan)
+        Ok(prepare::prepare(host, spec, prepare::Place::Nowhere, progress).await?.plan)
     }
 
     /// The environment of a prefix, up or down.
@@ -111,7 +123,7 @@ impl Env {
     pub(super) fn assemble(host: &Host, home: Home, state: EnvState, keys: &Keys) -> Result<Self, EnvError> {
         let site = Site::default();
         let plan = Arc::new(state.plan.clone());
-        let common = Common { site: &site, folder: home.folder(), keys, factor: state.factor };
+        let common = Common { site: &site, folder: home.folder(), keys, factor: state.factor, host };
         let machines =
             plan.machines.iter().map(|machine| Vm::new(machine, &common)).collect::<Result<_, _>>()?;
         Ok(Self(Arc::new(Inner {
@@ -211,13 +223,16 @@ impl Env {
         self.0.home.folder()
     }
 
-    /// How a machine is, as libvirt sees it; while the environment is down, it is absent.
+    /// How a machine is, as who makes it sees it. Those that libvirt makes are absent while the environment is down.
     ///
     /// # Errors
-    /// libvirt does not answer.
-    pub async fn state_of(&self, vm: &Vm) -> Result<DomainState, EnvError> {
+    /// libvirt or the provider does not answer, or this binary has no such provider.
+    pub async fn state_of(&self, vm: &Vm) -> Result<MachineState, EnvError> {
+        if let Some((provider, order)) = vm.ordered()? {
+            return ordered::state(self, provider, order).await;
+        }
         match self.site().ground() {
-            Ground::Down => Ok(DomainState::Absent),
+            Ground::Down => Ok(MachineState::Absent),
             _ => Ok(self.site().running()?.connection.domain_state(vm.domain(), limits::COMMAND).await?),
         }
     }
@@ -267,11 +282,13 @@ impl Env {
     /// # Errors
     /// Something could not be removed.
     pub async fn down(self) -> Result<(), EnvError> {
+        let removed = ordered::remove(&self).await;
         match self.site().set(Ground::Down) {
-            Ground::Up(running) => Ok(running.lab.end(limits::DOWN).await?),
-            Ground::Broken { lab, .. } => Ok(lab.end(limits::DOWN).await?),
-            Ground::Down => Ok(()),
+            Ground::Up(running) => running.lab.end(limits::DOWN).await?,
+            Ground::Broken { lab, .. } => lab.end(limits::DOWN).await?,
+            Ground::Down => {}
         }
+        removed
     }
 
     pub(super) fn host(&self) -> &Host {

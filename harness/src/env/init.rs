@@ -3,7 +3,7 @@
 use super::{
     Env, EnvError, Host, Progress, asked,
     daemon::Identity,
-    disk,
+    disk, lease,
     prepare::{Place, Prepared, prepare},
     state::{EnvState, LabState},
     turn::Home,
@@ -45,6 +45,9 @@ impl Env {
         state.save(folder)?;
         let env = Self::assemble(host, Home::Prefix(Prefix::at(folder)), state, &keys)?;
         disk::make(&env).await?;
+        if host.kind == LabKind::System {
+            lease::renew(host, &Identity::of(folder, &env.state().uuid)?, &env.plan().nets).await?;
+        }
         prefix.mark_initialized()?;
         progress.say(&format!("{} is made", folder.display()));
         Ok(env)

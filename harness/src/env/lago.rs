@@ -15,7 +15,7 @@ use super::{
     daemon::{self, Identity},
     host::limits,
     keys::HostKeys,
-    plan::{self, EnvPlan, ImagePlan, LOCAL, MachinePlan, Made, PlanInputs, SSH},
+    plan::{self, EnvPlan, ImagePlan, MachinePlan, Made, PlanInputs, TYPE},
     snapshot::{Chains, Frozen, Snapshot},
     state::{EnvState, LabState},
 };
@@ -65,8 +65,14 @@ pub(super) fn state(host: &Host, prefix: &Prefix) -> Result<EnvState, EnvError> 
         backing: &BTreeMap::new(),
         authorized_key: "",
         host_keys: &host_keys,
-        vm_types: &spec.machines.iter().map(|machine| machine.vm_type.as_str()).collect::<Vec<_>>(),
-        providers: &[LOCAL, SSH],
+        vm_types: &spec
+            .machines
+            .iter()
+            .filter_map(|machine| machine.vm_type.as_deref())
+            .chain([TYPE])
+            .collect::<Vec<_>>(),
+        providers: &host.providers,
+        service_managers: &host.service_names(),
     };
     let mut plan = plan::plan(&spec, &inputs)?;
     for (machine, vm) in plan.machines.iter_mut().zip(&lago.vms) {

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::{
-    Env, EnvError, host::limits, network, plan::MachinePlan, select::made, site::Ground, snapshot::Chains,
-    turn::Home,
+    Env, EnvError, host::limits, network, ordered, plan::MachinePlan, select::made, site::Ground,
+    snapshot::Chains, turn::Home,
 };
 use crate::{base::id::MachineName, event::Usage, provider::libvirt::DomainState};
 
@@ -89,7 +89,8 @@ pub struct MachineStatus {
     pub root_password: Option<String>,
     /// Names of its snapshots, joined by `, `.
     pub snapshots: String,
-    /// Its state in one of Lago's words: `running`, `paused`, `shut off`, `crashed`, `down`, `unknown`.
+    /// Its state in one of Lago's words: `running`, `paused`, `shut off`, `crashed`, `down`,
+    /// `unknown`; `unreachable` when whoever makes it does not know more.
     pub status: &'static str,
 }
 
@@ -109,6 +110,7 @@ impl Env {
     /// libvirt answers with an error.
     pub async fn status(&self) -> Result<Status, EnvError> {
         self.refresh().await?;
+        let others = ordered::states(self).await?;
         let (lab, active, mut states) = match self.site().ground() {
             Ground::Down => (None, vec![], BTreeMap::new()),
             Ground::Broken { lab, why } => {
@@ -150,7 +152,10 @@ impl Env {
                 metadata: metadata(plan),
                 root_password: plan.login.root_password.clone(),
                 snapshots: snapshots_of(&chains, vm.name()),
-                status: states.remove(vm.name()).unwrap_or("down"),
+                status: match others.get(vm.name().as_str()) {
+                    Some(state) => word(*state),
+                    None => states.remove(vm.name()).unwrap_or("down"),
+                },
             };
             (vm.name().to_string(), status)
         });
@@ -197,6 +202,7 @@ fn word(state: DomainState) -> &'static str {
         DomainState::Off => "shut off",
         DomainState::Crashed => "crashed",
         DomainState::Absent => "down",
+        DomainState::Unreachable => "unreachable",
         DomainState::Other => "unknown",
     }
 }

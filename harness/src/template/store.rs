@@ -11,7 +11,7 @@ use super::{
     chain::qemu,
     error::{IoContext, TemplateError},
     files::{FileLock, SparseFile, blocking, copy, read_if_there, remove, replace, sync_folder},
-    record::{Condition, Record, Users, condition},
+    record::{Condition, Record, UserList, Users, condition},
     source::{self, FetchCx, TemplateSource},
     spec::{Limits, Places, TemplateDisk, TemplateId, User},
 };
@@ -73,7 +73,7 @@ impl Store {
     ) -> Result<TemplateDisk, TemplateError> {
         let locked = self.lock(id, cx).await?;
         let record = locked.obtain(origin, refresh, cx).await?;
-        Users::note(&locked.places, user)?;
+        UserList::note(&locked.places, user)?;
         locked.disk(record)
     }
 }
@@ -113,7 +113,7 @@ impl Locked<'_> {
                     Err(error) => return Err(damaged(false, Some(Box::new(error)))),
                 };
                 // Overlays of living prefixes lie on the old content: nothing else may take its place.
-                if self.published()?.as_ref() != Some(&hash) && !self.users()?.is_empty() {
+                if self.published()?.as_ref() != Some(&hash) && Users::of(places)? != Users::Nobody {
                     return Err(damaged(true, None));
                 }
                 let fetched = self.fetch(origin, &hash, cx).await.map_err(in_time);
@@ -132,8 +132,7 @@ impl Locked<'_> {
         if self.published()?.as_ref() == Some(&hash) {
             return Ok(record);
         }
-        let users = self.users()?;
-        if !users.is_empty() {
+        if let Some(users) = Users::of(&self.places)?.told() {
             return Err(TemplateError::InUse { id: self.id.clone(), users });
         }
         cx.progress.note(format!("`{}` is another image at its source now", self.id));
@@ -162,7 +161,7 @@ impl Locked<'_> {
         replace(&places.metadata, text.as_bytes())?;
         replace(&places.hash, hash.as_bytes())?;
         record.save(places)?;
-        Users::begin(places)?;
+        UserList::begin(places)?;
         fs::rename(&places.converted, &places.image).or_cannot("create", &places.image)?;
         sync_folder(&self.store.dir);
         places.leftovers().into_iter().try_for_each(remove)?;
@@ -200,11 +199,6 @@ impl Locked<'_> {
     pub(super) fn published(&self) -> Result<Option<String>, TemplateError> {
         let text = read_if_there(&self.places.hash)?;
         Ok(text.and_then(|text| source::hash(String::new(), &text).ok()))
-    }
-
-    /// The folders of the prefixes that use it.
-    pub(super) fn users(&self) -> Result<Vec<String>, TemplateError> {
-        Ok(Users::load(&self.places)?.map(|users| users.alive()).unwrap_or_default())
     }
 
     fn disk(&self, record: Record) -> Result<TemplateDisk, TemplateError> {

@@ -57,6 +57,60 @@ fn up_starts_what_it_makes_and_its_shell_is_ours() {
     assert!(gone.ends_with("work/default") && !ground.path("work").exists(), "{gone}");
 }
 
+const TWO: &str = "
+domains:
+  web:
+    memory: 128
+    nics: [{net: lan}]
+    disks: [{name: root, type: template, template_name: minimal, dev: vda, format: qcow2}]
+  db:
+    memory: 128
+    nics: [{net: lan}, {net: back}]
+    disks: [{name: root, type: template, template_name: minimal, dev: vda, format: qcow2}]
+nets:
+  lan: {type: nat, management: true}
+  back: {type: isolated}
+";
+
+#[test]
+fn a_start_that_is_stopped_half_way_undoes_what_it_began_and_nothing_else() {
+    let ground = Ground::new(TWO);
+    ground.polder(&["init"]).ok();
+    ground.polder(&["start", "web"]).ok();
+    ground.polder(&["pause"]).ok();
+    let lab =
+        std::fs::read_dir(ground.path("labs")).unwrap().flatten().map(|e| e.path()).find(|p| p.is_dir());
+    let uri = format!("qemu:///system?socket={}", lab.unwrap().join("sock/libvirt-sock").display());
+    let nets = || {
+        let out = std::process::Command::new("virsh")
+            .args(["-q", "-c", &uri, "net-list", "--name"])
+            .output()
+            .unwrap();
+        String::from_utf8(out.stdout).unwrap().lines().filter(|line| !line.trim().is_empty()).count()
+    };
+    for _ in 0..5 {
+        let child = ground.command(&["start"]).stderr(Stdio::piped()).spawn().unwrap();
+        // Its net is made before it is.
+        let begun = std::time::Instant::now();
+        while nets() < 2 && begun.elapsed().as_secs() < 30 {}
+        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let said = Said::of(&child.wait_with_output().unwrap());
+        if said.code == Some(0) {
+            // Too late this time.
+            ground.polder(&["stop", "db"]).ok();
+            continue;
+        }
+        said.fails(4, "stopped by a signal");
+        let flat = ground.polder(&["-f", "flat", "status"]).ok();
+        for line in ["Networks/back/status: down", "VMs/db/status: down", "VMs/web/status: paused"] {
+            assert!(flat.lines().any(|l| l == line), "no `{line}` in\n{flat}");
+        }
+        return;
+    }
+    panic!("never stopped in time");
+}
+
 #[test]
 fn what_lago_made_is_shown_told_and_destroyed_without_its_daemon() {
     let ground = one();

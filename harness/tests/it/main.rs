@@ -6,6 +6,7 @@ mod arena;
 mod binary;
 mod command;
 mod damage;
+mod devices;
 mod export;
 mod extension;
 mod faults;

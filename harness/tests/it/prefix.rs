@@ -12,6 +12,7 @@ use polder::{
     env::{Env, Host, Progress, Selection, SnapshotOptions},
     initfile::{self, Options},
     lab::{Hermetic, Lab, labs},
+    provider::libvirt::DomainState,
     workdir::{Prefix, Workdir},
 };
 
@@ -294,6 +295,7 @@ async fn snapshots_bring_disks_and_memory_back_as_often_as_wanted() {
         [entry("fresh", None, ""), entry("clean", Some("fresh"), ""), entry("live", Some("clean"), "in use")]
     );
 
+    cut_short(&env).await;
     for _ in 0..2 {
         env.revert("live", &progress).await.unwrap();
         // They run at once, where they were: nothing booted.
@@ -340,6 +342,32 @@ async fn snapshots_bring_disks_and_memory_back_as_often_as_wanted() {
     assert_eq!(images(&moved), 2 * 4);
     Env::destroy(&ground.host, &Prefix::at(&elsewhere), false, &progress).await.unwrap();
     assert_eq!(ground.labs(), 0);
+}
+
+/// What a command leaves that is killed in the middle of a snapshot is set right by the next one, whatever that does.
+async fn cut_short(env: &Env) {
+    use polder::lab::Lab;
+    let lab = labs(env.runtime().unwrap().folder.parent().unwrap()).unwrap().remove(0).folder;
+    let uri = Hermetic::join(&lab).unwrap().libvirt_uri();
+    let virsh = |args: &[&str]| {
+        let out = std::process::Command::new("virsh").args(["-q", "-c", &uri]).args(args).output().unwrap();
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let freeze = |what| format!("{{\"execute\": \"guest-fsfreeze-{what}\"}}");
+    virsh(&["qemu-agent-command", "web", &freeze("freeze")]);
+    assert!(virsh(&["qemu-agent-command", "web", &freeze("status")]).contains("frozen"));
+    virsh(&["suspend", "web"]);
+    let file = env.folder().join("state.json");
+    let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let pending = state.pointer_mut("/chains/pending").expect("where it is written down");
+    *pending = serde_json::json!({"tops": {}, "saves": [], "run": ["web", "db"], "calm": ["web"]});
+    fs::write(&file, state.to_string()).unwrap();
+
+    env.resume(&only("db")).await.unwrap();
+    assert_eq!(env.state_of(&env.vm("web").unwrap()).await.unwrap(), DomainState::Running);
+    assert!(virsh(&["qemu-agent-command", "web", &freeze("status")]).contains("thawed"));
+    assert_eq!(said(env, "web", "echo three > /kept && sync && cat /kept").await, "three");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -142,9 +142,18 @@ fn up(ground: &Ground) -> [bool; 4] {
 }
 
 fn one_at_a_time(ground: &Ground) {
+    // Nothing runs: there is nothing to do.
+    for verb in ["stop", "shutdown", "reboot", "pause", "resume"] {
+        ground.polder(&[verb]).ok();
+    }
     ground.polder(&["start", "wbe"]).fails(2, "no machine `wbe`; did you mean `web`?");
     ground.polder(&["start", "web"]).ok();
     assert_eq!(up(ground), [true, false, true, false]);
+    let paused = |words: &[&str]| {
+        ground.polder(words).ok();
+        ground.polder(&["-f", "flat", "status"]).ok().contains("VMs/web/status: paused")
+    };
+    assert!(paused(&["pause"]) && !paused(&["resume", "web"]));
     // Nothing is done for one who mistypes the format.
     ground.polder(&["-f", "jsno", "stop"]).fails(2, "did you mean `json`?");
     ground.polder(&["start"]).ok();

@@ -9,22 +9,28 @@ use crate::{
     cli::{args::Shell_, context::Cx, exit::BadInput, run::Said},
     env::{Env, Vm},
     guest::Command,
-    provider::libvirt::DomainState,
+    provider::MachineState,
 };
 
 pub(in crate::cli) async fn run(cx: &Cx, args: &Shell_) -> anyhow::Result<Said> {
     let env = cx.env().await?;
     let vm = find(&env, &args.host)?;
-    let state = env.state_of(&vm).await?;
-    if state != DomainState::Running {
-        let state = format!("{state:?}").to_lowercase();
-        bail!("{0} is not running but {state}; `polder start {0}` starts it", vm.name());
-    }
+    require_running(&env, &vm).await?;
     if vm.spec().ssh.is_some() {
         vm.wait_for_ssh(cx.config.ssh_timeout.saturating_mul(cx.config.ssh_tries)).await?;
     }
     let status = vm.shell(command(&args.args)?).await?;
     Ok(Said::code(status))
+}
+
+/// Refuses a machine that is off or paused. One that only does not answer may do so in a moment.
+pub(super) async fn require_running(env: &Env, vm: &Vm) -> anyhow::Result<()> {
+    let state = env.state_of(vm).await?;
+    if !matches!(state, MachineState::Running | MachineState::Unreachable) {
+        let state = format!("{state:?}").to_lowercase();
+        bail!("{0} is not running but {state}; `polder start {0}` starts it", vm.name());
+    }
+    Ok(())
 }
 
 /// The machine of that name, else the first whose name ends so.

@@ -90,7 +90,7 @@ pub(in crate::cli) async fn run(cx: &Cx, args: TemplatesArgs) -> anyhow::Result<
 }
 
 async fn act(cx: &Cx, args: TemplatesArgs) -> anyhow::Result<(String, Value, Exit)> {
-    let templates = cx.templates(&cx.host()?)?;
+    let templates = cx.host()?.templates;
     match args.verb {
         Verb::List => done(templates.list()?, |all| lines(all, "no templates", listed)),
         Verb::Fetch { name, version } => {

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,19 +14,23 @@ use serde_json::{Map, Value as Json};
 use crate::{
     base::id::{DiskName, MachineName},
     image::{Abilities, ImageInfo, Seed},
+    initfile::spec::Place,
     lab::{Bind, View, accel::Accel},
     net::{PlannedNic, Scope},
     provider::{
+        MachineOrder, MachineProvider,
         libvirt::Cpus,
         spec::{DomainSpec, ImageFormat, Label, NetworkSpec},
     },
     template::TemplateDisk,
 };
 
+/// Who logs in where nobody else is named.
+pub const ROOT: &str = "root";
+/// The class of machines that are of no other.
+pub const TYPE: &str = "default";
 /// The provider of machines that libvirt makes.
 pub const LOCAL: &str = "local-libvirt";
-/// The provider of machines that are there anyway and only reached.
-pub const SSH: &str = "ssh";
 
 /// What is known besides the init file.
 #[derive(Clone, Copy)]
@@ -62,8 +67,10 @@ pub struct PlanInputs<'a> {
     pub host_keys: &'a BTreeMap<MachineName, String>,
     /// Classes of machines there are.
     pub vm_types: &'a [&'a str],
-    /// Providers of machines there are.
-    pub providers: &'a [&'a str],
+    /// Who makes machines that libvirt does not.
+    pub providers: &'a [Arc<dyn MachineProvider>],
+    /// What manages services in machines, by name.
+    pub service_managers: &'a [&'a str],
 }
 
 /// Everything decided.
@@ -77,6 +84,25 @@ pub struct EnvPlan {
     pub nets: Vec<NetworkSpec>,
     /// Files of the host that machines use.
     pub binds: Vec<Bind>,
+    /// What is asked for and does nothing here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// Something of an init file that is worth knowing and stops nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Where it stands.
+    pub at: Place,
+    /// What is to be known.
+    pub message: String,
+}
+
+/// On one line, as problems of init files are.
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: warning: {}", self.at, self.message)
+    }
 }
 
 /// A machine with everything decided.
@@ -90,6 +116,9 @@ pub struct MachinePlan {
     pub provider: String,
     /// The domain, if libvirt makes it.
     pub domain: Option<DomainSpec>,
+    /// What its provider is to make, if somebody else makes it.
+    #[serde(default)]
+    pub order: Option<MachineOrder>,
     /// The image or template of its root disk.
     pub image: Option<String>,
     /// Its operating system, such as `el8`, as far as it was said.
