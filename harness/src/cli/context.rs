@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::{
     exit::{BadInput, Stopped},
     extensions::Extensions,
+    flags::is_typed,
     log::Log,
     output::OutputFormat,
 };
@@ -47,6 +48,7 @@ impl Cx {
             prefix_path: self.config.prefix_path.clone(),
             workdir_path: self.config.workdir_path.clone(),
             prefix_name: self.config.prefix_name.clone(),
+            named: is_typed(&self.config, "prefix_name"),
         }
     }
 

@@ -4,6 +4,7 @@
 use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
@@ -27,6 +28,7 @@ use crate::{
     config::{Config, ConfigError, Lab, Sources},
     env::EnvError,
     initfile::InitFileError,
+    provider::libvirt::wait_closed,
 };
 
 /// What a verb comes to: a text for standard output, and an exit code.
@@ -56,6 +58,9 @@ impl Said {
         Self { code: exit as u8, ..self }
     }
 }
+
+/// How long connections may take to say goodbye; one whose call hangs never does.
+const CLOSING: Duration = Duration::from_millis(500);
 
 /// The whole of the command.
 pub(super) fn main(extensions: Extensions) -> ExitCode {
@@ -94,6 +99,7 @@ pub(super) fn main(extensions: Extensions) -> ExitCode {
             let result = runtime.block_on(cmd::run(&cx, args.verb));
             // A blocked libvirt call must not hold up the end.
             runtime.shutdown_background();
+            wait_closed(CLOSING);
             result.inspect_err(|error| tracing::debug!(target: "polder", "failed: {error:?}")).map_err(
                 |error| match log.path() {
                     Some(path) => error.context(LogAt(path)),

@@ -75,7 +75,7 @@ fn proxy(polder: &Path, folder: &Path, machine: &str) -> String {
     let command =
         format!("{} --prefix-path {} proxy {machine}", word(polder), word(folder)).replace('%', "%%");
     let proxy = quoted(&format!("ProxyCommand={command}"));
-    format!("-o {proxy} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null")
+    format!("-o {proxy} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR")
 }
 
 /// The inventory of `hosts`.

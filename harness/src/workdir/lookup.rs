@@ -17,6 +17,9 @@ pub struct Choice {
     pub workdir_path: Option<PathBuf>,
     /// The prefix's name in the workdir; `current` follows the link.
     pub prefix_name: String,
+    /// Whether that name was said just now, rather than configured: then it is not the prefix one stands in that is
+    /// meant.
+    pub named: bool,
 }
 
 impl Choice {
@@ -28,7 +31,7 @@ impl Choice {
     pub fn find(&self, cwd: &Path) -> Result<Prefix, WorkdirError> {
         match (&self.prefix_path, &self.workdir_path) {
             (Some(path), _) => Prefix::find(&absolute(cwd, path)),
-            (None, None) if stands_in_one(cwd) => Ok(Prefix::at(cwd)),
+            (None, None) if !self.named && stands_in_one(cwd) => Ok(Prefix::at(cwd)),
             (None, _) => self.workdir(cwd)?.prefix(&self.prefix_name),
         }
     }

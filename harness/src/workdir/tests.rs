@@ -41,6 +41,7 @@ fn choice(workdir: Option<&str>, prefix: Option<&str>, name: &str) -> Choice {
         workdir_path: workdir.map(PathBuf::from),
         prefix_path: prefix.map(PathBuf::from),
         prefix_name: name.into(),
+        named: false,
     }
 }
 
@@ -197,6 +198,8 @@ fn a_prefix_is_chosen_by_path_by_name_or_by_standing_in_it() {
     assert_eq!(find(&choice(Some("x/../project/.polder"), None, "current"), "").unwrap(), "a");
     assert_eq!(find(&choice(None, Some(".polder/b/logs"), "current"), "project").unwrap(), "b");
     assert_eq!(find(&choice(None, None, "current"), "project/.polder/b").unwrap(), "b");
+    let named = Choice { named: true, ..choice(None, None, "a") };
+    assert_eq!(find(&named, "project/.polder/b").unwrap(), "a");
     // A workdir named outright wins over standing in a prefix.
     assert_eq!(find(&choice(Some(".."), None, "current"), "project/.polder/b").unwrap(), "a");
     // Not initialized: one who stands in a damaged one does not mean another.

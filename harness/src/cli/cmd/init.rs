@@ -8,9 +8,10 @@ use crate::{
     cli::{
         context::Cx,
         exit::BadInput,
+        flags::is_typed,
         init_args::{InitArgs, Reading},
     },
-    config::{Config, Origin},
+    config::Config,
     env::{Defaults, Env, Selection},
     initfile::{self, InitFileError, Loaded},
     workdir::{Prefix, Workdir},
@@ -82,13 +83,11 @@ async fn make(cx: &Cx, args: &InitArgs, verb: &str) -> anyhow::Result<Env> {
 
 /// A new prefix has its place in a workdir. A variable says where one stands, not where one is to be made.
 fn refuse_prefix_path(config: &Config) -> Result<(), BadInput> {
-    match config.settings.get("", "prefix_path").map(|setting| &setting.origin) {
-        Some(Origin::Flag(_)) => Err(BadInput(
-            "a new prefix is made in a workdir; name those with `--workdir-path` and `--prefix-name` instead of `--prefix-path`"
-                .into(),
-        )),
-        _ => Ok(()),
+    if is_typed(config, "prefix_path") {
+        let what = "a new prefix is made in a workdir; name those with `--workdir-path` and `--prefix-name` instead of `--prefix-path`";
+        return Err(BadInput(what.into()));
     }
+    Ok(())
 }
 
 async fn make_in(
