@@ -4,7 +4,6 @@
 use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
-    time::Duration,
 };
 
 use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
@@ -28,7 +27,7 @@ use crate::{
     config::{Config, ConfigError, Lab, Sources},
     env::EnvError,
     initfile::InitFileError,
-    provider::libvirt::wait_closed,
+    provider::libvirt::{CLOSING, wait_closed},
 };
 
 /// What a verb comes to: a text for standard output, and an exit code.
@@ -58,9 +57,6 @@ impl Said {
         Self { code: exit as u8, ..self }
     }
 }
-
-/// How long connections may take to say goodbye; one whose call hangs never does.
-const CLOSING: Duration = Duration::from_millis(500);
 
 /// The whole of the command.
 pub(super) fn main(extensions: Extensions) -> ExitCode {

@@ -15,6 +15,7 @@ use crate::{
     base::exit::Exit,
     env::Host,
     event::RunEvent,
+    provider::libvirt::{CLOSING, wait_closed},
     report::sink::Sink,
     suite::{runner::Runner, stop, task},
     trace::Recorder,
@@ -51,6 +52,8 @@ pub(super) fn run(
     })?;
     // What could not be stopped must not keep the process.
     work.shutdown_background();
+    drop(control);
+    wait_closed(CLOSING);
     let (summary, complete) = reporter.end(filtered_out, stop.is_requested());
     Ok(match () {
         () if summary.stopped => Exit::Stopped,

@@ -17,6 +17,9 @@ use crate::{
     provider::ProviderError,
 };
 
+/// How long connections may take to say goodbye at the end of a process; one whose call hangs never does.
+pub const CLOSING: Duration = Duration::from_millis(500);
+
 /// What the threads of connections are called.
 const THREAD: &str = "libvirt";
 

@@ -9,6 +9,7 @@ mod network;
 mod snapshot;
 pub mod xml;
 
+pub use connection::CLOSING;
 pub use connection::Connection;
 pub use connection::wait_closed;
 pub use cpu::Cpus;
