@@ -1,9 +1,12 @@
 //! Makes the environment of a prefix: keys, disks, and what is written down of it. Nothing runs yet.
 
+use std::time::Duration;
+
 use super::{
     Env, EnvError, Host, Progress, asked,
     daemon::Identity,
     disk,
+    error::{chain, file},
     prepare::{Place, Prepared, prepare},
     state::{EnvState, LabState},
     turn::Home,
@@ -11,10 +14,46 @@ use super::{
 use crate::{
     initfile::EnvSpec,
     lab::LabKind,
-    workdir::{LockedPrefix, Prefix},
+    workdir::{LockedPrefix, Prefix, Workdir},
 };
 
+/// How long to wait for another command on a prefix that was just added.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 impl Env {
+    /// Makes a prefix `name` in a workdir, and in it what `spec` asks for; when that fails, nothing of it is left.
+    ///
+    /// # Errors
+    /// There is one of that name, or whatever fails first, with what could not be removed again.
+    pub async fn create(
+        host: &Host,
+        workdir: &Workdir,
+        name: &str,
+        spec: &EnvSpec,
+        progress: &Progress,
+    ) -> Result<Self, EnvError> {
+        let prefix = workdir.add(name)?;
+        let made = async {
+            let locked = prefix.lock("init", PATIENCE).await?;
+            let env = Self::init(host, &locked, spec, progress).await?;
+            let copy = prefix.paths().init_file();
+            if spec.origin.is_file() {
+                std::fs::copy(&spec.origin, &copy).map_err(file("write", &copy))?;
+            }
+            Ok(env)
+        };
+        let error = match made.await {
+            Ok(env) => return Ok(env),
+            Err(error) => error,
+        };
+        let left = match Self::destroy(host, &prefix, true, progress).await {
+            Ok(destroyed) if destroyed.left.is_empty() => return Err(error),
+            Ok(destroyed) => EnvError::several(destroyed.left),
+            Err(error) => error,
+        };
+        Err(EnvError::NotUndone { error: Box::new(error), left: chain(&left) })
+    }
+
     /// Makes what `spec` asks for in a prefix that has only been added to its workdir, and marks it as usable.
     ///
     /// # Errors

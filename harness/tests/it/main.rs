@@ -25,4 +25,5 @@ mod runners;
 mod selection;
 mod stopping;
 mod system;
+mod templates;
 mod ui;
