@@ -21,7 +21,10 @@ use crate::{
     guest::{AgentPort, Guest, GuestSpec, SshSpec},
     image::Ability,
     net::PlannedNic,
-    provider::{MachineOrder, MachineProvider, spec::{CpuModel, DomainSpec}},
+    provider::{
+        MachineOrder, MachineProvider,
+        spec::{CpuModel, DomainSpec},
+    },
     service::ServiceManager,
 };
 

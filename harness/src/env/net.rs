@@ -9,7 +9,11 @@ use std::{
 };
 
 use super::{
-    Capture, Env, EnvError, Link, Vm, fault, host::limits, site::{Ground, Running}, state::EnvState, turn::Turn,
+    Capture, Env, EnvError, Link, Vm, fault,
+    host::limits,
+    site::{Ground, Running},
+    state::EnvState,
+    turn::Turn,
 };
 use crate::{
     base::id::NetName,

@@ -33,15 +33,6 @@ pub struct TemplatesConfig {
     pub repo: Option<Repo>,
     /// Folder of registered repositories.
     pub repos: PathBuf,
-    /// Fetches the repository's manifest, unless there is one already; says so when it cannot be had.
-    pub async fn learn(&self) {
-        if let Ok(None) = self.known_manifest()
-            && let Err(error) = self.fresh_manifest(true).await
-        {
-            self.progress.note(repos::with_causes(&error));
-        }
-    }
-
     /// Folder of images ready for use.
     pub store: PathBuf,
     /// How long what may take.
@@ -211,6 +202,15 @@ impl Templates {
             blocking("write", to, move || copy_image(&from, &target, &cx)).await?;
         }
         Ok(())
+    }
+
+    /// Fetches the repository's manifest, unless there is one already; says so when it cannot be had.
+    pub async fn learn(&self) {
+        if let Ok(None) = self.known_manifest()
+            && let Err(error) = self.fresh_manifest(true).await
+        {
+            self.progress.note(repos::with_causes(&error));
+        }
     }
 
     /// Folder of images ready for use.
