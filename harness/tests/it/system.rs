@@ -401,8 +401,8 @@ async fn refused() {
     let own = OwnHost::here();
     let host = host(&own, None);
     let prefix = Workdir::create(&own.root.join("refused/.polder")).unwrap().add("default").unwrap();
-    let outside = ONE.replace("{net: front}", "{net: front, mac: '01:00:00:00:00:01'}");
-    let spec = initfile::load_text(Path::new("one.yaml"), &outside, &Options::new(&|_| None)).unwrap().spec;
+    fs::write(prefix.path().join("images"), "in the way").unwrap();
+    let spec = initfile::load_text(Path::new("one.yaml"), ONE, &Options::new(&|_| None)).unwrap().spec;
     let locked = prefix.lock("init", LIMIT).await.unwrap();
     Env::init(&host, &locked, &spec, &quiet()).await.unwrap_err();
     assert!(leases_of(&own)[0].holds, "as long as we run");
