@@ -199,6 +199,21 @@ fn a_start_that_is_stopped_half_way_undoes_what_it_began_and_nothing_else() {
     panic!("never stopped in time");
 }
 
+/// Verbs wait as long as is configured, and say for whom.
+fn somebody_is_busy(ground: &Ground) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let prefix = polder::workdir::Prefix::at(&ground.path(".polder/default"));
+    let held = runtime.block_on(prefix.lock("repair", std::time::Duration::from_secs(5))).unwrap();
+    for verb in [&["pause"][..], &["destroy", "-y"]] {
+        let begun = std::time::Instant::now();
+        let said = Said::of(&ground.command(verb).env("POLDER_LOCK_TIMEOUT", "2").output().unwrap());
+        assert!((2..9).contains(&begun.elapsed().as_secs()), "{:?}: {said:?}", begun.elapsed());
+        assert_eq!(said.err.matches("waiting for `repair` (process ").count(), 1, "{said:?}");
+        said.fails(1, "repair");
+    }
+    drop(held);
+}
+
 #[test]
 fn prefixes_are_listed_chosen_and_destroyed_by_name() {
     let ground = Ground::new();
@@ -206,6 +221,7 @@ fn prefixes_are_listed_chosen_and_destroyed_by_name() {
         ground.polder(&["--prefix-name", name, "init"]).ok();
     }
     assert_eq!(ground.polder(&["list"]).ok(), "default\nnightly\nweekly");
+    somebody_is_busy(&ground);
     assert_eq!(
         ground.polder(&["list", "-f", "json", "."]).ok().split_whitespace().collect::<String>(),
         r#"["default","nightly","weekly"]"#

@@ -401,7 +401,7 @@ async fn refused() {
     let own = OwnHost::here();
     let host = host(&own, None);
     let prefix = Workdir::create(&own.root.join("refused/.polder")).unwrap().add("default").unwrap();
-    fs::write(prefix.path().join("images"), "in the way").unwrap();
+    fs::create_dir(prefix.path().join("id_ed25519")).unwrap();
     let spec = initfile::load_text(Path::new("one.yaml"), ONE, &Options::new(&|_| None)).unwrap().spec;
     let locked = prefix.lock("init", LIMIT).await.unwrap();
     Env::init(&host, &locked, &spec, &quiet()).await.unwrap_err();
