@@ -82,6 +82,7 @@ pub use export::ExportOptions;
 pub use export::Exported;
 pub use fault::Capture;
 pub use fault::Fault;
+pub(crate) use fault::{forget_partition, partitions};
 pub use handle::Env;
 pub use handle::Names;
 pub use host::Host;
