@@ -1,12 +1,14 @@
 //! What was asked for, kept beside what was decided: inventories and exports speak in the init file's words.
 
+use std::{fs, path::Path};
+
 use serde::{Deserialize, Serialize};
 
 use super::{Env, EnvError, error::file, lago, turn::Home};
 use crate::{
     base::store::{self, Document},
-    initfile::EnvSpec,
-    workdir::LockedPrefix,
+    initfile::{EnvSpec, Loaded},
+    workdir::{LockedPrefix, Prefix},
 };
 
 /// The file, in the environment's folder.
@@ -24,6 +26,23 @@ impl Document for Asked {
 /// Keeps it in a prefix.
 pub(super) fn keep(prefix: &LockedPrefix, spec: &EnvSpec) -> Result<(), EnvError> {
     Ok(prefix.write(FILE, &Asked { spec: spec.clone() })?)
+}
+
+/// Keeps copies of the init file and, numbered because they may be called alike, of what it includes.
+pub(super) fn copy(prefix: &Prefix, asked: &Loaded) -> Result<(), EnvError> {
+    let write = |path: &Path, text: &[u8]| fs::write(path, text).map_err(file("write", path));
+    let origin = &asked.spec.origin;
+    // One that was never a file is in the spec alone.
+    if origin.is_file() {
+        write(&prefix.paths().init_file(), &fs::read(origin).map_err(file("read", origin))?)?;
+    }
+    let folder = prefix.path().join("included");
+    for (number, (included, text)) in (1..).zip(&asked.included) {
+        fs::create_dir_all(&folder).map_err(file("make", &folder))?;
+        let name = included.file_name().unwrap_or_default().to_string_lossy();
+        write(&folder.join(format!("{number}-{name}")), text.as_bytes())?;
+    }
+    Ok(())
 }
 
 impl Env {

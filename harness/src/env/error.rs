@@ -215,6 +215,14 @@ pub enum EnvError {
     /// What uses the host's network could not be found out.
     #[error(transparent)]
     Live(#[from] LiveError),
+    /// A daemon of an ordinary user's own makes no networks.
+    #[error(
+        "the daemon at {uri} runs as an ordinary user and may not make networks; set lab = \"hermetic\", which needs no root either, or libvirt_url = \"qemu:///system\""
+    )]
+    Session {
+        /// Where it is reached.
+        uri: String,
+    },
     /// A network cannot have IPv6 on this host.
     #[error("the net `{net}` cannot have IPv6: {why}")]
     Ipv6 {

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Env, EnvError, Vm, error::file, host::limits};
 use crate::{
-    base::process,
+    base::process::{self, ProcessError},
     lab::keeper::{
         Kept, keep,
         spec::{Keep, outer_port},
@@ -143,16 +143,27 @@ fn tables_of(uuid: &str) -> String {
 
 /// Removes the rules of an environment that nobody was left to remove, and says how many tables that were.
 pub(super) async fn clear(uuid: &str) -> Result<usize, EnvError> {
-    // Who may not change rules, or lacks the program, has made none.
-    let listed =
-        process::stdout(&["nft", "list", "tables", "bridge"], limits::COMMAND).await.unwrap_or_default();
-    let names = listed.lines().filter_map(|line| line.strip_prefix("table bridge "));
     let mut cleared = 0;
-    for table in names.map(str::trim).filter(|name| name.starts_with(&tables_of(uuid))) {
-        process::stdout(&["nft", "delete", "table", "bridge", table], limits::COMMAND).await?;
+    for table in partitions().await.into_iter().filter(|table| table.starts_with(&tables_of(uuid))) {
+        forget_partition(&table).await?;
         cleared += 1;
     }
     Ok(cleared)
+}
+
+/// The tables of rules by which machines on this host are kept apart, of all environments: their names are `polder-`, the
+/// beginning of the environment's id, the process that asked for it, and a number.
+pub(crate) async fn partitions() -> Vec<String> {
+    // Who may not look at rules, or lacks the program, has made none.
+    let listed = process::stdout(&["nft", "list", "tables", "bridge"], limits::COMMAND).await;
+    let listed = listed.unwrap_or_default();
+    let names = listed.lines().filter_map(|line| line.strip_prefix("table bridge "));
+    names.map(|name| name.trim().to_owned()).filter(|name| name.starts_with("polder-")).collect()
+}
+
+/// Removes such a table.
+pub(crate) async fn forget_partition(table: &str) -> Result<(), ProcessError> {
+    process::stdout(&["nft", "delete", "table", "bridge", table], limits::COMMAND).await.map(drop)
 }
 
 /// A table of rules by which what comes from one group does not go to another one.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io};
 use super::{EnvError, Host, daemon::Identity, error::file, plan::net_asks};
 use crate::{
     initfile::EnvSpec,
+    lab::doctor::is_session,
     net::{
         Family, NetAsk, NetKind, PlannedNet, Scope,
         lease::{self, Holder, LeaseStore, Want},
@@ -15,7 +16,9 @@ use crate::{
 /// Leases the subnets `spec` needs, and says what names and subnets its nets may have. Until the environment is made and
 /// they are renewed, the leases hold only as long as this process runs: one that is killed keeps nothing from others.
 pub(super) async fn lease(host: &Host, who: &Identity, spec: &EnvSpec) -> Result<Scope, EnvError> {
-    let (asks, live) = (net_asks(spec), Live::look().await?);
+    let asks = net_asks(spec);
+    makes_networks(&host.daemon.uri, rustix::process::geteuid().is_root(), &asks)?;
+    let live = Live::look().await?;
     passable(&asks, &live)?;
     let wants = lease::wanted(&asks);
     let octets = acquire(host, who.holder(false)?, wants.clone(), live.octets()).await?;
@@ -44,6 +47,14 @@ async fn acquire(
     match acquired {
         Ok(octets) => Ok(octets?),
         Err(error) => Err(file("lease a subnet in", &host.daemon.leases)(io::Error::other(error))),
+    }
+}
+
+/// Refuses a daemon that cannot make the nets. For root the same name means the system's.
+fn makes_networks(uri: &str, root: bool, asks: &[NetAsk]) -> Result<(), EnvError> {
+    match is_session(uri) && !root && !asks.is_empty() {
+        true => Err(EnvError::Session { uri: uri.to_owned() }),
+        false => Ok(()),
     }
 }
 
@@ -78,6 +89,22 @@ mod tests {
     #[case("n: {type: bridge}", &[])]
     fn whatever_is_shared_is_leased(#[case] nets: &str, #[case] wants: &[Want]) {
         assert_eq!(lease::wanted(&asks(nets)), wants);
+    }
+
+    #[rstest::rstest]
+    #[case("qemu:///session", false, true)]
+    #[case("qemu+unix:///session?socket=/x", false, true)]
+    #[case("qemu:///session", true, false)]
+    #[case("qemu:///system", false, false)]
+    fn a_daemon_of_ones_own_is_refused_where_it_cannot_do_it(
+        #[case] uri: &str,
+        #[case] root: bool,
+        #[case] refused: bool,
+    ) {
+        let nets = asks("n: {type: nat}");
+        let error = makes_networks(uri, root, &nets).err().map(|error| error.to_string());
+        assert_eq!(error.is_some_and(|error| error.contains("lab = \"hermetic\"")), refused);
+        makes_networks(uri, root, &[]).unwrap();
     }
 
     #[test]

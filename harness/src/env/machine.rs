@@ -20,7 +20,11 @@ use crate::{
     base::{dial::Dial, id::MachineName},
     guest::{AgentPort, Guest, GuestSpec, SshSpec},
     image::Ability,
-    provider::{MachineOrder, MachineProvider, spec::DomainSpec},
+    net::PlannedNic,
+    provider::{
+        MachineOrder, MachineProvider,
+        spec::{CpuModel, DomainSpec},
+    },
     service::ServiceManager,
 };
 
@@ -71,6 +75,28 @@ impl Vm {
     #[must_use]
     pub fn ip_on(&self, net: &Net) -> Option<Ipv4Addr> {
         self.plan.nics.iter().find(|nic| nic.net == *net.name())?.ip
+    }
+
+    /// All its addresses on `net`, IPv4 first.
+    #[must_use]
+    pub fn ips_on(&self, net: &Net) -> Vec<IpAddr> {
+        let nics = self.plan.nics.iter().filter(|nic| nic.net == *net.name());
+        nics.flat_map(PlannedNic::addresses).collect()
+    }
+
+    /// All its addresses, NIC by NIC.
+    #[must_use]
+    pub fn all_ips(&self) -> Vec<IpAddr> {
+        self.plan.nics.iter().flat_map(PlannedNic::addresses).collect()
+    }
+
+    /// The model of its processors, where one was asked for.
+    #[must_use]
+    pub fn cpu_model(&self) -> Option<&str> {
+        match &self.plan.domain.as_ref()?.cpu.model {
+            CpuModel::Exact { name, .. } => Some(name),
+            CpuModel::Best | CpuModel::Custom(_) => None,
+        }
     }
 
     /// What was decided for it.

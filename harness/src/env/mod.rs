@@ -3,6 +3,37 @@
 //!
 //! `EnvSpec` --[`plan`]--> `EnvPlan` --`init`--> a prefix with disks, keys and `state.json` --`start`--> machines that
 //! run. A suite's environment is the same with its folder in the lab's own, which goes with the lab.
+//!
+//! Everything the command does is here for programs, too:
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use polder::{
+//!     env::{Env, Host, Progress, Selection},
+//!     initfile::{self, Options},
+//!     workdir::Workdir,
+//! };
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let env = |name: &str| std::env::var(name).ok();
+//! let (host, progress) = (Host::from_env(&env)?, Progress::new(|line| eprintln!("{line}")));
+//! let asked = initfile::load(Path::new("LagoInitFile"), &Options::new(&env))?;
+//! let workdir = Workdir::create(&std::env::current_dir()?.join(".polder"))?;
+//! let env = Env::create(&host, &workdir, "default", &asked, &progress).await?;
+//!
+//! env.start(&Selection::All, &progress).await?;
+//! env.wait_ready(&Selection::All, &progress).await?;
+//! for vm in env.vms() {
+//!     println!("{} at {:?}: {}", vm.name(), vm.all_ips(), vm.succeed("uname -r").await?);
+//!     vm.service("sshd").restart().await?;
+//! }
+//! // Some other day, in some other process:
+//! let env = Env::load(&host, &workdir.prefix(&workdir.current()?)?).await?;
+//! Env::destroy(&host, &workdir.prefix("default")?, false, &progress).await?;
+//! # let _ = env; Ok(())
+//! # }
+//! ```
 
 mod agent;
 mod asked;
@@ -51,6 +82,7 @@ pub use export::ExportOptions;
 pub use export::Exported;
 pub use fault::Capture;
 pub use fault::Fault;
+pub(crate) use fault::{forget_partition, partitions};
 pub use handle::Env;
 pub use handle::Names;
 pub use host::Host;

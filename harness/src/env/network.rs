@@ -55,6 +55,8 @@ pub(super) async fn create(
         // Without these, the kernel asks for an absent neighbour once a second only, and readiness is found that late.
         running.run(&["ip", "-batch", "-"], &addresses.collect::<String>()).await?;
     }
+    // One that serves addresses alone serves already: dnsmasq goes to the background, which libvirt waits for, when all
+    // it listens on is open.
     match net.server().filter(|_| net.dns.is_some()) {
         Some(server) => serves(running, net, SocketAddr::new(server, 53)).await,
         None => Ok(()),

@@ -408,47 +408,81 @@ fn what_is_to_be_leased_is_what_the_plan_takes() {
     assert_eq!(lease::taken(&planned.nets), again);
 }
 
-prop_compose! {
-    /// Up to four nets of every family, two of which may have gateways of their own, and machines with NICs on any.
-    fn asks()(
-        gateways in prop::collection::vec((prop::option::of(1u8..255), 0usize..4, any::<bool>()), 1..5),
-        machines in prop::collection::vec(
-            prop::collection::vec((0usize..4, prop::option::of(1u8..255), prop::option::of(1u8..20)), 0..5), 0..12),
-    ) -> (Vec<NetAsk>, Vec<MachineAsk>) {
-        let nets: Vec<_> = gateways.iter().enumerate().map(|(i, (octet, v6, bridge))| {
-            let mut net = net(&format!("{}{i}", if i == 0 { "m" } else { "n" }));
-            if let Some(octet) = octet {
-                net.ipv4 = Family::Given(Ipv4Addr::new(192, 168, u8::try_from(200 + i).unwrap(), *octet), 24);
-            }
-            match v6 {
-                0 => {}
-                1 => net.ipv6 = Family::Auto,
-                2 => net.ipv6 = Family::Given(format!("fd00:{i}::1").parse().unwrap(), 64),
-                _ => (net.ipv4, net.ipv6) = (Family::Off, Family::Auto),
-            }
-            if i == 3 && *bridge {
-                net.kind = NetKind::Bridge;
-            }
-            net
-        }).collect();
-        let nic = |(n, octet, six): &(usize, Option<u8>, Option<u8>)| {
-            let n = n % nets.len();
-            let mut nic = NicAsk::on(nets[n].name.clone());
-            let ip = |o| Ipv4Addr::new(192, 168, u8::try_from(200 + n).unwrap(), o);
-            nic.ip = octet.map(ip).filter(|_| nets[n].ipv4 != Family::Off);
-            nic.ip6 = six.map(|o| format!("fd00:{n}::{o:x}").parse().unwrap()).filter(|_| nets[n].ipv6 != Family::Off);
-            nic
-        };
-        let machines = machines.iter().enumerate().map(|(i, nics)| MachineAsk {
-            name: format!("v{i}").parse().unwrap(),
-            nics: nics.iter().map(nic).collect(),
-        }).collect();
-        (nets, machines)
+/// Gateway of the `i`th net that has one of its own, with a prefix of `len` bits: nets do not overlap.
+fn own_gateway(i: usize, len: u8, host: u8) -> Ipv4Addr {
+    let i = u8::try_from(i).unwrap();
+    match 32 - len {
+        // Neither the first nor the last of its subnet.
+        bits @ 1..8 => Ipv4Addr::new(192, 168, 200 + i, 1 + host % ((1 << bits) - 2)),
+        8 => Ipv4Addr::new(192, 168, 200 + i, host),
+        _ => Ipv4Addr::new(10, i, 0, host),
     }
 }
 
-fn same_24(a: Ipv4Addr, b: Ipv4Addr) -> bool {
-    a.octets()[..3] == b.octets()[..3]
+/// The gateway a net asks for, and the length of its prefix; whether it has IPv6, and which; whether it is a bridge.
+type NetSeed = (Option<(u8, u8)>, usize, bool);
+/// The net a NIC is on, and the ends of the addresses it asks for.
+type NicSeed = (usize, Option<u8>, Option<u8>, Option<u8>);
+
+fn net_of(i: usize, (own, v6, bridge): &NetSeed) -> NetAsk {
+    let mut net = net(&format!("{}{i}", if i == 0 { "m" } else { "n" }));
+    if let Some((host, len)) = own {
+        net.ipv4 = Family::Given(own_gateway(i, *len, *host), *len);
+        // The range of others would be outside of smaller ones.
+        net.dhcp = net.dhcp.filter(|_| *len <= 24);
+    }
+    match v6 {
+        0 => {}
+        1 => net.ipv6 = Family::Auto,
+        2 => net.ipv6 = Family::Given(format!("fd00:{i}::1").parse().unwrap(), 64),
+        _ => (net.ipv4, net.ipv6) = (Family::Off, Family::Auto),
+    }
+    if i == 3 && *bridge {
+        net.kind = NetKind::Bridge;
+    }
+    net
+}
+
+fn nic_of(nets: &[NetAsk], (n, octet, six, mac): &NicSeed) -> NicAsk {
+    let n = n % nets.len();
+    let mut nic = NicAsk::on(nets[n].name.clone());
+    let beside = match nets[n].ipv4 {
+        Family::Given(gateway, _) => gateway,
+        Family::Auto | Family::Off => Ipv4Addr::new(192, 168, u8::try_from(200 + n).unwrap(), 1),
+    };
+    let [a, b, c, _] = beside.octets();
+    nic.ip = octet.map(|d| Ipv4Addr::new(a, b, c, d)).filter(|_| nets[n].ipv4 != Family::Off);
+    nic.ip6 =
+        six.map(|o| format!("fd00:{n}::{o:x}").parse().unwrap()).filter(|_| nets[n].ipv6 != Family::Off);
+    nic.mac = mac.map(|last| Mac([0x52, 0x54, 0, 0, 0, last]));
+    nic
+}
+
+prop_compose! {
+    /// Up to four nets of every family, some with gateways of their own, machines with NICs on any, and a place where
+    /// not everything is free.
+    fn asks()(
+        nets in prop::collection::vec(
+            (prop::option::of((1u8..255, 16u8..=29)), 0usize..4, any::<bool>()), 1..5),
+        machines in prop::collection::vec(prop::collection::vec(
+            (0usize..4, prop::option::of(1u8..255), prop::option::of(1u8..20), prop::option::weighted(0.2, any::<u8>())),
+            0..5), 0..12),
+        pool in prop::sample::subsequence(super::spec::OCTETS.collect::<Vec<_>>(), 8..=56),
+        shared in any::<bool>(),
+    ) -> (Vec<NetAsk>, Vec<MachineAsk>, Scope) {
+        let nets: Vec<_> = nets.iter().enumerate().map(|(i, seed)| net_of(i, seed)).collect();
+        let machines = machines.iter().enumerate().map(|(i, nics)| MachineAsk {
+            name: format!("v{i}").parse().unwrap(),
+            nics: nics.iter().map(|seed| nic_of(&nets, seed)).collect(),
+        }).collect();
+        let uuid = shared.then(|| "5f0c0000000000000000000000000000".to_owned());
+        (nets, machines, Scope { pool, uuid, bridges: Vec::new() })
+    }
+}
+
+/// The part of an address that is its subnet's own.
+fn host_part(ip: Ipv4Addr, len: u8) -> u32 {
+    ip.to_bits() & (u32::MAX >> len)
 }
 
 fn same_64(a: Ipv6Addr, b: Ipv6Addr) -> bool {
@@ -457,16 +491,18 @@ fn same_64(a: Ipv6Addr, b: Ipv6Addr) -> bool {
 
 proptest! {
     #[test]
-    fn no_two_nics_share_anything_and_nothing_is_outside_its_net((nets, machines) in asks()) {
-        let answer = plan(&nets, &machines, &Scope::hermetic());
-        prop_assert_eq!(&answer, &plan(&nets, &machines, &Scope::hermetic()));
+    fn no_two_nics_share_anything_and_nothing_is_outside_its_net((nets, machines, scope) in asks()) {
+        let answer = plan(&nets, &machines, &scope);
+        prop_assert_eq!(&answer, &plan(&nets, &machines, &scope));
         let Ok(plan) = answer else { return Ok(()) };
         let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
         let mut macs: BTreeSet<Mac> = plan.nets.iter().map(|n| n.bridge_mac).collect();
         let mut taps = BTreeSet::new();
         let mut names = BTreeSet::new();
         prop_assert_eq!(macs.len(), nets.len());
-        for net in &plan.nets {
+        for (net, asked) in plan.nets.iter().zip(&nets) {
+            let chosen = net.gateway.filter(|_| asked.ipv4 == Family::Auto);
+            prop_assert!(chosen.is_none_or(|gateway| scope.pool.contains(&gateway.octets()[2])));
             addresses.extend(net.gateway.map(IpAddr::V4));
             addresses.extend(net.gateway6.map(|(ip, _)| IpAddr::V6(ip)));
         }
@@ -481,10 +517,14 @@ proptest! {
             for name in &nic.names {
                 prop_assert!(names.insert(name.clone()));
             }
+            prop_assert!(asked.mac.is_none_or(|asked| asked == nic.mac));
             if let Some(ip) = nic.ip {
                 prop_assert!(asked.ip.is_none_or(|asked| asked.octets()[3] == ip.octets()[3]));
-                prop_assert!(!matches!(ip.octets()[3], 0 | 255));
-                prop_assert!(net.gateway.is_none_or(|gateway| same_24(gateway, ip)));
+            }
+            if let (Some(ip), Some(gateway)) = (nic.ip, net.gateway) {
+                let host = host_part(ip, net.prefix);
+                prop_assert!(host != 0 && host != host_part(Ipv4Addr::BROADCAST, net.prefix));
+                prop_assert_eq!(ip.to_bits() - host, gateway.to_bits() - host_part(gateway, net.prefix));
             }
             if let Some(ip) = nic.ip6 {
                 prop_assert!(asked.ip6.is_none_or(|asked| asked.segments()[4..] == ip.segments()[4..]));
@@ -498,7 +538,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_fixed_does_not_depend_on_the_order((mut nets, mut machines) in asks(), turn in 0usize..12) {
+    fn what_is_fixed_does_not_depend_on_the_order(
+        (mut nets, mut machines, scope) in asks(), turn in 0usize..12,
+    ) {
         // Subnets that are chosen do depend on it, so there are none.
         for (i, net) in nets.iter_mut().enumerate() {
             if net.ipv4 == Family::Auto {
@@ -514,24 +556,29 @@ proptest! {
                 (name.to_string(), index, asked.ip.and(nic.ip), asked.ip6.and(nic.ip6))
             }).collect()
         };
-        let Ok(before) = plan(&nets, &machines, &Scope::hermetic()) else { return Ok(()) };
+        let Ok(before) = plan(&nets, &machines, &scope) else { return Ok(()) };
         let before = fixed(&before, &machines);
         let by = turn % machines.len().max(1);
         machines.rotate_left(by);
         let by = turn % nets.len();
         nets.rotate_left(by);
-        let after = plan(&nets, &machines, &Scope::hermetic());
+        let after = plan(&nets, &machines, &scope);
         prop_assert!(after.is_ok(), "{:?}", after);
         prop_assert_eq!(before, fixed(&after.unwrap(), &machines));
     }
 
     #[test]
-    fn errors_have_a_cause((nets, machines) in asks()) {
-        let Err(errors) = plan(&nets, &machines, &Scope::hermetic()) else { return Ok(()) };
-        // The asks are such that only fixed addresses can be at fault: at a gateway, or twice in a net.
+    fn errors_have_a_cause((nets, machines, scope) in asks()) {
+        let Err(errors) = plan(&nets, &machines, &scope) else { return Ok(()) };
+        // The asks are such that only fixed addresses can be at fault (at a gateway, outside of a net, or twice in it),
+        // and nets that are too small for all their machines.
+        let small = nets.iter().any(|net| matches!(net.ipv4, Family::Given(_, 26..)));
         for error in errors {
-            let at_fault =
-                matches!(error, NetError::BadAddress { .. } | NetError::AddressClash { .. } | NetError::MacClash { .. });
+            let at_fault = match error {
+                NetError::BadAddress { .. } | NetError::AddressClash { .. } | NetError::MacClash { .. } => true,
+                NetError::NoAddressLeft { .. } => small,
+                _ => false,
+            };
             prop_assert!(at_fault, "{:?}", error);
         }
     }

@@ -6,7 +6,10 @@ use super::{
     Ground, ReapError,
     plan::{Item, ReapPlan},
 };
-use crate::lab::{self, Hermetic, Lab, LabError};
+use crate::{
+    env::forget_partition,
+    lab::{self, Hermetic, Lab, LabError},
+};
 
 /// For one call.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -52,6 +55,7 @@ async fn remove(ground: &Ground, item: &Item) -> Result<(), ReapError> {
         }
         (Item::Domain(name), Some(daemon)) => daemon.destroy_domain(name, LIMIT).await?,
         (Item::Network(name), Some(daemon)) => daemon.destroy_network(name, LIMIT).await?,
+        (Item::Rules(table), _) => forget_partition(table).await?,
         (Item::Domain(_) | Item::Network(_), None) => {}
         (Item::Lease(octet), _) => {
             let (leases, octet) = (ground.leases.clone(), *octet);

@@ -11,10 +11,11 @@ use std::{
 use super::{
     ReapError,
     exec::blocking,
-    plan::{Lab, Lease, Mark, Owner, Seen, Standing, Thing},
+    plan::{Lab, Lease, Mark, Owner, Rules, Seen, Standing, Thing},
 };
 use crate::{
     base::owner,
+    env::partitions,
     lab::{self, Hermetic, Lab as _, LabFolder, paths::INSIDE_ENV},
     net::lease::LeaseStore,
     provider::{
@@ -65,6 +66,7 @@ pub async fn look(ground: &Ground) -> (Seen, Vec<ReapError>) {
             Err(error) => errors.push(error.into()),
         }
         seen.networks = follow(seen.networks, &seen.domains);
+        seen.rules = partitions().await.iter().filter_map(|table| rules(table)).collect();
     }
     match ground.leases.list() {
         Ok(leases) => seen.leases.extend(leases.into_iter().map(|lease| Lease {
@@ -77,6 +79,15 @@ pub async fn look(ground: &Ground) -> (Seen, Vec<ReapError>) {
         Err(error) => errors.push(error.into()),
     }
     (seen, errors)
+}
+
+/// What a table's name says.
+fn rules(table: &str) -> Option<Rules> {
+    let mut parts = table.strip_prefix("polder-")?.split('-');
+    let (uuid, pid) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
+    // Ours or not, and even if it got the number of one that has ended.
+    let busy = owner::start_time(pid).is_some().then_some(pid);
+    Some(Rules { table: table.to_owned(), uuid, busy })
 }
 
 /// The domains of a daemon; of those whose prefix is not where it was, also where else it is.
@@ -208,6 +219,15 @@ mod tests {
         assert_eq!(now(Owner::There, "1"), Owner::There);
         assert_eq!(now(Owner::There, "2"), Owner::Gone);
         assert_eq!(now(Owner::Another, "1"), Owner::Gone);
+    }
+
+    #[test]
+    fn a_table_says_whose_it_is() {
+        let me = std::process::id();
+        let ours = rules(&format!("polder-5f0c1234-{me}-0")).unwrap();
+        assert_eq!((ours.uuid.as_str(), ours.busy), ("5f0c1234", i32::try_from(me).ok()));
+        assert_eq!(rules("polder-5f0c1234-0-0").unwrap().busy, None);
+        assert_eq!(rules("polder-x"), None);
     }
 
     #[test]

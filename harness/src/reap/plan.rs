@@ -27,6 +27,8 @@ pub struct Seen {
     pub domains: Vec<Thing>,
     /// Networks of the system's daemon.
     pub networks: Vec<Thing>,
+    /// Rules of the host's network.
+    pub rules: Vec<Rules>,
     /// Leased subnets.
     pub leases: Vec<Lease>,
 }
@@ -68,6 +70,17 @@ pub enum Owner {
     Moved(PathBuf),
     /// That cannot be told.
     Hidden(String),
+}
+
+/// Rules by which machines of an environment are kept apart: a process sets them back, unless it was killed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Name of their table.
+    pub table: String,
+    /// How the id of the environment begins.
+    pub uuid: String,
+    /// The process that asked for them, while that runs.
+    pub busy: Option<i32>,
 }
 
 /// A leased subnet.
@@ -119,6 +132,8 @@ pub enum Item {
     Domain(String),
     /// A network of the system's daemon.
     Network(String),
+    /// A table of rules of the host's network.
+    Rules(String),
     /// The lease of a subnet, by its third octet.
     Lease(u8),
 }
@@ -130,6 +145,7 @@ impl fmt::Display for Item {
             Self::Folder(folder) => write!(f, "folder {}", folder.display()),
             Self::Domain(name) => write!(f, "domain {name}"),
             Self::Network(name) => write!(f, "network {name}"),
+            Self::Rules(table) => write!(f, "rules {table}"),
             Self::Lease(octet) => write!(f, "lease of 192.168.{octet}.0/24"),
         }
     }
@@ -179,6 +195,9 @@ pub fn plan(seen: &Seen) -> ReapPlan {
     // A network may go only when nothing is plugged into it, a subnet only when no network has it.
     plan.things(&seen.host, &seen.domains, Item::Domain);
     plan.things(&seen.host, &seen.networks, Item::Network);
+    for rules in seen.rules.iter().filter(|rules| rules.busy.is_none()) {
+        plan.rules(rules, seen);
+    }
     let stay = |thing: &&Thing| plan.keep.iter().any(|kept| kept.item == Item::Network(thing.name.clone()));
     let in_use: Vec<String> =
         seen.networks.iter().filter(stay).filter_map(|net| Some(net.mark.as_ref()?.uuid.clone())).collect();
@@ -215,6 +234,17 @@ impl ReapPlan {
             if let Some(mark) = &thing.mark {
                 self.put(item(thing.name.clone()), fate(mark, host));
             }
+        }
+    }
+
+    /// Rules without machines mean nothing; those of machines that stay are for whoever cares for these.
+    fn rules(&mut self, rules: &Rules, seen: &Seen) {
+        let goes =
+            |domain: &Thing| self.remove.iter().any(|gone| gone.item == Item::Domain(domain.name.clone()));
+        let of = |thing: &&Thing| thing.mark.as_ref().is_some_and(|mark| mark.uuid.starts_with(&rules.uuid));
+        if seen.domains.iter().filter(of).all(goes) {
+            let why = "whoever asked for them has ended, and no machine is left that they are for";
+            self.put(Item::Rules(rules.table.clone()), Fate::Goes(why.to_owned()));
         }
     }
 
@@ -342,6 +372,23 @@ mod tests {
     }
 
     #[test]
+    fn rules_go_with_the_last_machine_they_are_for() {
+        let rules = |busy| Rules { table: "polder-5f0c-7-0".into(), uuid: "5f0c".into(), busy };
+        let goes = |mark: Option<Mark>, busy| {
+            let domains = vec![Thing { name: "d".into(), mark }];
+            let seen = Seen { host: HERE.into(), domains, rules: vec![rules(busy)], ..Seen::default() };
+            plan(&seen).remove.iter().any(|verdict| matches!(verdict.item, Item::Rules(_)))
+        };
+        assert!(goes(None, None) && goes(Some(mark()), None));
+        assert!(!goes(Some(Mark { now: Owner::There, ..mark() }), None), "its machine stays");
+        assert!(!goes(None, Some(7)), "process 7 sets them back");
+        assert!(
+            goes(Some(Mark { uuid: "0000".into(), now: Owner::There, ..mark() }), None),
+            "another's machine"
+        );
+    }
+
+    #[test]
     fn a_subnet_stays_leased_while_its_network_stays() {
         // Of one that was moved, the network still has the old place.
         let lease = Lease {
@@ -384,6 +431,7 @@ mod tests {
             ],
             domains: vec![thing("5f0c-web", Some(mark())), thing("mine", None)],
             networks: vec![thing("default", None), thing("5f0c-lan", Some(mark()))],
+            rules: vec![Rules { table: "polder-5f0c-7-0".into(), uuid: "5f0c".into(), busy: None }],
             leases: vec![
                 lease(201, false, true),
                 lease(202, true, true),
@@ -396,6 +444,7 @@ mod tests {
         remove  lab /l/2: the files of /e/.polder/default were removed
         remove  domain 5f0c-web: its environment /e/.polder/default is gone
         remove  network 5f0c-lan: its environment /e/.polder/default is gone
+        remove  rules polder-5f0c-7-0: whoever asked for them has ended, and no machine is left that they are for
         remove  lease of 192.168.201.0/24: its holder /e/.polder/default is gone
         keep    lease of 192.168.203.0/24: its holder /e/.polder/default is gone, but another tool took it; whoever needs the subnet takes it over
         ");

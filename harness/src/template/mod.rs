@@ -37,4 +37,4 @@ pub use templates::{Templates, TemplatesConfig};
 pub use upkeep::{Listed, Pruned, Verdict, Verified};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

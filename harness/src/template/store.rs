@@ -225,13 +225,7 @@ async fn unpack(places: &Places, cx: &FetchCx) -> Result<(PathBuf, String), Temp
         let mut file = File::open(&download).or_cannot("open", &download)?;
         let length = file.metadata().or_cannot("look at", &download)?.len();
         if packed(&download)? {
-            let mut meter = cx.progress.meter(format!("uncompressing {}", download.display()), 0, None);
-            let mut target = SparseFile::create(&unpacked)?;
-            let mut decoder = liblzma::read::XzDecoder::new_multi_decoder(file);
-            let hash = copy(&mut decoder, &mut target, cx.deadline, &mut meter);
-            let hash = hash.map_err(|source| broken(&download, source))?;
-            target.finish().or_cannot("write", &unpacked)?;
-            meter.end();
+            let hash = decode(&download, file, &unpacked, &cx)?;
             Ok((unpacked, hash))
         } else {
             let mut meter = cx.progress.meter(format!("hashing {}", download.display()), 0, Some(length));
@@ -242,6 +236,26 @@ async fn unpack(places: &Places, cx: &FetchCx) -> Result<(PathBuf, String), Temp
         }
     })
     .await
+}
+
+/// Uncompresses a file; returns the SHA-1 hash of what was in it.
+pub(super) async fn uncompress(packed: &Path, to: &Path, cx: &FetchCx) -> Result<String, TemplateError> {
+    let (from, target, cx) = (packed.to_owned(), to.to_owned(), cx.clone());
+    blocking("uncompress", packed, move || {
+        decode(&from, File::open(&from).or_cannot("open", &from)?, &target, &cx)
+    })
+    .await
+}
+
+fn decode(packed: &Path, file: File, to: &Path, cx: &FetchCx) -> Result<String, TemplateError> {
+    let mut meter = cx.progress.meter(format!("uncompressing {}", packed.display()), 0, None);
+    let mut target = SparseFile::create(to)?;
+    let mut decoder = liblzma::read::XzDecoder::new_multi_decoder(file);
+    let hash = copy(&mut decoder, &mut target, cx.deadline, &mut meter);
+    let hash = hash.map_err(|source| broken(packed, source))?;
+    target.finish().or_cannot("write", to)?;
+    meter.end();
+    Ok(hash)
 }
 
 /// Whether a file is compressed with xz.

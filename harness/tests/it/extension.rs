@@ -212,7 +212,21 @@ fn machines_of_other_providers_live_without_a_lab() {
     done(&["destroy", "--yes"]);
     assert!(ground.names_in("cloud").is_empty());
     assert!(!ground.0.path().join(".polder").exists());
+
+    // A start that fails undoes what it did.
+    ground.write("LagoInitFile", &FILE.replace("nets:", BROKEN));
+    done(&["init"]);
+    let (code, _, error) = ground.extended(&["start"]);
+    assert!(code == Some(5) && error.contains("machine f2: that file cannot be written"), "{error}");
+    assert!(ground.names_in("cloud").is_empty());
+    done(&["start", "f1"]);
+    assert_eq!(ground.names_in("cloud").len(), 1);
+    done(&["destroy", "--yes"]);
+    assert!(ground.names_in("cloud").is_empty());
 }
+
+const BROKEN: &str =
+    "  f2: {vm-provider: files, memory: 64, nics: [{net: lan}], metadata: {broken: true}}\nnets:";
 
 const SMALL: &str = "
 domains:

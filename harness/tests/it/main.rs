@@ -27,5 +27,6 @@ mod script;
 mod selection;
 mod stopping;
 mod system;
+mod templates;
 mod typed;
 mod ui;

@@ -137,6 +137,9 @@ async fn every_kind_of_net_is_made_and_serves_addresses_and_names() {
     let ground = Ground::new().await;
     let plan = every_kind();
     ground.create(&plan).await;
+    // Addresses are served when the call is back: `front`, `second` and `asking`, each by a process of its own.
+    let ports = ground.sh("cat /proc/net/udp").await;
+    assert_eq!(ports.matches(":0043 ").count(), 3, "{ports}");
     let mut running: Vec<_> =
         ground.connection.networks(LIMIT).await.unwrap().into_iter().map(|(name, _)| name).collect();
     running.sort_unstable();

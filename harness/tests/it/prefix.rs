@@ -360,8 +360,8 @@ async fn cut_short(env: &Env) {
     virsh(&["suspend", "web"]);
     let file = env.folder().join("state.json");
     let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    let pending = state.pointer_mut("/chains/pending").expect("where it is written down");
-    *pending = serde_json::json!({"tops": {}, "saves": [], "run": ["web", "db"], "calm": ["web"]});
+    *state.pointer_mut("/chains/pending").unwrap() =
+        serde_json::json!({"tops": {}, "saves": [], "run": ["web", "db"], "calm": ["web"]});
     fs::write(&file, state.to_string()).unwrap();
 
     env.resume(&only("db")).await.unwrap();

@@ -72,6 +72,9 @@ fn on_a_daemon() {
 /// `left` counts what runs, and what is leased.
 fn play(ground: &Ground, hermetic: bool, left: &dyn Fn() -> (usize, usize)) {
     prefixes(ground);
+    if hermetic {
+        somebody_is_busy(ground);
+    }
     let leased = left();
     assert_eq!(leased.0, 0);
     one_at_a_time(ground);
@@ -127,6 +130,21 @@ fn prefixes(ground: &Ground) {
     assert_eq!(ground.polder(&["--ignore-warnings", "status"]).ok(), status);
     ground.polder(&["shell", "web", "true"]).fails(1, "web is not running");
     ground.polder(&["snapshot", "--delete", "x"]).fails(2, "no snapshot `x`");
+}
+
+/// Verbs wait as long as is configured, and say for whom.
+fn somebody_is_busy(ground: &Ground) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let prefix = polder::workdir::Prefix::at(&ground.path(".polder/default"));
+    let held = runtime.block_on(prefix.lock("repair", std::time::Duration::from_secs(5))).unwrap();
+    for verb in [&["pause"][..], &["destroy", "-y"]] {
+        let begun = std::time::Instant::now();
+        let said = Said::of(&ground.command(verb).env("POLDER_LOCK_TIMEOUT", "2").output().unwrap());
+        assert!((2..9).contains(&begun.elapsed().as_secs()), "{:?}: {said:?}", begun.elapsed());
+        assert_eq!(said.err.matches("waiting for `repair` (process ").count(), 1, "{said:?}");
+        said.fails(1, "repair");
+    }
+    drop(held);
 }
 
 /// Whether each of these is up.

@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     env::{Defaults, Env, Selection},
     initfile::{self, InitFileError, Loaded},
-    workdir::{Prefix, Workdir},
+    workdir::Workdir,
 };
 
 /// Reads an init file with the process's environment, and fills in what is configured; tells its warnings. `prefix` is
@@ -44,11 +44,11 @@ pub(super) fn load(file: &Path, reading: &Reading, prefix: &Path) -> Result<Load
 }
 
 pub(in crate::cli) async fn init(cx: &Cx, args: &InitArgs) -> anyhow::Result<()> {
-    make(cx, args, "init").await.map(drop)
+    make(cx, args).await.map(drop)
 }
 
 pub(in crate::cli) async fn up(cx: &Cx, args: &InitArgs) -> anyhow::Result<()> {
-    let env = make(cx, args, "up").await?;
+    let env = make(cx, args).await?;
     let up = async {
         // It undoes what it has begun when it is stopped.
         env.start(&Selection::All, &cx.progress()).await?;
@@ -61,7 +61,7 @@ pub(in crate::cli) async fn up(cx: &Cx, args: &InitArgs) -> anyhow::Result<()> {
 }
 
 /// Makes a prefix in the workdir; when that fails, nothing of it is left but its log.
-async fn make(cx: &Cx, args: &InitArgs, verb: &str) -> anyhow::Result<Env> {
+async fn make(cx: &Cx, args: &InitArgs) -> anyhow::Result<Env> {
     refuse_prefix_path(&cx.config)?;
     let (folder, file) = args.paths(cx.config.workdir_path.as_deref());
     let planned = cx.planned_prefix(Some(&folder))?;
@@ -71,7 +71,7 @@ async fn make(cx: &Cx, args: &InitArgs, verb: &str) -> anyhow::Result<Env> {
         machine.disks.iter_mut().filter(|_| args.skip_build).for_each(|disk| disk.build.clear());
     }
     let workdir = Workdir::create(&cx.absolute(&folder)?)?;
-    let made = make_in(cx, args, verb, &workdir, &loaded).await;
+    let made = make_in(cx, args, &workdir, &loaded).await;
     if made.is_err()
         // Made for this prefix alone, perhaps.
         && let Err(error) = workdir.removed()
@@ -90,13 +90,7 @@ fn refuse_prefix_path(config: &Config) -> Result<(), BadInput> {
     Ok(())
 }
 
-async fn make_in(
-    cx: &Cx,
-    args: &InitArgs,
-    verb: &str,
-    workdir: &Workdir,
-    loaded: &Loaded,
-) -> anyhow::Result<Env> {
+async fn make_in(cx: &Cx, args: &InitArgs, workdir: &Workdir, loaded: &Loaded) -> anyhow::Result<Env> {
     let name = &cx.config.prefix_name;
     let planned = workdir.planned(name)?;
     // Of this attempt alone: what an earlier one left is not its log.
@@ -105,44 +99,12 @@ async fn make_in(
         .with_context(|| format!("cannot make {}", workdir.path().display()))?;
     cx.log_to(&planned.init_log());
     let host = cx.host()?;
-    let prefix = workdir.add(name)?;
-    let init = async {
-        let locked = prefix.lock(verb, cx.config.lock_timeout).await?;
-        let env = Env::init(&host, &locked, &loaded.spec, &cx.progress()).await?;
-        keep_asked(&prefix, loaded)?;
-        Ok(env)
-    };
-    match cx.unless_stopped(init).await {
-        Ok(env) => {
-            cx.log.moved(&planned.log());
-            if args.set_current {
-                workdir.set_current(&prefix.name())?;
-            }
-            Ok(env)
-        }
-        Err(error) => {
-            let destroyed = Env::destroy(&host, &prefix, true, &cx.progress()).await;
-            let left = super::destroy::left(destroyed);
-            match left {
-                Ok(_) => Err(error),
-                Err(left) => Err(error.context(format!("what was made is not all gone: {left:#}"))),
-            }
-        }
+    let env = Env::create(&host, workdir, name, loaded, &cx.progress()).await?;
+    cx.log.moved(&planned.log());
+    if args.set_current {
+        workdir.set_current(&planned.name())?;
     }
-}
-
-/// Keeps copies of the init file and, numbered because they may be called alike, of what it includes.
-fn keep_asked(prefix: &Prefix, loaded: &Loaded) -> anyhow::Result<()> {
-    let (copy, folder) = (prefix.paths().init_file(), prefix.path().join("included"));
-    std::fs::copy(&loaded.spec.origin, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
-    for (number, (file, text)) in (1..).zip(&loaded.included) {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let copy = folder.join(format!("{number}-{name}"));
-        std::fs::create_dir_all(&folder)
-            .and_then(|()| std::fs::write(&copy, text))
-            .with_context(|| format!("cannot write {}", copy.display()))?;
-    }
-    Ok(())
+    Ok(env)
 }
 
 #[cfg(test)]

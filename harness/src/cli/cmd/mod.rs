@@ -24,27 +24,23 @@ use super::{args::Verb, context::Cx, external, run::Said};
 
 /// Does what was asked for.
 pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
-    match verb {
-        // They put things in order themselves when they are stopped.
-        Verb::Init(args) => Ok(init::init(cx, &args).await?.into()),
-        Verb::Up(args) => Ok(init::up(cx, &args).await?.into()),
-        Verb::Start(machines) => Ok(power::start(cx, &machines).await?.into()),
-        Verb::Snapshot(args) => Ok(snapshot::run(cx, &args).await?.into()),
-        Verb::Revert(args) => Ok(snapshot::revert(cx, &args).await?.into()),
-        Verb::Export(args) => Ok(export::run(cx, &args).await?.into()),
-        other => cx.unless_stopped(plain(cx, other)).await,
-    }
+    let orderly = matches!(
+        verb,
+        Verb::Init(_) | Verb::Up(_) | Verb::Start(_) | Verb::Snapshot(_) | Verb::Revert(_) | Verb::Export(_)
+    );
+    let work = one(cx, verb);
+    // Those put things in order themselves when they are stopped; the others may be stopped anywhere.
+    if orderly { work.await } else { cx.unless_stopped(work).await }
 }
 
-/// Verbs that may be stopped anywhere.
-async fn plain(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
+async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
     Ok(match verb {
-        Verb::Init(_)
-        | Verb::Up(_)
-        | Verb::Start(_)
-        | Verb::Snapshot(_)
-        | Verb::Revert(_)
-        | Verb::Export(_) => ().into(),
+        Verb::Init(args) => init::init(cx, &args).await?.into(),
+        Verb::Up(args) => init::up(cx, &args).await?.into(),
+        Verb::Start(machines) => power::start(cx, &machines).await?.into(),
+        Verb::Snapshot(args) => snapshot::run(cx, &args).await?.into(),
+        Verb::Revert(args) => snapshot::revert(cx, &args).await?.into(),
+        Verb::Export(args) => export::run(cx, &args).await?.into(),
         Verb::Down => destroy::down(cx).await?.into(),
         Verb::Stop(machines) => power::stop(cx, &machines).await?.into(),
         Verb::Shutdown(args) => power::shutdown(cx, &args).await?.into(),

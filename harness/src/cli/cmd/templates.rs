@@ -92,7 +92,10 @@ pub(in crate::cli) async fn run(cx: &Cx, args: TemplatesArgs) -> anyhow::Result<
 async fn act(cx: &Cx, args: TemplatesArgs) -> anyhow::Result<(String, Value, Exit)> {
     let templates = cx.host()?.templates;
     match args.verb {
-        Verb::List => done(templates.list()?, |all| lines(all, "no templates", listed)),
+        Verb::List => {
+            templates.learn().await;
+            done(templates.list()?, |all| lines(all, "no templates", listed))
+        }
         Verb::Fetch { name, version } => {
             let disk = templates.fetch(&name, version.as_deref()).await?;
             done(disk, |disk: &TemplateDisk| disk.path.display().to_string())

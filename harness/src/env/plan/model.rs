@@ -187,6 +187,9 @@ pub struct DiskPlan {
     pub dev: String,
     /// The template it lies over and its version, if there is one.
     pub template: Option<(String, Option<String>)>,
+    /// The template that what it lies over lies over in turn, as `TEMPLATE:VERSION`, and its image.
+    #[serde(default)]
+    pub base: Option<(String, Backing)>,
     /// The image to be made for it; absent: it is used as it is.
     pub image: Option<ImagePlan>,
     /// What is known about its contents.

@@ -67,7 +67,7 @@ impl Env {
         check_name(name)?;
         let (vms, others) = self.select(&options.machines)?.into_iter().partition::<Vec<_>, _>(Vm::is_made);
         let others: Vec<_> = others.iter().map(|vm| vm.name().to_string()).collect();
-        if options.machines.is_named() && !others.is_empty() {
+        if (options.machines.is_named() || vms.is_empty()) && !others.is_empty() {
             return Err(EnvError::NotKept(others));
         }
         others.iter().for_each(|name| progress.say(&format!("{name} is not kept: libvirt does not make it")));

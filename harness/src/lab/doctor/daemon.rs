@@ -51,6 +51,12 @@ pub fn judge_daemon(seen: &DaemonSeen) -> Vec<Finding> {
     ]
 }
 
+/// Whether the daemon at `uri` is one that every user has of his own.
+#[must_use]
+pub fn is_session(uri: &str) -> bool {
+    uri.split('?').next().is_some_and(|place| place.ends_with("/session"))
+}
+
 fn daemon(seen: &DaemonSeen) -> Finding {
     let DaemonSeen { uri, user, .. } = seen;
     match &seen.version {
@@ -62,6 +68,14 @@ fn daemon(seen: &DaemonSeen) -> Finding {
             ),
             fix: Some(format!("use {}.{} or later", OLDEST.0, OLDEST.1)),
         },
+        // Tried: `error creating bridge interface virbr0: Operation not permitted`. For root it is the system's daemon.
+        Ok(_) if is_session(uri) && user != "root" => bad(
+            &format!("the daemon at {uri} runs as {user} and may not make networks"),
+            Some(
+                "set lab = \"hermetic\", which needs no root either, or libvirt_url = \"qemu:///system\""
+                    .into(),
+            ),
+        ),
         Ok((major, minor)) => good(&format!("libvirt {major}.{minor} answers at {uri}")),
         Err(why) => {
             let fix = match why.contains("ermission denied") || why.contains("uthentication") {
@@ -110,12 +124,15 @@ mod tests {
         assert!(judge_daemon(&healthy()).iter().all(|f| f.grade == Grade::Good && f.fix.is_none()));
         let own = DaemonSeen { emulator: None, closed: ("/x".into(), vec!["/x".into()]), ..healthy() };
         assert!(judge_daemon(&own).iter().all(|f| f.grade == Grade::Good));
+        let root = DaemonSeen { uri: "qemu:///session".into(), user: "root".into(), ..healthy() };
+        assert!(judge_daemon(&root).iter().all(|f| f.grade == Grade::Good));
     }
 
     #[rstest::rstest]
     #[case(|s: &mut DaemonSeen| s.version = Err("Failed to connect socket: Permission denied".into()), Grade::Bad, "--groups libvirt ada")]
     #[case(|s: &mut DaemonSeen| s.version = Err("No such file or directory".into()), Grade::Bad, "systemctl start libvirtd")]
     #[case(|s: &mut DaemonSeen| s.version = Ok((8, 9)), Grade::Note, "9.0")]
+    #[case(|s: &mut DaemonSeen| s.uri = "qemu:///session?x=y".into(), Grade::Bad, "lab = \"hermetic\"")]
     #[case(|s: &mut DaemonSeen| s.closed.1 = vec!["/home/ada".into(), "/home/ada/x".into()], Grade::Bad, "chmod o+x /home/ada /home/ada/x")]
     #[case(|s: &mut DaemonSeen| s.subnets.1 = Ok(0), Grade::Bad, "polder gc")]
     #[case(|s: &mut DaemonSeen| s.subnets.1 = Err("Permission denied".into()), Grade::Bad, "chown ada /var/lib/lago/subnets")]

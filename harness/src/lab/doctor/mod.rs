@@ -4,6 +4,6 @@ mod daemon;
 mod judge;
 mod observe;
 
-pub use daemon::{DaemonSeen, judge_daemon};
+pub use daemon::{DaemonSeen, is_session, judge_daemon};
 pub use judge::{Finding, Grade, judge};
 pub use observe::{Observations, Sandboxed, observe};

@@ -26,6 +26,9 @@ impl MachineProvider for Files {
     }
     fn start<'a>(&'a self, order: &'a MachineOrder, cx: &'a ProviderCx) -> Answer<'a> {
         Box::pin(async move {
+            if order.metadata.contains_key("broken") {
+                return Err(anyhow::anyhow!("that file cannot be written").into());
+            }
             let text = format!("{} {}\n", order.name, cx.folder.display());
             fs::write(cloud(order), text).map_err(anyhow::Error::from)?;
             Ok(())
