@@ -1,9 +1,6 @@
 //! What every verb has: the configuration, the host, where one stands, the log, and how results are printed.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -12,7 +9,9 @@ use tokio::sync::watch;
 use super::{
     exit::{BadInput, Stopped},
     extensions::Extensions,
+    flags::is_typed,
     log::Log,
+    output::OutputFormat,
 };
 use crate::{
     base::text::did_you_mean,
@@ -39,10 +38,8 @@ impl Cx {
     /// The host as it is configured, with what extensions add.
     pub(super) fn host(&self) -> anyhow::Result<Host> {
         let mut host = Host::configured(&self.config, |name| std::env::var(name).ok())?;
-        for (kind, source) in self.extensions.sources() {
-            host.templates = host.templates.with_source(kind, Arc::clone(source));
-        }
-        host.vm_types.extend(self.extensions.machine_types().map(str::to_owned));
+        host.stop = self.stop.clone();
+        self.extensions.extend(&mut host);
         Ok(host)
     }
 
@@ -51,6 +48,7 @@ impl Cx {
             prefix_path: self.config.prefix_path.clone(),
             workdir_path: self.config.workdir_path.clone(),
             prefix_name: self.config.prefix_name.clone(),
+            named: is_typed(&self.config, "prefix_name"),
         }
     }
 
@@ -112,17 +110,21 @@ impl Cx {
 
     /// A result in the format that was asked for.
     pub(super) fn print(&self, result: &impl Serialize) -> anyhow::Result<String> {
+        self.format()?.format(&serde_json::to_value(result)?)
+    }
+
+    /// The format that was asked for. Looked up before anything is done: who mistyped it wants nothing done.
+    pub(super) fn format(&self) -> Result<&dyn OutputFormat, BadInput> {
         let name = &self.config.out_format;
-        let Some(format) = self.extensions.format(name) else {
+        self.extensions.format(name).ok_or_else(|| {
             let names = self.extensions.format_names();
             let hint = did_you_mean(name, names.iter().copied());
             let hint = hint.map_or_else(
                 || format!("there are: {}", names.join(", ")),
                 |n| format!("did you mean `{n}`?"),
             );
-            return Err(BadInput(format!("no output format `{name}`; {hint}")).into());
-        };
-        format.format(&serde_json::to_value(result)?)
+            BadInput(format!("no output format `{name}`; {hint}"))
+        })
     }
 
     /// Whether results are for people and in our own words.

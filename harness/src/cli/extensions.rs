@@ -1,13 +1,16 @@
 //! What a binary of one's own adds to the command.
 
-use std::{fmt::Debug, process::ExitCode};
+use std::{fmt::Debug, process::ExitCode, sync::Arc};
 
 use super::{
     exit::BadInput,
     output::{self, OutputFormat},
 };
 use crate::{
+    env::Host,
     initfile::{EnvSpec, spec::MachineSpec},
+    provider::MachineProvider,
+    service::ServiceManager,
     template::SourceFactory,
 };
 
@@ -22,6 +25,8 @@ pub struct Extensions {
     formats: Vec<Box<dyn OutputFormat>>,
     types: Vec<Box<dyn MachineType>>,
     sources: Vec<(String, SourceFactory)>,
+    providers: Vec<Arc<dyn MachineProvider>>,
+    services: Vec<Arc<dyn ServiceManager>>,
 }
 
 /// A class of machines, named by `vm-type` in init files.
@@ -43,13 +48,21 @@ impl std::fmt::Debug for Extensions {
             .field("formats", &self.formats)
             .field("types", &self.types)
             .field("sources", &sources)
+            .field("providers", &self.providers)
+            .field("services", &self.services)
             .finish()
     }
 }
 
 impl Default for Extensions {
     fn default() -> Self {
-        Self { formats: output::builtin(), types: vec![], sources: vec![] }
+        Self {
+            formats: output::builtin(),
+            types: vec![],
+            sources: vec![],
+            providers: vec![],
+            services: vec![],
+        }
     }
 }
 
@@ -62,9 +75,10 @@ impl Extensions {
         self
     }
 
-    /// Adds a class of machines.
+    /// Adds a class of machines; one that is there under its name is replaced.
     #[must_use]
     pub fn machine_type(mut self, machine_type: impl MachineType + 'static) -> Self {
+        self.types.retain(|known| known.name() != machine_type.name());
         self.types.push(Box::new(machine_type));
         self
     }
@@ -73,6 +87,22 @@ impl Extensions {
     #[must_use]
     pub fn template_source(mut self, kind: &str, factory: SourceFactory) -> Self {
         self.sources.push((kind.to_owned(), factory));
+        self
+    }
+
+    /// Adds somebody who makes machines; one that is there under its name is replaced.
+    #[must_use]
+    pub fn machine_provider(mut self, provider: impl MachineProvider + 'static) -> Self {
+        self.providers.retain(|known| known.name() != provider.name());
+        self.providers.push(Arc::new(provider));
+        self
+    }
+
+    /// Adds a manager of services in guests, asked before those that are there; one of its name is replaced.
+    #[must_use]
+    pub fn service_manager(mut self, manager: impl ServiceManager + 'static) -> Self {
+        self.services.retain(|known| known.name() != manager.name());
+        self.services.push(Arc::new(manager));
         self
     }
 
@@ -101,12 +131,18 @@ impl Extensions {
         Ok(())
     }
 
-    pub(super) fn machine_types(&self) -> impl Iterator<Item = &str> {
-        self.types.iter().map(|class| class.name())
-    }
-
-    pub(super) fn sources(&self) -> impl Iterator<Item = &(String, SourceFactory)> {
-        self.sources.iter()
+    /// Lets `host` have everything that was added.
+    pub(super) fn extend(&self, host: &mut Host) {
+        host.vm_types.extend(self.types.iter().map(|class| class.name().to_owned()));
+        let added = |name: &str| self.providers.iter().any(|provider| provider.name() == name);
+        host.providers.retain(|known| !added(known.name()));
+        host.providers.extend(self.providers.iter().cloned());
+        let managed = |name: &str| self.services.iter().any(|manager| manager.name() == name);
+        host.services.retain(|known| !managed(known.name()));
+        host.services.splice(0..0, self.services.iter().cloned());
+        for (kind, source) in &self.sources {
+            host.templates = host.templates.clone().with_source(kind, Arc::clone(source));
+        }
     }
 
     pub(super) fn format(&self, name: &str) -> Option<&dyn OutputFormat> {

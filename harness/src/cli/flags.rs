@@ -7,7 +7,7 @@ use clap::{
     parser::ValueSource,
 };
 
-use crate::config::{Entry, Key, Origin, Problem, Settings};
+use crate::config::{Config, Entry, Key, Origin, Problem, Settings};
 
 /// Options, by the identifier clap knows them by, that are keys of the root section, by their names there.
 const ROOT: &[(&str, &str)] = &[
@@ -59,6 +59,11 @@ pub(super) fn entries(matches: &ArgMatches) -> Vec<Entry> {
         Some(Entry { section: String::new(), name: (*name).into(), text, origin })
     };
     ROOT.iter().filter_map(entry).collect()
+}
+
+/// Whether a key of the root section was typed, and not only configured.
+pub(super) fn is_typed(config: &Config, name: &str) -> bool {
+    config.settings.get("", name).is_some_and(|setting| matches!(setting.origin, Origin::Flag(_)))
 }
 
 /// Options of verbs, which are keys of the section of that name.
@@ -139,7 +144,7 @@ mod tests {
     use super::*;
     use crate::{
         cli::args::{Args, Verb},
-        config::{Config, Sources},
+        config::Sources,
     };
 
     fn settings(variables: &[(&str, &str)]) -> Settings {
@@ -175,6 +180,7 @@ mod tests {
             (None, "json", "me")
         );
         assert_eq!(config.root_password.as_deref(), Some("x"));
+        assert!(is_typed(&config, "out_format") && !is_typed(&config, "ssh_user"));
         let origin = &config.settings.get("", "root_password").unwrap().origin;
         assert_eq!(origin.to_string(), "--default-root-password");
     }

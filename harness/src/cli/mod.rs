@@ -11,7 +11,6 @@ mod extensions;
 mod external;
 mod flags;
 mod init_args;
-mod inventory;
 mod log;
 mod output;
 mod run;

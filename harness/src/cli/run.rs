@@ -4,6 +4,7 @@
 use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
@@ -27,6 +28,7 @@ use crate::{
     config::{Config, ConfigError, Lab, Sources},
     env::EnvError,
     initfile::InitFileError,
+    provider::libvirt::wait_closed,
 };
 
 /// What a verb comes to: a text for standard output, and an exit code.
@@ -57,6 +59,9 @@ impl Said {
     }
 }
 
+/// How long connections may take to say goodbye; one whose call hangs never does.
+const CLOSING: Duration = Duration::from_millis(500);
+
 /// The whole of the command.
 pub(super) fn main(extensions: Extensions) -> ExitCode {
     let settings = Sources::of_process(Some(flags::keys(&Args::command()))).load();
@@ -75,7 +80,7 @@ pub(super) fn main(extensions: Extensions) -> ExitCode {
     };
     let result =
         Config::new(settings, flags::entries(&matches)).map_err(anyhow::Error::from).and_then(|config| {
-            refuse_stray_libvirt_options(&config, &matches)?;
+            refuse_libvirt_options(&config, &matches)?;
             let level = match config.loglevel.as_str() {
                 "debug" => Level::DEBUG,
                 "warning" => Level::WARN,
@@ -87,12 +92,14 @@ pub(super) fn main(extensions: Extensions) -> ExitCode {
             let cwd = std::env::current_dir()?;
             let (sender, stop) = watch::channel(false);
             let cx = Cx { config, extensions, cwd, log: log.clone(), ignore_warnings, stop };
+            cx.format()?;
             cx.config.settings.warnings.iter().for_each(|warning| cx.warn(warning));
             let runtime = tokio::runtime::Runtime::new()?;
             runtime.spawn(watch_signals(sender));
             let result = runtime.block_on(cmd::run(&cx, args.verb));
             // A blocked libvirt call must not hold up the end.
             runtime.shutdown_background();
+            wait_closed(CLOSING);
             result.inspect_err(|error| tracing::debug!(target: "polder", "failed: {error:?}")).map_err(
                 |error| match log.path() {
                     Some(path) => error.context(LogAt(path)),
@@ -151,18 +158,32 @@ async fn watch_signals(stop: watch::Sender<bool>) -> io::Result<()> {
     }
 }
 
-/// Options about libvirt do not choose where environments live: that is configured, with the rest of the host.
-fn refuse_stray_libvirt_options(config: &Config, matches: &clap::ArgMatches) -> Result<(), BadInput> {
-    let typed = ["libvirt_url", "libvirt_user", "libvirt_password"]
-        .into_iter()
-        .find(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
-    match typed {
-        Some(id) if config.lab == Lab::Hermetic => Err(BadInput(format!(
-            "--{} is for environments on a libvirt of this host, but they live in hermetic labs; configure `lab = \"system\"` to change that",
-            id.replace('_', "-")
-        ))),
-        _ => Ok(()),
+/// The daemon of system labs, and who one is to it, are configured with the rest of the host: what every user of the
+/// host can read in the list of processes is no place for that.
+fn refuse_libvirt_options(config: &Config, matches: &clap::ArgMatches) -> Result<(), BadInput> {
+    let levels = std::iter::successors(Some(matches), |level| level.subcommand().map(|(_, below)| below));
+    let keys = [
+        ("libvirt_url", "libvirt_url"),
+        ("libvirt_user", "libvirt_username"),
+        ("libvirt_password", "libvirt_password"),
+    ];
+    let typed = |level: &clap::ArgMatches, id: &str| {
+        level.try_contains_id(id).is_ok() && level.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    for level in levels {
+        if let Some((id, key)) = keys.iter().find(|(id, _)| typed(level, id)) {
+            let lab = match config.lab {
+                Lab::Hermetic => " with `lab = \"system\"`: environments live in hermetic labs so far",
+                Lab::System => "",
+            };
+            let option = id.replace('_', "-");
+            return Err(BadInput(format!(
+                "--{option} is not taken from the command line; configure `{key}` (POLDER_{}){lab}",
+                key.to_uppercase()
+            )));
+        }
     }
+    Ok(())
 }
 
 /// The error and its causes; an init file's problems with the lines they are on.

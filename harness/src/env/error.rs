@@ -15,7 +15,7 @@ use crate::{
     initfile::InitFileError,
     lab::LabError,
     net::{lease::LeaseError, live::LiveError},
-    provider::ProviderError,
+    provider::{MachineError, ProviderError},
     template::TemplateError,
     workdir::WorkdirError,
 };
@@ -143,6 +143,34 @@ pub enum EnvError {
     /// Several things failed.
     #[error("{}", .0.iter().map(|e| chain(e)).collect::<Vec<_>>().join("\n"))]
     Several(Vec<EnvError>),
+    /// Whoever makes a machine failed.
+    #[error("machine {machine}")]
+    Machine {
+        /// Which.
+        machine: String,
+        /// What happened.
+        #[source]
+        source: MachineError,
+    },
+    /// Whoever makes a machine is not part of this binary.
+    #[error("machine {machine} is made by the vm-provider `{provider}`, which this command does not have")]
+    NoProvider {
+        /// The provider.
+        provider: String,
+        /// The machine.
+        machine: String,
+    },
+    /// A service could not be managed.
+    #[error("machine {machine}: {why}")]
+    Service {
+        /// On which machine.
+        machine: MachineName,
+        /// Which, and what happened.
+        why: String,
+    },
+    /// Machines were named that cannot be kept.
+    #[error("machines that libvirt does not make cannot be kept in snapshots: {}", .0.join(", "))]
+    NotKept(Vec<String>),
     /// A snapshot has that name already.
     #[error("there is a snapshot `{name}` already; take another name, or delete it first")]
     SnapshotExists {
@@ -187,6 +215,17 @@ pub enum EnvError {
     /// What uses the host's network could not be found out.
     #[error(transparent)]
     Live(#[from] LiveError),
+    /// A network cannot have IPv6 on this host.
+    #[error("the net `{net}` cannot have IPv6: {why}")]
+    Ipv6 {
+        /// Which.
+        net: NetName,
+        /// Why not, and what to do about it.
+        why: String,
+    },
+    /// The operator asked us to stop.
+    #[error("stopped by a signal")]
+    Stopped,
     /// The daemon's emulators cannot reach an environment's files.
     #[error("user {uid}, as whom the daemon runs emulators, has no search permission on {0}; `chmod o+x {0}` gives it",
         folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" "))]

@@ -24,6 +24,7 @@ use crate::{
 };
 
 /// What was got.
+#[derive(Debug)]
 pub(super) struct Fetched {
     /// What is asked for, with what archives brought.
     pub(super) spec: EnvSpec,
@@ -108,6 +109,9 @@ pub(super) async fn fetch(
     };
     for machine in &mut got.spec.machines {
         unpack(&templates, machine, to.folder).await?;
+        for disk in &mut machine.disks {
+            uncompress(&templates, disk, to.folder).await?;
+        }
     }
     let disks: Vec<DiskSpec> = got.spec.machines.iter().flat_map(|m| m.disks.clone()).collect();
     for disk in &disks {
@@ -212,7 +216,8 @@ async fn download(
         return Ok(known.clone());
     }
     let (folder, path) = (to.folder, path.filter(|path| to.may_place || path.exists()));
-    let to = path.map_or_else(|| folder.join(place(url)), Path::to_owned);
+    let to = path.map_or_else(|| folder.join(place(url, "")), Path::to_owned);
+    // What somebody has put where it is wanted is left alone.
     if path.is_none() || !to.exists() {
         let parent = to.parent().unwrap_or(folder);
         std::fs::create_dir_all(parent).map_err(file("make", parent))?;
@@ -222,9 +227,35 @@ async fn download(
     Ok(to)
 }
 
-/// A name for what comes from a URL: unique, and with what people know it by.
-fn place(url: &str) -> String {
-    let digest: String = Sha256::digest(url).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+/// Lets a disk whose image is only there compressed, as in an export, have the image itself.
+async fn uncompress(templates: &Templates, disk: &mut DiskSpec, folder: &Path) -> Result<(), EnvError> {
+    let (DiskSource::Qcow2 { path } | DiskSource::File { path: Some(path), url: None, .. }) =
+        &mut disk.source
+    else {
+        return Ok(());
+    };
+    let packed = template::beside(path, ".xz");
+    if path.exists() || !packed.is_file() {
+        return Ok(());
+    }
+    let to = folder.join(place(&path.display().to_string(), &stamp(&packed)));
+    std::fs::create_dir_all(folder).map_err(file("make", folder))?;
+    templates.unpack(&packed, &template::beside(path, ".hash"), &to).await?;
+    *path = to;
+    Ok(())
+}
+
+/// What tells the file at a path from other ones that are or were there; nothing, where there is none.
+fn stamp(path: &Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let about = |file: std::fs::Metadata| format!("{} {} {}", file.len(), file.mtime(), file.mtime_nsec());
+    std::fs::metadata(path).map(about).unwrap_or_default()
+}
+
+/// A name for what comes from a URL or path: unique, and with what people know it by.
+fn place(url: &str, stamp: &str) -> String {
+    let digest = Sha256::new().chain_update(url).chain_update(stamp).finalize();
+    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let last = url.split(['?', '#']).next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
     format!("{digest}-{}", last.chars().map(plain).collect::<String>())
@@ -233,7 +264,9 @@ fn place(url: &str) -> String {
 /// Takes memory, processors and disks of a machine from its archive, if it has one.
 async fn unpack(templates: &Templates, machine: &mut MachineSpec, folder: &Path) -> Result<(), EnvError> {
     let Some(source) = &machine.ova else { return Ok(()) };
-    let ova = templates.import_ova(&source.url, &folder.join(format!("ova-{}", machine.name))).await?;
+    let local = Path::new(source.url.strip_prefix("file://").unwrap_or(&source.url));
+    let into = folder.join(format!("ova-{}", place(&source.url, &stamp(local))));
+    let ova = templates.import_ova(&source.url, &into).await?;
     machine.vcpus = ova.vcpus;
     machine.memory_mib = u32::try_from(ova.memory_mib).unwrap_or(u32::MAX);
     let mut disks = Vec::new();
@@ -278,12 +311,83 @@ fn disk_of(machine: &MachineSpec, letter: char, disk: OvaDisk) -> Result<DiskSpe
 
 #[cfg(test)]
 mod tests {
-    use super::place;
+    use super::*;
+    use crate::{
+        base::id::MachineName,
+        initfile,
+        template::{
+            Limits, Repo, TemplatesConfig,
+            tests::{archives, content, one_image, qcow2, server::Server, sha1},
+        },
+    };
 
     #[test]
     fn downloads_have_names_of_their_own() {
-        assert!(place("http://h/a%20b.qcow2?x=/y").ends_with("-a_20b.qcow2"));
-        assert_ne!(place("http://h/a/disk.raw"), place("http://h/b/disk.raw"));
-        assert!(place("http://h/").ends_with('-'));
+        assert!(place("http://h/a%20b.qcow2?x=/y", "").ends_with("-a_20b.qcow2"));
+        assert_ne!(place("http://h/a/disk.raw", ""), place("http://h/b/disk.raw", ""));
+        assert_ne!(place("/h/disk.raw", "1 2"), place("/h/disk.raw", "1 3"));
+        assert!(place("http://h/", "").ends_with('-'));
+    }
+
+    const FILE: &str = "
+domains:
+  a:
+    disks:
+      - {name: root, type: template, template_name: el, dev: vda, format: qcow2}
+      - {name: data, type: file, url: 'URL/disk.raw', dev: vdb, format: raw}
+  b: {type: ova, url: 'URL/b/vm.ova'}
+  c: {type: ova, url: 'URL/c/vm.ova'}
+nets: {lan: {type: nat, management: true}}
+";
+
+    /// As the init file says it, with everything in a folder of the test's.
+    async fn get(dir: &Path, server: &Server) -> Result<Fetched, EnvError> {
+        let text = FILE.replace("URL", &server.url(""));
+        let spec =
+            initfile::load_text(&dir.join("f"), &text, &initfile::Options::new(&|_| None)).unwrap().spec;
+        let root = dir.display().to_string();
+        let mut host = Host::from_env(&|name| name.ends_with("_DIR").then(|| root.clone())).unwrap();
+        let config = TemplatesConfig {
+            repo: Some(Repo::At(server.url("/repo.metadata"))),
+            repos: dir.join("repos"),
+            store: dir.join("store"),
+            limits: Limits { attempts: 1, ..Limits::default() },
+        };
+        host.templates = Templates::new(config, |_| None, template::Progress::new(|_| {}));
+        let to = To { folder: &dir.join("downloads"), may_place: true, user: None };
+        fetch(&host, &spec, &to, &Progress::new(|_| {})).await
+    }
+
+    #[tokio::test]
+    async fn everything_an_init_file_names_comes_from_a_server_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = qcow2(&content(1, 300_000));
+        let server = one_image("el.qcow2", &image, &image, &[]).await;
+        server.put("/disk.raw", content(2, 100_000), &[]);
+        server.put("/b/vm.ova", archives::machine(256), &[]);
+        server.put("/c/vm.ova", archives::machine(512), &[]);
+        let got = get(dir.path(), &server).await.unwrap();
+        assert_eq!(got.templates[&("el".to_owned(), None)].id.to_string(), "corp:el:v1");
+        let file = &got.downloads[&server.url("/disk.raw")];
+        assert_eq!(std::fs::read(file).unwrap(), content(2, 100_000));
+        // Each machine is the one of its own archive.
+        let memory = |name: &str| {
+            let name: MachineName = name.parse().unwrap();
+            got.spec.machines.iter().find(|machine| machine.name == name).unwrap().memory_mib
+        };
+        assert_eq!((memory("b"), memory("c")), (256, 512));
+
+        get(dir.path(), &server).await.unwrap();
+        assert_eq!((server.asked("/disk.raw"), server.asked("/b/vm.ova")), (1, 1), "what is there is used");
+
+        // Another file by now: its hash tells.
+        server.put("/disk.raw", content(3, 100_000), &[]);
+        server.put("/disk.raw.hash", sha1(&content(3, 100_000)), &[]);
+        get(dir.path(), &server).await.unwrap();
+        assert_eq!(std::fs::read(file).unwrap(), content(3, 100_000));
+        server.put("/disk.raw.hash", sha1(&content(4, 100_000)), &[]);
+        let error = get(dir.path(), &server).await.unwrap_err().to_string();
+        assert!(error.contains("/disk.raw has the SHA-1 hash") && error.contains("is promised"), "{error}");
+        assert_eq!(std::fs::read(file).unwrap(), content(3, 100_000), "what was there stays");
     }
 }

@@ -15,6 +15,7 @@ use super::{
     keys::Keys,
     lago,
     machine::Common,
+    ordered,
     plan::{EnvPlan, PlanErrors, Warning},
     prepare,
     site::{Ground, Running, Site},
@@ -25,7 +26,7 @@ use crate::{
     event::Usage,
     initfile::EnvSpec,
     lab::{Hermetic, Lab, paths::LabPaths},
-    provider::libvirt::DomainState,
+    provider::MachineState,
     workdir::{Maker, Prefix},
 };
 
@@ -122,7 +123,7 @@ impl Env {
     pub(super) fn assemble(host: &Host, home: Home, state: EnvState, keys: &Keys) -> Result<Self, EnvError> {
         let site = Site::default();
         let plan = Arc::new(state.plan.clone());
-        let common = Common { site: &site, folder: home.folder(), keys, factor: state.factor };
+        let common = Common { site: &site, folder: home.folder(), keys, factor: state.factor, host };
         let machines =
             plan.machines.iter().map(|machine| Vm::new(machine, &common)).collect::<Result<_, _>>()?;
         Ok(Self(Arc::new(Inner {
@@ -145,7 +146,11 @@ impl Env {
         self.set_state(state);
         let lab: Arc<dyn Lab> = match record {
             LabState::System { uri, .. } => {
-                let ground = daemon::ground(self, &uri).await;
+                let mut ground = daemon::ground(self, &uri).await;
+                // What Lago made needs its daemon only while machines run.
+                if matches!(ground, Ground::Broken { .. }) && lago::is_idle(prefix) {
+                    ground = Ground::Down;
+                }
                 self.site().set(ground);
                 return Ok(());
             }
@@ -218,13 +223,16 @@ impl Env {
         self.0.home.folder()
     }
 
-    /// How a machine is, as libvirt sees it; while the environment is down, it is absent.
+    /// How a machine is, as who makes it sees it. Those that libvirt makes are absent while the environment is down.
     ///
     /// # Errors
-    /// libvirt does not answer.
-    pub async fn state_of(&self, vm: &Vm) -> Result<DomainState, EnvError> {
+    /// libvirt or the provider does not answer, or this binary has no such provider.
+    pub async fn state_of(&self, vm: &Vm) -> Result<MachineState, EnvError> {
+        if let Some((provider, order)) = vm.ordered()? {
+            return ordered::state(self, provider, order).await;
+        }
         match self.site().ground() {
-            Ground::Down => Ok(DomainState::Absent),
+            Ground::Down => Ok(MachineState::Absent),
             _ => Ok(self.site().running()?.connection.domain_state(vm.domain(), limits::COMMAND).await?),
         }
     }
@@ -274,11 +282,13 @@ impl Env {
     /// # Errors
     /// Something could not be removed.
     pub async fn down(self) -> Result<(), EnvError> {
+        let removed = ordered::remove(&self).await;
         match self.site().set(Ground::Down) {
-            Ground::Up(running) => Ok(running.lab.end(limits::DOWN).await?),
-            Ground::Broken { lab, .. } => Ok(lab.end(limits::DOWN).await?),
-            Ground::Down => Ok(()),
+            Ground::Up(running) => running.lab.end(limits::DOWN).await?,
+            Ground::Broken { lab, .. } => lab.end(limits::DOWN).await?,
+            Ground::Down => {}
         }
+        removed
     }
 
     pub(super) fn host(&self) -> &Host {

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::{EnvError, daemon::Daemon, defaults::Defaults, places::Places};
 use crate::{
@@ -10,6 +10,8 @@ use crate::{
     config::{Config, Lab},
     image::ImageStore,
     lab::{LabHost, LabKind},
+    provider::{MachineProvider, Ssh},
+    service::{ServiceManager, SysVInit, Systemd, SystemdContainer},
     template::{self, Limits, Repo, TemplateEvent, Templates, TemplatesConfig},
 };
 
@@ -32,6 +34,15 @@ pub struct Host {
     pub vm_types: Vec<String>,
     /// What machines have that their init file leaves open.
     pub defaults: Defaults,
+    /// Who makes machines that libvirt does not, by their names in `vm-provider`.
+    pub providers: Vec<Arc<dyn MachineProvider>>,
+    /// What may manage services in guests, in the order of asking, by their names in `service-provider`.
+    pub services: Vec<Arc<dyn ServiceManager>>,
+    /// How long a verb waits for another one that changes the same environment.
+    pub lock_timeout: Duration,
+    /// Whether the operator has asked us to stop: verbs that would leave something half done undo it then, and fail with
+    /// [`EnvError::Stopped`].
+    pub stop: watch::Receiver<bool>,
     /// As many machines boot at once as there are processors, in all environments of this process together.
     pub(super) boot_slots: Arc<Semaphore>,
 }
@@ -58,6 +69,9 @@ impl Host {
         };
         let templates = Templates::new(config, |_| None, template::Progress::new(|_| {}));
         let vm_types = vec!["default".to_owned()];
+        let providers: Vec<Arc<dyn MachineProvider>> = vec![Arc::new(Ssh::default())];
+        let services: Vec<Arc<dyn ServiceManager>> =
+            vec![Arc::new(Systemd), Arc::new(SystemdContainer), Arc::new(SysVInit)];
         Ok(Self {
             lab,
             images,
@@ -66,7 +80,11 @@ impl Host {
             templates,
             daemon,
             vm_types,
+            providers,
+            services,
             defaults: Defaults::default(),
+            lock_timeout: Duration::from_secs(10),
+            stop: watch::channel(false).1,
             boot_slots,
         })
     }
@@ -112,7 +130,27 @@ impl Host {
             Lab::Hermetic => LabKind::Hermetic,
             Lab::System => LabKind::System,
         };
-        Ok(Self { kind, templates, daemon, defaults: Defaults::of(config), ..host })
+        let (defaults, lock_timeout) = (Defaults::of(config), config.lock_timeout);
+        Ok(Self { kind, templates, daemon, defaults, lock_timeout, ..host })
+    }
+
+    /// Names of the managers of services.
+    pub(super) fn service_names(&self) -> Vec<&str> {
+        self.services.iter().map(|manager| manager.name()).collect()
+    }
+
+    /// Refuses to begin anything more once the operator has asked us to stop.
+    pub(super) fn require_wanted(&self) -> Result<(), EnvError> {
+        if *self.stop.borrow() { Err(EnvError::Stopped) } else { Ok(()) }
+    }
+
+    /// Comes back only when the operator asks us to stop.
+    pub(super) async fn told_to_stop(&self) -> EnvError {
+        // Where nobody can ask, nobody will.
+        if self.stop.clone().wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        EnvError::Stopped
     }
 
     /// Folder of the emulator's capabilities, one for labs that see `/dev/kvm` and one for those that do not.
@@ -176,6 +214,8 @@ pub(super) mod limits {
     pub(crate) const DOMAIN: Duration = Duration::from_secs(20);
     /// A short command inside the lab.
     pub(crate) const COMMAND: Duration = Duration::from_secs(10);
+    /// Whatever a provider of machines is asked for.
+    pub(crate) const PROVIDER: Duration = Duration::from_secs(120);
     /// From a domain's start to its first answer (stretched by the time factor).
     pub(crate) const READY: Duration = Duration::from_secs(60);
     /// Ending a lab.

@@ -4,17 +4,55 @@ use super::{
     Env, EnvError, Host, Progress, asked,
     daemon::Identity,
     disk,
+    error::chain,
+    lease,
     prepare::{Place, Prepared, prepare},
     state::{EnvState, LabState},
     turn::Home,
 };
 use crate::{
-    initfile::EnvSpec,
+    initfile::{EnvSpec, Loaded},
     lab::LabKind,
-    workdir::{LockedPrefix, Prefix},
+    workdir::{LockedPrefix, Prefix, Workdir},
 };
 
 impl Env {
+    /// Makes a prefix `name` in a workdir, and in it what an init file asks for; when that fails, or the operator asks
+    /// us to stop, nothing of it is left.
+    ///
+    /// # Errors
+    /// There is one of that name, or whatever fails first, with what could not be removed again.
+    pub async fn create(
+        host: &Host,
+        workdir: &Workdir,
+        name: &str,
+        asked: &Loaded,
+        progress: &Progress,
+    ) -> Result<Self, EnvError> {
+        let prefix = workdir.add(name)?;
+        let work = async {
+            let locked = prefix.lock("init", host.lock_timeout).await?;
+            let env = Self::init(host, &locked, &asked.spec, progress).await?;
+            asked::copy(&prefix, asked)?;
+            Ok(env)
+        };
+        let made = tokio::select! {
+            biased;
+            made = work => made,
+            stopped = host.told_to_stop() => Err(stopped),
+        };
+        let error = match made {
+            Ok(env) => return Ok(env),
+            Err(error) => error,
+        };
+        let left = match Self::destroy(host, &prefix, true, progress).await {
+            Ok(destroyed) if destroyed.left.is_empty() => return Err(error),
+            Ok(destroyed) => EnvError::several(destroyed.left),
+            Err(error) => error,
+        };
+        Err(EnvError::NotUndone { error: Box::new(error), left: chain(&left) })
+    }
+
     /// Makes what `spec` asks for in a prefix that has only been added to its workdir, and marks it as usable.
     ///
     /// # Errors
@@ -45,6 +83,9 @@ impl Env {
         state.save(folder)?;
         let env = Self::assemble(host, Home::Prefix(Prefix::at(folder)), state, &keys)?;
         disk::make(&env).await?;
+        if host.kind == LabKind::System {
+            lease::renew(host, &Identity::of(folder, &env.state().uuid)?, &env.plan().nets).await?;
+        }
         prefix.mark_initialized()?;
         progress.say(&format!("{} is made", folder.display()));
         Ok(env)

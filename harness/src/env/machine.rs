@@ -7,18 +7,25 @@ use std::{
     sync::Arc,
 };
 
+use tokio::sync::OnceCell;
+
 use super::{
-    EnvError, Net,
+    EnvError, Host, Net,
     agent::LibvirtAgent,
     keys::Keys,
     plan::{IdentityFrom, MachinePlan},
-    site::{Plain, Site},
+    site::Site,
 };
 use crate::{
     base::{dial::Dial, id::MachineName},
     guest::{AgentPort, Guest, GuestSpec, SshSpec},
     image::Ability,
-    provider::spec::DomainSpec,
+    net::PlannedNic,
+    provider::{
+        MachineOrder, MachineProvider,
+        spec::{CpuModel, DomainSpec},
+    },
+    service::ServiceManager,
 };
 
 /// A machine: everything a [`Guest`] can do, and where it stands in the environment.
@@ -26,6 +33,11 @@ use crate::{
 pub struct Vm {
     guest: Guest,
     plan: Arc<MachinePlan>,
+    /// Who makes it, if that is not libvirt and is known to this binary.
+    provider: Option<Arc<dyn MachineProvider>>,
+    managers: Arc<[Arc<dyn ServiceManager>]>,
+    /// Which of them manages its services, as far as it was found out.
+    manager: Arc<OnceCell<usize>>,
 }
 
 /// What all machines of an environment have in common.
@@ -35,12 +47,16 @@ pub(super) struct Common<'a> {
     pub(super) folder: &'a Path,
     pub(super) keys: &'a Keys,
     pub(super) factor: f64,
+    pub(super) host: &'a Host,
 }
 
 impl Vm {
     pub(super) fn new(plan: &MachinePlan, common: &Common<'_>) -> Result<Self, EnvError> {
-        let guest = Guest::new(guest_spec(plan, common)?);
-        Ok(Self { guest, plan: Arc::new(plan.clone()) })
+        let named = |provider: &&Arc<dyn MachineProvider>| provider.name() == plan.provider;
+        let provider = common.host.providers.iter().find(named).cloned();
+        let guest = Guest::new(guest_spec(plan, common, provider.as_deref())?);
+        let managers = common.host.services.clone().into();
+        Ok(Self { guest, plan: Arc::new(plan.clone()), provider, managers, manager: Arc::default() })
     }
 
     /// Its name.
@@ -61,6 +77,28 @@ impl Vm {
         self.plan.nics.iter().find(|nic| nic.net == *net.name())?.ip
     }
 
+    /// All its addresses on `net`, IPv4 first.
+    #[must_use]
+    pub fn ips_on(&self, net: &Net) -> Vec<IpAddr> {
+        let nics = self.plan.nics.iter().filter(|nic| nic.net == *net.name());
+        nics.flat_map(PlannedNic::addresses).collect()
+    }
+
+    /// All its addresses, NIC by NIC.
+    #[must_use]
+    pub fn all_ips(&self) -> Vec<IpAddr> {
+        self.plan.nics.iter().flat_map(PlannedNic::addresses).collect()
+    }
+
+    /// The model of its processors, where one was asked for.
+    #[must_use]
+    pub fn cpu_model(&self) -> Option<&str> {
+        match &self.plan.domain.as_ref()?.cpu.model {
+            CpuModel::Exact { name, .. } => Some(name),
+            CpuModel::Best | CpuModel::Custom(_) => None,
+        }
+    }
+
     /// What was decided for it.
     #[must_use]
     pub fn plan(&self) -> &MachinePlan {
@@ -72,9 +110,30 @@ impl Vm {
         self.plan.domain.as_ref().map_or("", |domain| domain.name.as_str())
     }
 
-    /// Whether libvirt makes it, else it is there anyway.
+    /// Whether libvirt makes it.
     pub(super) fn is_made(&self) -> bool {
         self.plan.domain.is_some()
+    }
+
+    /// What may manage its services, in the order of asking.
+    pub(super) fn managers(&self) -> &[Arc<dyn ServiceManager>] {
+        &self.managers
+    }
+
+    pub(super) fn found_manager(&self) -> &OnceCell<usize> {
+        &self.manager
+    }
+
+    /// Who makes it and what was ordered, if it is not libvirt that makes it.
+    pub(super) fn ordered(&self) -> Result<Option<(&dyn MachineProvider, &MachineOrder)>, EnvError> {
+        match (&self.plan.order, &self.provider) {
+            (None, _) => Ok(None),
+            (Some(order), Some(provider)) => Ok(Some((&**provider, order))),
+            (Some(_), None) => Err(EnvError::NoProvider {
+                provider: self.plan.provider.clone(),
+                machine: self.plan.name.to_string(),
+            }),
+        }
     }
 }
 
@@ -85,18 +144,22 @@ impl Deref for Vm {
     }
 }
 
-fn guest_spec(machine: &MachinePlan, common: &Common<'_>) -> Result<GuestSpec, EnvError> {
-    let Common { site, folder, keys, factor } = common;
+fn guest_spec(
+    machine: &MachinePlan,
+    common: &Common<'_>,
+    provider: Option<&dyn MachineProvider>,
+) -> Result<GuestSpec, EnvError> {
+    let Common { site, folder, keys, factor, .. } = common;
     let reachable = machine.management_ip.filter(|_| machine.abilities.has(Ability::Ssh));
     let ssh = reachable.map(|ip| {
-        let dial: Arc<dyn Dial> =
-            if machine.domain.is_some() { Arc::new((*site).clone()) } else { Arc::new(Plain) };
+        let dial = provider.map_or_else(|| Arc::new((*site).clone()) as Arc<dyn Dial>, |maker| maker.dial());
         let host_key = match machine.identity {
             IdentityFrom::Itself => None,
             IdentityFrom::Smbios | IdentityFrom::CloudInit => keys.host_key(&machine.name)?,
         };
         let (addr, user) = (SocketAddr::new(ip, 22), machine.login.user.clone());
-        Ok::<_, EnvError>(SshSpec { dial, addr, user, key: keys.client(), host_key })
+        let password = machine.login.password.clone();
+        Ok::<_, EnvError>(SshSpec { dial, addr, user, key: keys.client(), password, host_key })
     });
     let agent = |domain: &DomainSpec| -> Arc<dyn AgentPort> {
         Arc::new(LibvirtAgent::new((*site).clone(), domain.name.clone()))

@@ -3,6 +3,37 @@
 //!
 //! `EnvSpec` --[`plan`]--> `EnvPlan` --`init`--> a prefix with disks, keys and `state.json` --`start`--> machines that
 //! run. A suite's environment is the same with its folder in the lab's own, which goes with the lab.
+//!
+//! Everything the command does is here for programs, too:
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use polder::{
+//!     env::{Env, Host, Progress, Selection},
+//!     initfile::{self, Options},
+//!     workdir::Workdir,
+//! };
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let env = |name: &str| std::env::var(name).ok();
+//! let (host, progress) = (Host::from_env(&env)?, Progress::new(|line| eprintln!("{line}")));
+//! let asked = initfile::load(Path::new("LagoInitFile"), &Options::new(&env))?;
+//! let workdir = Workdir::create(&std::env::current_dir()?.join(".polder"))?;
+//! let env = Env::create(&host, &workdir, "default", &asked, &progress).await?;
+//!
+//! env.start(&Selection::All, &progress).await?;
+//! env.wait_ready(&Selection::All, &progress).await?;
+//! for vm in env.vms() {
+//!     println!("{} at {:?}: {}", vm.name(), vm.all_ips(), vm.succeed("uname -r").await?);
+//!     vm.service("sshd").restart().await?;
+//! }
+//! // Some other day, in some other process:
+//! let env = Env::load(&host, &workdir.prefix(&workdir.current()?)?).await?;
+//! Env::destroy(&host, &workdir.prefix("default")?, false, &progress).await?;
+//! # let _ = env; Ok(())
+//! # }
+//! ```
 
 mod agent;
 mod asked;
@@ -19,17 +50,21 @@ mod fetch;
 mod handle;
 mod host;
 mod init;
+mod inventory;
 mod keys;
 mod lago;
+mod lease;
 mod link;
 mod machine;
 mod net;
 mod network;
+mod ordered;
 mod parallel;
 mod places;
 pub mod plan;
 mod prepare;
 mod select;
+mod service;
 mod site;
 mod snapshot;
 mod start;
@@ -51,12 +86,14 @@ pub use handle::Env;
 pub use handle::Names;
 pub use host::Host;
 pub use host::Progress;
+pub use inventory::InventoryOptions;
 pub use link::Link;
 pub use machine::Vm;
 pub use net::Net;
 pub use places::Places;
 pub use plan::EnvPlan;
 pub use select::Selection;
+pub use service::Service;
 pub use snapshot::Frozen;
 pub use snapshot::Snapshot;
 pub use snapshot::SnapshotOptions;

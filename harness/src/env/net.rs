@@ -1,7 +1,7 @@
 //! A network of an environment: its names, and what can be plugged into it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv4Addr},
     path::Path,
@@ -9,7 +9,11 @@ use std::{
 };
 
 use super::{
-    Capture, Env, EnvError, Link, Vm, fault, host::limits, site::Running, state::EnvState, turn::Turn,
+    Capture, Env, EnvError, Link, Vm, fault,
+    host::limits,
+    site::{Ground, Running},
+    state::EnvState,
+    turn::Turn,
 };
 use crate::{
     base::id::NetName,
@@ -41,6 +45,46 @@ impl Net {
     #[must_use]
     pub fn gateway(&self) -> Option<Ipv4Addr> {
         self.spec.gateway
+    }
+
+    /// Whether machines are reached on it.
+    #[must_use]
+    pub fn is_management(&self) -> bool {
+        self.spec.management
+    }
+
+    /// Its MTU in bytes.
+    #[must_use]
+    pub fn mtu(&self) -> u32 {
+        self.spec.mtu.unwrap_or(1500)
+    }
+
+    /// Whether it is up.
+    ///
+    /// # Errors
+    /// libvirt does not answer.
+    pub async fn is_alive(&self) -> Result<bool, EnvError> {
+        match self.env.site().ground() {
+            Ground::Down => Ok(false),
+            _ => {
+                let running = self.env.site().running()?;
+                let active = super::network::active(&running, std::slice::from_ref(&*self.spec)).await?;
+                Ok(!active.is_empty())
+            }
+        }
+    }
+
+    /// All names it serves, those that were added as well, and their addresses.
+    #[must_use]
+    pub fn mapping(&self) -> BTreeMap<String, Vec<IpAddr>> {
+        let mut mapping = BTreeMap::<_, Vec<_>>::new();
+        let dns = self.dns().map(|dns| dns.with(&extra(&self.spec.name, &self.env.state())));
+        for record in dns.into_iter().flat_map(|dns| dns.records) {
+            for name in record.names {
+                mapping.entry(name).or_default().push(record.ip);
+            }
+        }
+        mapping
     }
 
     /// What was decided for it.

@@ -7,7 +7,8 @@ use super::{
     daemon::{self, Identity},
     fetch::{self, Fetched, fetch},
     keys::Keys,
-    plan::{self, EnvPlan, LOCAL, MANAGERS, PlanError, PlanErrors, PlanInputs, SSH, Warning},
+    lease,
+    plan::{self, EnvPlan, LOCAL, PlanError, PlanErrors, PlanInputs, Warning},
 };
 use crate::{
     image::ImageInfo,
@@ -92,12 +93,18 @@ pub(super) async fn prepare(
         user: place.user(),
     };
     let Fetched { spec, images, templates, downloads, backing } = fetch(host, &spec, &to, progress).await?;
-    let choice = accelerator(host, &images, progress).await?;
+    let made_here = |machine: &crate::initfile::spec::MachineSpec| {
+        machine.provider.as_deref().is_none_or(|provider| provider == LOCAL)
+    };
+    let choice = match spec.machines.iter().any(made_here) {
+        true => accelerator(host, &images, progress).await?,
+        false => Choice { accel: Accel::Tcg, why: String::new(), factor: 1.0 },
+    };
     let (uuid, view, scope, owner) = match place {
         Place::Nowhere | Place::Alone => (ALONE, View::hermetic(), Scope::hermetic(), None),
         Place::Prefix(who) => (who.uuid.as_str(), View::hermetic(), Scope::hermetic(), None),
         Place::Shared(who) => {
-            let scope = daemon::lease(host, who, &spec).await?;
+            let scope = lease::lease(host, who, &spec).await?;
             (who.uuid.as_str(), daemon::view(host, &who.folder), scope, Some(who.label("")?))
         }
     };
@@ -120,8 +127,8 @@ pub(super) async fn prepare(
         authorized_key: &keys.authorized()?,
         host_keys: keys.hosts(),
         vm_types: &host.vm_types.iter().map(String::as_str).collect::<Vec<_>>(),
-        providers: &[LOCAL, SSH],
-        service_managers: MANAGERS,
+        providers: &host.providers,
+        service_managers: &host.service_names(),
     };
     let plan = plan::plan(&spec, &inputs)?;
     plan.warnings.iter().for_each(|warning| progress.warn(&warning.to_string()));
@@ -134,8 +141,8 @@ pub(super) fn check(host: &Host, spec: &EnvSpec) -> Result<Vec<Warning>, PlanErr
     let known = plan::Known {
         cpus: &if picky { Cpus::of_host() } else { Cpus::default() },
         vm_types: &host.vm_types.iter().map(String::as_str).collect::<Vec<_>>(),
-        providers: &[LOCAL, SSH],
-        service_managers: MANAGERS,
+        providers: &host.providers,
+        service_managers: &host.service_names(),
     };
     plan::check(spec, &known)
 }

@@ -19,6 +19,11 @@ impl Selection {
     pub fn of(names: &[String]) -> Self {
         if names.is_empty() { Self::All } else { Self::Named(names.to_vec()) }
     }
+
+    /// Whether somebody named them.
+    pub(super) fn is_named(&self) -> bool {
+        matches!(self, Self::Named(_))
+    }
 }
 
 impl Env {
@@ -38,7 +43,7 @@ impl Env {
     }
 }
 
-/// Those of `vms` that libvirt makes; the others are neither ours to start nor to stop.
+/// Those of `vms` that libvirt makes; what is done with the others is up to their providers.
 pub(super) fn made(vms: Vec<Vm>) -> Vec<Vm> {
     vms.into_iter().filter(Vm::is_made).collect()
 }

@@ -124,19 +124,6 @@ impl Dial for Site {
     }
 }
 
-/// The way to machines that are in no lab.
-#[derive(Debug)]
-pub(super) struct Plain;
-
-impl Dial for Plain {
-    fn dial(&self, addr: SocketAddr, limit: Duration) -> BoxFuture<'_, io::Result<TcpStream>> {
-        Box::pin(async move {
-            let connected = tokio::time::timeout(limit, TcpStream::connect(addr)).await;
-            connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

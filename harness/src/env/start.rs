@@ -12,10 +12,9 @@ use super::{
     Env, EnvError, Host, Progress, Selection, Vm, daemon, disk,
     error::{chain, file},
     host::limits,
-    network, parallel,
+    network, ordered, parallel,
     plan::EnvPlan,
     prepare::{ALONE, Place, Prepared, prepare},
-    select::made,
     site::{Ground, Running},
     state::{EnvState, LabState},
     turn::{Home, Turn, thing},
@@ -97,7 +96,14 @@ impl Env {
             let turn = Turn::begin(&env, "up").await?;
             disk::make(&env).await?;
             let how = How { until: Until::Ready, memory: Memory::new() };
-            env.bring_up(&turn, env.vms(), how, &Mutex::default(), progress).await
+            let (made, others) = ordered::split(env.vms());
+            ordered::start(&env, &turn, others.clone(), |_| (), progress).await?;
+            env.bring_up(&turn, made, how, &Mutex::default(), progress).await?;
+            let each = |vm: Vm| {
+                let (env, progress) = (env.clone(), progress.clone());
+                async move { ready(&env, None, &vm, Instant::now(), &progress).await }
+            };
+            parallel::first_failure(others, each).await
         };
         match work.await {
             Ok(()) => Ok(env),
@@ -109,7 +115,7 @@ impl Env {
     /// not wait until they answer, see [`Env::wait_ready`].
     ///
     /// # Errors
-    /// Every failure; what this call had started is stopped again.
+    /// Every failure, and that the operator has asked us to stop; what this call had started is stopped again.
     pub async fn start(&self, selection: &Selection, progress: &Progress) -> Result<(), EnvError> {
         let vms = self.select(selection)?;
         let turn = Turn::begin(self, "start").await?;
@@ -126,9 +132,16 @@ impl Env {
     ) -> Result<(), EnvError> {
         let started = Mutex::new(Started::default());
         let work = async {
+            let (made, others) = ordered::split(vms);
+            let begun = |vms: &[Vm]| locked(&started).machines.extend(vms.iter().cloned());
+            ordered::start(self, turn, others, begun, progress).await?;
+            if made.is_empty() {
+                return Ok(());
+            }
             self.lab_up(turn, &started, progress).await?;
             let how = How { until: Until::Running, memory };
-            self.bring_up(turn, vms, how, &started, progress).await?;
+            self.bring_up(turn, made, how, &started, progress).await?;
+            self.host().require_wanted()?;
             // Last, so that a command that is killed before leaves nothing running.
             let new = locked(&started).lab;
             if new { self.detach() } else { Ok(()) }
@@ -145,10 +158,13 @@ impl Env {
     /// Every machine that is not running, or does not answer in time.
     pub async fn wait_ready(&self, selection: &Selection, progress: &Progress) -> Result<(), EnvError> {
         let vms = self.select(selection)?;
-        let running = self.site().running()?;
+        let running = match vms.iter().any(Vm::is_made) {
+            true => Some(self.site().running()?),
+            false => None,
+        };
         let each = |vm: Vm| {
-            let (env, running, progress) = (self.clone(), Arc::clone(&running), progress.clone());
-            async move { ready(&env, &running, &vm, Instant::now(), &progress).await }
+            let (env, running, progress) = (self.clone(), running.clone(), progress.clone());
+            async move { ready(&env, running.as_deref(), &vm, Instant::now(), &progress).await }
         };
         parallel::each(vms, each).await.map(drop)
     }
@@ -192,7 +208,7 @@ impl Env {
     ) -> Result<(), EnvError> {
         let running = self.site().running()?;
         let work = async {
-            let vms = self.off(&running, made(vms), progress).await?;
+            let vms = self.off(&running, vms, progress).await?;
             networks(self, turn, &running, &vms, started).await?;
             self.machines(turn, &running, vms, Arc::new(how), started, progress).await
         };
@@ -249,7 +265,8 @@ impl Env {
             turn.making(&thing(Kind::Domain, vm.domain(), &*running.lab))?;
         }
         // What was attached to them went when they were switched off.
-        turn.update(|state| vms.iter().for_each(|vm| drop(state.attached.remove(vm.name()))))?;
+        let booting = || vms.iter().filter(|vm| !how.memory.contains_key(vm.name()));
+        turn.update(|state| booting().for_each(|vm| drop(state.attached.remove(vm.name()))))?;
         // Before it is known whether they start: a machine whose start failed half-way is to be undone, too.
         locked(started).machines.extend(vms.iter().cloned());
         let each = |vm: Vm| {
@@ -261,10 +278,11 @@ impl Env {
                     Until::Ready => env.host().boot_slots.clone().acquire_owned().await.ok(),
                     Until::Running => None,
                 };
+                env.host().require_wanted()?;
                 let start = Instant::now();
                 create(&env, &running, &vm, how.memory.get(vm.name())).await?;
                 match how.until {
-                    Until::Ready => ready(&env, &running, &vm, start, &progress).await,
+                    Until::Ready => ready(&env, Some(&running), &vm, start, &progress).await,
                     Until::Running => {
                         progress.say(&format!("{} is started", vm.name()));
                         Ok(())
@@ -282,9 +300,14 @@ impl Env {
     /// Stops what a failed start had started, and returns its error with what could not be stopped.
     async fn roll_back(&self, turn: &Turn<'_>, started: Mutex<Started>, error: EnvError) -> EnvError {
         let Started { lab, nets, machines } = started.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (machines, others) = ordered::split(machines);
         let undone = async {
+            ordered::stop(self, others, Duration::ZERO, &Selection::All, &Progress::new(|_| {})).await?;
             if lab {
                 return self.end_lab(turn).await;
+            }
+            if machines.is_empty() && nets.is_empty() {
+                return Ok(());
             }
             let running = self.site().running()?;
             let machines = super::stop::destroy_all(turn, &running, machines).await;
@@ -336,6 +359,7 @@ async fn networks(
     let active = network::active(running, &env.plan().nets).await?;
     let needed = env.plan().nets.iter().filter(|net| vms.iter().any(|vm| network::needs(vm, net)));
     for net in needed.filter(|net| !active.contains(&net.libvirt_name)) {
+        env.host().require_wanted()?;
         turn.making(&thing(Kind::Network, &net.libvirt_name, &*running.lab))?;
         locked(started).nets.push(net.libvirt_name.clone());
         let mark = daemon::mark(env, net.name.as_str())?;
@@ -362,9 +386,7 @@ async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>)
             let (memory, limit) = (running.lab.view().env.join(memory), env.scaled(limits::SAVE));
             let saved = connection.saved_xml(vm.domain(), &memory, limits::COMMAND).await;
             let saved = saved.map_err(|e| running.explain(e))?;
-            let disks: Vec<_> =
-                spec.disks.iter().map(|disk| (disk.dev.as_str(), disk.path.as_path(), disk.format)).collect();
-            let xml = xml::with_disks(&saved, &disks).map_err(|error| EnvError::SavedXml {
+            let xml = xml::as_now(&saved, &spec).map_err(|error| EnvError::SavedXml {
                 machine: vm.name().clone(),
                 error: error.to_string(),
             })?;
@@ -372,6 +394,7 @@ async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>)
         }
     };
     started.map_err(|e| running.explain(e))?;
+    super::link::reserve_attached(env, running, vm).await?;
     if paused {
         super::link::keep_all(env, running, vm).await?;
         connection.resume_domain(vm.domain(), limits::DOMAIN).await.map_err(|e| running.explain(e))?;
@@ -382,7 +405,7 @@ async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>)
 /// Waits until a machine that runs answers.
 async fn ready(
     env: &Env,
-    running: &Running,
+    running: Option<&Running>,
     vm: &Vm,
     since: Instant,
     progress: &Progress,
@@ -400,14 +423,15 @@ async fn ready(
     };
     tokio::select! {
         result = answer => result?,
-        error = ended(env, running, vm), if vm.is_made() => return Err(error),
+        error = ended(env, running, vm) => return Err(error),
     }
     progress.say(&format!("{} answers after {:.1} s", vm.name(), since.elapsed().as_secs_f64()));
     Ok(())
 }
 
-/// Comes back only when a machine that should be booting has ended.
-async fn ended(env: &Env, running: &Running, vm: &Vm) -> EnvError {
+/// Comes back only when a machine of the lab that should be booting has ended.
+async fn ended(env: &Env, running: Option<&Running>, vm: &Vm) -> EnvError {
+    let Some(running) = running.filter(|_| vm.is_made()) else { return std::future::pending().await };
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let what = match env.state_of(vm).await {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     Env, EnvError, Progress, Selection, Vm,
     host::limits,
-    network, parallel,
+    network, ordered, parallel,
     select::made,
     site::{Ground, Running},
     state::LabState,
@@ -67,9 +67,9 @@ impl Env {
     /// # Errors
     /// Every machine and network that could not be ended.
     pub async fn stop(&self, selection: &Selection, progress: &Progress) -> Result<Vec<Stopped>, EnvError> {
-        let vms = made(self.select(selection)?);
+        let vms = self.select(selection)?;
         let turn = Turn::begin(self, "stop").await?;
-        self.end(&turn, vms, Duration::ZERO, progress).await
+        self.end(&turn, vms, Duration::ZERO, selection, progress).await
     }
 
     /// Asks machines to switch themselves off, through their guest agent or the power button; one that is still on
@@ -83,12 +83,13 @@ impl Env {
         limit: Duration,
         progress: &Progress,
     ) -> Result<Vec<Stopped>, EnvError> {
-        let vms = made(self.select(selection)?);
+        let vms = self.select(selection)?;
         let turn = Turn::begin(self, "shutdown").await?;
-        self.end(&turn, vms, self.scaled(limit), progress).await
+        self.end(&turn, vms, self.scaled(limit), selection, progress).await
     }
 
-    /// Asks machines to start anew; does not wait until they do. Those that are off stay so.
+    /// Asks machines to start anew, through their guest agent, over ssh, or with the power button; does not wait until
+    /// they do. Those that are off stay so.
     ///
     /// # Errors
     /// Every machine that could not be asked.
@@ -118,7 +119,7 @@ impl Env {
     /// As [`Env::stop`].
     pub async fn cleanup(&self, progress: &Progress) -> Result<(), EnvError> {
         let turn = Turn::begin(self, "cleanup").await?;
-        self.end(&turn, made(self.vms()), Duration::ZERO, progress).await?;
+        self.end(&turn, self.vms(), Duration::ZERO, &Selection::All, progress).await?;
         match turn.prefix() {
             Some(prefix) => Ok(prefix.unmark_initialized()?),
             None => Ok(()),
@@ -127,6 +128,26 @@ impl Env {
 
     /// Ends machines: those that are not off within `limit` at once.
     async fn end(
+        &self,
+        turn: &Turn<'_>,
+        vms: Vec<Vm>,
+        limit: Duration,
+        selection: &Selection,
+        progress: &Progress,
+    ) -> Result<Vec<Stopped>, EnvError> {
+        let (made, others) = ordered::split(vms);
+        let ended = match made.is_empty() && !others.is_empty() {
+            true => Ok(vec![]),
+            false => self.end_made(turn, made, limit, progress).await,
+        };
+        match (ended, ordered::stop(self, others, limit, selection, progress).await) {
+            (Ok(made), Ok(others)) => Ok(made.into_iter().chain(others).collect()),
+            (made, others) => Err(EnvError::several(made.err().into_iter().chain(others.err()).collect())),
+        }
+    }
+
+    /// Ends machines that libvirt makes, and what of the lab is not needed any more.
+    async fn end_made(
         &self,
         turn: &Turn<'_>,
         vms: Vec<Vm>,
@@ -216,24 +237,43 @@ impl Env {
     }
 
     async fn switch(&self, switch: Switch, selection: &Selection) -> Result<(), EnvError> {
-        let vms = made(self.select(selection)?);
-        let (verb, from) = match switch {
-            Switch::Reboot => ("reboot", DomainState::Running),
-            Switch::Pause => ("pause", DomainState::Running),
-            Switch::Resume => ("resume", DomainState::Paused),
+        let (vms, others) = ordered::split(self.select(selection)?);
+        let verb = match switch {
+            Switch::Reboot => "reboot",
+            Switch::Pause => "pause",
+            Switch::Resume => "resume",
         };
         let _turn = Turn::begin(self, verb).await?;
+        let made = match vms.is_empty() && !others.is_empty() {
+            true => Ok(()),
+            false => self.switch_made(switch, vms).await,
+        };
+        let others = ordered::switch(self, switch, others, selection).await;
+        EnvError::all(made.err().into_iter().chain(others.err()).collect())
+    }
+
+    async fn switch_made(&self, switch: Switch, vms: Vec<Vm>) -> Result<(), EnvError> {
+        if matches!(self.site().ground(), Ground::Down) {
+            return Ok(()); // all of them are off
+        }
         let running = self.site().running()?;
         let each = |vm: Vm| {
             let running = Arc::clone(&running);
             async move {
                 let (connection, domain) = (&running.connection, vm.domain());
                 let state = connection.domain_state(domain, limits::COMMAND).await;
-                if state.map_err(|e| running.explain(e))? != from {
+                if state.map_err(|e| running.explain(e))? != switch.from() {
                     return Ok(());
                 }
                 let done = match switch {
                     Switch::Reboot => {
+                        // Not every guest hears its power button, and nobody can tell whether it did: one that
+                        // has no agent is told over ssh, if that goes.
+                        let deaf = !vm.plan().abilities.has(Ability::Agent);
+                        if deaf && vm.plan().abilities.has(Ability::Ssh) && vm.ask_to_reboot().await.is_ok() {
+                            vm.restarted().await;
+                            return Ok(());
+                        }
                         vm.restarted().await;
                         connection.reboot_domain(domain, limits::DOMAIN).await
                     }
@@ -248,10 +288,20 @@ impl Env {
 }
 
 #[derive(Clone, Copy)]
-enum Switch {
+pub(super) enum Switch {
     Reboot,
     Pause,
     Resume,
+}
+
+impl Switch {
+    /// In which state a machine is for it.
+    pub(super) fn from(self) -> DomainState {
+        match self {
+            Self::Reboot | Self::Pause => DomainState::Running,
+            Self::Resume => DomainState::Paused,
+        }
+    }
 }
 
 async fn end_machine(running: &Running, vm: &Vm, limit: Duration) -> Result<How, EnvError> {

@@ -2,6 +2,15 @@
 
 mod error;
 pub mod libvirt;
+mod machine;
 pub mod spec;
+mod ssh;
 
 pub use error::ProviderError;
+pub use machine::Answer;
+pub use machine::MachineError;
+pub use machine::MachineOrder;
+pub use machine::MachineProvider;
+pub use machine::MachineState;
+pub use machine::ProviderCx;
+pub use ssh::Ssh;

@@ -170,6 +170,30 @@ pub enum TemplateError {
         /// The image's.
         found: String,
     },
+    /// A file is not what its hash says.
+    #[error("{place} has the SHA-1 hash {found}, but {expected} is promised; it was thrown away")]
+    FileHash {
+        /// Path or URL.
+        place: String,
+        /// The published hash.
+        expected: String,
+        /// The file's.
+        found: String,
+    },
+    /// An image does not say of what format the image is that it lies on, and libvirt does not guess.
+    #[error(
+        "{} does not say the format of its backing file {backing}; \
+         `qemu-img rebase -u -f qcow2 -F {format} -b '{backing}' '{}'` lets it do so",
+        image.display(), image.display()
+    )]
+    BackingFormat {
+        /// The image.
+        image: PathBuf,
+        /// What it lies on, as it names it.
+        backing: String,
+        /// The format that seems to have.
+        format: String,
+    },
     /// Compressed data is broken.
     #[error("cannot uncompress {}", path.display())]
     Uncompress {
@@ -315,6 +339,7 @@ impl TemplateError {
             | Self::NotAlone { .. }
             | Self::Cycle { .. }
             | Self::BackingLost { .. }
+            | Self::BackingFormat { .. }
             | Self::Ova { .. } => true,
             Self::Backing { source, .. } => source.is_input(),
             _ => false,

@@ -5,7 +5,7 @@ use std::{
     fs::{self, File, Permissions},
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -15,6 +15,8 @@ use sha1::Digest;
 use super::{
     error::{IoContext, TemplateError},
     progress::{Meter, Progress},
+    publish::beside,
+    source::FetchCx,
 };
 use crate::base::wait::{Deadline, Look, wait_for};
 
@@ -89,6 +91,30 @@ impl FileLock {
             .and_then(|()| write!(file, "process {} on {host}", std::process::id()))
             .or_cannot("write", path)?;
         Ok(Ok(Self { _file: file }))
+    }
+}
+
+/// A lock beside a file that is being made; nothing is left of it.
+#[derive(Debug)]
+pub(super) struct Making {
+    path: PathBuf,
+    _lock: FileLock,
+}
+
+impl Making {
+    /// Waits for the right to make the file at `place`.
+    pub(super) async fn wait(place: &Path, cx: &FetchCx) -> Result<Self, TemplateError> {
+        let path = beside(place, ".lock");
+        let what = place.display().to_string();
+        let lock = FileLock::wait(&path, &what, cx.deadline.left(), &cx.progress).await?;
+        Ok(Self { path, _lock: lock })
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        // While the lock is held: who waits sees that the file has gone.
+        let _ = fs::remove_file(&self.path);
     }
 }
 

@@ -29,7 +29,7 @@ pub use error::{Fault, TemplateError};
 pub use manifest::{Manifest, SourceSpec, TemplateSpec, VersionSpec};
 pub use ova::{Ova, OvaDisk};
 pub use progress::{Meter, Progress, TemplateEvent, Transfer};
-pub(crate) use publish::{Publication, beside};
+pub(crate) use publish::{Publication, beside, hash_beside};
 pub use repos::{NewImage, RepoListed, Updated};
 pub use source::{FetchCx, Lookup, SourceArgs, SourceFactory, TemplateSource};
 pub use spec::{Limits, Metadata, Repo, TemplateDisk, TemplateId, User};
@@ -37,4 +37,4 @@ pub use templates::{Templates, TemplatesConfig};
 pub use upkeep::{Listed, Pruned, Verdict, Verified};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

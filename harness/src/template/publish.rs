@@ -68,6 +68,15 @@ impl Publication<'_> {
     }
 }
 
+/// Writes the hash of a file that goes as it is beside it.
+pub(crate) async fn hash_beside(place: &Path, cx: &FetchCx) -> Result<PathBuf, TemplateError> {
+    let (made, worker) = (place.to_owned(), cx.clone());
+    let (hash, _) = blocking("read", place, move || hashed(&made, None, &worker)).await?;
+    let file = beside(place, ".hash");
+    replace(&file, hash.as_bytes())?;
+    Ok(file)
+}
+
 /// The SHA-1 hash and the length of an image, which is compressed into `target` on the way.
 fn hashed(made: &Path, target: Option<&Path>, cx: &FetchCx) -> Result<(String, u64), TemplateError> {
     let mut file = File::open(made).or_cannot("open", made)?;

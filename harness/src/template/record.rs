@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, Metadata as FileMetadata},
+    io,
     os::unix::fs::MetadataExt,
     path::Path,
     time::{SystemTime, UNIX_EPOCH},
@@ -90,7 +91,7 @@ pub(super) async fn condition(
 ) -> Result<Condition, TemplateError> {
     let file = match fs::metadata(&places.image) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Condition::Missing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Condition::Missing),
         Err(error) => return Err(error).or_cannot("look at", &places.image),
     };
     let known = Record::load(places)?;
@@ -101,6 +102,9 @@ pub(super) async fn condition(
         if known.size != file.len() {
             return Ok(Condition::Damaged);
         }
+    }
+    if half_made(places)? {
+        return Ok(Condition::Damaged);
     }
     let now = Record::compute(&places.image, cx).await?;
     match known {
@@ -116,20 +120,64 @@ pub(super) async fn condition(
     }
 }
 
-/// Who uses an image, in Lago's format.
+/// Whether an image was being converted by another program, which does that in the image's own place, when that ended.
+pub(super) fn half_made(places: &Places) -> Result<bool, TemplateError> {
+    Ok(places.image.exists() && places.download.exists() && Record::load(places)?.is_none())
+}
+
+/// Who uses an image.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Users {
+    /// Nobody does.
+    Nobody,
+    /// The prefixes in these folders do.
+    By(Vec<String>),
+    /// Prefixes may do that nobody wrote down, besides those in these folders.
+    Unknown(Vec<String>),
+}
+
+impl Users {
+    /// Who is known to use the image of these places.
+    pub(super) fn of(places: &Places) -> Result<Self, TemplateError> {
+        let known = UserList::load(places)?;
+        Ok(match known.map(|list| (list.others, list.alive())) {
+            None => Self::Unknown(Vec::new()),
+            Some((true, alive)) => Self::Unknown(alive),
+            Some((false, alive)) if alive.is_empty() => Self::Nobody,
+            Some((false, alive)) => Self::By(alive),
+        })
+    }
+
+    /// In words, unless it is nobody.
+    pub(super) fn told(self) -> Option<Vec<String>> {
+        match self {
+            Self::Nobody => None,
+            Self::By(folders) => Some(folders),
+            Self::Unknown(mut folders) => {
+                folders.push("prefixes of which nothing was written down".to_owned());
+                Some(folders)
+            }
+        }
+    }
+}
+
+/// The list of who uses an image, in Lago's format.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Users {
+pub(super) struct UserList {
     #[serde(default)]
     users: BTreeMap<String, String>,
+    /// Whether the list was begun when the image had been there already: others may use it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    others: bool,
     #[serde(default)]
     pub(super) last_access: f64,
 }
 
-impl Users {
-    /// Who is written down; nothing when nobody ever was.
+impl UserList {
+    /// What is written down. A list that cannot be read is as good as none, which is not an empty one: nobody knows who
+    /// was in it.
     pub(super) fn load(places: &Places) -> Result<Option<Self>, TemplateError> {
         let text = read_if_there(&places.users)?;
-        // A list that cannot be read is not an empty one: nobody knows who was in it.
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
@@ -142,22 +190,25 @@ impl Users {
 
     /// Writes down that the image is used now, by `user` if one is named, and forgets who is gone.
     pub(super) fn note(places: &Places, user: Option<&User>) -> Result<(), TemplateError> {
-        // Without a list and a user there are users we do not know of: the list stays away.
+        // Without a list and a user there is nothing to be said: the list stays away.
         let known = Self::load(places)?;
         if known.is_none() && user.is_none() {
             return Ok(());
         }
-        let mut users = known.unwrap_or_default();
-        users.users.retain(|path, uuid| lives(path, uuid));
+        let mut list = known.unwrap_or_else(|| Self { others: true, ..Self::default() });
+        list.users.retain(|path, uuid| lives(path, uuid));
         if let Some(user) = user {
-            users.users.insert(user.uuid_path.display().to_string(), user.uuid.clone());
+            list.users.insert(user.uuid_path.display().to_string(), user.uuid.clone());
         }
-        users.save(places)
+        list.save(places)
     }
 
-    /// Begins the list of an image that is new in the store.
+    /// Begins the list of an image that is about to come into the store, or back into it.
     pub(super) fn begin(places: &Places) -> Result<(), TemplateError> {
-        if Self::load(places)?.is_none() { Self::default().save(places) } else { Ok(()) }
+        if Self::load(places)?.is_some() {
+            return Ok(());
+        }
+        Self { others: places.image.exists(), ..Self::default() }.save(places)
     }
 
     fn save(mut self, places: &Places) -> Result<(), TemplateError> {
@@ -166,6 +217,10 @@ impl Users {
     }
 }
 
+/// Whether a prefix is still there, or cannot be looked at.
 fn lives(uuid_path: &str, uuid: &str) -> bool {
-    fs::read_to_string(uuid_path).is_ok_and(|found| found.trim() == uuid)
+    match fs::read_to_string(uuid_path) {
+        Ok(found) => found.trim() == uuid,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+    }
 }

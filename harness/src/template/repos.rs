@@ -103,7 +103,9 @@ impl Templates {
         fs::create_dir_all(dir).or_cannot("create", dir)?;
         let path = dir.join(format!("{}.json", manifest.name));
         let _lock = self.lock_repo(&path).await?;
-        if path.exists() {
+        let known = self.repos()?.into_iter().find(|repo| repo.name == manifest.name);
+        if path.exists() || known.is_some() {
+            let path = known.map_or(path, |repo| repo.path);
             return Err(TemplateError::RepoExists { name: manifest.name, path });
         }
         replace(&origin_place(&path), at.as_bytes())?;

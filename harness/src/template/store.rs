@@ -11,7 +11,7 @@ use super::{
     chain::qemu,
     error::{IoContext, TemplateError},
     files::{FileLock, SparseFile, blocking, copy, read_if_there, remove, replace, sync_folder},
-    record::{Condition, Record, Users, condition},
+    record::{Condition, Record, UserList, Users, condition},
     source::{self, FetchCx, TemplateSource},
     spec::{Limits, Places, TemplateDisk, TemplateId, User},
 };
@@ -73,7 +73,7 @@ impl Store {
     ) -> Result<TemplateDisk, TemplateError> {
         let locked = self.lock(id, cx).await?;
         let record = locked.obtain(origin, refresh, cx).await?;
-        Users::note(&locked.places, user)?;
+        UserList::note(&locked.places, user)?;
         locked.disk(record)
     }
 }
@@ -113,7 +113,7 @@ impl Locked<'_> {
                     Err(error) => return Err(damaged(false, Some(Box::new(error)))),
                 };
                 // Overlays of living prefixes lie on the old content: nothing else may take its place.
-                if self.published()?.as_ref() != Some(&hash) && !self.users()?.is_empty() {
+                if self.published()?.as_ref() != Some(&hash) && Users::of(places)? != Users::Nobody {
                     return Err(damaged(true, None));
                 }
                 let fetched = self.fetch(origin, &hash, cx).await.map_err(in_time);
@@ -132,8 +132,7 @@ impl Locked<'_> {
         if self.published()?.as_ref() == Some(&hash) {
             return Ok(record);
         }
-        let users = self.users()?;
-        if !users.is_empty() {
+        if let Some(users) = Users::of(&self.places)?.told() {
             return Err(TemplateError::InUse { id: self.id.clone(), users });
         }
         cx.progress.note(format!("`{}` is another image at its source now", self.id));
@@ -162,7 +161,7 @@ impl Locked<'_> {
         replace(&places.metadata, text.as_bytes())?;
         replace(&places.hash, hash.as_bytes())?;
         record.save(places)?;
-        Users::begin(places)?;
+        UserList::begin(places)?;
         fs::rename(&places.converted, &places.image).or_cannot("create", &places.image)?;
         sync_folder(&self.store.dir);
         places.leftovers().into_iter().try_for_each(remove)?;
@@ -202,11 +201,6 @@ impl Locked<'_> {
         Ok(text.and_then(|text| source::hash(String::new(), &text).ok()))
     }
 
-    /// The folders of the prefixes that use it.
-    pub(super) fn users(&self) -> Result<Vec<String>, TemplateError> {
-        Ok(Users::load(&self.places)?.map(|users| users.alive()).unwrap_or_default())
-    }
-
     fn disk(&self, record: Record) -> Result<TemplateDisk, TemplateError> {
         let place = &self.places.metadata;
         let metadata = read_if_there(place)?
@@ -231,13 +225,7 @@ async fn unpack(places: &Places, cx: &FetchCx) -> Result<(PathBuf, String), Temp
         let mut file = File::open(&download).or_cannot("open", &download)?;
         let length = file.metadata().or_cannot("look at", &download)?.len();
         if packed(&download)? {
-            let mut meter = cx.progress.meter(format!("uncompressing {}", download.display()), 0, None);
-            let mut target = SparseFile::create(&unpacked)?;
-            let mut decoder = liblzma::read::XzDecoder::new_multi_decoder(file);
-            let hash = copy(&mut decoder, &mut target, cx.deadline, &mut meter);
-            let hash = hash.map_err(|source| broken(&download, source))?;
-            target.finish().or_cannot("write", &unpacked)?;
-            meter.end();
+            let hash = decode(&download, file, &unpacked, &cx)?;
             Ok((unpacked, hash))
         } else {
             let mut meter = cx.progress.meter(format!("hashing {}", download.display()), 0, Some(length));
@@ -248,6 +236,26 @@ async fn unpack(places: &Places, cx: &FetchCx) -> Result<(PathBuf, String), Temp
         }
     })
     .await
+}
+
+/// Uncompresses a file; returns the SHA-1 hash of what was in it.
+pub(super) async fn uncompress(packed: &Path, to: &Path, cx: &FetchCx) -> Result<String, TemplateError> {
+    let (from, target, cx) = (packed.to_owned(), to.to_owned(), cx.clone());
+    blocking("uncompress", packed, move || {
+        decode(&from, File::open(&from).or_cannot("open", &from)?, &target, &cx)
+    })
+    .await
+}
+
+fn decode(packed: &Path, file: File, to: &Path, cx: &FetchCx) -> Result<String, TemplateError> {
+    let mut meter = cx.progress.meter(format!("uncompressing {}", packed.display()), 0, None);
+    let mut target = SparseFile::create(to)?;
+    let mut decoder = liblzma::read::XzDecoder::new_multi_decoder(file);
+    let hash = copy(&mut decoder, &mut target, cx.deadline, &mut meter);
+    let hash = hash.map_err(|source| broken(packed, source))?;
+    target.finish().or_cannot("write", to)?;
+    meter.end();
+    Ok(hash)
 }
 
 /// Whether a file is compressed with xz.

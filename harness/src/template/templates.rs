@@ -13,15 +13,16 @@ use tokio::sync::Mutex;
 use super::{
     error::{IoContext, TemplateError},
     fetch::{Answer, Http, is_url, resume_place, shown},
-    files::{blocking, hex, read_if_there, remove, replace},
+    files::{Making, blocking, copy, hex, read_if_there, remove, replace},
     manifest::Manifest,
     progress::Progress,
+    publish::beside,
     repos,
     source::{
-        FetchCx, FileSource, HttpSource, Lookup, SourceArgs, SourceFactory, TemplateSource, copy_image,
+        self, FetchCx, FileSource, HttpSource, Lookup, SourceArgs, SourceFactory, TemplateSource, copy_image,
     },
     spec::{Limits, Repo, TemplateDisk, TemplateId, User},
-    store::{Origin, Store},
+    store::{self, Origin, Store},
 };
 use crate::base::wait::Deadline;
 
@@ -126,27 +127,90 @@ impl Templates {
         self.obtain(name, version, None, true).await
     }
 
-    /// Fetches a file that is no template: a URL, or a path. An interrupted download is continued.
+    /// Fetches a file that is no template, a URL or a path, unless it was fetched before; one process at a time. An
+    /// interrupted download is continued. Where there is `URL.hash`, the file has to have that hash, and is fetched again
+    /// when that is another one by now.
     ///
     /// # Errors
-    /// It cannot be had or written.
+    /// It cannot be had or written, or is not what its hash says.
     pub async fn download(&self, at: &str, to: &Path) -> Result<(), TemplateError> {
         let cx = self.cx();
-        let mut name = to.file_name().unwrap_or_default().to_owned();
-        name.push(".part");
-        let part = to.with_file_name(name);
+        let _making = Making::wait(to, &cx).await?;
+        let promised = self.promised(at, to.exists()).await;
+        let known = read_if_there(&beside(to, ".hash"))?;
+        if to.exists() && promised.as_ref().is_none_or(|hash| known.as_ref() == Some(hash)) {
+            return Ok(());
+        }
+        let part = beside(to, ".part");
+        self.bring(at, &part, to, &cx).await?;
+        if let Some(expected) = promised {
+            let found = sha1_of(&part, &cx).await?;
+            if found != expected {
+                [&part, &resume_place(&part)].into_iter().try_for_each(|path| remove(path))?;
+                return Err(TemplateError::FileHash { place: shown(at), expected, found });
+            }
+            replace(&beside(to, ".hash"), expected.as_bytes())?;
+        }
+        std::fs::rename(&part, to).or_cannot("create", to)?;
+        remove(&resume_place(&part))
+    }
+
+    /// The hash that is published for a file, if there is one to be had.
+    async fn promised(&self, at: &str, impatient: bool) -> Option<String> {
+        if !is_url(at) || at.contains(['?', '#']) {
+            return None;
+        }
+        let (url, attempts) = (format!("{at}.hash"), if impatient { 1 } else { self.config.limits.attempts });
+        match self.http.text(&url, self.cx().deadline, attempts).await {
+            Ok(Answer::Have(text)) => source::hash(url, &text).ok(),
+            Ok(Answer::No(_)) | Err(_) => None,
+        }
+    }
+
+    /// Uncompresses the image `packed` into `to`, unless that was done before. It has to have the hash that stands in the
+    /// file `hash`, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read or written, or is not what its hash says.
+    pub(crate) async fn unpack(&self, packed: &Path, hash: &Path, to: &Path) -> Result<(), TemplateError> {
+        let cx = self.cx();
+        let _making = Making::wait(to, &cx).await?;
+        if to.exists() {
+            return Ok(());
+        }
+        let part = beside(to, ".part");
+        let found = store::uncompress(packed, &part, &cx).await?;
+        if let Some(text) = read_if_there(hash)? {
+            let expected = source::hash(hash.display().to_string(), &text)?;
+            if found != expected {
+                remove(&part)?;
+                return Err(TemplateError::FileHash { place: packed.display().to_string(), expected, found });
+            }
+        }
+        std::fs::rename(&part, to).or_cannot("create", to)
+    }
+
+    async fn bring(&self, at: &str, part: &Path, to: &Path, cx: &FetchCx) -> Result<(), TemplateError> {
         if is_url(at) {
-            match self.http.download(at, &part, cx.deadline, &cx.progress).await? {
+            match self.http.download(at, part, cx.deadline, &cx.progress).await? {
                 Answer::Have(_) => {}
                 Answer::No(status) => return Err(not_there("the file", at, status)),
             }
         } else {
             let from = PathBuf::from(at.strip_prefix("file://").unwrap_or(at));
-            let (target, cx) = (part.clone(), cx.clone());
+            let (target, cx) = (part.to_owned(), cx.clone());
             blocking("write", to, move || copy_image(&from, &target, &cx)).await?;
         }
-        std::fs::rename(&part, to).or_cannot("create", to)?;
-        remove(&resume_place(&part))
+        Ok(())
+    }
+
+    /// Fetches the repository's manifest, unless there is one already; says so when it cannot be had.
+    pub async fn learn(&self) {
+        if let Ok(None) = self.known_manifest()
+            && let Err(error) = self.fresh_manifest(true).await
+        {
+            self.progress.note(repos::with_causes(&error));
+        }
     }
 
     /// Folder of images ready for use.
@@ -340,6 +404,19 @@ impl Templates {
     pub fn limits(&self) -> Limits {
         self.config.limits
     }
+}
+
+/// The SHA-1 hash of a file.
+async fn sha1_of(path: &Path, cx: &FetchCx) -> Result<String, TemplateError> {
+    let (file, cx) = (path.to_owned(), cx.clone());
+    blocking("read", path, move || {
+        let mut open = std::fs::File::open(&file).or_cannot("open", &file)?;
+        let mut meter = cx.progress.meter(format!("hashing {}", file.display()), 0, None);
+        let hash = copy(&mut open, &mut std::io::sink(), cx.deadline, &mut meter).or_cannot("read", &file)?;
+        meter.end();
+        Ok(hash)
+    })
+    .await
 }
 
 /// Whether a manifest exists perhaps but could not be had.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     error::{IoContext, TemplateError},
     files::{FileLock, remove},
-    record::{Condition, Users, condition},
+    record::{Condition, UserList, Users, condition, half_made},
     repos::with_causes,
     spec::{Places, SUFFIXES, TemplateId},
     store::Store,
@@ -75,13 +75,13 @@ impl Templates {
         for id in self.store.ids()? {
             let places = self.store.places(&id);
             let bytes = fs::metadata(&places.image).map_or(0, |file| file.blocks() * 512);
-            let users = Users::load(&places)?;
+            let list = UserList::load(&places)?;
             listed.push(Listed {
                 id,
                 path: Some(places.image),
                 bytes,
-                last_access: users.as_ref().map(|users| users.last_access),
-                users: users.map(|users| users.alive()),
+                last_access: list.as_ref().map(|list| list.last_access),
+                users: list.map(|list| list.alive()),
             });
         }
         let known = match self.known_manifest() {
@@ -151,6 +151,11 @@ impl Templates {
             }
         };
         let bytes = |path: &std::path::Path| fs::metadata(path).map_or(0, |file| file.blocks() * 512);
+        if half_made(&places)? {
+            let why = "it was stored by half; `polder templates fetch` gets it again";
+            pruned.kept.push((id.clone(), why.to_owned()));
+            return Ok(());
+        }
         let left: u64 = places.leftovers().into_iter().map(bytes).sum();
         if places.leftovers().into_iter().any(|path| path.exists()) {
             places.leftovers().into_iter().try_for_each(remove)?;
@@ -159,12 +164,11 @@ impl Templates {
         if !places.image.exists() {
             return self.forget(&places);
         }
-        let why = match Users::load(&places)? {
-            None => Some("it is not known who uses it".to_owned()),
-            Some(users) => {
-                let alive = users.alive();
-                (!alive.is_empty()).then(|| format!("used by {}", alive.join(", ")))
-            }
+        let why = match Users::of(&places)? {
+            Users::Nobody => None,
+            Users::By(alive) => Some(format!("used by {}", alive.join(", "))),
+            Users::Unknown(alive) if alive.is_empty() => Some("it is not known who uses it".to_owned()),
+            Users::Unknown(alive) => Some(format!("used by {}, and perhaps by others", alive.join(", "))),
         };
         if let Some(why) = why {
             pruned.kept.push((id.clone(), why));

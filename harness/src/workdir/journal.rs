@@ -25,6 +25,8 @@ pub enum Kind {
     Network,
     /// A domain of libvirt.
     Domain,
+    /// A machine that somebody else makes.
+    Machine,
     /// A file or folder outside the prefix.
     File,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Kind {
             Self::Lab => "lab",
             Self::Network => "network",
             Self::Domain => "domain",
+            Self::Machine => "machine",
             Self::File => "file",
         })
     }
@@ -48,7 +51,7 @@ pub struct Thing {
     pub kind: Kind,
     /// Its name where it lives: libvirt's name, a lease's address, a path.
     pub name: String,
-    /// Where it lives: a libvirt URI, a folder of leases; empty when the name says it.
+    /// Where it lives: a libvirt URI, a folder of leases, a vm-provider; empty when the name says it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub place: String,
 }

@@ -103,10 +103,12 @@ fn sha1sum(path: &Path) -> String {
     String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
 }
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 11] = [
     "LagoInitFile",
     "web+.initrd",
+    "web+.initrd.hash",
     "web+.kernel",
+    "web+.kernel.hash",
     "web+data.raw",
     "web+data.raw.hash",
     "web+data.raw.metadata",
@@ -155,11 +157,19 @@ async fn what_was_written_is_in_an_export_and_comes_back() {
         assert!(metadata["version"].as_str().unwrap().ends_with(".0"), "{metadata}");
     }
 
+    let before = fs::read(out.join("LagoInitFile")).unwrap();
+    let error = env.export(&ExportOptions { pin: true, ..options(out.clone()) }, &progress()).await;
+    let error = error.unwrap_err().to_string();
+    for name in FILES {
+        assert!(error.contains(&format!("{} is there already", out.join(name).display())), "{error}");
+    }
+    assert_eq!((fs::read(out.join("LagoInitFile")).unwrap(), names(&out).len()), (before, FILES.len()));
+
     // Compressed, and with its addresses.
     let packed = ground.path("packed");
     let more = ExportOptions { compress: true, pin: true, json: true, ..options(packed.clone()) };
     env.export(&more, &progress()).await.unwrap();
-    let unpacked = Command::new("xz").arg("-d").arg(packed.join("web+root.qcow2.xz")).status().unwrap();
+    let unpacked = Command::new("xz").arg("-dk").arg(packed.join("web+root.qcow2.xz")).status().unwrap();
     assert!(unpacked.success());
     let hash = fs::read_to_string(packed.join("web+root.qcow2.hash")).unwrap();
     assert_eq!(hash, sha1sum(&packed.join("web+root.qcow2")));
@@ -168,6 +178,13 @@ async fn what_was_written_is_in_an_export_and_comes_back() {
     let ip = web.ip().unwrap().to_string();
     assert_eq!(pinned["domains"]["web"]["nics"][0]["ip"], ip.as_str());
     assert!(pinned["nets"]["front"]["gw"].is_string());
+    ground.destroy(&env).await;
+
+    // As it is, compressed.
+    fs::remove_file(packed.join("web+root.qcow2")).unwrap();
+    let env = ground.init("unpacked", &packed.join("LagoInitFile")).await;
+    let unpacked = names(env.folder()).into_iter().find(|name| name.ends_with("-web_root.qcow2")).unwrap();
+    assert_eq!(sha1sum(&env.folder().join(unpacked)), hash);
     ground.destroy(&env).await;
 
     // Moved, and made again.
@@ -256,6 +273,17 @@ async fn layered_exports_lie_on_their_templates() {
         again.wait_ready(&Selection::All, &progress()).await.unwrap();
         let found = again.vm("web").unwrap().succeed("cat /one /two").await.unwrap();
         assert_eq!(found, "one\ntwo\n", "{name}");
+        if folder == &thin {
+            again.stop(&Selection::All, &progress()).await.unwrap();
+            let thinner = ground.path("thinner");
+            let layered = ExportOptions { layered: true, ..options(thinner.clone()) };
+            again.export(&layered, &progress()).await.unwrap();
+            assert!(size(&thinner) < size(&thick), "it lies on the template again");
+            let info =
+                Command::new("qemu-img").args(["info", "-U"]).arg(thinner.join("web+root.qcow2")).output();
+            let info = String::from_utf8(info.unwrap().stdout).unwrap();
+            assert!(info.contains("backing file: ./tiny:1"), "{info}");
+        }
         ground.destroy(&again).await;
     }
     let store = fs::read_dir(ground.path("store")).unwrap();

@@ -1,16 +1,19 @@
 //! `polder init` and `polder up`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 
 use crate::{
     cli::{
         context::Cx,
+        exit::BadInput,
+        flags::is_typed,
         init_args::{InitArgs, Reading},
     },
+    config::Config,
     env::{Defaults, Env, Selection},
-    initfile::{self, EnvSpec, InitFileError, Loaded},
+    initfile::{self, InitFileError, Loaded},
     workdir::Workdir,
 };
 
@@ -41,60 +44,53 @@ pub(super) fn load(file: &Path, reading: &Reading, prefix: &Path) -> Result<Load
 }
 
 pub(in crate::cli) async fn init(cx: &Cx, args: &InitArgs) -> anyhow::Result<()> {
-    make(cx, args, "init").await.map(drop)
+    make(cx, args).await.map(drop)
 }
 
 pub(in crate::cli) async fn up(cx: &Cx, args: &InitArgs) -> anyhow::Result<()> {
-    let env = make(cx, args, "up").await?;
-    let ready = cx.unless_stopped(async {
+    let env = make(cx, args).await?;
+    let up = async {
+        // It undoes what it has begun when it is stopped.
         env.start(&Selection::All, &cx.progress()).await?;
-        Ok(env.wait_ready(&Selection::All, &cx.progress()).await?)
-    });
+        let ready = async { Ok(env.wait_ready(&Selection::All, &cx.progress()).await?) };
+        cx.unless_stopped(ready).await
+    };
     // It stays: it can be looked at, and started again.
-    ready
-        .await
+    up.await
         .with_context(|| format!("{} is made, but not up; `polder down` removes it", env.folder().display()))
 }
 
 /// Makes a prefix in the workdir; when that fails, nothing of it is left but its log.
-async fn make(cx: &Cx, args: &InitArgs, verb: &str) -> anyhow::Result<Env> {
+async fn make(cx: &Cx, args: &InitArgs) -> anyhow::Result<Env> {
+    refuse_prefix_path(&cx.config)?;
     let (folder, file) = args.paths(cx.config.workdir_path.as_deref());
     let planned = cx.planned_prefix(Some(&folder))?;
-    let Loaded { mut spec, included, .. } = read(cx, &file, &args.reading, &planned)?;
-    for machine in &mut spec.machines {
+    let mut loaded = read(cx, &file, &args.reading, &planned)?;
+    for machine in &mut loaded.spec.machines {
         machine.bootstrap &= !args.skip_bootstrap;
         machine.disks.iter_mut().filter(|_| args.skip_build).for_each(|disk| disk.build.clear());
     }
     let workdir = Workdir::create(&cx.absolute(&folder)?)?;
-    let made = make_in(cx, args, verb, &workdir, &spec).await;
-    let made = made.and_then(|env| keep_included(env, &included));
-    if made.is_err() {
+    let made = make_in(cx, args, &workdir, &loaded).await;
+    if made.is_err()
         // Made for this prefix alone, perhaps.
-        workdir.removed()?;
+        && let Err(error) = workdir.removed()
+    {
+        cx.warn(&format_args!("{:#}", anyhow::Error::from(error)));
     }
     made
 }
 
-/// Keeps what the init file includes beside the prefix's copy of it, numbered, because they may be called alike.
-fn keep_included(env: Env, included: &[(PathBuf, String)]) -> anyhow::Result<Env> {
-    let folder = env.folder().join("included");
-    for (number, (file, text)) in (1..).zip(included) {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let copy = folder.join(format!("{number}-{name}"));
-        std::fs::create_dir_all(&folder)
-            .and_then(|()| std::fs::write(&copy, text))
-            .with_context(|| format!("cannot write {}", copy.display()))?;
+/// A new prefix has its place in a workdir. A variable says where one stands, not where one is to be made.
+fn refuse_prefix_path(config: &Config) -> Result<(), BadInput> {
+    if is_typed(config, "prefix_path") {
+        let what = "a new prefix is made in a workdir; name those with `--workdir-path` and `--prefix-name` instead of `--prefix-path`";
+        return Err(BadInput(what.into()));
     }
-    Ok(env)
+    Ok(())
 }
 
-async fn make_in(
-    cx: &Cx,
-    args: &InitArgs,
-    verb: &str,
-    workdir: &Workdir,
-    spec: &EnvSpec,
-) -> anyhow::Result<Env> {
+async fn make_in(cx: &Cx, args: &InitArgs, workdir: &Workdir, loaded: &Loaded) -> anyhow::Result<Env> {
     let name = &cx.config.prefix_name;
     let planned = workdir.planned(name)?;
     // Of this attempt alone: what an earlier one left is not its log.
@@ -103,30 +99,12 @@ async fn make_in(
         .with_context(|| format!("cannot make {}", workdir.path().display()))?;
     cx.log_to(&planned.init_log());
     let host = cx.host()?;
-    let prefix = workdir.add(name)?;
-    let init = async {
-        let locked = prefix.lock(verb, cx.config.lock_timeout).await?;
-        Ok(Env::init(&host, &locked, spec, &cx.progress()).await?)
-    };
-    match cx.unless_stopped(init).await {
-        Ok(env) => {
-            cx.log.moved(&planned.log());
-            let copy = prefix.paths().init_file();
-            std::fs::copy(&spec.origin, &copy).with_context(|| format!("cannot write {}", copy.display()))?;
-            if args.set_current {
-                workdir.set_current(&prefix.name())?;
-            }
-            Ok(env)
-        }
-        Err(error) => {
-            let destroyed = Env::destroy(&host, &prefix, true, &cx.progress()).await;
-            let left = super::destroy::left(destroyed);
-            match left {
-                Ok(_) => Err(error),
-                Err(left) => Err(error.context(format!("what was made is not all gone: {left:#}"))),
-            }
-        }
+    let env = Env::create(&host, workdir, name, loaded, &cx.progress()).await?;
+    cx.log.moved(&planned.log());
+    if args.set_current {
+        workdir.set_current(&planned.name())?;
     }
+    Ok(env)
 }
 
 #[cfg(test)]
@@ -159,6 +137,6 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(paths, [PathBuf::from("/w/nightly/x"), "/w/x".into(), dir.path().join("x")]);
+        assert_eq!(paths, [std::path::PathBuf::from("/w/nightly/x"), "/w/x".into(), dir.path().join("x")]);
     }
 }

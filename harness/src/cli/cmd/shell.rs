@@ -9,17 +9,13 @@ use crate::{
     cli::{args::Shell_, context::Cx, exit::BadInput, run::Said},
     env::{Env, Vm},
     guest::Command,
-    provider::libvirt::DomainState,
+    provider::MachineState,
 };
 
 pub(in crate::cli) async fn run(cx: &Cx, args: &Shell_) -> anyhow::Result<Said> {
     let env = cx.env().await?;
     let vm = find(&env, &args.host)?;
-    let state = env.state_of(&vm).await?;
-    if state != DomainState::Running {
-        let state = format!("{state:?}").to_lowercase();
-        bail!("{0} is not running but {state}; `polder start {0}` starts it", vm.name());
-    }
+    require_running(&env, &vm).await?;
     if vm.spec().ssh.is_some() {
         vm.wait_for_ssh(cx.config.ssh_timeout.saturating_mul(cx.config.ssh_tries)).await?;
     }
@@ -27,8 +23,18 @@ pub(in crate::cli) async fn run(cx: &Cx, args: &Shell_) -> anyhow::Result<Said> 
     Ok(Said::code(status))
 }
 
+/// Refuses a machine that is off or paused. One that only does not answer may do so in a moment.
+pub(super) async fn require_running(env: &Env, vm: &Vm) -> anyhow::Result<()> {
+    let state = env.state_of(vm).await?;
+    if !matches!(state, MachineState::Running | MachineState::Unreachable) {
+        let state = format!("{state:?}").to_lowercase();
+        bail!("{0} is not running but {state}; `polder start {0}` starts it", vm.name());
+    }
+    Ok(())
+}
+
 /// The machine of that name, else the first whose name ends so.
-fn find(env: &Env, host: &str) -> Result<Vm, BadInput> {
+pub(super) fn find(env: &Env, host: &str) -> Result<Vm, BadInput> {
     let vms = env.vms();
     let ends = || vms.iter().find(|vm| vm.name().as_str().ends_with(host)).cloned();
     env.vm(host).or_else(ends).ok_or_else(|| {

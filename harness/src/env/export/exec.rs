@@ -81,6 +81,7 @@ impl Env {
             init_file: to.join(&options.init_file),
         };
         if !options.collect_only {
+            refuse_existing(&orders, options, &to)?;
             self.make(&orders, &spec, options, &to, progress).await?;
             progress.say(&format!("exported to {}", to.display()));
         }
@@ -113,7 +114,12 @@ impl Env {
         if fresh {
             fs::create_dir(to).map_err(file("make", to))?;
         }
-        let made = self.make_in(orders, spec, options, to, progress).await;
+        // Everything is in a folder that goes with the attempt.
+        let made = tokio::select! {
+            biased;
+            made = self.make_in(orders, spec, options, to, progress) => made,
+            error = self.host().told_to_stop() => Err(error),
+        };
         if made.is_err() && fresh {
             // Refused when somebody else has put something there meanwhile.
             let _ = fs::remove_dir(to);
@@ -157,6 +163,23 @@ impl Env {
         }
         Ok(())
     }
+}
+
+/// Names everything an export would write over.
+fn refuse_existing(orders: &[Order<'_>], options: &ExportOptions, to: &Path) -> Result<(), EnvError> {
+    let places = orders.iter().flat_map(Order::jobs).flat_map(|job| {
+        let place = to.join(&job.file);
+        match &job.from {
+            Origin::Copy(_) => vec![template::beside(&place, ".hash"), place],
+            Origin::Image { .. } => Publication::files(&place, options.compress).to_vec(),
+        }
+    });
+    let there: Vec<String> = places
+        .chain([to.join(&options.init_file)])
+        .filter(|place| place.symlink_metadata().is_ok())
+        .map(|place| format!("{} is there already: nothing is written over", place.display()))
+        .collect();
+    if there.is_empty() { Ok(()) } else { Err(EnvError::Export(there)) }
 }
 
 /// A machine and what becomes of it.
@@ -245,10 +268,11 @@ impl Worker {
                 let (source, target) = (from.clone(), place.clone());
                 let copied = tokio::task::spawn_blocking(move || fs::copy(source, target)).await;
                 copied.unwrap_or_else(|e| Err(e.into())).map_err(file("copy", &from))?;
-                Ok(vec![place])
+                let hash = template::hash_beside(&place, &self.cx()).await?;
+                Ok(vec![place, hash])
             }
             Origin::Image { path, format, to, on, metadata } => {
-                let deadline = Deadline::within(LIMIT);
+                let cx = self.cx();
                 let made = template::beside(&place, ".part");
                 self.progress.say(&format!("exporting {}", job.file));
                 let to = if *to == DiskFormat::Raw { "raw" } else { "qcow2" };
@@ -261,15 +285,13 @@ impl Worker {
                     }
                     Some(on) => self.lay(on, &from, &format, &target, &made).await?,
                 }
-                let progress = self.progress.clone();
-                let progress = template::Progress::new(move |event| progress.say(&event.to_string()));
                 let publication = Publication {
                     made: &made,
                     place: &place,
                     metadata: metadata.clone(),
                     compress: self.compress,
                 };
-                Ok(publication.publish(&FetchCx { deadline, progress }).await?.into())
+                Ok(publication.publish(&cx).await?.into())
             }
         }
     }
@@ -291,6 +313,13 @@ impl Worker {
         let (name, made) = (format!("./{}", on.name), made.display().to_string());
         let argv = ["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", &name, "-F", &below_format, &made];
         Ok(crate::base::process::stdout(&argv, LIMIT).await.map(drop)?)
+    }
+
+    /// For one disk.
+    fn cx(&self) -> FetchCx {
+        let progress = self.progress.clone();
+        let progress = template::Progress::new(move |event| progress.say(&event.to_string()));
+        FetchCx { deadline: Deadline::within(LIMIT), progress }
     }
 
     fn kind(&self) -> LabKind {

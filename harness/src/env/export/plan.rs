@@ -126,6 +126,9 @@ pub(super) fn disks<'a>(
 
 /// What a disk stays on when templates are not to be part of it.
 fn layer(machine: &MachinePlan, plan: &DiskPlan, layered: bool) -> Result<Option<Layer>, String> {
+    if let Some((name, backing)) = plan.base.as_ref().filter(|_| layered) {
+        return Ok(Some(Layer { name: name.clone(), backing: backing.clone() }));
+    }
     let Some((name, version)) = plan.template.as_ref().filter(|_| layered) else { return Ok(None) };
     let Some(version) = version else {
         return Err(format!(

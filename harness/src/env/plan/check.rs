@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -17,7 +18,7 @@ use crate::{
     },
     lab::{View, accel::Accel},
     net::Scope,
-    provider::libvirt::Cpus,
+    provider::{MachineProvider, libvirt::Cpus},
     template::{TemplateDisk, TemplateId},
 };
 
@@ -28,8 +29,8 @@ pub struct Known<'a> {
     pub cpus: &'a Cpus,
     /// Classes of machines.
     pub vm_types: &'a [&'a str],
-    /// Providers of machines.
-    pub providers: &'a [&'a str],
+    /// Who makes machines that libvirt does not.
+    pub providers: &'a [Arc<dyn MachineProvider>],
     /// What manages services in machines.
     pub service_managers: &'a [&'a str],
 }

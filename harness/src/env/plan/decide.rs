@@ -23,7 +23,7 @@ use crate::{
 /// Every reason why it cannot be as asked.
 pub fn plan(spec: &EnvSpec, inputs: &PlanInputs<'_>) -> Result<EnvPlan, PlanErrors> {
     let mut errors = Vec::new();
-    let nets: Vec<NetAsk> = spec.nets.iter().map(net_ask).collect();
+    let nets = net_asks(spec);
     let machines: Vec<MachineAsk> = spec.machines.iter().map(machine_ask).collect();
     let net_plan = net::plan(&nets, &machines, inputs.scope).unwrap_or_else(|why| {
         errors.extend(
@@ -98,6 +98,11 @@ fn of_nets(spec: &EnvSpec, plan: &NetPlan, inputs: &PlanInputs<'_>) -> Vec<Warni
         }
     }
     warnings
+}
+
+/// The nets of an init file as they are asked for.
+pub(in crate::env) fn net_asks(spec: &EnvSpec) -> Vec<NetAsk> {
+    spec.nets.iter().map(net_ask).collect()
 }
 
 fn net_ask(net: &NetSpec) -> NetAsk {

@@ -12,8 +12,7 @@ use crate::{
     image::{self, ImageInfo, Seed},
     initfile::spec::{DiskBus, DiskFormat, DiskSource, DiskSpec, MachineSpec, Place},
     provider::spec::{Access, Bus, DomainDisk, ImageFormat},
-    template::Metadata,
-    template::TemplateDisk,
+    template::{Metadata, TemplateDisk, TemplateId},
 };
 
 /// What a machine's root disk is, as far as booting it is concerned.
@@ -82,6 +81,7 @@ pub(super) fn disk(
     let mut metadata = disk.metadata.clone();
     let mut access = Access::ReadWrite;
     let mut in_place = None;
+    let mut base = None;
     let image = match &disk.source {
         DiskSource::Template { name, version } => {
             let (backing, version) = match named(name, version.as_ref(), &disk.at, inputs)? {
@@ -100,6 +100,7 @@ pub(super) fn disk(
             over(backing)
         }
         DiskSource::Qcow2 { path } => {
+            base = template_below(path, inputs, files);
             over(Backing { path: add(path, inputs, files), format: ImageFormat::Qcow2 })
         }
         DiskSource::Empty { size } => made(format(disk.format), Made::Empty { size: *size }),
@@ -138,6 +139,7 @@ pub(super) fn disk(
         name: disk.name.clone(),
         dev: disk.dev.clone(),
         template,
+        base,
         image,
         metadata,
         build: disk.build.clone(),
@@ -203,6 +205,7 @@ pub(super) fn seed(
         name,
         dev,
         template: None,
+        base: None,
         image: Some(image),
         metadata: serde_json::Map::new(),
         build: Vec::new(),
@@ -260,6 +263,15 @@ fn template_path(path: &Path, inputs: &PlanInputs<'_>, files: &mut Files<'_>) ->
         Ok(within) => inputs.view.templates.join(within),
         Err(_) => add(path, inputs, files),
     }
+}
+
+/// The template an image lies over, through however many others.
+fn template_below(path: &Path, inputs: &PlanInputs<'_>, files: &mut Files<'_>) -> Option<(String, Backing)> {
+    let stored = |path: &&PathBuf| path.parent() == Some(inputs.template_store);
+    let path = inputs.backing.get(path)?.iter().find(stored)?;
+    let id = TemplateId::parse(path.file_name()?.to_str()?)?;
+    let backing = Backing { path: template_path(path, inputs, files), format: ImageFormat::Raw };
+    Some((id.without_repo(), backing))
 }
 
 fn add(path: &Path, inputs: &PlanInputs<'_>, files: &mut Files<'_>) -> PathBuf {

@@ -148,21 +148,17 @@ pub enum PlanError {
         /// Why.
         error: XmlError,
     },
-    /// A machine that is there anyway needs to say where.
-    #[error("{at}: machine `{machine}` is not made but reached: one of its NICs must say its `ip`")]
-    NoAddress {
+    /// A machine cannot be had of its provider.
+    #[error("{at}: machine `{machine}` cannot be had of the vm-provider `{provider}`: {what}")]
+    Refused {
         /// The machine's place.
         at: Place,
         /// The machine.
         machine: MachineName,
-    },
-    /// A machine that is there anyway cannot be given disks.
-    #[error("{at}: machine `{machine}` is not made but reached: it cannot have disks")]
-    CannotHaveDisks {
-        /// The machine's place.
-        at: Place,
-        /// The machine.
-        machine: MachineName,
+        /// The provider.
+        provider: String,
+        /// What is wrong.
+        what: String,
     },
     /// No host key was made for a machine.
     #[error("there is no host key for machine `{machine}`")]
@@ -196,8 +192,7 @@ impl PlanError {
             | Self::NoDeviceLeft { at, .. }
             | Self::BadCpu { at, .. }
             | Self::BadOverlay { at, .. }
-            | Self::NoAddress { at, .. }
-            | Self::CannotHaveDisks { at, .. }
+            | Self::Refused { at, .. }
             | Self::Net { at, .. } => Some(at),
             Self::OutsideStore { .. } | Self::NoHostKey { .. } => None,
         }

@@ -7,15 +7,16 @@ use super::{
     error::{PlanError, help},
     files::Files,
     identity,
-    model::{DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, ROOT, SSH, TYPE, Warning},
+    model::{DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, ROOT, TYPE, Warning},
 };
 use crate::{
     base::id::uuid,
     image::{Abilities, Ability},
-    initfile::spec::{Firmware, MachineSpec},
+    initfile::spec::{Firmware, MachineSpec, NicSpec},
     lab::accel::Accel,
     net::{PlannedNet, PlannedNic, prefixed_name},
     provider::{
+        MachineOrder, MachineProvider,
         libvirt::xml::{self, Element},
         spec::{Boot, Cpu, CpuModel, DomainDisk, DomainNic, DomainSpec, Label, Topology},
     },
@@ -39,19 +40,23 @@ impl<'a> Planner<'a> {
     pub(super) fn plan(&self, files: &mut Files<'_>) -> Result<MachinePlan, Vec<PlanError>> {
         let mut errors = Vec::new();
         self.known("vm-type", self.vm_type(), self.inputs.vm_types, &mut errors);
-        self.known("vm-provider", self.provider(), self.inputs.providers, &mut errors);
         if let Some(name) = &self.spec.service_provider {
             self.known("service_provider", name, self.inputs.service_managers, &mut errors);
         }
         let planned = match self.provider() {
-            // Whatever it means, it is not for us to say what machines of it need.
-            provider if !self.inputs.providers.contains(&provider) => {
-                errors.extend(self.cpu().err());
-                errors.extend(self.overlay().err());
-                None
-            }
-            SSH => self.reached(&mut errors),
-            _ => self.made(files, &mut errors),
+            LOCAL => self.made(files, &mut errors),
+            other => match self.inputs.providers.iter().find(|provider| provider.name() == other) {
+                Some(provider) => self.ordered(&**provider, &mut errors),
+                None => {
+                    let known = self.inputs.providers.iter().map(|provider| provider.name());
+                    let known: Vec<&str> = known.chain([LOCAL]).collect();
+                    self.known("vm-provider", other, &known, &mut errors);
+                    // Whatever it means, it is not for us to say what machines of it need.
+                    errors.extend(self.cpu().err());
+                    errors.extend(self.overlay().err());
+                    None
+                }
+            },
         };
         planned.filter(|_| errors.is_empty()).ok_or(errors)
     }
@@ -86,29 +91,39 @@ impl<'a> Planner<'a> {
     }
 
     /// `what` is a key of the init file, too.
-    fn known(&self, what: &'static str, name: &str, known: &[&'a str], errors: &mut Vec<PlanError>) {
+    fn known(&self, what: &'static str, name: &str, known: &[&str], errors: &mut Vec<PlanError>) {
         if !known.contains(&name) {
             let (at, help) = (self.spec.place_of(what).clone(), help(name, known.iter().copied()));
             errors.push(PlanError::Unknown { at, what, name: name.to_owned(), help });
         }
     }
 
-    /// A machine that is there anyway.
-    fn reached(&self, errors: &mut Vec<PlanError>) -> Option<MachinePlan> {
-        let (at, machine) = (self.spec.at.clone(), self.spec.name.clone());
-        if !self.spec.disks.is_empty() {
-            errors.push(PlanError::CannotHaveDisks { at: at.clone(), machine: machine.clone() });
-        }
-        let given = |nic: &crate::initfile::spec::NicSpec| nic.ip.map(Into::into).or(nic.ip6.map(Into::into));
-        let Some(address) = self.spec.nics.iter().find_map(given) else {
-            errors.push(PlanError::NoAddress { at, machine });
-            return None;
+    /// A machine that somebody else makes, or that is there anyway.
+    fn ordered(&self, provider: &dyn MachineProvider, errors: &mut Vec<PlanError>) -> Option<MachinePlan> {
+        let given = |nic: &NicSpec| nic.ip.map(Into::into).or(nic.ip6.map(Into::into));
+        let address = self.spec.nics.iter().find_map(given);
+        let order = MachineOrder {
+            id: prefixed_name(self.inputs.uuid, self.spec.name.as_str(), 0)?,
+            name: self.spec.name.to_string(),
+            memory_mib: self.spec.memory_mib,
+            vcpus: self.spec.vcpus,
+            nics: self.nics.to_vec(),
+            address,
+            metadata: self.spec.metadata.clone(),
         };
+        let disks = (!self.spec.disks.is_empty()).then(|| "it cannot have disks of ours".to_owned());
+        let wrong = disks.into_iter().chain(provider.check(&order).err().into_iter().flatten());
+        errors.extend(wrong.map(|what| PlanError::Refused {
+            at: self.spec.at.clone(),
+            machine: self.spec.name.clone(),
+            provider: provider.name().to_owned(),
+            what,
+        }));
         let plan = self.common(Root::Foreign, IdentityFrom::Itself, None, Vec::new());
-        Some(MachinePlan { management_ip: Some(address), ..plan })
+        Some(MachinePlan { order: Some(order), management_ip: address, ..plan })
     }
 
-    /// A machine that somebody makes: libvirt, unless the provider says otherwise.
+    /// A machine that libvirt makes.
     fn made(&self, files: &mut Files<'_>, errors: &mut Vec<PlanError>) -> Option<MachinePlan> {
         let root = disk::root(self.spec, self.inputs);
         let machine_type = self.spec.machine.as_deref().unwrap_or(MACHINE_TYPE);
@@ -124,7 +139,6 @@ impl<'a> Planner<'a> {
             }
         };
         let boot = self.boot(root, &disks, files).map_err(|error| errors.extend(error)).ok();
-        let local = self.provider() == LOCAL;
         let domain = DomainSpec {
             name: self.domain_name(),
             uuid: self.domain_uuid(),
@@ -142,7 +156,7 @@ impl<'a> Planner<'a> {
             keep_owners: false,
             overlay: overlay?,
         };
-        Some(self.common(root, told, local.then_some(domain), plans))
+        Some(self.common(root, told, Some(domain), plans))
     }
 
     fn disks(
@@ -309,6 +323,7 @@ impl<'a> Planner<'a> {
             vm_type: self.vm_type().to_owned(),
             provider: self.provider().to_owned(),
             domain,
+            order: None,
             image: image.map(|(name, _)| name.clone()),
             distro: spec.distro.clone().or(distro),
             abilities: self.abilities(root),

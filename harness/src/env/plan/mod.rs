@@ -13,10 +13,11 @@ mod show;
 mod tests;
 
 pub use check::{Known, check};
+pub(super) use decide::net_asks;
 pub use decide::plan;
 pub(in crate::env) use disk::unknown_image;
 pub use error::{PlanError, PlanErrors};
 pub use model::{
-    Backing, DiskPlan, EnvPlan, IdentityFrom, ImagePlan, LOCAL, Login, MANAGERS, MachinePlan, Made,
-    PlanInputs, ROOT, SSH, TYPE, Warning,
+    Backing, DiskPlan, EnvPlan, IdentityFrom, ImagePlan, LOCAL, Login, MachinePlan, Made, PlanInputs, ROOT,
+    TYPE, Warning,
 };

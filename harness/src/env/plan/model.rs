@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use crate::{
     lab::{Bind, View, accel::Accel},
     net::{PlannedNic, Scope},
     provider::{
+        MachineOrder, MachineProvider,
         libvirt::Cpus,
         spec::{DomainSpec, ImageFormat, Label, NetworkSpec},
     },
@@ -27,12 +29,8 @@ use crate::{
 pub const ROOT: &str = "root";
 /// The class of machines that are of no other.
 pub const TYPE: &str = "default";
-/// What manages services in machines, as far as it is known here.
-pub const MANAGERS: &[&str] = &["systemd", "sysvinit", "systemdcontainer"];
 /// The provider of machines that libvirt makes.
 pub const LOCAL: &str = "local-libvirt";
-/// The provider of machines that are there anyway and only reached.
-pub const SSH: &str = "ssh";
 
 /// What is known besides the init file.
 #[derive(Clone, Copy)]
@@ -69,8 +67,8 @@ pub struct PlanInputs<'a> {
     pub host_keys: &'a BTreeMap<MachineName, String>,
     /// Classes of machines there are.
     pub vm_types: &'a [&'a str],
-    /// Providers of machines there are.
-    pub providers: &'a [&'a str],
+    /// Who makes machines that libvirt does not.
+    pub providers: &'a [Arc<dyn MachineProvider>],
     /// What manages services in machines, by name.
     pub service_managers: &'a [&'a str],
 }
@@ -118,6 +116,9 @@ pub struct MachinePlan {
     pub provider: String,
     /// The domain, if libvirt makes it.
     pub domain: Option<DomainSpec>,
+    /// What its provider is to make, if somebody else makes it.
+    #[serde(default)]
+    pub order: Option<MachineOrder>,
     /// The image or template of its root disk.
     pub image: Option<String>,
     /// Its operating system, such as `el8`, as far as it was said.
@@ -186,6 +187,9 @@ pub struct DiskPlan {
     pub dev: String,
     /// The template it lies over and its version, if there is one.
     pub template: Option<(String, Option<String>)>,
+    /// The template that what it lies over lies over in turn, as `TEMPLATE:VERSION`, and its image.
+    #[serde(default)]
+    pub base: Option<(String, Backing)>,
     /// The image to be made for it; absent: it is used as it is.
     pub image: Option<ImagePlan>,
     /// What is known about its contents.

@@ -3,9 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::Arc,
 };
 
-use super::{EnvPlan, IdentityFrom, LOCAL, MANAGERS, Made, PlanErrors, PlanInputs, SSH, plan};
+use super::{EnvPlan, IdentityFrom, Made, PlanErrors, PlanInputs, plan};
 use crate::{
     base::owner::Owner,
     image::{Abilities, Ability, ImageInfo},
@@ -18,6 +19,7 @@ use crate::{
     lab::{View, accel::Accel},
     net::Scope,
     provider::{
+        Ssh,
         libvirt::Cpus,
         spec::{Access, Boot, Bus, CpuModel, DomainSpec, Label},
     },
@@ -109,8 +111,8 @@ fn planned_with<T>(
         authorized_key: "ssh-ed25519 AAAA polder",
         host_keys: &host_keys,
         vm_types: &["default", "engine"],
-        service_managers: MANAGERS,
-        providers: &[LOCAL, SSH, "cloud"],
+        service_managers: &["systemd", "sysvinit", "systemdcontainer"],
+        providers: &[Arc::new(Ssh::default())],
     };
     then((&spec, &inputs))
 }
@@ -511,7 +513,7 @@ fn names_are_distinct_where_others_are() {
 #[test]
 fn a_machine_that_is_there_anyway_is_only_reached() {
     let change = |spec: &mut EnvSpec| {
-        spec.machines[0].provider = Some(SSH.to_owned());
+        spec.machines[0].provider = Some("ssh".to_owned());
         spec.machines[0].ssh_user = Some("tester".to_owned());
         spec.machines[0].nics[0].ip = Some([192, 168, 200, 99].into());
         spec.machines[0].disks.clear();
@@ -520,14 +522,15 @@ fn a_machine_that_is_there_anyway_is_only_reached() {
     machine a: ssh as tester at 192.168.200.99
       eth0  192.168.200.99  54:52:c0:a8:c8:63  lan (management): a a-eth0 a-lan a-lan-0
     ");
-    let elsewhere = |spec: &mut EnvSpec| spec.machines[0].provider = Some("cloud".to_owned());
-    let plan = planned_with(ONE, elsewhere, |(spec, inputs)| plan(spec, inputs)).unwrap();
-    assert!(plan.machines[0].domain.is_none() && plan.machines[0].disks.len() == 2);
+    let plan = planned_with(ONE, change, |(spec, inputs)| plan(spec, inputs)).unwrap();
+    let order = plan.machines[0].order.as_ref().unwrap();
+    assert_eq!((order.id.as_str(), order.address), ("5f0cab12-a", "192.168.200.99".parse().ok()));
+    assert!(plan.machines[0].domain.is_none());
 }
 
 #[rstest::rstest]
 #[case::vm_type(|m: &mut MachineSpec| m.vm_type = Some("engin".into()), "lab.yaml:3:3: there is no vm-type `engin`; did you mean `engine`?")]
-#[case::provider(|m: &mut MachineSpec| m.provider = Some("zzzzzz".into()), "lab.yaml:3:3: there is no vm-provider `zzzzzz`; there are cloud, local-libvirt, ssh")]
+#[case::provider(|m: &mut MachineSpec| m.provider = Some("zzzzzz".into()), "lab.yaml:3:3: there is no vm-provider `zzzzzz`; there are local-libvirt, ssh")]
 #[case::manager(|m: &mut MachineSpec| m.service_provider = Some("sytemd".into()), "lab.yaml:3:3: there is no service_provider `sytemd`; did you mean `systemd`?")]
 #[case::driver(|m: &mut MachineSpec| { m.disks[0].bus = Some(DiskBus::Sata); m.disks[0].source = DiskSource::Template { name: "tiny".into(), version: None } },
     "lab.yaml:5:57: the image `tiny` of machine `a` has no driver for the bus `sata`; use `virtio` or `scsi`")]
@@ -546,8 +549,8 @@ fn a_machine_that_is_there_anyway_is_only_reached() {
     "lab.yaml:3:3: machine `a` has nothing to boot: give it a disk that is not empty, or a `kernel`")]
 #[case::uefi(|m: &mut MachineSpec| { m.firmware = Firmware::Uefi; m.disks[0].source = DiskSource::Template { name: "tiny".into(), version: None } },
     "lab.yaml:3:3: machine `a` asks for UEFI, but the image `tiny` has no boot loader: its kernel is started directly")]
-#[case::reached(|m: &mut MachineSpec| m.provider = Some(SSH.into()),
-    "lab.yaml:3:3: machine `a` is not made but reached: it cannot have disks\nlab.yaml:3:3: machine `a` is not made but reached: one of its NICs must say its `ip`")]
+#[case::reached(|m: &mut MachineSpec| m.provider = Some("ssh".into()),
+    "lab.yaml:3:3: machine `a` cannot be had of the vm-provider `ssh`: it cannot have disks of ours\nlab.yaml:3:3: machine `a` cannot be had of the vm-provider `ssh`: one of its NICs must say its `ip`")]
 fn what_cannot_be_is_said(#[case] change: fn(&mut MachineSpec), #[case] expected: &str) {
     assert_eq!(shown(|spec| change(&mut spec.machines[0])), expected);
 }

@@ -12,7 +12,13 @@ use tokio::sync::oneshot;
 use virt::connect::Connect;
 
 use super::auth;
-use crate::{base::credentials::Credentials, provider::ProviderError};
+use crate::{
+    base::{credentials::Credentials, wait::Deadline},
+    provider::ProviderError,
+};
+
+/// What the threads of connections are called.
+const THREAD: &str = "libvirt";
 
 type Job = Box<dyn FnOnce(&Connect) + Send>;
 
@@ -59,7 +65,7 @@ impl Connection {
             Err(source) => drop(opened.send(Err(ProviderError::Connect { uri: at, source }))),
         };
         let what = || format!("answer at {uri}");
-        if std::thread::Builder::new().name("libvirt".into()).spawn(serve).is_err() {
+        if std::thread::Builder::new().name(THREAD.into()).spawn(serve).is_err() {
             return Err(ProviderError::TimedOut { what: what(), limit: Duration::ZERO });
         }
         match tokio::time::timeout(limit, answer).await {
@@ -113,6 +119,21 @@ impl Connection {
     }
 }
 
+/// Waits until the threads of connections that were given up have ended, at most `limit`. The C library takes itself
+/// apart when the process ends, and must not do so under one that is still closing.
+pub fn wait_closed(limit: Duration) {
+    let deadline = Deadline::within(limit);
+    while threads().any(|name| name.trim_end() == THREAD) && !deadline.passed() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Names of this process's threads.
+fn threads() -> impl Iterator<Item = String> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +154,17 @@ mod tests {
         assert_eq!(error.to_string(), "cannot go on: libvirt did not come back from an earlier call (hang)");
         drop(free);
         assert!(connection.another(LIMIT).await.unwrap().call("x".into(), LIMIT, |_| Ok(1)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_end_of_connections_finds_none() {
+        let connection = Connection::open("test:///default", LIMIT).await.unwrap();
+        assert!(threads().any(|name| name.trim_end() == THREAD));
+        let started = std::time::Instant::now();
+        // One that is still used is not waited for longer than that.
+        wait_closed(Duration::from_millis(30));
+        assert!(started.elapsed() >= Duration::from_millis(30));
+        drop(connection);
     }
 
     #[tokio::test]

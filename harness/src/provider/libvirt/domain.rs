@@ -2,7 +2,6 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use serde::{Deserialize, Serialize};
 use virt::{
     connect::Connect,
     domain::{Domain, DomainState as Reported},
@@ -17,23 +16,8 @@ use crate::{
     provider::{ProviderError, spec::Label},
 };
 
-/// How a domain is, in libvirt's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DomainState {
-    /// It runs.
-    Running,
-    /// It is stopped for the time being.
-    Paused,
-    /// It is off.
-    Off,
-    /// Its kernel panicked or its emulator died.
-    Crashed,
-    /// libvirt does not know it.
-    Absent,
-    /// Anything else (shutting down, suspended by the guest).
-    Other,
-}
+/// How a domain is: as every machine may be, but never unreachable.
+pub use crate::provider::MachineState as DomainState;
 
 /// Where a domain's addresses are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,6 +173,19 @@ impl Connection {
         let job = move |domain: &Domain| domain.interface_addresses(source, 0);
         let found = self.on_domain("ask for the addresses of domain", name, limit, job).await?;
         Ok(found.into_iter().map(interface).collect())
+    }
+
+    /// Marks a running domain as somebody's, instead of whose it was.
+    ///
+    /// # Errors
+    /// As [`Connection::create_domain`].
+    pub async fn mark_domain(&self, name: &str, label: &Label, limit: Duration) -> Result<(), ProviderError> {
+        let (key, element) = xml::label_metadata(label);
+        let set = move |domain: &Domain| {
+            let kind = i32::try_from(sys::VIR_DOMAIN_METADATA_ELEMENT).unwrap_or_default();
+            domain.set_metadata(kind, Some(&element), Some(key), Some(xml::NAMESPACE), LIVE)
+        };
+        self.on_domain("mark domain", name, limit, set).await
     }
 
     /// Adds a device to a running domain.

@@ -10,6 +10,7 @@ mod snapshot;
 pub mod xml;
 
 pub use connection::Connection;
+pub use connection::wait_closed;
 pub use cpu::Cpus;
 pub use domain::AddressSource;
 pub use domain::DomainState;

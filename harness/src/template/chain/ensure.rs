@@ -47,7 +47,15 @@ impl Templates {
             chain.push(Link { named, path: path.clone(), format: info.format, size: info.size });
             let Some(backing) = info.backing else { return Ok(chain) };
             let stored = self.below(&path, &backing, user).await?;
-            format = backing.format.or_else(|| stored.then(|| "raw".to_owned()));
+            if backing.format.is_none() {
+                let guessed = match stored {
+                    true => "raw".to_owned(),
+                    false => qemu::info(Path::new(&backing.full), None).await?.format,
+                };
+                let (image, backing) = (path, backing.name);
+                return Err(TemplateError::BackingFormat { image, backing, format: guessed });
+            }
+            format = backing.format;
             (named, path) = (backing.name.into(), backing.full.into());
         }
     }

@@ -15,7 +15,8 @@ use super::{
         chain::qemu,
         error::{IoContext, TemplateError},
         fetch::is_url,
-        files::{SparseFile, blocking, copy, read_if_there, remove, replace},
+        files::{Making, SparseFile, blocking, copy, read_if_there, remove, replace},
+        publish::beside,
         source::FetchCx,
         spec::Metadata,
         templates::Templates,
@@ -75,21 +76,18 @@ impl Templates {
             return Ok(ova);
         }
         let cx = self.cx();
-        let beside = |suffix: &str| {
-            let mut name = into.file_name().unwrap_or_default().to_owned();
-            name.push(suffix);
-            into.with_file_name(name)
-        };
-        let fetched = is_url(at).then(|| beside(".ova"));
-        if let Some(archive) = &fetched
-            && !archive.exists()
-        {
-            fs::create_dir_all(into.parent().unwrap_or(&into)).or_cannot("create", &into)?;
+        fs::create_dir_all(into.parent().unwrap_or(&into)).or_cannot("create", &into)?;
+        let _making = Making::wait(&into, &cx).await?;
+        if let Some(ova) = done(&into)? {
+            return Ok(ova);
+        }
+        let fetched = is_url(at).then(|| beside(&into, ".ova"));
+        if let Some(archive) = &fetched {
             self.download(at, archive).await?;
         }
         let archive =
             fetched.clone().unwrap_or_else(|| PathBuf::from(at.strip_prefix("file://").unwrap_or(at)));
-        let part = beside(".part");
+        let part = beside(&into, ".part");
         if part.exists() {
             fs::remove_dir_all(&part).or_cannot("remove", &part)?;
         }
@@ -102,7 +100,7 @@ impl Templates {
         imported?;
         fs::rename(&part, &into).or_cannot("create", &into)?;
         if let Some(archive) = fetched {
-            remove(&archive)?;
+            ["", ".hash"].into_iter().try_for_each(|suffix| remove(&beside(&archive, suffix)))?;
         }
         done(&into)?.ok_or_else(|| TemplateError::Ova {
             archive,

@@ -20,6 +20,16 @@ const ONE_DISK: &str = r#"<Envelope><References><File id="f" href="HREF"/></Refe
 
 /// An archive of these files, in the world.
 fn archive(world: &World, files: &[(&str, &[u8])]) -> PathBuf {
+    world.write("vm.ova", packed(files))
+}
+
+/// The archive of a machine that has so much memory, in MiB.
+pub(crate) fn machine(memory: u32) -> Vec<u8> {
+    let descriptor = ONE_DISK.replace("HREF", "disk.vmdk").replace("256", &memory.to_string());
+    packed(&[("vm.ovf", descriptor.as_bytes()), ("disk.vmdk", &vmdk(&content(5, 100_000)))])
+}
+
+fn packed(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, body) in files {
         let mut header = tar::Header::new_gnu();
@@ -30,7 +40,7 @@ fn archive(world: &World, files: &[(&str, &[u8])]) -> PathBuf {
         header.set_cksum();
         builder.append(&header, *body).unwrap();
     }
-    world.write("vm.ova", builder.into_inner().unwrap())
+    builder.into_inner().unwrap()
 }
 
 fn vmdk(content: &[u8]) -> Vec<u8> {

@@ -80,6 +80,18 @@ async fn what_cannot_be_repaired_says_why() {
     let text = message(&overlay(&world, "env/d", "nbd://localhost/x", "raw")).await;
     assert!(text.contains("only files can be backing files"), "{text}");
 
+    // As Lago writes it, and older versions of qemu-img.
+    let silent = overlay(&world, "env/s", "./el:v1", "raw");
+    let mut header = fs::read(&silent).unwrap();
+    let format = header.windows(4).position(|bytes| bytes == [0xe2, 0x79, 0x2a, 0xca]).unwrap();
+    header[format..format + 4].copy_from_slice(&[0, 0, 0, 9]);
+    fs::write(&silent, header).unwrap();
+    let text = message(&silent).await;
+    assert!(text.contains("does not say the format of its backing file ./el:v1"), "{text}");
+    let mended: Vec<_> = text.split('`').nth(1).unwrap().split(' ').skip(1).collect();
+    qemu_img(&mended.iter().map(|word| word.trim_matches('\'')).collect::<Vec<_>>());
+    assert_eq!(templates.ensure_chain(&silent, "qcow2", None).await.unwrap().len(), 2);
+
     let deep = overlay(&world, "env/e2", "e1", "qcow2");
     overlay(&world, "env/e1", "e2", "qcow2");
     let text = message(&deep).await;

@@ -193,6 +193,8 @@ async fn a_file_that_is_no_template() {
     templates.download(&format!("file://{}", to.display()), &copy).await.unwrap();
     assert_eq!(fs::read(&copy).unwrap(), body);
     assert_eq!(fs::read_dir(world.dir.path()).unwrap().count(), 2, "no leftovers");
-    let error = templates.download(&server.url("/nope"), &to).await.unwrap_err();
+    templates.download(&server.url("/nope"), &to).await.unwrap();
+    assert_eq!(server.asked("/nope"), 0, "what was fetched before is used");
+    let error = templates.download(&server.url("/nope"), &world.path("none")).await.unwrap_err();
     assert!(told(&error).starts_with("the file is not there; looked for http://"), "{error}");
 }

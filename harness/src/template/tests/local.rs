@@ -186,3 +186,29 @@ async fn sources_of_extensions_are_as_good() {
     let disk = templates.resolve("t", None, None).await.unwrap();
     assert_eq!(fs::read_to_string(disk.path).unwrap(), "ab".repeat(512));
 }
+
+#[tokio::test]
+async fn a_name_is_registered_once_however_deep() {
+    let world = World::new();
+    let text = manifest("file", "images", &[("el", "a", "a.qcow2", 1.0)]);
+    let first = world.write("repos/deeper/x.json", &text);
+    let repo = world.write("repo.json", &text);
+    let templates = world.with(world.config(None));
+    match templates.add_repo(repo.to_str().unwrap()).await {
+        Err(TemplateError::RepoExists { path, .. }) => assert_eq!(path, first),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_a_repository_has_is_listed_before_anything_is_fetched() {
+    let image = qcow2(&content(1, 100_000));
+    let (world, server) = (World::new(), one_image("el.qcow2", &image, &image, &[]).await);
+    let templates = world.at(server.url("/repo.metadata"));
+    assert!(templates.list().unwrap().is_empty());
+    templates.learn().await;
+    assert_eq!(templates.list().unwrap()[0].id.to_string(), "corp:el:v1");
+    let lost = world.at(server.url("/nope"));
+    lost.learn().await;
+    assert!(world.told("the manifest of the template repository is not there"));
+}

@@ -1,11 +1,11 @@
 //! Templates from end to end: a real server on the loopback, real images, real `qemu-img`, processes really killed.
 
-mod archives;
+pub(crate) mod archives;
 mod chains;
 mod downloads;
 mod killed;
 mod local;
-mod server;
+pub(crate) mod server;
 mod storing;
 
 use std::{
@@ -93,7 +93,7 @@ fn limits() -> Limits {
     }
 }
 
-fn sha1(bytes: &[u8]) -> String {
+pub(crate) fn sha1(bytes: &[u8]) -> String {
     files::hex(&sha1::Sha1::digest(bytes))
 }
 
@@ -109,7 +109,7 @@ fn qemu_img(args: &[&str]) {
 }
 
 /// Content for a disk: `seed` tells it from others; some of it is zeros.
-fn content(seed: u8, size: usize) -> Vec<u8> {
+pub(crate) fn content(seed: u8, size: usize) -> Vec<u8> {
     let mut state = u32::from(seed) + 1;
     let mut bytes = vec![0; size];
     for (at, byte) in bytes.iter_mut().enumerate() {
@@ -122,7 +122,7 @@ fn content(seed: u8, size: usize) -> Vec<u8> {
 }
 
 /// A qcow2 image of this content, as bytes.
-fn qcow2(content: &[u8]) -> Vec<u8> {
+pub(crate) fn qcow2(content: &[u8]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let (raw, image) = (dir.path().join("raw"), dir.path().join("image"));
     fs::write(&raw, content).unwrap();
@@ -144,7 +144,7 @@ fn manifest(kind: &str, root: &str, versions: &[(&str, &str, &str, f64)]) -> Str
 }
 
 /// A server with one template, `el` in version `v1`, whose image is `body` as it is sent.
-async fn one_image(handle: &str, hash_of: &[u8], body: &[u8], how: &[How]) -> Server {
+pub(crate) async fn one_image(handle: &str, hash_of: &[u8], body: &[u8], how: &[How]) -> Server {
     let server = Server::start().await;
     let manifest = manifest("http", &server.url("/images"), &[("el", "v1", "el.qcow2", 1.0)]);
     server.put("/repo.metadata", manifest, &[]);

@@ -14,7 +14,7 @@ use tokio::{
 
 /// How one request is answered.
 #[derive(Debug, Clone)]
-pub(super) enum How {
+pub(crate) enum How {
     /// As it should be, ranges included.
     Good,
     /// Ranges are ignored.
@@ -43,9 +43,9 @@ struct Page {
 
 /// A request as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Request {
-    pub(super) path: String,
-    pub(super) range: Option<String>,
+pub(crate) struct Request {
+    pub(crate) path: String,
+    pub(crate) range: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -56,14 +56,14 @@ struct State {
 
 /// The server; gone when dropped.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     state: Arc<Mutex<State>>,
     url: String,
     task: JoinHandle<()>,
 }
 
 impl Server {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State::default()));
@@ -78,12 +78,12 @@ impl Server {
         Self { state, url, task }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 
     /// Serves `body` at `path`, the first requests in the ways of `how`.
-    pub(super) fn put(&self, path: &str, body: impl Into<Vec<u8>>, how: &[How]) {
+    pub(crate) fn put(&self, path: &str, body: impl Into<Vec<u8>>, how: &[How]) {
         let body = Arc::new(body.into());
         let etag = Some(format!("\"{}\"", super::sha1(&body)));
         let how = if how.is_empty() { VecDeque::from([How::Good]) } else { how.iter().cloned().collect() };
@@ -91,21 +91,21 @@ impl Server {
     }
 
     /// From now on nothing tells the content of `path` from a later one.
-    pub(super) fn without_etag(&self, path: &str) {
+    pub(crate) fn without_etag(&self, path: &str) {
         self.state.lock().unwrap().pages.get_mut(path).unwrap().etag = None;
     }
 
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.state.lock().unwrap().requests.clone()
     }
 
     /// How often `path` was asked for.
-    pub(super) fn asked(&self, path: &str) -> usize {
+    pub(crate) fn asked(&self, path: &str) -> usize {
         self.requests().iter().filter(|request| request.path == path).count()
     }
 
     /// Ranges that were asked for at `path`.
-    pub(super) fn ranges(&self, path: &str) -> Vec<Option<String>> {
+    pub(crate) fn ranges(&self, path: &str) -> Vec<Option<String>> {
         self.requests().into_iter().filter(|request| request.path == path).map(|r| r.range).collect()
     }
 }

@@ -81,6 +81,50 @@ async fn a_store_of_another_program_is_taken_over() {
     assert_eq!(pruned.kept.len(), 1);
     assert_eq!(pruned.kept[0].1, "it is not known who uses it");
     assert!(disk.path.exists());
+
+    // Also when one of ours has used it meanwhile; and they are not given another image.
+    let ours = world.prefix("ours");
+    templates.resolve("el", None, Some(&ours)).await.unwrap();
+    assert!(templates.prune().unwrap().kept[0].1.ends_with("/ours, and perhaps by others"));
+    fs::remove_dir_all(world.path("ours")).unwrap();
+    assert_eq!(templates.prune().unwrap().kept[0].1, "it is not known who uses it");
+    let other = qcow2(&content(4, 300_000));
+    world.write("images/el", &other);
+    world.write("images/el.hash", sha1(&other));
+    world.write("images/el.metadata", "{}");
+    let error = templates.fetch("el", None).await.unwrap_err();
+    assert!(error.to_string().contains("in use by prefixes of which nothing was written down"), "{error}");
+    corrupt(&disk);
+    let error = templates.resolve("el", None, None).await.unwrap_err();
+    assert!(error.to_string().contains("while prefixes use it"), "{error}");
+}
+
+#[tokio::test]
+async fn what_another_program_stored_by_half_is_fetched_again() {
+    let image = qcow2(&content(1, 300_000));
+    let (world, server) = (World::new(), one_image("el.qcow2", &image, &image, &[]).await);
+    world.write("store/corp:el:v1", &content(1, 300_000)[..131_072]);
+    world.write("store/corp:el:v1.tmp", &image);
+    world.write("store/corp:el:v1.hash", sha1(&image));
+    let templates = world.at(server.url("/repo.metadata"));
+    assert!(templates.prune().unwrap().kept[0].1.starts_with("it was stored by half"));
+    assert_eq!(templates.verify(&[]).await.unwrap()[0].verdict, Verdict::Damaged);
+    let disk = templates.resolve("el", None, None).await.unwrap();
+    assert_eq!(fs::read(&disk.path).unwrap()[..300_000], content(1, 300_000));
+    assert_eq!(templates.verify(&[]).await.unwrap()[0].verdict, Verdict::Good);
+}
+
+#[tokio::test]
+async fn a_prefix_that_cannot_be_looked_at_is_not_dead() {
+    let (world, _server, templates, _) = fetched().await;
+    let closed = world.path("one");
+    // Even root cannot look through a name that is too long, as others cannot through a closed folder.
+    let list = world.path("store/corp:el:v1.users");
+    let text = fs::read_to_string(&list).unwrap();
+    let hidden = closed.join("x".repeat(300)).join("uuid");
+    fs::write(&list, text.replace(&closed.join("uuid").display().to_string(), &hidden.display().to_string()))
+        .unwrap();
+    assert!(templates.prune().unwrap().kept[0].1.starts_with("used by "));
 }
 
 #[tokio::test]

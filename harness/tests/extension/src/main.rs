@@ -3,6 +3,7 @@
 use std::{path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::ensure;
+use extension::{Files, Small};
 use polder::{
     base::dial::BoxFuture,
     cli::{Extensions, MachineType, OutputFormat},
@@ -16,6 +17,8 @@ fn main() -> ExitCode {
         .output_format(Count)
         .machine_type(Router)
         .template_source("made-up", Arc::new(|_| Ok(Arc::new(MadeUp))))
+        .machine_provider(Files)
+        .service_manager(Small)
         .main()
 }
 

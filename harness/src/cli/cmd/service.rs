@@ -1,0 +1,21 @@
+//! `polder service`.
+
+use super::shell::{find, require_running};
+use crate::cli::{
+    args::{ServiceArgs, ServiceVerb},
+    context::Cx,
+};
+
+pub(in crate::cli) async fn run(cx: &Cx, args: &ServiceArgs) -> anyhow::Result<String> {
+    let env = cx.env().await?;
+    let vm = find(&env, &args.host)?;
+    require_running(&env, &vm).await?;
+    let service = vm.service(&args.name);
+    match args.what {
+        ServiceVerb::Status => {}
+        ServiceVerb::Start => service.start().await?,
+        ServiceVerb::Stop => service.stop().await?,
+        ServiceVerb::Restart => service.restart().await?,
+    }
+    cx.print(&service.state().await?)
+}

@@ -1,0 +1,233 @@
+//! Machines that libvirt does not make: what is done with them is asked of their provider, each time with a deadline.
+//! They need no lab.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::anyhow;
+use tokio::time::timeout;
+
+use super::{
+    Destroyed, Env, EnvError, Host, Progress, Selection, Vm,
+    host::limits,
+    parallel,
+    state::EnvState,
+    stop::{How, Stopped, Switch},
+    turn::Turn,
+};
+use crate::{
+    provider::{Answer, MachineError, MachineOrder, MachineProvider, MachineState, ProviderCx},
+    workdir::{Kind, Prefix, Thing},
+};
+
+/// Parts machines: those that libvirt makes, and those that a provider makes.
+pub(super) fn split(vms: Vec<Vm>) -> (Vec<Vm>, Vec<Vm>) {
+    let (made, others): (Vec<_>, Vec<_>) = vms.into_iter().partition(Vm::is_made);
+    (made, others.into_iter().filter(|vm| vm.plan().order.is_some()).collect())
+}
+
+/// How a machine is.
+pub(super) async fn state(
+    env: &Env,
+    provider: &dyn MachineProvider,
+    order: &MachineOrder,
+) -> Result<MachineState, EnvError> {
+    let cx = cx(env, limits::COMMAND);
+    ask(order, &cx, provider.state(order, &cx)).await
+}
+
+/// How those machines are that have a provider here.
+pub(super) async fn states(env: &Env) -> Result<BTreeMap<String, MachineState>, EnvError> {
+    let (_, vms) = split(env.vms());
+    let each = |vm: Vm| {
+        let env = env.clone();
+        async move {
+            let state = match env.state_of(&vm).await {
+                Err(EnvError::NoProvider { .. }) => MachineState::Other,
+                state => state?,
+            };
+            Ok((vm.name().to_string(), state))
+        }
+    };
+    Ok(parallel::each(vms, each).await?.into_iter().collect())
+}
+
+/// Starts those of `vms` that do not run; `begun` hears of each before it is asked for.
+pub(super) async fn start(
+    env: &Env,
+    turn: &Turn<'_>,
+    vms: Vec<Vm>,
+    begun: impl FnOnce(&[Vm]),
+    progress: &Progress,
+) -> Result<(), EnvError> {
+    let mut off = Vec::new();
+    for vm in vms {
+        match env.state_of(&vm).await? {
+            MachineState::Running | MachineState::Paused => {
+                progress.say(&format!("{} runs already", vm.name()));
+            }
+            _ => off.push(vm),
+        }
+    }
+    for vm in &off {
+        turn.making(&thing(vm))?;
+    }
+    begun(&off);
+    let each = |vm: Vm| {
+        let (env, progress) = (env.clone(), progress.clone());
+        async move {
+            let Some((provider, order)) = vm.ordered()? else { return Ok(()) };
+            vm.restarted().await;
+            let cx = cx(&env, limits::PROVIDER);
+            ask(order, &cx, provider.start(order, &cx)).await?;
+            progress.say(&format!("{} is started", vm.name()));
+            Ok(())
+        }
+    };
+    parallel::each(off, each).await.map(drop)
+}
+
+/// Ends machines; those that have time may do it themselves.
+pub(super) async fn stop(
+    env: &Env,
+    vms: Vec<Vm>,
+    limit: Duration,
+    selection: &Selection,
+    progress: &Progress,
+) -> Result<Vec<Stopped>, EnvError> {
+    let named = selection.is_named();
+    let each = |vm: Vm| {
+        let (env, progress) = (env.clone(), progress.clone());
+        async move {
+            let Some(how) = unless_all(named, end(&env, &vm, limit).await)? else { return Ok(None) };
+            progress.say(&format!("{} {how}", vm.name()));
+            Ok(Some(Stopped { machine: vm.name().clone(), how }))
+        }
+    };
+    Ok(parallel::each(vms, each).await?.into_iter().flatten().collect())
+}
+
+async fn end(env: &Env, vm: &Vm, limit: Duration) -> Result<How, EnvError> {
+    let Some((provider, order)) = vm.ordered()? else { return Ok(How::Already) };
+    let state = env.state_of(vm).await?;
+    if matches!(state, MachineState::Absent | MachineState::Off) {
+        return Ok(How::Already);
+    }
+    if state == MachineState::Running && !limit.is_zero() {
+        let cx = cx(env, limit);
+        if ask(order, &cx, provider.shutdown(order, &cx)).await.is_ok() {
+            return Ok(How::Graceful);
+        }
+    }
+    let cx = cx(env, limits::PROVIDER);
+    ask(order, &cx, provider.stop(order, &cx)).await?;
+    Ok(How::Forced)
+}
+
+/// Reboots, pauses or resumes machines that are in the state for it.
+pub(super) async fn switch(
+    env: &Env,
+    switch: Switch,
+    vms: Vec<Vm>,
+    selection: &Selection,
+) -> Result<(), EnvError> {
+    let named = selection.is_named();
+    let each = |vm: Vm| {
+        let env = env.clone();
+        async move {
+            let Some((provider, order)) = vm.ordered()? else { return Ok(()) };
+            let state = env.state_of(&vm).await?;
+            if state != switch.from() && state != MachineState::Unreachable {
+                return Ok(());
+            }
+            let cx = cx(&env, limits::PROVIDER);
+            let done = match switch {
+                Switch::Reboot => {
+                    vm.restarted().await;
+                    provider.reboot(order, &cx)
+                }
+                Switch::Pause => provider.pause(order, &cx),
+                Switch::Resume => provider.resume(order, &cx),
+            };
+            unless_all(named, ask(order, &cx, done).await).map(drop)
+        }
+    };
+    parallel::each(vms, each).await.map(drop)
+}
+
+/// Removes all of an environment that nobody will come back to.
+pub(super) async fn remove(env: &Env) -> Result<(), EnvError> {
+    let each = |vm: Vm| {
+        let env = env.clone();
+        async move {
+            let Some((provider, order)) = vm.ordered()? else { return Ok(()) };
+            let cx = cx(&env, limits::PROVIDER);
+            ask(order, &cx, provider.remove(order, &cx)).await
+        }
+    };
+    parallel::each(split(env.vms()).1, each).await.map(drop)
+}
+
+/// Removes what providers may still have of the environment of a prefix: what its journal says was begun, and where the
+/// journal is damaged, everything that was ever planned.
+pub(super) async fn clear(
+    host: &Host,
+    prefix: &Prefix,
+    state: Option<&EnvState>,
+    destroyed: &mut Destroyed,
+    progress: &Progress,
+) {
+    let machines = || state.into_iter().flat_map(|state| &state.plan.machines);
+    let planned = |id: &str| {
+        let order = machines().filter_map(|machine| machine.order.as_ref()).find(|order| order.id == id);
+        order.cloned().unwrap_or_else(|| MachineOrder::lost(id))
+    };
+    let record = prefix.record();
+    let damaged = record.as_ref().map_or(true, |record| !record.skipped.is_empty());
+    let standing = record.unwrap_or_default().standing();
+    let noted = standing.iter().filter(|thing| thing.kind == Kind::Machine);
+    let mut begun: BTreeMap<String, String> =
+        noted.map(|thing| (thing.name.clone(), thing.place.clone())).collect();
+    if damaged {
+        let all = machines().filter_map(|one| Some((one.order.as_ref()?.id.clone(), one.provider.clone())));
+        begun.extend(all);
+    }
+    let folder = std::fs::canonicalize(prefix.path()).unwrap_or_else(|_| prefix.path().to_owned());
+    for (id, maker) in begun {
+        let order = planned(&id);
+        let Some(provider) = host.providers.iter().find(|provider| provider.name() == maker) else {
+            destroyed.try_to(Err(EnvError::NoProvider { provider: maker, machine: order.name }));
+            continue;
+        };
+        destroyed.found(progress, format!("the machine {id} of the vm-provider `{maker}`"));
+        let cx = ProviderCx { folder: folder.clone(), deadline: limits::PROVIDER };
+        destroyed.try_to(ask(&order, &cx, provider.remove(&order, &cx)).await);
+    }
+}
+
+/// A machine for the journal.
+fn thing(vm: &Vm) -> Thing {
+    let id = vm.plan().order.as_ref().map(|order| order.id.clone());
+    Thing { kind: Kind::Machine, name: id.unwrap_or_default(), place: vm.plan().provider.clone() }
+}
+
+fn cx(env: &Env, deadline: Duration) -> ProviderCx {
+    ProviderCx { folder: env.folder().to_owned(), deadline }
+}
+
+/// What comes of a call, but not later than its deadline.
+async fn ask<T>(order: &MachineOrder, cx: &ProviderCx, call: Answer<'_, T>) -> Result<T, EnvError> {
+    let late = || MachineError::Failed(anyhow!("nothing came of it within {:?}", cx.deadline));
+    let answer = timeout(cx.deadline, call).await.unwrap_or_else(|_| Err(late()));
+    answer.map_err(|source| EnvError::Machine { machine: order.name.clone(), source })
+}
+
+/// What a provider cannot do at all is only said where it was asked of all machines.
+fn unless_all<T>(named: bool, result: Result<T, EnvError>) -> Result<Option<T>, EnvError> {
+    match result {
+        Err(EnvError::Machine { machine, source: source @ MachineError::Unsupported { .. } }) if !named => {
+            tracing::info!(target: "polder", "{machine} is left as it is: {source}");
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}

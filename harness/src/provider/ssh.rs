@@ -1,0 +1,129 @@
+//! Machines that are there anyway and only reached. They are neither ours to start nor to stop; how they are is what
+//! their ssh server says.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::anyhow;
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
+
+use super::machine::{Answer, MachineOrder, MachineProvider, MachineState, ProviderCx, unsupported};
+use crate::base::dial::{BoxFuture, Dial};
+
+/// How ssh servers begin.
+const BANNER: &[u8] = b"SSH-";
+/// Where they listen.
+const PORT: u16 = 22;
+
+/// The provider `ssh`.
+#[derive(Debug, Clone, Copy)]
+pub struct Ssh {
+    port: u16,
+}
+
+impl Default for Ssh {
+    fn default() -> Self {
+        Self { port: PORT }
+    }
+}
+
+impl Ssh {
+    /// What it is called.
+    pub const NAME: &'static str = "ssh";
+
+    async fn look(&self, order: &MachineOrder, limit: Duration) -> Result<(), anyhow::Error> {
+        let address = order.address.ok_or_else(|| anyhow!("{NO_ADDRESS}"))?;
+        let answer = timeout(limit, banner(address, self.port)).await;
+        let answer = answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        answer.map_err(|error| anyhow!("no ssh server answers at {address}, port {}: {error}", self.port))
+    }
+}
+
+const NO_ADDRESS: &str = "one of its NICs must say its `ip`";
+
+async fn banner(address: IpAddr, port: u16) -> io::Result<()> {
+    let mut stream = TcpStream::connect(SocketAddr::new(address, port)).await?;
+    let mut begin = [0; BANNER.len()];
+    stream.read_exact(&mut begin).await?;
+    if begin == BANNER { Ok(()) } else { Err(io::Error::other("something else than ssh is there")) }
+}
+
+impl MachineProvider for Ssh {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn check(&self, order: &MachineOrder) -> Result<(), Vec<String>> {
+        order.address.map(drop).ok_or_else(|| vec![NO_ADDRESS.to_owned()])
+    }
+
+    fn start<'a>(&'a self, order: &'a MachineOrder, cx: &'a ProviderCx) -> Answer<'a> {
+        Box::pin(async move { Ok(self.look(order, cx.deadline).await?) })
+    }
+
+    fn stop<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
+        unsupported(Self::NAME, "stop")
+    }
+
+    fn state<'a>(&'a self, order: &'a MachineOrder, cx: &'a ProviderCx) -> Answer<'a, MachineState> {
+        Box::pin(async move {
+            Ok(match self.look(order, cx.deadline).await {
+                Ok(()) => MachineState::Running,
+                Err(_) => MachineState::Unreachable,
+            })
+        })
+    }
+
+    fn remove<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// The way to machines that are in no lab.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plain;
+
+impl Dial for Plain {
+    fn dial(&self, addr: SocketAddr, limit: Duration) -> BoxFuture<'_, io::Result<TcpStream>> {
+        Box::pin(async move {
+            let connected = timeout(limit, TcpStream::connect(addr)).await;
+            connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    async fn state(order: &MachineOrder, port: u16) -> (MachineState, Option<String>) {
+        let (ssh, cx) = (Ssh { port }, ProviderCx { folder: "/".into(), deadline: Duration::from_secs(5) });
+        let started = ssh.start(order, &cx).await.err().map(|error| error.to_string());
+        (ssh.state(order, &cx).await.unwrap(), started)
+    }
+
+    #[tokio::test]
+    async fn what_says_ssh_is_up_and_nothing_else() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            for greeting in ["SSH-2.0-x\r\n", "SSH-2.0-x\r\n", "220 mail\r\n", "220 mail\r\n"] {
+                listener.accept().unwrap().0.write_all(greeting.as_bytes()).unwrap();
+            }
+        });
+        let order = MachineOrder { address: "127.0.0.1".parse().ok(), ..MachineOrder::lost("a") };
+        assert_eq!(state(&order, port).await, (MachineState::Running, None));
+        let (other, why) = state(&order, port).await;
+        assert!(other == MachineState::Unreachable && why.unwrap().contains("something else than ssh"));
+        server.join().unwrap();
+        let (gone, why) = state(&order, port).await;
+        assert_eq!(gone, MachineState::Unreachable);
+        assert!(why.unwrap().starts_with(&format!("no ssh server answers at 127.0.0.1, port {port}: ")));
+        assert_eq!(Ssh::default().check(&MachineOrder::lost("a")), Err(vec![NO_ADDRESS.to_owned()]));
+    }
+}
