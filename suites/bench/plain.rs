@@ -143,7 +143,7 @@ async fn prepare(dir: &Path, text: &str) -> Result<()> {
             authorized_key: client.trim(),
             host_keys: &host_keys,
             vm_types: &["default"],
-            providers: &["local-libvirt"],
+            providers: &[],
             service_managers: &[],
         },
     )?;

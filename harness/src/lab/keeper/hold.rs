@@ -73,7 +73,7 @@ fn keep(asked: Keep, tell: &mut Option<io::PipeWriter>) -> io::Result<()> {
                 wait(&signals)?;
             }
             let left: Vec<_> = after.iter().filter_map(|argv| run(argv).err()).collect();
-            complain(&io::stdin(), &left);
+            complain(io::stdin(), &left);
             done
         }
         Keep::Relay(relay) => {
