@@ -12,6 +12,7 @@ mod disk;
 mod domain;
 mod expand;
 mod files;
+mod fuzz;
 mod include;
 mod keys;
 mod load;
@@ -33,6 +34,7 @@ mod tests;
 mod variables;
 
 pub use diagnostic::{Diagnostic, InitFileError, Severity, render};
+pub use fuzz::fuzz_text;
 pub use load::{load, load_text, parse};
 pub use options::{Loaded, Options, Surroundings};
 pub use schema::schema;

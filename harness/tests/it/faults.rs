@@ -173,6 +173,7 @@ fn suites_get_their_images_from_the_configured_repository() {
     let said = said(&output);
     assert_eq!(output.status.code(), Some(101), "{said}");
     assert!(said.contains("/nowhere/repo.json"), "{said}");
+    assert!(said.contains("unbootable.yaml:17:5: warning: `main_dns` does nothing"), "{said}");
     // A key that is none stops the run before it begins.
     fs::write(config.join("polder.toml"), "template_repo = \"x\"\n").unwrap();
     let mut command = suite("failing", dir.path(), &[]);

@@ -117,7 +117,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("f");
         let disk = |name: &str, path: &str, dev: &str| {
-            format!("{{name: {name}, type: file, url: 'http://h/x', path: {path}, dev: {dev}, format: raw}}")
+            format!(
+                "{{name: {name}, type: file, url: 'http://h/x', path: '{path}', dev: {dev}, format: raw}}"
+            )
         };
         let disks = [
             disk("a", "$LAGO_PREFIX_PATH/x", "vda"),

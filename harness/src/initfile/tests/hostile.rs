@@ -83,6 +83,15 @@ fn broken_corpus_is_answered() {
     }
 }
 
+/// What a fuzzer would begin with.
+#[test]
+fn the_corpus_is_what_fuzzers_take() {
+    for case in corpus::malformed().iter().chain(&corpus::good()) {
+        fuzz_text(&case.text).unwrap();
+        fuzz_text(&format!("include: other.yaml\n@@@\n{}", case.text)).unwrap();
+    }
+}
+
 /// A text with a few accidents.
 fn broken(text: &str, pieces: &[&str], random: &mut Random) -> String {
     let mut text: Vec<char> = text.chars().collect();

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Diagnostic, EnvSpec, InitFileError, Loaded, Options, Severity, Surroundings, parse};
+use super::{Diagnostic, EnvSpec, InitFileError, Loaded, Options, Severity, Surroundings, fuzz_text, parse};
 
 /// Reads `lab.yaml` among other files, in a folder `/lab` of a world where every file exists whose name does not say
 /// otherwise.
