@@ -50,6 +50,30 @@ const CAMPAIGNS: &[Campaign] = &[
         test: "lives::nothing_outlives_a_killed_suite",
         rounds: 200,
     },
+    Campaign {
+        name: "damage-own",
+        what: "every kind of damage to a prefix with a lab of its own, then destroy",
+        package: "polder",
+        target: "it",
+        test: "damage::whatever_happens_to_a_prefix_in_a_lab_of_its_own_it_can_be_destroyed",
+        rounds: 100,
+    },
+    Campaign {
+        name: "damage-shared",
+        what: "every kind of damage to a prefix on a daemon, then destroy",
+        package: "polder",
+        target: "it",
+        test: "damage::whatever_happens_to_a_prefix_on_a_daemon_it_can_be_destroyed",
+        rounds: 100,
+    },
+    Campaign {
+        name: "daemon-kills",
+        what: "SIGKILL at any moment of an environment's life on a daemon leaves nothing that destroy does not find",
+        package: "polder",
+        target: "it",
+        test: "system::what_killed_commands_leave_on_a_daemon_can_be_destroyed",
+        rounds: 40,
+    },
 ];
 
 /// Arguments of the verb.

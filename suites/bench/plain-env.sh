@@ -1,5 +1,5 @@
 #!/bin/sh
-# What one would write by hand for the life of an environment: disks, networks, machines, a look at them, a snapshot of
+# What one would write by hand for the life of an environment: texts for libvirt, disks, networks, machines, a look at them, a snapshot of
 # their disks, back to it, and away. Run inside fresh namespaces (see plain.rs) with a folder as plain-up.sh has it;
 # prints `PHASE SECONDS` for each step, and `ready` at the end.
 set -eu
@@ -26,9 +26,11 @@ each() {
     for pid in $pids; do wait "$pid"; done
 }
 
+# Names are put into texts, as any script does it.
+plan() { sed "s#@machine@#$2#g" "$1.domain" >"$1.xml"; }
 disk() { qemu-img create -q -f qcow2 -b "$(cat "$1.backing")" -F qcow2 "$(cat "$1.disk")"; }
 init() { each disk; }
-create() { $virsh create "$1.domain" >/dev/null; }
+create() { $virsh create "$1.xml" >/dev/null; }
 start() {
     . "${0%/*}/plain-lab.sh"
     for net in "$dir"/*net.xml; do $virsh net-create "$net" >/dev/null; done
@@ -55,6 +57,7 @@ destroy() {
     rm -f "$dir"/*.s $(cat "$dir"/*.disk)
 }
 
+phase plan each plan
 phase init init
 phase start start
 each answers

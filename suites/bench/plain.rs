@@ -11,10 +11,16 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use polder::{
-    env::plan::{Made, PlanInputs, plan},
-    image::recipe,
+    env::{
+        Host,
+        plan::{Made, PlanInputs, plan},
+    },
+    image::{ImageInfo, recipe},
     initfile::{self, spec::DiskSource},
-    lab::{View, accel::Accel},
+    lab::{
+        View,
+        accel::{self, Accel},
+    },
     net::Scope,
     provider::libvirt::{Cpus, xml},
 };
@@ -96,7 +102,7 @@ pub(crate) async fn life(text: &str) -> Result<Vec<(&'static str, Duration)>> {
         let seconds = said.iter().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         Ok((name, Duration::from_secs_f64(seconds.with_context(|| format!("no word of {name}"))?)))
     };
-    ["init", "start", "status", "snapshot", "revert", "destroy"].into_iter().map(step).collect()
+    ["plan", "init", "start", "status", "snapshot", "revert", "destroy"].into_iter().map(step).collect()
 }
 
 /// Writes what the script needs; not counted.
@@ -122,7 +128,7 @@ async fn prepare(dir: &Path, text: &str) -> Result<()> {
         &spec,
         &PlanInputs {
             view: &View::host(dir, &store, &store),
-            accel: Accel::Tcg,
+            accel: accelerator(&host, &images).await?,
             cpus: &Cpus::default(),
             uuid: "00000000000000000000000000000000",
             scope: &Scope::hermetic(),
@@ -160,6 +166,13 @@ async fn prepare(dir: &Path, text: &str) -> Result<()> {
         write(format!("{name}.backing"), backing.path.display().to_string())?;
     }
     Ok(fs::write(dir.join("known_hosts"), known)?)
+}
+
+/// The accelerator our machines get.
+async fn accelerator(host: &Host, images: &BTreeMap<String, ImageInfo>) -> Result<Accel> {
+    let image = images.values().next().context("no image")?;
+    let (kernel, initrd) = (image.dir.join(&image.kernel), image.dir.join(&image.initrd));
+    Ok(accel::choose(&host.lab, &host.accel, &kernel, &initrd).await?.accel)
 }
 
 /// Makes a key pair and returns the public half.

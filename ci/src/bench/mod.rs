@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use self::{
+    growth::{Growth, growth},
     machine::Machine,
     stats::{Summary, ratios, summary},
     table::{BENCHMARKS, Benchmark},
@@ -20,6 +21,7 @@ use crate::{
     workspace,
 };
 
+mod growth;
 mod machine;
 mod stats;
 mod table;
@@ -62,6 +64,8 @@ struct Report {
     goal: f64,
     machine: Machine,
     rows: Vec<Row>,
+    /// How the ratios change with the number of machines.
+    growth: Vec<Growth>,
 }
 
 /// One thing measured.
@@ -96,6 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         what: benchmark.what,
         goal: benchmark.goal,
         machine: Machine::this(),
+        growth: growth(&rows),
         rows,
     };
     if args.json {
@@ -191,6 +196,9 @@ fn text(report: &Report) -> Result<String> {
         writeln!(out, "  ratio  {median:.2} ({min:.2} to {max:.2}), pair by pair: {}", pairs.join(" "))?;
         writeln!(out, "  goal   at most {:.2}: {reached}", report.goal)?;
     }
+    for Growth { step, from, to, times } in &report.growth {
+        writeln!(out, "\n{step}: the ratio at {to} is {times:.2} times that at {from}")?;
+    }
     Ok(out)
 }
 
@@ -270,8 +278,10 @@ mod tests {
             qemu: "7.2.22".to_owned(),
             libvirt: "9.0.0".to_owned(),
         };
-        let report =
-            Report { benchmark: "up", what: "what", goal: 1.15, machine, rows: rows(&figures).unwrap() };
+        let rows = rows(&figures).unwrap();
+        let growth =
+            vec![Growth { step: "up".to_owned(), from: "1".to_owned(), to: "8".to_owned(), times: 1.04 }];
+        let report = Report { benchmark: "up", what: "what", goal: 1.15, machine, rows, growth };
         let expected = "up: what
 Some CPU, 2 cores, 24000 MiB, Linux 6.1, QEMU 7.2.22, libvirt 9.0.0
 
@@ -280,6 +290,8 @@ Some CPU, 2 cores, 24000 MiB, Linux 6.1, QEMU 7.2.22, libvirt 9.0.0
   plain  7.5 s (1.0 s to 8.0 s)
   ratio  1.00 (0.50 to 1.20), pair by pair: 1.00 1.20 0.50
   goal   at most 1.15: reached
+
+up: the ratio at 8 is 1.04 times that at 1
 ";
         assert_eq!(text(&report).unwrap(), expected);
         let json = serde_json::to_value(&report).unwrap();

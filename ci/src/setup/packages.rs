@@ -77,6 +77,11 @@ pub(crate) const PACKAGES: &[Package] = &[
     ),
     needed("e2fsprogs", "building guest images", Program(&["mke2fs"])),
     needed("busybox-static", "building guest images", Program(&["busybox"])),
+    wished(
+        "ovmf",
+        "machines with UEFI",
+        File(&["/usr/share/qemu/firmware/*.json", "/usr/share/OVMF/OVMF_CODE_4M.fd"]),
+    ),
     needed("passt", "nets with a way out", Program(&["pasta"])),
     needed("openssh-client", "ssh and scp, the plain tools of the benchmarks", Program(&["ssh"])),
     Package {

@@ -66,14 +66,14 @@ pub(super) struct Global {
     /// How long each try lasts, in seconds [default: 10].
     #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true)]
     ssh_timeout: Option<String>,
-    /// The libvirt of system labs; only where the configuration says `lab = system`.
-    #[arg(long, alias = "libvirt_url", global = true, value_name = "URI", hide_short_help = true)]
+    /// Refused: configure `libvirt_url`.
+    #[arg(long, alias = "libvirt_url", global = true, value_name = "URI", hide = true)]
     libvirt_url: Option<String>,
-    /// Who one is to that libvirt, if it asks.
-    #[arg(long, global = true, value_name = "USER", hide_short_help = true)]
+    /// Refused: configure `libvirt_username`.
+    #[arg(long, global = true, value_name = "USER", hide = true)]
     libvirt_user: Option<String>,
-    /// With which password; the configuration keeps it from other users' eyes.
-    #[arg(long, global = true, value_name = "PASSWORD", hide_short_help = true)]
+    /// Refused: configure `libvirt_password`, which keeps it from other users' eyes.
+    #[arg(long, global = true, value_name = "PASSWORD", hide = true)]
     libvirt_password: Option<String>,
     /// The vm-type of machines whose init file does not say it.
     #[arg(long, alias = "default_vm_type", global = true, value_name = "NAME", hide_short_help = true)]
@@ -155,6 +155,12 @@ pub(super) enum Verb {
     /// Print an inventory for Ansible.
     #[command(alias = "ansible_hosts")]
     AnsibleHosts(AnsibleHosts),
+    /// Connect standard input and output with a machine's ssh server; for `ProxyCommand` of ssh, and Ansible.
+    Proxy {
+        /// The machine.
+        #[arg(value_name = "VM")]
+        machine: String,
+    },
     /// Print the configuration that holds, and where each value came from.
     GenerateConfig {
         /// Also keys without a value.
@@ -213,7 +219,7 @@ pub(super) struct Shutdown {
     #[arg(short, long)]
     pub(super) reboot: bool,
     /// How long they have, in seconds, before they are switched off [default: shutdown_timeout].
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "reboot")]
     pub(super) timeout: Option<u32>,
 }
 
@@ -223,6 +229,9 @@ pub(super) struct Destroy {
     /// Do not ask.
     #[arg(short, long)]
     pub(super) yes: bool,
+    /// Also what is locked.
+    #[arg(long)]
+    pub(super) force: bool,
     /// All prefixes of the workdir.
     #[arg(long)]
     pub(super) all_prefixes: bool,

@@ -1,9 +1,6 @@
 //! What every verb has: the configuration, the host, where one stands, the log, and how results are printed.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -13,14 +10,13 @@ use super::{
     exit::{BadInput, Stopped},
     extensions::Extensions,
     log::Log,
-    places::Places,
+    output::OutputFormat,
 };
 use crate::{
-    base::{credentials::Credentials, text::did_you_mean},
-    config::{Config, Lab},
-    env::{Daemon, Env, Host, Progress},
-    lab::LabKind,
-    template::{self, Limits, Repo, TemplateEvent, Templates, TemplatesConfig},
+    base::text::did_you_mean,
+    config::Config,
+    env::{Env, Host, Progress},
+    initfile::Diagnostic,
     workdir::{Choice, LockedPrefix, Prefix, Workdir, WorkdirError},
 };
 
@@ -37,53 +33,12 @@ pub(super) struct Cx {
 }
 
 impl Cx {
-    /// The host as it is configured.
+    /// The host as it is configured, with what extensions add.
     pub(super) fn host(&self) -> anyhow::Result<Host> {
-        let configured = |name: &str| {
-            let path = match name {
-                "POLDER_CACHE_DIR" => &self.config.cache_dir,
-                "POLDER_RUNTIME_DIR" => &self.config.runtime_dir,
-                "POLDER_ACCEL" => return Some(self.config.accel.clone()),
-                _ => return std::env::var(name).ok(),
-            };
-            path.as_ref().map(|path| path.display().to_string())
-        };
-        let mut host = Host::from_env(&configured)?;
-        host.templates = self.templates(&host)?;
-        host.kind = match self.config.lab {
-            Lab::Hermetic => LabKind::Hermetic,
-            Lab::System => LabKind::System,
-        };
-        let Config { libvirt_url, libvirt_username: username, libvirt_password: password, .. } = &self.config;
-        let known = username.is_some() || password.is_some();
-        let credentials = Credentials { username: username.clone(), password: password.clone() };
-        host.daemon = Daemon {
-            uri: libvirt_url.clone(),
-            credentials: known.then_some(credentials),
-            leases: Places::of(&self.config, &host).lease_dir,
-        };
+        let mut host = Host::configured(&self.config, |name| std::env::var(name).ok())?;
+        host.stop = self.stop.clone();
         self.extensions.extend(&mut host);
         Ok(host)
-    }
-
-    /// Templates as they are configured.
-    pub(super) fn templates(&self, host: &Host) -> anyhow::Result<Templates> {
-        let Config { template_repo_path, template_repo_name, .. } = &self.config;
-        let repo = template_repo_path.clone().map(Repo::At).or(template_repo_name.clone().map(Repo::Named));
-        let places = Places::of(&self.config, host);
-        let config = TemplatesConfig {
-            repo,
-            repos: places.template_repos,
-            store: places.template_store,
-            limits: Limits::default(),
-        };
-        let told = |event: &TemplateEvent| tracing::info!(target: "polder", "{event}");
-        let templates =
-            Templates::new(config, |name| std::env::var(name).ok(), template::Progress::new(told));
-        Ok(self
-            .extensions
-            .sources()
-            .fold(templates, |templates, (kind, source)| templates.with_source(kind, Arc::clone(source))))
     }
 
     pub(super) fn choice(&self) -> Choice {
@@ -145,17 +100,21 @@ impl Cx {
 
     /// A result in the format that was asked for.
     pub(super) fn print(&self, result: &impl Serialize) -> anyhow::Result<String> {
+        self.format()?.format(&serde_json::to_value(result)?)
+    }
+
+    /// The format that was asked for. Looked up before anything is done: who mistyped it wants nothing done.
+    pub(super) fn format(&self) -> Result<&dyn OutputFormat, BadInput> {
         let name = &self.config.out_format;
-        let Some(format) = self.extensions.format(name) else {
+        self.extensions.format(name).ok_or_else(|| {
             let names = self.extensions.format_names();
             let hint = did_you_mean(name, names.iter().copied());
             let hint = hint.map_or_else(
                 || format!("there are: {}", names.join(", ")),
                 |n| format!("did you mean `{n}`?"),
             );
-            return Err(BadInput(format!("no output format `{name}`; {hint}")).into());
-        };
-        format.format(&serde_json::to_value(result)?)
+            BadInput(format!("no output format `{name}`; {hint}"))
+        })
     }
 
     /// Whether results are for people and in our own words.
@@ -166,6 +125,13 @@ impl Cx {
     /// Progress on standard error, where it does not mix with what a verb prints: by way of the log.
     pub(super) fn progress(&self) -> Progress {
         Progress::new(|_| {})
+    }
+
+    /// Tells a warning about an init file with its place, unless warnings are not wanted.
+    pub(super) fn warn_of(&self, warning: &Diagnostic) {
+        if !self.ignore_warnings {
+            tracing::warn!(target: "polder", "{}", warning.line());
+        }
     }
 
     /// Tells a warning, unless warnings are not wanted.

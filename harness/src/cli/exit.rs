@@ -1,8 +1,8 @@
 //! From an error to an exit code: whose fault it is decides.
 
 use crate::{
-    base::exit::Exit, config::ConfigError, env::EnvError, initfile::InitFileError, template::TemplateError,
-    workdir::WorkdirError,
+    base::exit::Exit, config::ConfigError, env::EnvError, image::ImageError, initfile::InitFileError,
+    net::lease::LeaseError, template::TemplateError, workdir::WorkdirError,
 };
 
 use super::external::NoSuchVerb;
@@ -32,27 +32,51 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         {
             return Some(Exit::Usage);
         }
-        if cause.is::<Stopped>() {
+        if cause.is::<Stopped>() || matches!(cause.downcast_ref(), Some(EnvError::Stopped)) {
             return Some(Exit::Stopped);
         }
         if cause.is::<Left>() {
             return Some(Exit::Left);
         }
-        if let Some(error) = cause.downcast_ref::<TemplateError>() {
-            return Some(if error.is_input() { Exit::Usage } else { Exit::Environment });
-        }
-        match (cause.downcast_ref(), cause.downcast_ref()) {
-            (Some(EnvError::InitFile(_) | EnvError::Plan(_) | EnvError::NoMachine { .. }), _) => {
-                Some(Exit::Usage)
-            }
-            // Whose fault those are is their own matter.
-            (Some(EnvError::Workdir(error)), _) => Some(of_workdir(error)),
-            (Some(_), _) => Some(Exit::Environment),
-            (_, Some(error)) => Some(of_workdir(error)),
-            (None, None) => None,
-        }
+        let of_env = || cause.downcast_ref().map(of_env);
+        let of_template = || cause.downcast_ref().map(of_template);
+        of_env().or_else(of_template).or_else(|| cause.downcast_ref().map(of_workdir))
     };
     error.chain().find_map(of).unwrap_or(Exit::Failed)
+}
+
+fn of_env(error: &EnvError) -> Exit {
+    match error {
+        EnvError::InitFile(_)
+        | EnvError::Plan(_)
+        | EnvError::NoMachine { .. }
+        | EnvError::NotStarted
+        | EnvError::Running { .. }
+        | EnvError::Export(_)
+        | EnvError::SnapshotExists { .. }
+        | EnvError::NoSnapshot { .. }
+        | EnvError::BadSnapshotName { .. }
+        | EnvError::Image(ImageError::Unknown { .. } | ImageError::NotBuilt { .. })
+        | EnvError::Lease(
+            LeaseError::OutOfRange { .. }
+            | LeaseError::Taken { .. }
+            | LeaseError::InUse { .. }
+            | LeaseError::Full { .. },
+        ) => Exit::Usage,
+        // Whose fault those are is their own matter.
+        EnvError::Workdir(error) => of_workdir(error),
+        EnvError::Template(error) => of_template(error),
+        EnvError::Several(errors) => {
+            let mut codes = errors.iter().map(of_env);
+            let first = codes.next().unwrap_or(Exit::Environment);
+            if codes.all(|code| code == first) { first } else { Exit::Environment }
+        }
+        _ => Exit::Environment,
+    }
+}
+
+fn of_template(error: &TemplateError) -> Exit {
+    if error.is_input() { Exit::Usage } else { Exit::Environment }
 }
 
 fn of_workdir(error: &WorkdirError) -> Exit {
@@ -82,8 +106,46 @@ mod tests {
         assert_eq!(code(WorkdirError::InUse { path: "/".into(), holder: None }), Exit::Failed);
         let wrapped = EnvError::Workdir(WorkdirError::NoPrefixHere { start: "/".into() });
         assert_eq!((code(wrapped), code(Stopped)), (Exit::Usage, Exit::Stopped));
+        assert_eq!(code(EnvError::Stopped), Exit::Stopped);
         let damaged = StoreError::Version { path: "/".into(), found: 2, known: 1 };
         assert_eq!(code(WorkdirError::Store(damaged)), Exit::Environment);
         assert_eq!(code(anyhow::anyhow!("something")), Exit::Failed);
+    }
+
+    #[test]
+    fn errors_of_environments_are_their_users_or_their_own() {
+        let snapshot = || "x".to_owned();
+        let usage = [
+            EnvError::NoMachine { what: "no machine `x`".into() },
+            EnvError::NotStarted,
+            EnvError::Running { what: "exported", machines: vec!["x".into()] },
+            EnvError::Export(vec![]),
+            EnvError::SnapshotExists { name: snapshot() },
+            EnvError::NoSnapshot { name: snapshot(), help: String::new() },
+            EnvError::BadSnapshotName { name: snapshot() },
+            EnvError::Image(ImageError::NotBuilt { image: "x".into() }),
+            EnvError::Lease(LeaseError::OutOfRange { octet: 7 }),
+            EnvError::Lease(LeaseError::InUse { octet: 200, user: "a route".into() }),
+            EnvError::Template(TemplateError::NoRepo),
+            EnvError::Workdir(WorkdirError::NoPrefixHere { start: "/".into() }),
+            EnvError::Several(vec![EnvError::NotStarted, EnvError::Export(vec![])]),
+        ];
+        let no_such_file = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let environment = [
+            EnvError::Broken { why: "x".into() },
+            EnvError::Unanswered { uri: "x".into(), why: "x".into() },
+            EnvError::SnapshotDamaged { name: snapshot(), gone: "x".into() },
+            EnvError::File { what: "read", path: "/".into(), source: no_such_file() },
+            EnvError::Lease(LeaseError::Locked { path: "/".into(), holder: String::new() }),
+            EnvError::Several(vec![EnvError::NotStarted, EnvError::Broken { why: "x".into() }]),
+            EnvError::NotUndone { error: Box::new(EnvError::NotStarted), left: "x".into() },
+        ];
+        let failed = [EnvError::Workdir(WorkdirError::InUse { path: "/".into(), holder: None })];
+        let of = |exit: Exit, errors: Vec<EnvError>| errors.into_iter().map(move |error| (exit, error));
+        let all = of(Exit::Usage, usage.into()).chain(of(Exit::Environment, environment.into()));
+        for (expected, error) in all.chain(of(Exit::Failed, failed.into())) {
+            let text = error.to_string();
+            assert_eq!(code(error), expected, "{text}");
+        }
     }
 }

@@ -115,7 +115,9 @@ impl Extensions {
     /// Lets each machine be shaped by its class; classes nobody knows are the plan's to report.
     pub(super) fn shape(&self, spec: &mut EnvSpec) -> Result<(), BadInput> {
         for machine in &mut spec.machines {
-            if let Some(class) = self.types.iter().find(|class| class.name() == machine.vm_type) {
+            if let Some(class) =
+                self.types.iter().find(|class| Some(class.name()) == machine.vm_type.as_deref())
+            {
                 class.shape(machine).map_err(|error| {
                     BadInput(format!(
                         "{}: machine {} is no {}: {error:#}",
@@ -129,7 +131,7 @@ impl Extensions {
         Ok(())
     }
 
-    /// Lets `host` have everything of machines and guests that was added.
+    /// Lets `host` have everything that was added.
     pub(super) fn extend(&self, host: &mut Host) {
         host.vm_types.extend(self.types.iter().map(|class| class.name().to_owned()));
         let added = |name: &str| self.providers.iter().any(|provider| provider.name() == name);
@@ -138,10 +140,9 @@ impl Extensions {
         let managed = |name: &str| self.services.iter().any(|manager| manager.name() == name);
         host.services.retain(|known| !managed(known.name()));
         host.services.splice(0..0, self.services.iter().cloned());
-    }
-
-    pub(super) fn sources(&self) -> impl Iterator<Item = &(String, SourceFactory)> {
-        self.sources.iter()
+        for (kind, source) in &self.sources {
+            host.templates = host.templates.clone().with_source(kind, Arc::clone(source));
+        }
     }
 
     pub(super) fn format(&self, name: &str) -> Option<&dyn OutputFormat> {

@@ -1,9 +1,13 @@
 //! Between the command line and the configuration: which options are keys of it, and which values of it are defaults of
 //! options.
 
-use clap::{ArgAction, ArgMatches, Command, parser::ValueSource};
+use clap::{
+    ArgAction, ArgMatches, Command,
+    error::{ContextKind, ContextValue},
+    parser::ValueSource,
+};
 
-use crate::config::{Entry, Key, Origin, Settings};
+use crate::config::{Entry, Key, Origin, Problem, Settings};
 
 /// Options, by the identifier clap knows them by, that are keys of the root section, by their names there.
 const ROOT: &[(&str, &str)] = &[
@@ -66,7 +70,10 @@ pub(super) fn keys(command: &Command) -> Vec<Key> {
                 continue;
             };
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            keys.push(Key { section: plain(verb.get_name()), name: plain(long), help });
+            let defaults = arg.get_default_values().iter().map(|value| value.to_string_lossy());
+            let default = Some(defaults.collect::<Vec<_>>().join(" "))
+                .filter(|text| arg.get_action().takes_values() && !text.is_empty());
+            keys.push(Key { section: plain(verb.get_name()), name: plain(long), help, default });
         }
     }
     keys
@@ -96,6 +103,27 @@ pub(super) fn with_defaults(mut command: Command, settings: &Settings) -> Comman
     command
 }
 
+/// What is wrong with the configuration, when that is what the command line could not be parsed for.
+pub(super) fn culprit(error: &clap::Error, settings: &Settings) -> Option<Problem> {
+    let text = |kind| match error.get(kind)? {
+        ContextValue::String(text) => Some(text.as_str()),
+        _ => None,
+    };
+    let (arg, value) = (text(ContextKind::InvalidArg)?, text(ContextKind::InvalidValue)?);
+    let option = plain(arg.split_whitespace().next()?.strip_prefix("--")?);
+    let setting = settings.all.iter().find(|setting| {
+        let said = setting
+            .text
+            .as_deref()
+            .is_some_and(|text| text == value || text.split_whitespace().any(|word| word == value));
+        let configured = matches!(setting.origin, Origin::File { .. } | Origin::Variable(_));
+        setting.key.name == option && !setting.key.section.is_empty() && said && configured
+    })?;
+    let why = std::error::Error::source(error).map(|why| format!(": {why}")).unwrap_or_default();
+    let message = format!("`{option}` of `{}` cannot be `{value}`{why}", setting.key.section);
+    Some(Problem { origin: setting.origin.clone(), message, help: None })
+}
+
 fn is_root(id: &str) -> bool {
     ROOT.iter().any(|(known, _)| *known == id) || matches!(id, "quiet" | "ignore_warnings" | "reposync_dir")
 }
@@ -116,7 +144,7 @@ mod tests {
 
     fn settings(variables: &[(&str, &str)]) -> Settings {
         let variables = variables.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect();
-        Sources { etc: "/nonexistent".into(), variables, verbs: keys(&Args::command()) }.load()
+        Sources { etc: "/nonexistent".into(), variables, verbs: Some(keys(&Args::command())) }.load()
     }
 
     #[test]
@@ -168,6 +196,32 @@ mod tests {
         assert_eq!(shutdown.timeout, Some(8));
         let Verb::AnsibleHosts(hosts) = parse(&["polder", "ansible_hosts"]) else { panic!() };
         assert_eq!(hosts.keys, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_bad_value_is_told_with_where_it_is_configured() {
+        let settings = settings(&[("POLDER__SHUTDOWN__TIMEOUT", "soon")]);
+        let parse = |line: &[&str]| {
+            let command = with_defaults(Args::command(), &settings);
+            command.try_get_matches_from(line).map(|_| ()).map_err(|error| culprit(&error, &settings))
+        };
+        let problem = parse(&["polder", "shutdown"]).unwrap_err().unwrap().to_string();
+        let start = "$POLDER__SHUTDOWN__TIMEOUT: `timeout` of `shutdown` cannot be `soon`";
+        assert!(problem.starts_with(start), "{problem}");
+        assert_eq!(
+            parse(&["polder", "shutdown", "--timeout", "x"]).unwrap_err(),
+            None,
+            "typed, not configured"
+        );
+        parse(&["polder", "status"]).unwrap();
+    }
+
+    #[test]
+    fn what_holds_when_nothing_is_configured_is_shown() {
+        let get = |settings: &Settings| settings.get("export", "dst_dir").unwrap().text.clone();
+        assert_eq!(get(&settings(&[])).as_deref(), Some("."));
+        assert_eq!(get(&settings(&[("LAGO__EXPORT__DST_DIR", "/x")])).as_deref(), Some("/x"));
+        assert_eq!(settings(&[]).get("shutdown", "reboot").unwrap().text, None);
     }
 
     #[test]

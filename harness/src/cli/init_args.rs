@@ -19,7 +19,7 @@ pub(super) struct InitArgs {
     /// Do not prepare disks before their first boot.
     #[arg(long)]
     pub(super) skip_bootstrap: bool,
-    /// Do not run build steps of disks.
+    /// Leave out the build steps of disks (this version runs none).
     #[arg(long)]
     pub(super) skip_build: bool,
     #[command(flatten)]

@@ -11,10 +11,8 @@ mod extensions;
 mod external;
 mod flags;
 mod init_args;
-mod inventory;
 mod log;
 mod output;
-mod places;
 mod run;
 
 use std::process::ExitCode;

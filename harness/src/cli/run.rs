@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     base::exit::Exit,
-    config::{Config, Lab, Sources},
+    config::{Config, ConfigError, Lab, Sources},
     env::EnvError,
     initfile::InitFileError,
 };
@@ -59,19 +59,23 @@ impl Said {
 
 /// The whole of the command.
 pub(super) fn main(extensions: Extensions) -> ExitCode {
-    let settings = Sources::of_process(flags::keys(&Args::command())).load();
+    let settings = Sources::of_process(Some(flags::keys(&Args::command()))).load();
     let matches = flags::with_defaults(Args::command(), &settings).try_get_matches();
     let parsed = matches.and_then(|matches| Ok((Args::from_arg_matches(&matches)?, matches)));
     let (args, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => {
+            if let Some(problem) = flags::culprit(&error, &settings) {
+                eprintln!("error: {}", ConfigError(vec![problem]));
+                return Exit::Usage.into();
+            }
             let _ = error.print();
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
     let result =
         Config::new(settings, flags::entries(&matches)).map_err(anyhow::Error::from).and_then(|config| {
-            refuse_stray_libvirt_options(&config, &matches)?;
+            refuse_libvirt_options(&config, &matches)?;
             let level = match config.loglevel.as_str() {
                 "debug" => Level::DEBUG,
                 "warning" => Level::WARN,
@@ -83,6 +87,7 @@ pub(super) fn main(extensions: Extensions) -> ExitCode {
             let cwd = std::env::current_dir()?;
             let (sender, stop) = watch::channel(false);
             let cx = Cx { config, extensions, cwd, log: log.clone(), ignore_warnings, stop };
+            cx.format()?;
             cx.config.settings.warnings.iter().for_each(|warning| cx.warn(warning));
             let runtime = tokio::runtime::Runtime::new()?;
             runtime.spawn(watch_signals(sender));
@@ -147,18 +152,32 @@ async fn watch_signals(stop: watch::Sender<bool>) -> io::Result<()> {
     }
 }
 
-/// Options about libvirt do not choose where environments live: that is configured, with the rest of the host.
-fn refuse_stray_libvirt_options(config: &Config, matches: &clap::ArgMatches) -> Result<(), BadInput> {
-    let typed = ["libvirt_url", "libvirt_user", "libvirt_password"]
-        .into_iter()
-        .find(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
-    match typed {
-        Some(id) if config.lab == Lab::Hermetic => Err(BadInput(format!(
-            "--{} is for environments on a libvirt of this host, but they live in hermetic labs; configure `lab = \"system\"` to change that",
-            id.replace('_', "-")
-        ))),
-        _ => Ok(()),
+/// The daemon of system labs, and who one is to it, are configured with the rest of the host: what every user of the
+/// host can read in the list of processes is no place for that.
+fn refuse_libvirt_options(config: &Config, matches: &clap::ArgMatches) -> Result<(), BadInput> {
+    let levels = std::iter::successors(Some(matches), |level| level.subcommand().map(|(_, below)| below));
+    let keys = [
+        ("libvirt_url", "libvirt_url"),
+        ("libvirt_user", "libvirt_username"),
+        ("libvirt_password", "libvirt_password"),
+    ];
+    let typed = |level: &clap::ArgMatches, id: &str| {
+        level.try_contains_id(id).is_ok() && level.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    for level in levels {
+        if let Some((id, key)) = keys.iter().find(|(id, _)| typed(level, id)) {
+            let lab = match config.lab {
+                Lab::Hermetic => " with `lab = \"system\"`: environments live in hermetic labs so far",
+                Lab::System => "",
+            };
+            let option = id.replace('_', "-");
+            return Err(BadInput(format!(
+                "--{option} is not taken from the command line; configure `{key}` (POLDER_{}){lab}",
+                key.to_uppercase()
+            )));
+        }
     }
+    Ok(())
 }
 
 /// The error and its causes; an init file's problems with the lines they are on.

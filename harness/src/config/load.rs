@@ -20,14 +20,14 @@ pub struct Sources {
     pub etc: PathBuf,
     /// The environment variables, all of them.
     pub variables: Vec<(String, String)>,
-    /// Options of verbs that may be configured.
-    pub verbs: Vec<Key>,
+    /// Options of verbs that may be configured; `None`: nobody looks into the sections of verbs.
+    pub verbs: Option<Vec<Key>>,
 }
 
 impl Sources {
     /// Those of this process.
     #[must_use]
-    pub fn of_process(verbs: Vec<Key>) -> Self {
+    pub fn of_process(verbs: Option<Vec<Key>>) -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
@@ -72,7 +72,11 @@ impl Sources {
         let (entries, found) = variables::parse(&self.variables);
         layers.push(entries);
         warnings.extend(found);
-        let mut settings = merge(&Schema::new(&self.verbs), layers);
+        if self.verbs.is_none() {
+            let of_root = |entry: &Entry| Schema::plain(&entry.section, &entry.name).0.is_empty();
+            layers.iter_mut().for_each(|layer: &mut Vec<Entry>| layer.retain(of_root));
+        }
+        let mut settings = merge(&Schema::new(self.verbs.as_deref().unwrap_or_default()), layers);
         settings.problems.splice(0..0, problems);
         settings.warnings.splice(0..0, warnings);
         settings
@@ -102,7 +106,7 @@ mod tests {
         Sources {
             etc: root.join("etc"),
             variables: variables.chain([("HOME".to_owned(), home)]).collect(),
-            verbs: vec![],
+            verbs: Some(vec![]),
         }
     }
 
@@ -151,6 +155,17 @@ mod tests {
         is("lab", "system", "$POLDER_LAB");
         is("template_store", "/s", "/etc/lago/lago.conf:5");
         is("accel", "auto", "default");
+    }
+
+    #[test]
+    fn who_has_no_verbs_does_not_look_into_their_sections() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "etc/polder/polder.toml", "lab = \"system\"\n[shutdown]\ntimeout = 5\n");
+        let with_verbs = sources(dir.path(), &[]);
+        assert_eq!(with_verbs.load().problems.len(), 1);
+        let settings = Sources { verbs: None, ..with_verbs }.load();
+        assert_eq!((settings.problems.len(), settings.warnings.len()), (0, 0), "{settings:?}");
+        assert_eq!(settings.get("", "lab").unwrap().text.as_deref(), Some("system"));
     }
 
     #[test]

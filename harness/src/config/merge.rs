@@ -133,7 +133,8 @@ fn is_strict(origin: &Origin) -> bool {
 
 /// All keys of `schema`, with `layers` laid over one another, the lowest first.
 pub(super) fn merge(schema: &Schema, layers: Vec<Vec<Entry>>) -> Settings {
-    let setting = |key: &Key| Setting { key: key.clone(), text: None, origin: Origin::Default };
+    let setting =
+        |key: &Key| Setting { text: key.default.clone(), key: key.clone(), origin: Origin::Default };
     let all = schema.keys.iter().map(setting).collect();
     let mut settings = Settings { all, problems: vec![], warnings: vec![] };
     for layer in layers {
@@ -159,6 +160,7 @@ mod tests {
             section: section.into(),
             name: name.into(),
             help: String::new(),
+            default: None,
         };
         Schema::new(&[key("export", "dst_dir")])
     }

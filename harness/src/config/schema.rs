@@ -9,6 +9,8 @@ pub struct Key {
     pub name: String,
     /// What it means, one sentence or a few.
     pub help: String,
+    /// What holds when nobody says it, where the shipped defaults do not say that.
+    pub default: Option<String>,
 }
 
 /// Keys of the root section: name and meaning.
@@ -87,6 +89,7 @@ impl Schema {
             section: String::new(),
             name: (*name).into(),
             help: (*help).into(),
+            default: None,
         });
         Self { keys: root.chain(verbs.iter().cloned()).collect() }
     }

@@ -103,11 +103,15 @@ mod tests {
     use crate::config::{Config, Entry, Key, Origin, Sources};
 
     fn config() -> Config {
-        let key =
-            |name: &str, help: &str| Key { section: "export".into(), name: name.into(), help: help.into() };
+        let key = |name: &str, help: &str| Key {
+            section: "export".into(),
+            name: name.into(),
+            help: help.into(),
+            default: None,
+        };
         let verbs = vec![key("dst_dir", "Where to."), key("compress", "Whether to.")];
         let variables = vec![("POLDER__EXPORT__DST_DIR".to_owned(), "100%\"".to_owned())];
-        let sources = Sources { etc: "/nonexistent".into(), variables, verbs };
+        let sources = Sources { etc: "/nonexistent".into(), variables, verbs: Some(verbs) };
         let flag = |name: &str, text: &str| Entry {
             section: String::new(),
             name: name.into(),
@@ -145,7 +149,7 @@ mod tests {
             std::fs::create_dir(dir.path().join("polder")).unwrap();
             std::fs::write(dir.path().join(file), text).unwrap();
             let verbs = config.settings.all.iter().map(|s| s.key.clone()).filter(|k| !k.section.is_empty());
-            let sources = Sources { etc: dir.path().into(), variables: vec![], verbs: verbs.collect() };
+            let sources = Sources { etc: dir.path().into(), variables: vec![], verbs: Some(verbs.collect()) };
             let settings = Config::new(sources.load(), vec![]).unwrap().settings;
             settings.all.into_iter().map(|s| (s.key.name, s.text)).collect::<Vec<_>>()
         };

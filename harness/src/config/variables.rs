@@ -11,7 +11,11 @@ const OTHERS: &[&str] = &[
     "POLDER_OUTPUT_DIR",
     "POLDER_SOAK_ROUNDS",
     "POLDER_SOAK_SEED",
+    "POLDER_TEST_PREBUILT",
 ];
+
+/// Lago's way around guests that ask for an address before anybody answers; no key of its configuration.
+const WAIT_SUSPEND: &str = "_START__WAIT_SUSPEND";
 
 /// What the variables say: Lago's first, ours over them, each in the order of names; and warnings about those that
 /// cannot be understood.
@@ -29,6 +33,10 @@ pub(super) fn parse(variables: &[(String, String)]) -> (Vec<Entry>, Vec<Problem>
             let mut warn = |message: &str| {
                 warnings.push(Problem { origin: origin.clone(), message: message.into(), help: None });
             };
+            if rest == WAIT_SUSPEND {
+                warn("is not needed and has no effect: machines are started once DHCP and DNS answer them");
+                continue;
+            }
             match key(rest) {
                 // What is exported to children is empty when there is no workdir.
                 Some(_) if value.is_empty() && rest.ends_with("_PATH") => {}
@@ -80,10 +88,13 @@ mod tests {
             ("LAGO_LOGDEPTH", ""),
             ("PATH", "/bin"),
             ("POLDER_OUTPUT_DIR", "x"),
+            ("LAGO__START__WAIT_SUSPEND", "5"),
         ];
         let variables = variables.map(|(n, v)| (n.to_owned(), v.to_owned()));
         let (entries, warnings) = parse(&variables);
         assert_eq!(entries.iter().map(|e| e.text.as_str()).collect::<Vec<_>>(), ["b", "a"]);
         assert_eq!(warnings[0].to_string(), "$LAGO_LOGDEPTH: an empty variable is ignored");
+        let suspend = warnings[1].to_string();
+        assert!(suspend.starts_with("$LAGO__START__WAIT_SUSPEND: is not needed"), "{suspend}");
     }
 }

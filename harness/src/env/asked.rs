@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Env, EnvError, error::file};
+use super::{Env, EnvError, error::file, lago, turn::Home};
 use crate::{
     base::store::{self, Document},
     initfile::EnvSpec,
@@ -30,10 +30,14 @@ impl Env {
     /// What was asked for when the environment of a prefix was made.
     ///
     /// # Errors
-    /// The file cannot be read; suites' environments and prefixes made by Lago have none.
+    /// The file cannot be read; suites' environments have none. Of a prefix made by Lago, it is what Lago wrote down.
     pub fn spec(&self) -> Result<EnvSpec, EnvError> {
         let path = self.folder().join(FILE);
         let asked: Option<Asked> = store::read(&path)?;
-        Ok(asked.ok_or_else(|| file("read", &path)(std::io::ErrorKind::NotFound.into()))?.spec)
+        match (asked, self.home()) {
+            (Some(asked), _) => Ok(asked.spec),
+            (None, Home::Prefix(prefix)) if prefix.paths().virt().exists() => lago::spec(prefix),
+            (None, _) => Err(file("read", &path)(std::io::ErrorKind::NotFound.into())),
+        }
     }
 }

@@ -2,9 +2,8 @@
 //! found again by its marks, and the emulator's user is let in where it must be.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs, io,
-    net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -12,8 +11,9 @@ use std::{
 use super::{
     Destroyed, Env, EnvError, Host, Progress, Vm,
     error::{chain, file},
+    fault,
     host::limits,
-    network,
+    lago, lease, network,
     plan::Made,
     select::made,
     site::{Ground, Running},
@@ -21,17 +21,8 @@ use super::{
 };
 use crate::{
     base::{credentials::Credentials, owner::Owner},
-    initfile::{
-        EnvSpec,
-        spec::{NetKind, NetSpec},
-    },
     lab::{EmulatorUser, Lab, LabKind, SystemLab, View},
-    net::{
-        PlannedNet, Scope,
-        lease::{Holder, Lease, LeaseStore, Want},
-        live::Live,
-        spec::OCTETS,
-    },
+    net::lease::{Holder, Lease, LeaseStore},
     provider::{
         libvirt::{Connection, DomainState, xml},
         spec::{Boot, DomainSpec, Label},
@@ -93,61 +84,10 @@ impl Identity {
         Thing { kind: Kind::Lease, name, place: daemon.leases.display().to_string() }
     }
 
-    fn holder(&self) -> Result<Holder, EnvError> {
+    /// It as the holder of leases, which outlive this process or not.
+    pub(super) fn holder(&self, lasting: bool) -> Result<Holder, EnvError> {
         let owner = self.label("")?.owner;
-        Ok(Holder { uuid_file: self.folder.join("uuid"), uuid: self.uuid.clone(), owner, lasting: true })
-    }
-}
-
-/// Leases the subnets `spec` needs, and says what names and subnets its nets may have.
-pub(super) async fn lease(host: &Host, who: &Identity, spec: &EnvSpec) -> Result<Scope, EnvError> {
-    let wants: Vec<Want> = spec.nets.iter().filter_map(want).collect();
-    let live = Live::look().await?;
-    let octets = acquire(host, who, wants.clone(), live.octets()).await?;
-    let any = wants.iter().zip(octets).filter(|(want, _)| **want == Want::Any).map(|(_, octet)| octet);
-    Ok(Scope { pool: any.collect(), uuid: Some(who.uuid.clone()), bridges: live.bridges })
-}
-
-/// Makes sure of the leases of an environment that was made before: it may have been moved, or others have taken what
-/// they thought free.
-async fn renew(host: &Host, who: &Identity, nets: &[PlannedNet]) -> Result<(), EnvError> {
-    let wants = nets.iter().filter_map(|net| leased(net.gateway?, net.prefix)).map(Want::Octet).collect();
-    // Its own networks may run: what is live says nothing here.
-    acquire(host, who, wants, BTreeMap::new()).await.map(drop)
-}
-
-async fn acquire(
-    host: &Host,
-    who: &Identity,
-    wants: Vec<Want>,
-    used: BTreeMap<u8, String>,
-) -> Result<Vec<u8>, EnvError> {
-    if wants.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (store, holder) = (LeaseStore::new(host.daemon.leases.clone()), who.holder()?);
-    let acquired = tokio::task::spawn_blocking(move || store.acquire(&wants, &holder, &used)).await;
-    match acquired {
-        Ok(octets) => Ok(octets?),
-        Err(error) => Err(file("lease a subnet in", &host.daemon.leases)(io::Error::other(error))),
-    }
-}
-
-/// What a net needs a lease of.
-fn want(net: &NetSpec) -> Option<Want> {
-    match (net.kind, net.gateway) {
-        (NetKind::Bridge, _) => None,
-        _ if !net.ipv4 => None,
-        (_, None) => Some(Want::Any),
-        (_, Some(gateway)) => leased(gateway, net.prefix_len).map(Want::Octet),
-    }
-}
-
-/// The third octet, of subnets that are leased.
-fn leased(gateway: Ipv4Addr, prefix: u8) -> Option<u8> {
-    match gateway.octets() {
-        [192, 168, octet, _] if prefix == 24 && OCTETS.contains(&octet) => Some(octet),
-        _ => None,
+        Ok(Holder { uuid_file: self.folder.join("uuid"), uuid: self.uuid.clone(), owner, lasting })
     }
 }
 
@@ -179,10 +119,36 @@ async fn runs(env: &Env, running: &Running) -> Result<bool, EnvError> {
     Ok(!network::active(running, &env.plan().nets).await?.is_empty())
 }
 
+/// Goes along with an environment that was moved while it runs: its subnets and machines are marked as being where it is
+/// now. Its networks are not, for which libvirt has had no call for long: they are known by its id.
+pub(super) async fn follow(env: &Env) -> Result<(), EnvError> {
+    let EnvState { lab: LabState::System { .. }, uuid, .. } = env.state() else { return Ok(()) };
+    let Ground::Up(running) = env.site().ground() else { return Ok(()) };
+    let who = Identity::of(env.folder(), &uuid)?;
+    let mut left_behind = Vec::new();
+    for vm in made(env.vms()) {
+        // Those that are off are marked when they are made.
+        let xml = running.connection.domain_xml(vm.domain(), limits::COMMAND).await.unwrap_or_default();
+        let label = xml::label_of(&xml).filter(|label| label.prefix != who.folder);
+        left_behind
+            .extend(label.filter(|label| is_ours(label, &who.folder, &[uuid.clone()].into())).map(|_| vm));
+    }
+    if left_behind.is_empty() {
+        return Ok(());
+    }
+    // First, so that whoever is killed in between is followed once more.
+    lease::renew(env.host(), &who, &env.plan().nets).await?;
+    for vm in left_behind {
+        let label = who.label(vm.name().as_str())?;
+        running.connection.mark_domain(vm.domain(), &label, limits::COMMAND).await?;
+    }
+    Ok(())
+}
+
 /// Gets an environment that is down ready to start on the daemon at `uri`.
 pub(super) async fn enter(env: &Env, uri: &str) -> Result<Running, EnvError> {
     let who = Identity::of(env.folder(), &env.state().uuid)?;
-    renew(env.host(), &who, &env.plan().nets).await?;
+    lease::renew(env.host(), &who, &env.plan().nets).await?;
     Running::connect(Arc::new(lab(env.host(), uri, env.folder()))).await
 }
 
@@ -307,13 +273,41 @@ pub(super) async fn clear(
     if let Some(EnvState { lab: LabState::System { uri, .. }, .. }) = state {
         named.insert(uri.clone());
     }
+    let before = destroyed.left.len();
     for uri in &named {
         let cleared = clear_daemon(host, uri, &folder, &ids, destroyed, progress).await;
-        destroyed.try_to(cleared);
+        // Whose maker was another knows its daemon by what is configured; it need not be there when nothing runs.
+        if cleared.is_ok() || !lago::is_idle(prefix) {
+            destroyed.try_to(cleared);
+        }
     }
-    if state.is_none() && !named.contains(&host.daemon.uri) {
-        // Whether it was ever used nobody knows: it need not be there.
-        let _ = clear_daemon(host, &host.daemon.uri, &folder, &ids, destroyed, progress).await;
+    let uri = &host.daemon.uri;
+    if state.is_none() && !named.contains(uri) {
+        match (clear_daemon(host, uri, &folder, &ids, destroyed, progress).await, host.kind) {
+            (Err(error), LabKind::System) => destroyed.try_to(Err(error)),
+            // Whether it was ever used nobody knows: it need not be there.
+            (Err(error), LabKind::Hermetic) => destroyed.found(
+                progress,
+                format!(
+                    "nothing that says where its machines were; {uri} cannot be asked: {}",
+                    chain(&error)
+                ),
+            ),
+            (Ok(()), _) => {}
+        }
+    }
+    if !named.is_empty() || host.kind == LabKind::System {
+        for uuid in &ids {
+            match fault::clear(uuid).await {
+                Ok(0) => {}
+                Ok(_) => destroyed.found(progress, "rules that kept its machines apart"),
+                Err(error) => destroyed.try_to(Err(error)),
+            }
+        }
+    }
+    if destroyed.left.len() > before {
+        // Something may still use its subnets, and what tries again needs to find them.
+        return;
     }
     let mut stores = at(&[Kind::Lease]);
     stores.insert(host.daemon.leases.display().to_string());
@@ -421,15 +415,5 @@ mod tests {
         fs::remove_file(there.join("uuid")).unwrap();
         assert!(is_ours(&label(&there, "1"), &here, &ids), "moved from there");
         assert!(!is_ours(&label(&there, "2"), &here, &ids), "somebody else's");
-    }
-
-    #[rstest::rstest]
-    #[case("192.168.203.1", 24, Some(203))]
-    #[case("192.168.255.1", 24, Some(255))]
-    #[case("192.168.199.1", 24, None)]
-    #[case("192.168.203.1", 25, None)]
-    #[case("10.0.203.1", 24, None)]
-    fn only_what_is_shared_is_leased(#[case] gateway: &str, #[case] prefix: u8, #[case] octet: Option<u8>) {
-        assert_eq!(leased(gateway.parse().unwrap(), prefix), octet);
     }
 }

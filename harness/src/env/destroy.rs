@@ -1,7 +1,7 @@
 //! Removes an environment, whatever is left of it: machines, then networks, then leases, then files. What there is to
 //! remove is taken from the state, from the journal, and from the marks on what runs; none of them has to be whole.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{fs, io, path::Path};
 
 use super::{
     EnvError, Host, Progress, daemon,
@@ -10,15 +10,13 @@ use super::{
     host::limits,
     lago, ordered,
     state::{EnvState, LabState},
+    turn::hold,
 };
 use crate::{
     env::Env,
     lab::{self, Hermetic, Lab},
     workdir::{LockedPrefix, Maker, Prefix, WorkdirError},
 };
-
-/// How long to wait for another command on the same prefix.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was found of an environment that was destroyed, and what could not be removed.
 #[derive(Debug, Default)]
@@ -68,7 +66,7 @@ impl Env {
             Err(e) => return Err(file("look at", folder)(e)),
         }
         prefix.require_marks()?;
-        let locked = lock(prefix).await?;
+        let locked = lock(host, prefix).await?;
         if !force {
             locked.require_unprotected()?;
         }
@@ -78,45 +76,68 @@ impl Env {
             destroyed.found(progress, chain(error));
         }
         let state = state.ok();
-        for lab in labs(prefix, host, state.as_ref()) {
+        let labs = labs(prefix, host, state.as_ref()).await;
+        if let Some(EnvState { lab: LabState::Hermetic { folder: Some(folder) }, .. }) = &state
+            && labs.iter().all(|lab| lab.paths().folder != *folder)
+        {
+            let why = "which cannot be reached: its warden has ended, or ends as its folder is gone";
+            destroyed.found(progress, format!("the lab in {}, {why}", folder.display()));
+        }
+        for lab in labs {
             destroyed.found(progress, format!("a lab in {}", lab.paths().folder.display()));
             let ended = lab.end(limits::DOWN).await;
             destroyed.try_to(ended.map_err(EnvError::from));
         }
         // What is left of labs whose warden was killed, with everything inside.
-        destroyed.try_to(lab::sweep(&host.lab.root).map(drop).map_err(EnvError::from));
+        let root = host.lab.root.clone();
+        let swept = blocking(&host.lab.root, move || Ok(lab::sweep(&root).map(drop)?)).await;
+        destroyed.try_to(swept);
         daemon::clear(host, prefix, state.as_ref(), &mut destroyed, progress).await;
         ordered::clear(host, prefix, state.as_ref(), &mut destroyed, progress).await;
         if destroyed.left.is_empty() {
             destroyed.found(progress, format!("the folder {}", folder.display()));
-            open_up(folder);
-            destroyed.try_to(locked.remove().map_err(EnvError::from));
+            let remove = move || {
+                open_up(locked.path());
+                Ok(locked.remove()?)
+            };
+            destroyed.try_to(blocking(folder, remove).await);
         }
         Ok(destroyed)
     }
 }
 
 /// Takes the lock; where something else lies in its place, that goes first.
-async fn lock(prefix: &Prefix) -> Result<LockedPrefix, EnvError> {
-    match prefix.lock("destroy", PATIENCE).await {
-        Err(WorkdirError::File { .. }) => {
+async fn lock(host: &Host, prefix: &Prefix) -> Result<LockedPrefix, EnvError> {
+    match hold(host, prefix, "destroy").await {
+        Err(EnvError::Workdir(WorkdirError::File { .. })) => {
             open_up(prefix.path());
             let lock = prefix.paths().lock();
             let _ = fs::remove_dir_all(&lock).or_else(|_| fs::remove_file(&lock));
-            Ok(prefix.lock("destroy", PATIENCE).await?)
+            hold(host, prefix, "destroy").await
         }
-        other => Ok(other?),
+        other => other,
     }
 }
 
 /// The labs that serve a prefix: those that say so themselves, and the one the state names.
-fn labs(prefix: &Prefix, host: &Host, state: Option<&EnvState>) -> Vec<Hermetic> {
-    let mut labs = lab::serving(&host.lab.root, prefix.path());
+async fn labs(prefix: &Prefix, host: &Host, state: Option<&EnvState>) -> Vec<Hermetic> {
+    let (root, folder) = (host.lab.root.clone(), prefix.path().to_owned());
+    let serving = tokio::task::spawn_blocking(move || lab::serving(&root, &folder)).await;
+    let mut labs = serving.unwrap_or_default();
     if let Some(EnvState { lab: LabState::Hermetic { folder: Some(folder) }, .. }) = state {
         let named = join(folder, prefix.path());
         labs.extend(named.filter(|named| labs.iter().all(|lab| lab.paths() != named.paths())));
     }
     labs
+}
+
+/// Removes things where that may take its time: images are large, and locks somebody else's.
+async fn blocking(
+    what: &Path,
+    remove: impl FnOnce() -> Result<(), EnvError> + Send + 'static,
+) -> Result<(), EnvError> {
+    let removed = tokio::task::spawn_blocking(remove).await;
+    removed.unwrap_or_else(|error| Err(file("remove", what)(io::Error::other(error))))
 }
 
 /// Makes folders writable for their owner, as far as that can be done.

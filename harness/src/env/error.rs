@@ -215,6 +215,17 @@ pub enum EnvError {
     /// What uses the host's network could not be found out.
     #[error(transparent)]
     Live(#[from] LiveError),
+    /// A network cannot have IPv6 on this host.
+    #[error("the net `{net}` cannot have IPv6: {why}")]
+    Ipv6 {
+        /// Which.
+        net: NetName,
+        /// Why not, and what to do about it.
+        why: String,
+    },
+    /// The operator asked us to stop.
+    #[error("stopped by a signal")]
+    Stopped,
     /// The daemon's emulators cannot reach an environment's files.
     #[error("user {uid}, as whom the daemon runs emulators, has no search permission on {0}; `chmod o+x {0}` gives it",
         folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" "))]

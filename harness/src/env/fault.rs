@@ -8,6 +8,7 @@ use std::{
 
 use super::{Env, EnvError, Vm, error::file, host::limits};
 use crate::{
+    base::process,
     lab::keeper::{
         Kept, keep,
         spec::{Keep, outer_port},
@@ -115,7 +116,8 @@ impl Env {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let running = self.site().running()?;
         let groups: Vec<Vec<String>> = groups.iter().map(|group| self.ports(group)).collect();
-        let table = format!("polder-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let table = format!("{}{}-{number}", tables_of(&self.state().uuid), std::process::id());
         let asked = Keep::Hold {
             before: vec![vec!["nft".to_owned(), partition_rules(&table, &groups)]],
             after: vec![["nft", "delete", "table", "bridge", &table].map(str::to_owned).into()],
@@ -132,6 +134,25 @@ impl Env {
         });
         nics.flat_map(|nic| [nic.tap.clone(), outer_port(&nic.tap)]).collect()
     }
+}
+
+/// How the names of an environment's tables begin: on a host that others use, they are found by that.
+fn tables_of(uuid: &str) -> String {
+    format!("polder-{}-", uuid.get(..8).unwrap_or(uuid))
+}
+
+/// Removes the rules of an environment that nobody was left to remove, and says how many tables that were.
+pub(super) async fn clear(uuid: &str) -> Result<usize, EnvError> {
+    // Who may not change rules, or lacks the program, has made none.
+    let listed =
+        process::stdout(&["nft", "list", "tables", "bridge"], limits::COMMAND).await.unwrap_or_default();
+    let names = listed.lines().filter_map(|line| line.strip_prefix("table bridge "));
+    let mut cleared = 0;
+    for table in names.map(str::trim).filter(|name| name.starts_with(&tables_of(uuid))) {
+        process::stdout(&["nft", "delete", "table", "bridge", table], limits::COMMAND).await?;
+        cleared += 1;
+    }
+    Ok(cleared)
 }
 
 /// A table of rules by which what comes from one group does not go to another one.

@@ -8,14 +8,19 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{EnvError, Host, Progress, error::file, export::IMAGE_KEY};
+use super::{
+    EnvError, Host, Progress,
+    error::file,
+    export::IMAGE_KEY,
+    plan::{self, PlanError},
+};
 use crate::{
     image::{self, ImageInfo, Recipe},
     initfile::{
         EnvSpec,
         spec::{DiskFormat, DiskSource, DiskSpec, MachineSpec},
     },
-    template::{self, OvaDisk, TemplateDisk, TemplateError, Templates, User},
+    template::{self, OvaDisk, TemplateDisk, TemplateError, TemplateId, Templates, User},
 };
 
 /// What was got.
@@ -29,17 +34,72 @@ pub(super) struct Fetched {
     pub(super) backing: BTreeMap<PathBuf, Vec<PathBuf>>,
 }
 
-/// Gets everything `spec` names. Downloads go into `folder`; `user` is noted as one who uses what is in the store.
+/// Where things are got to.
+pub(super) struct To<'a> {
+    /// Where downloads go.
+    pub(super) folder: &'a Path,
+    /// Whether those that have a place of their own go there.
+    pub(super) may_place: bool,
+    /// Who is noted as one who uses what is in the store.
+    pub(super) user: Option<User>,
+}
+
+/// The images that are neither ours nor in a repository. Nothing is got for it but the repository's manifest.
+pub(super) async fn unknown(
+    host: &Host,
+    spec: &EnvSpec,
+    progress: &Progress,
+) -> Result<Vec<PlanError>, EnvError> {
+    let templates = telling(host, progress);
+    let mut found = Vec::new();
+    let disks = spec.machines.iter().flat_map(|machine| &machine.disks);
+    for (disk, name, version) in disks.filter_map(|disk| match &disk.source {
+        DiskSource::Template { name, version } => Some((disk, name, version.as_ref())),
+        _ => None,
+    }) {
+        if is_ours(name, version) {
+            continue;
+        }
+        let ids: Vec<TemplateId> = templates.list()?.into_iter().map(|listed| listed.id).collect();
+        if ids.iter().any(|id| id.template == *name && version.is_none_or(|version| id.version == *version)) {
+            continue;
+        }
+        let at = disk.at.clone();
+        match templates.resolve(name, version.map(String::as_str), None).await {
+            Ok(_) => {}
+            Err(TemplateError::NoRepo | TemplateError::UnknownTemplate { .. }) => {
+                let names = ids.iter().map(|id| id.template.as_str());
+                found.push(plan::unknown_image(name, &at, names));
+            }
+            Err(TemplateError::UnknownVersion { template, version, hint, .. }) => {
+                let name = format!("{template}, version {version}");
+                found.push(PlanError::Unknown { at, what: "template", name, help: hint });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a name can mean an image of ours.
+fn is_ours(name: &str, version: Option<&String>) -> bool {
+    version.is_none() && image::recipe(name).is_ok()
+}
+
+fn telling(host: &Host, progress: &Progress) -> Templates {
+    let tell = progress.clone();
+    host.templates.clone().telling(template::Progress::new(move |event| tell.say(&event.to_string())))
+}
+
+/// Gets everything `spec` names.
 pub(super) async fn fetch(
     host: &Host,
     spec: &EnvSpec,
-    folder: &Path,
-    user: Option<&User>,
+    to: &To<'_>,
     progress: &Progress,
 ) -> Result<Fetched, EnvError> {
-    let tell = progress.clone();
-    let told = template::Progress::new(move |event| tell.say(&event.to_string()));
-    let templates = host.templates.clone().telling(told);
+    let templates = telling(host, progress);
+    let user = to.user.as_ref();
     let mut got = Fetched {
         spec: spec.clone(),
         images: BTreeMap::new(),
@@ -48,9 +108,9 @@ pub(super) async fn fetch(
         backing: BTreeMap::new(),
     };
     for machine in &mut got.spec.machines {
-        unpack(&templates, machine, folder).await?;
+        unpack(&templates, machine, to.folder).await?;
         for disk in &mut machine.disks {
-            uncompress(&templates, disk, folder).await?;
+            uncompress(&templates, disk, to.folder).await?;
         }
     }
     let disks: Vec<DiskSpec> = got.spec.machines.iter().flat_map(|m| m.disks.clone()).collect();
@@ -63,7 +123,7 @@ pub(super) async fn fetch(
             DiskSource::Qcow2 { path } => chain(&templates, path, user, &mut got).await?,
             DiskSource::File { path, url, .. } => {
                 let path = match url {
-                    Some(url) => download(&templates, url, path.as_deref(), folder, &mut got).await?,
+                    Some(url) => download(&templates, url, path.as_deref(), to, &mut got).await?,
                     None => path.clone().unwrap_or_default(),
                 };
                 if disk.format == DiskFormat::Qcow2 {
@@ -98,15 +158,23 @@ async fn named(
     }
     match templates.resolve(name, version.map(String::as_str), user).await {
         Ok(found) => drop(got.templates.insert(key, found)),
-        Err(error @ (TemplateError::NoRepo | TemplateError::UnknownTemplate { .. })) => {
-            match (image::recipe(name), error) {
-                (Ok(recipe), _) if version.is_none() => ours(host, recipe, got, progress).await?,
+        Err(error) => {
+            let theirs =
+                || templates.list().is_ok_and(|all| all.iter().any(|listed| listed.id.template == name));
+            match image::recipe(name) {
+                // What cannot be asked cannot stand in the way of what it need not be asked for.
+                Ok(recipe) if version.is_none() && !theirs() => {
+                    if !matches!(error, TemplateError::NoRepo | TemplateError::UnknownTemplate { .. }) {
+                        let why = super::error::chain(&error);
+                        progress.warn(&format!("warning: taking the image `{name}` of our own: {why}"));
+                    }
+                    ours(host, recipe, got, progress).await?;
+                }
                 // That there is nothing of the name is the plan's to report, with everything else that is wrong.
-                (_, TemplateError::NoRepo) => {}
-                (_, error) => return Err(error.into()),
+                _ if matches!(error, TemplateError::NoRepo) => {}
+                _ => return Err(error.into()),
             }
         }
-        Err(error) => return Err(error.into()),
     }
     Ok(())
 }
@@ -136,17 +204,18 @@ async fn chain(
     Ok(())
 }
 
-/// Downloads a file to where it is wanted, unless it is there; else into `folder`.
+/// Downloads a file to where it is wanted, unless it is there; else into the folder for downloads.
 async fn download(
     templates: &Templates,
     url: &str,
     path: Option<&Path>,
-    folder: &Path,
+    to: &To<'_>,
     got: &mut Fetched,
 ) -> Result<PathBuf, EnvError> {
     if let Some(known) = got.downloads.get(url) {
         return Ok(known.clone());
     }
+    let (folder, path) = (to.folder, path.filter(|path| to.may_place || path.exists()));
     let to = path.map_or_else(|| folder.join(place(url, "")), Path::to_owned);
     // What somebody has put where it is wanted is left alone.
     if path.is_none() || !to.exists() {
@@ -285,7 +354,8 @@ nets: {lan: {type: nat, management: true}}
             limits: Limits { attempts: 1, ..Limits::default() },
         };
         host.templates = Templates::new(config, |_| None, template::Progress::new(|_| {}));
-        fetch(&host, &spec, &dir.join("downloads"), None, &Progress::new(|_| {})).await
+        let to = To { folder: &dir.join("downloads"), may_place: true, user: None };
+        fetch(&host, &spec, &to, &Progress::new(|_| {})).await
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use super::{
     lago,
     machine::Common,
     ordered,
-    plan::EnvPlan,
+    plan::{EnvPlan, PlanErrors, Warning},
     prepare,
     site::{Ground, Running, Site},
     state::{EnvState, LabState},
@@ -88,12 +88,23 @@ impl fmt::Debug for Env {
 }
 
 impl Env {
+    /// Whether `spec` can be planned on `host`, as far as that can be told without having any of its images; and what
+    /// of it does nothing.
+    ///
+    /// # Errors
+    /// Every reason why it cannot be as asked.
+    pub fn check(host: &Host, spec: &EnvSpec) -> Result<Vec<Warning>, PlanErrors> {
+        let mut spec = spec.clone();
+        host.defaults.fill(&mut spec);
+        prepare::check(host, &spec)
+    }
+
     /// Decides everything for `spec` without making any of it (images excepted: their facts are needed).
     ///
     /// # Errors
     /// An image cannot be had, or what is asked for does not fit together.
     pub async fn plan_of(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<EnvPlan, EnvError> {
-        Ok(prepare::prepare(host, spec, prepare::Place::Alone, progress).await?.plan)
+        Ok(prepare::prepare(host, spec, prepare::Place::Nowhere, progress).await?.plan)
     }
 
     /// The environment of a prefix, up or down.
@@ -135,7 +146,11 @@ impl Env {
         self.set_state(state);
         let lab: Arc<dyn Lab> = match record {
             LabState::System { uri, .. } => {
-                let ground = daemon::ground(self, &uri).await;
+                let mut ground = daemon::ground(self, &uri).await;
+                // What Lago made needs its daemon only while machines run.
+                if matches!(ground, Ground::Broken { .. }) && lago::is_idle(prefix) {
+                    ground = Ground::Down;
+                }
                 self.site().set(ground);
                 return Ok(());
             }

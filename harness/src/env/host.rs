@@ -2,15 +2,17 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
-use super::{EnvError, daemon::Daemon};
+use super::{EnvError, daemon::Daemon, defaults::Defaults, places::Places};
 use crate::{
+    base::credentials::Credentials,
+    config::{Config, Lab},
     image::ImageStore,
     lab::{LabHost, LabKind},
     provider::{MachineProvider, Ssh},
     service::{ServiceManager, SysVInit, Systemd, SystemdContainer},
-    template::{self, Limits, Templates, TemplatesConfig},
+    template::{self, Limits, Repo, TemplateEvent, Templates, TemplatesConfig},
 };
 
 /// Where environments come up on this host.
@@ -30,10 +32,17 @@ pub struct Host {
     pub daemon: Daemon,
     /// Classes of machines there are, by their names in `vm-type`.
     pub vm_types: Vec<String>,
+    /// What machines have that their init file leaves open.
+    pub defaults: Defaults,
     /// Who makes machines that libvirt does not, by their names in `vm-provider`.
     pub providers: Vec<Arc<dyn MachineProvider>>,
     /// What may manage services in guests, in the order of asking, by their names in `service-provider`.
     pub services: Vec<Arc<dyn ServiceManager>>,
+    /// How long a verb waits for another one that changes the same environment.
+    pub lock_timeout: Duration,
+    /// Whether the operator has asked us to stop: verbs that would leave something half done undo it then, and fail with
+    /// [`EnvError::Stopped`].
+    pub stop: watch::Receiver<bool>,
     /// As many machines boot at once as there are processors, in all environments of this process together.
     pub(super) boot_slots: Arc<Semaphore>,
 }
@@ -73,8 +82,75 @@ impl Host {
             vm_types,
             providers,
             services,
+            defaults: Defaults::default(),
+            lock_timeout: Duration::from_secs(10),
+            stop: watch::channel(false).1,
             boot_slots,
         })
+    }
+
+    /// The host as it is configured. `env` finds environment variables: `POLDER_LAUNCHER`, and what manifests of
+    /// template repositories name.
+    ///
+    /// # Errors
+    /// This executable's own path cannot be had.
+    pub fn configured(
+        config: &Config,
+        env: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Result<Self, EnvError> {
+        let said = |name: &str| {
+            let path = match name {
+                "POLDER_CACHE_DIR" => &config.cache_dir,
+                "POLDER_RUNTIME_DIR" => &config.runtime_dir,
+                "POLDER_ACCEL" => return Some(config.accel.clone()),
+                _ => return env(name),
+            };
+            path.as_ref().map(|path| path.display().to_string())
+        };
+        let host = Self::from_env(&said)?;
+        let places = Places::of(config, &host.lab.cache);
+        let Config { template_repo_path, template_repo_name, .. } = config;
+        let templates = TemplatesConfig {
+            repo: template_repo_path.clone().map(Repo::At).or(template_repo_name.clone().map(Repo::Named)),
+            repos: places.template_repos,
+            store: places.template_store,
+            limits: Limits::default(),
+        };
+        let told = |event: &TemplateEvent| tracing::info!(target: "polder", "{event}");
+        let templates = Templates::new(templates, env, template::Progress::new(told));
+        let Config { libvirt_url, libvirt_username: username, libvirt_password: password, .. } = config;
+        let known = username.is_some() || password.is_some();
+        let credentials = Credentials { username: username.clone(), password: password.clone() };
+        let daemon = Daemon {
+            uri: libvirt_url.clone(),
+            credentials: known.then_some(credentials),
+            leases: places.lease_dir,
+        };
+        let kind = match config.lab {
+            Lab::Hermetic => LabKind::Hermetic,
+            Lab::System => LabKind::System,
+        };
+        let (defaults, lock_timeout) = (Defaults::of(config), config.lock_timeout);
+        Ok(Self { kind, templates, daemon, defaults, lock_timeout, ..host })
+    }
+
+    /// Names of the managers of services.
+    pub(super) fn service_names(&self) -> Vec<&str> {
+        self.services.iter().map(|manager| manager.name()).collect()
+    }
+
+    /// Refuses to begin anything more once the operator has asked us to stop.
+    pub(super) fn require_wanted(&self) -> Result<(), EnvError> {
+        if *self.stop.borrow() { Err(EnvError::Stopped) } else { Ok(()) }
+    }
+
+    /// Comes back only when the operator asks us to stop.
+    pub(super) async fn told_to_stop(&self) -> EnvError {
+        // Where nobody can ask, nobody will.
+        if self.stop.clone().wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        EnvError::Stopped
     }
 
     /// Folder of the emulator's capabilities, one for labs that see `/dev/kvm` and one for those that do not.
@@ -91,6 +167,12 @@ impl Progress {
     /// Calls `tell` with every line.
     pub fn new(tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
+    }
+
+    /// What is worth knowing.
+    pub(crate) fn warn(&self, text: &str) {
+        tracing::warn!(target: "polder", "{text}");
+        (self.0)(text);
     }
 
     pub(super) fn say(&self, text: &str) {
@@ -127,4 +209,35 @@ pub(super) mod limits {
     pub(crate) const READY: Duration = Duration::from_secs(60);
     /// Ending a lab.
     pub(crate) const DOWN: Duration = Duration::from_secs(5);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn the_host_is_as_configured() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("polder/polder.toml");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let text = "lab = \"system\"\naccel = \"tcg\"\ncache_dir = \"/c\"\nruntime_dir = \"/r\"\nlibvirt_url = \"qemu:///session\"\n\
+            libvirt_username = \"ada\"\nlease_dir = \"/l\"\ntemplate_store = \"/s\"\ntemplate_repo_path = \"/no/repo.json\"\n\
+            default_vm_type = \"big\"\nssh_user = \"joe\"\n[shutdown]\ntimeout = 3\n";
+        std::fs::write(file, text).unwrap();
+        let sources = Sources { etc: dir.path().into(), variables: vec![], verbs: None };
+        let config = Config::new(sources.load(), vec![]).unwrap();
+        let host = Host::configured(&config, |_| None).unwrap();
+        assert_eq!((host.kind, host.accel.as_str()), (LabKind::System, "tcg"));
+        assert_eq!((host.lab.cache.as_path(), host.lab.root.starts_with("/r")), ("/c".as_ref(), true));
+        assert_eq!(
+            (host.daemon.uri.as_str(), host.daemon.leases.as_path()),
+            ("qemu:///session", "/l".as_ref())
+        );
+        assert!(host.daemon.credentials.is_some());
+        assert_eq!(host.templates.store_dir(), std::path::Path::new("/s"));
+        assert_eq!((host.defaults.vm_type.as_str(), host.defaults.ssh_user.as_str()), ("big", "joe"));
+        let repo = tokio::runtime::Runtime::new().unwrap().block_on(host.templates.resolve("x", None, None));
+        assert!(repo.unwrap_err().to_string().contains("/no/repo.json"));
+    }
 }

@@ -7,6 +7,7 @@ use super::{
     daemon::Identity,
     disk,
     error::{chain, file},
+    lease,
     prepare::{Place, Prepared, prepare},
     state::{EnvState, LabState},
     turn::Home,
@@ -84,6 +85,9 @@ impl Env {
         state.save(folder)?;
         let env = Self::assemble(host, Home::Prefix(Prefix::at(folder)), state, &keys)?;
         disk::make(&env).await?;
+        if host.kind == LabKind::System {
+            lease::renew(host, &Identity::of(folder, &env.state().uuid)?, &env.plan().nets).await?;
+        }
         prefix.mark_initialized()?;
         progress.say(&format!("{} is made", folder.display()));
         Ok(env)

@@ -15,17 +15,17 @@ use super::{
     daemon::{self, Identity},
     host::limits,
     keys::HostKeys,
-    plan::{self, EnvPlan, ImagePlan, MachinePlan, Made, PlanInputs},
+    plan::{self, EnvPlan, ImagePlan, MachinePlan, Made, PlanInputs, TYPE},
     snapshot::{Chains, Frozen, Snapshot},
     state::{EnvState, LabState},
 };
 use crate::{
     base::id::MachineName,
-    initfile::{self, Options},
+    initfile::{self, EnvSpec, Options},
     lab::accel::Accel,
     net::Scope,
     provider::{
-        libvirt::{Connection, Cpus},
+        libvirt::{Connection, Cpus, xml},
         spec::{DomainDisk, ImageFormat},
     },
     workdir::{
@@ -42,13 +42,7 @@ pub(super) fn state(host: &Host, prefix: &Prefix) -> Result<EnvState, EnvError> 
     let lago = lago::read(prefix)?;
     let who = Identity::of(prefix.path(), &lago.uuid)?;
     let folder = who.folder.as_path();
-    let env = |name: &str| match name {
-        "LAGO_PREFIX_PATH" => Some(folder.display().to_string()),
-        _ => None,
-    };
-    let options = Options { allow_unknown: true, ..Options::new(&env) };
-    let text = init_file(&lago, folder).to_string();
-    let spec = initfile::load_text(&folder.join("virt"), &text, &options)?.spec;
+    let spec = spec_of(&lago, folder)?;
     let kvm = match host.accel.as_str() {
         "auto" => fs::File::options().read(true).write(true).open("/dev/kvm").is_ok(),
         other => other == "kvm",
@@ -71,8 +65,14 @@ pub(super) fn state(host: &Host, prefix: &Prefix) -> Result<EnvState, EnvError> 
         backing: &BTreeMap::new(),
         authorized_key: "",
         host_keys: &host_keys,
-        vm_types: &spec.machines.iter().map(|machine| machine.vm_type.as_str()).collect::<Vec<_>>(),
+        vm_types: &spec
+            .machines
+            .iter()
+            .filter_map(|machine| machine.vm_type.as_deref())
+            .chain([TYPE])
+            .collect::<Vec<_>>(),
         providers: &host.providers,
+        service_managers: &host.service_names(),
     };
     let mut plan = plan::plan(&spec, &inputs)?;
     for (machine, vm) in plan.machines.iter_mut().zip(&lago.vms) {
@@ -82,6 +82,23 @@ pub(super) fn state(host: &Host, prefix: &Prefix) -> Result<EnvState, EnvError> 
     let lab = LabState::System { uri: host.daemon.uri.clone(), folder: folder.to_owned() };
     let factor = if kvm { 1.0 } else { UNMEASURED };
     Ok(EnvState { chains, ..EnvState::new(lago.uuid, lab, plan, HostKeys::new(), factor) })
+}
+
+/// What was asked for when Lago made a prefix: as it wrote that down, with the disks as they are.
+pub(super) fn spec(prefix: &Prefix) -> Result<EnvSpec, EnvError> {
+    let lago = lago::read(prefix)?;
+    let who = Identity::of(prefix.path(), &lago.uuid)?;
+    spec_of(&lago, &who.folder)
+}
+
+fn spec_of(lago: &LagoPrefix, folder: &Path) -> Result<EnvSpec, EnvError> {
+    let env = |name: &str| match name {
+        "LAGO_PREFIX_PATH" => Some(folder.display().to_string()),
+        _ => None,
+    };
+    let options = Options { allow_unknown: true, ..Options::new(&env) };
+    let text = init_file(lago, folder).to_string();
+    Ok(initfile::load_text(&folder.join("virt"), &text, &options)?.spec)
 }
 
 /// What Lago wrote, as an init file: disks are files that are there, and nothing is to be prepared.
@@ -174,44 +191,81 @@ pub(super) async fn clear(host: &Host, prefix: &Prefix, destroyed: &mut Destroye
     if !prefix.paths().virt().exists() {
         return;
     }
-    let (Ok(uuid), Ok(folder)) = (prefix.uuid(), prefix.path().canonicalize()) else { return };
+    let Ok(folder) = prefix.path().canonicalize() else { return };
     let daemon = &host.daemon;
     let connection =
         match Connection::open_as(&daemon.uri, daemon.credentials.as_ref(), limits::CONNECT).await {
             Ok(connection) => connection,
-            Err(error) => return destroyed.try_to(Err(error.into())),
+            Err(error) if is_used(&folder) => return destroyed.try_to(Err(error.into())),
+            // With no machine that runs there is nothing a daemon would be needed for.
+            Err(_) => {
+                let note = format!("no daemon at {}, and no machine that runs without it", daemon.uri);
+                return destroyed.found(progress, note);
+            }
         };
-    let result = clear_daemon(&connection, &uuid, &folder, destroyed, progress).await;
-    destroyed.try_to(result);
+    let cleared = clear_daemon(&connection, prefix, &folder, destroyed, progress).await;
+    destroyed.try_to(cleared);
+}
+
+/// Whether Lago made a prefix, and none of its machines runs.
+pub(super) fn is_idle(prefix: &Prefix) -> bool {
+    let folder = prefix.path().canonicalize().unwrap_or_else(|_| prefix.path().to_owned());
+    prefix.paths().virt().exists() && !is_used(&folder)
+}
+
+/// Whether an emulator of this host uses images of the prefix in `folder`, whoever started it.
+fn is_used(folder: &Path) -> bool {
+    let images = format!("{}/images/", folder.display()).into_bytes();
+    let uses = |process: fs::DirEntry| {
+        let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let mut words = words.split(|byte| *byte == 0);
+        let emulator = words.next().is_some_and(|program| has(program, b"qemu"));
+        emulator && words.any(|word| has(word, &images))
+    };
+    fs::read_dir("/proc").into_iter().flatten().flatten().any(uses)
+}
+
+fn has(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 async fn clear_daemon(
     connection: &Connection,
-    uuid: &str,
+    prefix: &Prefix,
     folder: &Path,
     destroyed: &mut Destroyed,
     progress: &Progress,
 ) -> Result<(), EnvError> {
-    let start = format!("{}-", uuid.get(..8).unwrap_or(uuid));
+    let uuid = prefix.uuid().ok();
+    let files = || fs::read_dir(folder.join("virt")).into_iter().flatten().flatten();
+    let machines: Vec<String> =
+        files().filter_map(|file| Some(file.file_name().to_str()?.strip_prefix("vm-")?.to_owned())).collect();
     let images = format!("{}/images/", folder.display());
     for domain in connection.list_domains(limits::COMMAND).await? {
-        let unmarked = domain.label.is_none() && domain.name.starts_with(&start);
+        let named = is_named(&domain.name, uuid.as_deref(), 8, machines.iter().map(String::as_str));
+        let unmarked = domain.label.is_none() && named;
         if unmarked && connection.domain_xml(&domain.name, limits::COMMAND).await?.contains(&images) {
             destroyed.found(progress, format!("the domain {}", domain.name));
             connection.destroy_domain(&domain.name, limits::DOMAIN).await?;
         }
     }
     let active = connection.networks(limits::NETWORK).await?;
-    for file in fs::read_dir(folder.join("virt")).into_iter().flatten().flatten() {
-        // A name alone can be another prefix's: with its gateway, it is this one's.
+    for file in files() {
+        // A name alone can be another prefix's: with its gateway, or the bridge it is for, it is this one's.
         let text = fs::read(file.path()).unwrap_or_default();
         let net: Option<Value> = serde_json::from_slice(&text).ok();
         let known = |key: &str| net.as_ref().and_then(|net| net.get(key)?.as_str()).map(str::to_owned);
-        let (Some(name), Some(gateway)) = (known("name"), known("gw")) else { continue };
-        let Some(called) = crate::net::prefixed_name(uuid, &name, 15) else { continue };
-        let ours = |(name, xml): &&(String, String)| {
-            *name == called
-                && (xml.contains(&format!("'{gateway}'")) || xml.contains(&format!("\"{gateway}\"")))
+        let (Some(name), Some(_)) = (known("name"), known("type")) else { continue };
+        let proof = match known("gw") {
+            Some(gateway) => format!("address='{gateway}'"),
+            None => format!("<bridge name='{name}'"),
+        };
+        let ours = |(called, xml): &&(String, String)| {
+            let named = match &uuid {
+                Some(uuid) => crate::net::prefixed_name(uuid, &name, 15).is_some_and(|name| name == *called),
+                None => is_named(called, None, 4, [name.as_str()].into_iter()),
+            };
+            named && xml::label_of(xml).is_none() && xml.replace('"', "'").contains(&proof)
         };
         if let Some((name, _)) = active.iter().find(ours) {
             destroyed.found(progress, format!("the network {name}"));
@@ -219,6 +273,23 @@ async fn clear_daemon(
         }
     }
     Ok(())
+}
+
+/// Whether something is called as Lago calls what it makes: the beginning of the uuid, of `len` digits, and one of these
+/// names. Any digits will do when the uuid is not known any more.
+fn is_named<'a>(
+    called: &str,
+    uuid: Option<&str>,
+    len: usize,
+    mut names: impl Iterator<Item = &'a str>,
+) -> bool {
+    match (uuid.and_then(|uuid| uuid.get(..len)), called.split_once('-')) {
+        (Some(start), Some((digits, _))) => digits == start,
+        (None, Some((digits, name))) => {
+            digits.len() == len && digits.bytes().all(|b| b.is_ascii_hexdigit()) && names.any(|n| n == name)
+        }
+        (_, None) => false,
+    }
 }
 
 #[cfg(test)]
@@ -279,5 +350,25 @@ mod tests {
             ("clean", Path::new("images/db_root.qcow2"))
         );
         assert!(frozen.raw.contains("vdb") && !frozen.raw.contains("vda"));
+        let spec = spec(&prefix).unwrap();
+        assert_eq!(spec.machines[0].ssh_password.as_deref(), Some("123456"));
+        assert_eq!(spec.machines[0].disks[0].format, crate::initfile::spec::DiskFormat::Qcow2);
+        assert!(!is_used(&folder));
+    }
+
+    #[rstest::rstest]
+    #[case("fe689d3c-db", Some("fe689d3c000011e69d3c525400aabbcc"), true)]
+    #[case("fe689d3c-x", Some("fe689d3c000011e69d3c525400aabbcc"), true)]
+    #[case("0e689d3c-db", Some("fe689d3c000011e69d3c525400aabbcc"), false)]
+    #[case("0e689d3c-db", None, true)]
+    #[case("0e689d3c-web", None, false)]
+    #[case("production-db", None, false)]
+    #[case("db", None, false)]
+    fn what_lago_made_is_known_by_its_name(
+        #[case] called: &str,
+        #[case] uuid: Option<&str>,
+        #[case] ours: bool,
+    ) {
+        assert_eq!(is_named(called, uuid, 8, ["db"].into_iter()), ours);
     }
 }

@@ -220,6 +220,14 @@ impl Link {
     }
 }
 
+/// Has the addresses of NICs reserved that a machine has from its saved memory: its net may have been made anew since.
+pub(super) async fn reserve_attached(env: &Env, running: &Running, vm: &Vm) -> Result<(), EnvError> {
+    for link in env.links(vm).into_iter().filter(|link| !net_hosts(&link.net.spec, &link.nic)) {
+        link.reserve(running, NetworkChange::Add).await?;
+    }
+    Ok(())
+}
+
 /// Whether a NIC is of the net's plan.
 fn net_hosts(net: &PlannedNet, nic: &PlannedNic) -> bool {
     net.hosts.iter().any(|host| host.mac == nic.mac)

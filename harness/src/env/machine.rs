@@ -158,7 +158,8 @@ fn guest_spec(
             IdentityFrom::Smbios | IdentityFrom::CloudInit => keys.host_key(&machine.name)?,
         };
         let (addr, user) = (SocketAddr::new(ip, 22), machine.login.user.clone());
-        Ok::<_, EnvError>(SshSpec { dial, addr, user, key: keys.client(), host_key })
+        let password = machine.login.password.clone();
+        Ok::<_, EnvError>(SshSpec { dial, addr, user, key: keys.client(), password, host_key })
     });
     let agent = |domain: &DomainSpec| -> Arc<dyn AgentPort> {
         Arc::new(LibvirtAgent::new((*site).clone(), domain.name.clone()))

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, path::Path};
 use super::{
     EnvError, Host, Progress,
     daemon::{self, Identity},
-    fetch::{Fetched, fetch},
+    fetch::{self, Fetched, fetch},
     keys::Keys,
-    plan::{self, EnvPlan, LOCAL, PlanInputs},
+    lease,
+    plan::{self, EnvPlan, LOCAL, PlanError, PlanErrors, PlanInputs, Warning},
 };
 use crate::{
     image::ImageInfo,
@@ -27,6 +28,8 @@ pub(super) const ALONE: &str = "00000000000000000000000000000000";
 /// Where an environment is to be.
 #[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
+    /// Nowhere: it is only planned.
+    Nowhere,
     /// In a lab that nothing outlives.
     Alone,
     /// In a prefix, with a lab of its own.
@@ -38,7 +41,7 @@ pub(super) enum Place<'a> {
 impl<'a> Place<'a> {
     fn identity(self) -> Option<&'a Identity> {
         match self {
-            Self::Alone => None,
+            Self::Nowhere | Self::Alone => None,
             Self::Prefix(who) | Self::Shared(who) => Some(who),
         }
     }
@@ -69,18 +72,39 @@ pub(super) async fn prepare(
     progress: &Progress,
 ) -> Result<Prepared, EnvError> {
     let scratch = host.lab.cache.join("downloads");
-    let folder = place.folder().unwrap_or(&scratch);
-    let Fetched { spec, images, templates, downloads, backing } =
-        fetch(host, spec, folder, place.user().as_ref(), progress).await?;
-    let choice = match spec.machines.iter().any(|machine| machine.provider == LOCAL) {
+    let mut spec = spec.clone();
+    host.defaults.fill(&mut spec);
+    // Whatever can be said at once is, before anything is got.
+    let mut wrong = check(host, &spec).err().map(|errors| errors.0).unwrap_or_default();
+    // Which subnets are free is another matter where others have some.
+    wrong.retain(|error| !(matches!(place, Place::Shared(_)) && matches!(error, PlanError::Net { .. })));
+    match fetch::unknown(host, &spec, progress).await {
+        Ok(unknown) => wrong.extend(unknown),
+        Err(error) if wrong.is_empty() => return Err(error),
+        // What is wrong with the file comes first.
+        Err(_) => {}
+    }
+    if !wrong.is_empty() {
+        return Err(PlanErrors(wrong).into());
+    }
+    let to = fetch::To {
+        folder: place.folder().unwrap_or(&scratch),
+        may_place: !matches!(place, Place::Nowhere),
+        user: place.user(),
+    };
+    let Fetched { spec, images, templates, downloads, backing } = fetch(host, &spec, &to, progress).await?;
+    let made_here = |machine: &crate::initfile::spec::MachineSpec| {
+        machine.provider.as_deref().is_none_or(|provider| provider == LOCAL)
+    };
+    let choice = match spec.machines.iter().any(made_here) {
         true => accelerator(host, &images, progress).await?,
         false => Choice { accel: Accel::Tcg, why: String::new(), factor: 1.0 },
     };
     let (uuid, view, scope, owner) = match place {
-        Place::Alone => (ALONE, View::hermetic(), Scope::hermetic(), None),
+        Place::Nowhere | Place::Alone => (ALONE, View::hermetic(), Scope::hermetic(), None),
         Place::Prefix(who) => (who.uuid.as_str(), View::hermetic(), Scope::hermetic(), None),
         Place::Shared(who) => {
-            let scope = daemon::lease(host, who, &spec).await?;
+            let scope = lease::lease(host, who, &spec).await?;
             (who.uuid.as_str(), daemon::view(host, &who.folder), scope, Some(who.label("")?))
         }
     };
@@ -104,9 +128,23 @@ pub(super) async fn prepare(
         host_keys: keys.hosts(),
         vm_types: &host.vm_types.iter().map(String::as_str).collect::<Vec<_>>(),
         providers: &host.providers,
+        service_managers: &host.service_names(),
     };
     let plan = plan::plan(&spec, &inputs)?;
+    plan.warnings.iter().for_each(|warning| progress.warn(&warning.to_string()));
     Ok(Prepared { plan, keys, factor: choice.factor })
+}
+
+/// What can be said of `spec` without having any of its images.
+pub(super) fn check(host: &Host, spec: &EnvSpec) -> Result<Vec<Warning>, PlanErrors> {
+    let picky = spec.machines.iter().any(|machine| machine.cpu.model.is_some());
+    let known = plan::Known {
+        cpus: &if picky { Cpus::of_host() } else { Cpus::default() },
+        vm_types: &host.vm_types.iter().map(String::as_str).collect::<Vec<_>>(),
+        providers: &host.providers,
+        service_managers: &host.service_names(),
+    };
+    plan::check(spec, &known)
 }
 
 async fn accelerator(

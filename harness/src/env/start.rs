@@ -115,7 +115,7 @@ impl Env {
     /// not wait until they answer, see [`Env::wait_ready`].
     ///
     /// # Errors
-    /// Every failure; what this call had started is stopped again.
+    /// Every failure, and that the operator has asked us to stop; what this call had started is stopped again.
     pub async fn start(&self, selection: &Selection, progress: &Progress) -> Result<(), EnvError> {
         let vms = self.select(selection)?;
         let turn = Turn::begin(self, "start").await?;
@@ -141,6 +141,7 @@ impl Env {
             self.lab_up(turn, &started, progress).await?;
             let how = How { until: Until::Running, memory };
             self.bring_up(turn, made, how, &started, progress).await?;
+            self.host().require_wanted()?;
             // Last, so that a command that is killed before leaves nothing running.
             let new = locked(&started).lab;
             if new { self.detach() } else { Ok(()) }
@@ -264,7 +265,8 @@ impl Env {
             turn.making(&thing(Kind::Domain, vm.domain(), &*running.lab))?;
         }
         // What was attached to them went when they were switched off.
-        turn.update(|state| vms.iter().for_each(|vm| drop(state.attached.remove(vm.name()))))?;
+        let booting = || vms.iter().filter(|vm| !how.memory.contains_key(vm.name()));
+        turn.update(|state| booting().for_each(|vm| drop(state.attached.remove(vm.name()))))?;
         // Before it is known whether they start: a machine whose start failed half-way is to be undone, too.
         locked(started).machines.extend(vms.iter().cloned());
         let each = |vm: Vm| {
@@ -276,6 +278,7 @@ impl Env {
                     Until::Ready => env.host().boot_slots.clone().acquire_owned().await.ok(),
                     Until::Running => None,
                 };
+                env.host().require_wanted()?;
                 let start = Instant::now();
                 create(&env, &running, &vm, how.memory.get(vm.name())).await?;
                 match how.until {
@@ -356,6 +359,7 @@ async fn networks(
     let active = network::active(running, &env.plan().nets).await?;
     let needed = env.plan().nets.iter().filter(|net| vms.iter().any(|vm| network::needs(vm, net)));
     for net in needed.filter(|net| !active.contains(&net.libvirt_name)) {
+        env.host().require_wanted()?;
         turn.making(&thing(Kind::Network, &net.libvirt_name, &*running.lab))?;
         locked(started).nets.push(net.libvirt_name.clone());
         let mark = daemon::mark(env, net.name.as_str())?;
@@ -382,9 +386,7 @@ async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>)
             let (memory, limit) = (running.lab.view().env.join(memory), env.scaled(limits::SAVE));
             let saved = connection.saved_xml(vm.domain(), &memory, limits::COMMAND).await;
             let saved = saved.map_err(|e| running.explain(e))?;
-            let disks: Vec<_> =
-                spec.disks.iter().map(|disk| (disk.dev.as_str(), disk.path.as_path(), disk.format)).collect();
-            let xml = xml::with_disks(&saved, &disks).map_err(|error| EnvError::SavedXml {
+            let xml = xml::as_now(&saved, &spec).map_err(|error| EnvError::SavedXml {
                 machine: vm.name().clone(),
                 error: error.to_string(),
             })?;
@@ -392,6 +394,7 @@ async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>)
         }
     };
     started.map_err(|e| running.explain(e))?;
+    super::link::reserve_attached(env, running, vm).await?;
     if paused {
         super::link::keep_all(env, running, vm).await?;
         connection.resume_domain(vm.domain(), limits::DOMAIN).await.map_err(|e| running.explain(e))?;

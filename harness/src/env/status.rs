@@ -3,9 +3,12 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Serialize;
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
-use super::{Env, EnvError, host::limits, network, ordered, select::made, site::Ground, snapshot::Chains};
+use super::{
+    Env, EnvError, host::limits, network, ordered, plan::MachinePlan, select::made, site::Ground,
+    snapshot::Chains, turn::Home,
+};
 use crate::{base::id::MachineName, event::Usage, provider::libvirt::DomainState};
 
 /// A snapshot of an environment's state.
@@ -34,6 +37,12 @@ pub struct PrefixStatus {
     /// Where it runs; absent while it is down.
     #[serde(rename = "Lab", skip_serializing_if = "Option::is_none")]
     pub lab: Option<LabStatus>,
+    /// Why it must not be destroyed, if that is so.
+    #[serde(rename = "Locked", skip_serializing_if = "Option::is_none")]
+    pub locked: Option<String>,
+    /// Who changes it right now, if anybody.
+    #[serde(rename = "In use", skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
 }
 
 /// The lab of an environment that is up.
@@ -50,6 +59,8 @@ pub struct LabStatus {
     /// What all its processes used so far, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// The files of its machines' consoles.
+    pub consoles: BTreeMap<String, PathBuf>,
 }
 
 /// How a network is.
@@ -71,7 +82,7 @@ pub struct MachineStatus {
     pub nics: BTreeMap<String, NicStatus>,
     /// Its distribution or image.
     pub distro: Option<String>,
-    /// Free-form, from the init file.
+    /// Free-form, from the init file; its deploy scripts as `deploy-scripts`.
     pub metadata: Map<String, Json>,
     /// The password of root, where there is one.
     #[serde(rename = "root password")]
@@ -81,8 +92,6 @@ pub struct MachineStatus {
     /// Its state in one of Lago's words: `running`, `paused`, `shut off`, `crashed`, `down`,
     /// `unknown`; `unreachable` when whoever makes it does not know more.
     pub status: &'static str,
-    /// The file of its console.
-    pub console: PathBuf,
 }
 
 /// A NIC of a machine.
@@ -107,7 +116,9 @@ impl Env {
             Ground::Broken { lab, why } => {
                 let unknown = self.vms().iter().map(|vm| (vm.name().clone(), "unknown")).collect();
                 let libvirt = lab.libvirt_uri();
-                (Some(LabStatus { folder: None, libvirt, broken: Some(why), usage: None }), vec![], unknown)
+                let consoles = self.consoles();
+                let lab = LabStatus { folder: None, libvirt, broken: Some(why), usage: None, consoles };
+                (Some(lab), vec![], unknown)
             }
             Ground::Up(running) => {
                 let active = network::active(&running, &self.plan().nets).await?;
@@ -119,7 +130,8 @@ impl Env {
                 let usage = running.lab.usage().await.ok();
                 let folder = running.lab.runtime().map(|runtime| runtime.folder.clone());
                 let libvirt = running.lab.libvirt_uri();
-                (Some(LabStatus { folder, libvirt, broken: None, usage }), active, states)
+                let consoles = self.consoles();
+                (Some(LabStatus { folder, libvirt, broken: None, usage, consoles }), active, states)
             }
         };
         let nets = self.plan().nets.iter().map(|net| {
@@ -137,26 +149,45 @@ impl Env {
             let status = MachineStatus {
                 nics: plan.nics.iter().map(nic).collect(),
                 distro: plan.distro.clone().or_else(|| plan.image.clone()),
-                metadata: plan.metadata.clone(),
+                metadata: metadata(plan),
                 root_password: plan.login.root_password.clone(),
                 snapshots: snapshots_of(&chains, vm.name()),
                 status: match others.get(vm.name().as_str()) {
                     Some(state) => word(*state),
                     None => states.remove(vm.name()).unwrap_or("down"),
                 },
-                console: vm.spec().console.clone(),
             };
             (vm.name().to_string(), status)
         });
+        let (locked, holder) = match self.home() {
+            Home::Lab(_) => (None, None),
+            Home::Prefix(prefix) => (
+                prefix.protection().map(|protection| protection.to_string()),
+                prefix.holder().map(|who| who.map_or_else(|| "somebody".into(), |who| who.to_string())),
+            ),
+        };
         let prefix = PrefixStatus {
             folder: self.folder().to_owned(),
             uuid: self.state().uuid,
             nets: nets.collect(),
             machines: machines.collect(),
             lab,
+            locked,
+            holder,
         };
         Ok(Status { prefix })
     }
+
+    fn consoles(&self) -> BTreeMap<String, PathBuf> {
+        made(self.vms()).into_iter().map(|vm| (vm.name().to_string(), vm.spec().console.clone())).collect()
+    }
+}
+
+/// What the init file says of a machine in its `metadata`: there, deploy scripts are always listed.
+fn metadata(plan: &MachinePlan) -> Map<String, Json> {
+    let mut all = plan.metadata.clone();
+    all.insert("deploy-scripts".into(), plan.deploy_scripts.iter().map(|path| json!(path)).collect());
+    all
 }
 
 fn snapshots_of(chains: &Chains, machine: &MachineName) -> String {

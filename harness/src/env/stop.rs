@@ -88,7 +88,8 @@ impl Env {
         self.end(&turn, vms, self.scaled(limit), selection, progress).await
     }
 
-    /// Asks machines to start anew; does not wait until they do. Those that are off stay so.
+    /// Asks machines to start anew, through their guest agent, over ssh, or with the power button; does not wait until
+    /// they do. Those that are off stay so.
     ///
     /// # Errors
     /// Every machine that could not be asked.
@@ -252,6 +253,9 @@ impl Env {
     }
 
     async fn switch_made(&self, switch: Switch, vms: Vec<Vm>) -> Result<(), EnvError> {
+        if matches!(self.site().ground(), Ground::Down) {
+            return Ok(()); // all of them are off
+        }
         let running = self.site().running()?;
         let each = |vm: Vm| {
             let running = Arc::clone(&running);
@@ -263,6 +267,13 @@ impl Env {
                 }
                 let done = match switch {
                     Switch::Reboot => {
+                        // Not every guest hears its power button, and nobody can tell whether it did: one that
+                        // has no agent is told over ssh, if that goes.
+                        let deaf = !vm.plan().abilities.has(Ability::Agent);
+                        if deaf && vm.plan().abilities.has(Ability::Ssh) && vm.ask_to_reboot().await.is_ok() {
+                            vm.restarted().await;
+                            return Ok(());
+                        }
                         vm.restarted().await;
                         connection.reboot_domain(domain, limits::DOMAIN).await
                     }

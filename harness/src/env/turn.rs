@@ -5,14 +5,14 @@ use std::{
     time::Duration,
 };
 
-use super::{Env, EnvError, snapshot, state::EnvState};
+use super::{Env, EnvError, Host, daemon, snapshot, state::EnvState};
 use crate::{
     lab::{Lab, LabKind},
     workdir::{Journal, Kind, LockedPrefix, Maker, Prefix, Thing, WorkdirError},
 };
 
-/// How long to wait for another command on the same prefix.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long others may be busy with a prefix before it is said who they are.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Where an environment keeps its files.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl<'a> Turn<'a> {
         let one = env.turns().lock().await;
         let lock = match env.home() {
             Home::Lab(_) => None,
-            Home::Prefix(prefix) => Some(prefix.lock(verb, PATIENCE).await?),
+            Home::Prefix(prefix) => Some(hold(env.host(), prefix, verb).await?),
         };
         env.refresh().await?;
         let turn = Self { env, lock, _one: one };
@@ -53,6 +53,7 @@ impl<'a> Turn<'a> {
             // From now on it is one of ours; a journal without a state would be nobody's.
             env.state().save(env.folder())?;
         }
+        daemon::follow(env).await?;
         if env.state().chains.is_unsettled() {
             snapshot::settle(env, &turn).await?;
         }
@@ -94,6 +95,22 @@ impl<'a> Turn<'a> {
         state.save(self.env.folder())?;
         self.env.set_state(state);
         Ok(())
+    }
+}
+
+/// Takes the lock of a prefix, as soon as others let go of it.
+pub(super) async fn hold(host: &Host, prefix: &Prefix, verb: &str) -> Result<LockedPrefix, EnvError> {
+    let told = async {
+        tokio::time::sleep(QUIET).await;
+        let holder = prefix.holder().flatten().map_or_else(|| "somebody".to_owned(), |who| who.to_string());
+        tracing::info!(target: "polder", "waiting for {holder}, busy with {}", prefix.path().display());
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        lock = prefix.lock(verb, host.lock_timeout) => Ok(lock?),
+        error = host.told_to_stop() => Err(error),
+        () = told => Err(EnvError::Stopped),
     }
 }
 

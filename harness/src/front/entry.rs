@@ -14,6 +14,7 @@ use clap::Parser;
 
 use crate::{
     base::exit::Exit,
+    config::{Config, ConfigError, Lab, Sources},
     env::{EnvError, Host, Names},
     initfile,
     report::sink::{Sink, SinkError},
@@ -40,6 +41,9 @@ enum FrontError {
     /// Mistakes in suites and init files.
     #[error("nothing was run\n{}", .0.join("\n"))]
     Suites(Vec<String>),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     #[error(transparent)]
     Sink(#[from] SinkError),
     /// This host cannot have environments.
@@ -83,8 +87,18 @@ fn start(line: &CommandLine) -> Result<Exit, FrontError> {
         return Ok(Exit::Done);
     }
     let sink = Sink::create(&output_root(), SystemTime::now())?;
-    let host = Host::from_env(&variable)?;
+    let host = host()?;
     run::run(line, picked, filtered_out, threads.get(), sink, host).map_err(FrontError::Run)
+}
+
+/// The host as it is configured. What is configured for verbs of the command is not ours to judge.
+fn host() -> Result<Host, FrontError> {
+    let config = Config::new(Sources::of_process(None).load(), vec![])?;
+    config.settings.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    if config.lab == Lab::System {
+        eprintln!("warning: `lab = system` is not for suites: their environments are in labs of their own");
+    }
+    Ok(Host::configured(&config, variable)?)
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -157,7 +171,7 @@ fn texts(errors: &[impl ToString]) -> FrontError {
 impl FrontError {
     fn exit(&self) -> Exit {
         match self {
-            Self::PanicAborts | Self::NoThreads | Self::Suites(_) => Exit::Usage,
+            Self::PanicAborts | Self::NoThreads | Self::Suites(_) | Self::Config(_) => Exit::Usage,
             Self::Sink(_) | Self::Host(_) | Self::Run(_) => Exit::Environment,
         }
     }

@@ -52,7 +52,7 @@ pub enum SshError {
         /// Fingerprint of the key it should have.
         pinned: String,
     },
-    /// The key is not accepted.
+    /// The key is not accepted, nor a password if there is one.
     #[error("{addr} refuses the key {key} for the user `{user}`")]
     Auth {
         /// The address.
@@ -97,7 +97,7 @@ impl Link {
         config: Arc<client::Config>,
         time_factor: f64,
     ) -> Result<Self, SshError> {
-        let SshSpec { dial, addr, user, key, host_key } = spec;
+        let SshSpec { dial, addr, user, key, password, host_key } = spec;
         let addr = *addr;
         let limit = limits::scaled(limits::DIAL, time_factor);
         let dialled = wait_for("a connection", limit, limits::SHORT_PAUSE, async || {
@@ -126,7 +126,15 @@ impl Link {
             .await
             .map_err(slow("answer to the ssh key"))?
             .map_err(|source| SshError::Handshake { addr, source })?;
-        if result.success() {
+        let mut accepted = result.success();
+        if let (false, Some(password)) = (accepted, password) {
+            let result = tokio::time::timeout(limit, handle.authenticate_password(user, password))
+                .await
+                .map_err(slow("answer to the password"))?
+                .map_err(|source| SshError::Handshake { addr, source })?;
+            accepted = result.success();
+        }
+        if accepted {
             tracing::debug!(target: "polder", %addr, "opened an ssh connection");
             Ok(Self { handle })
         } else {

@@ -39,6 +39,14 @@ impl Guest {
         .await
     }
 
+    /// Asks the guest to start anew; returns when it was asked, not when it has.
+    ///
+    /// # Errors
+    /// [`GuestError`] when it cannot be asked or refuses.
+    pub async fn ask_to_reboot(&self) -> Result<(), GuestError> {
+        timed(verb!(self, "reboot"), self.ask_to_go("reboot")).await
+    }
+
     /// Asks the guest to switch itself off; returns when it was asked, not when it is off.
     ///
     /// # Errors

@@ -50,11 +50,13 @@ pub struct SshSpec {
     pub user: String,
     /// The user's private key (Ed25519 or ECDSA).
     pub key: Arc<PrivateKey>,
+    /// The user's password, for a server that refuses the key.
+    pub password: Option<String>,
     /// The only host key that is accepted; without it any is.
     pub host_key: Option<PublicKey>,
 }
 
-/// Leaves the private key out.
+/// Leaves the private key and the password out.
 impl Debug for SshSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SshSpec({}@{} through {:?})", self.user, self.addr, self.dial)

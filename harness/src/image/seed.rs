@@ -29,6 +29,8 @@ pub struct Seed {
 pub struct Asked<'a> {
     /// Password of root; without it, root gets in by key only.
     pub root_password: Option<&'a str>,
+    /// Who else gets a password, one that the image has, and which.
+    pub user_password: Option<(&'a str, &'a str)>,
     /// User data in any form cloud-init takes. It is merged into ours: lists become longer, what we set stays.
     pub user_data: Option<&'a str>,
     /// Lines (or JSON) that are added to our meta-data; what they say again wins.
@@ -99,9 +101,16 @@ fn user_data(identity: &Identity, asked: &Asked<'_>) -> String {
         if let Some(search) = &identity.search {
             map.insert("fqdn".into(), json!(format!("{host}.{search}")));
         }
-        if let Some(password) = asked.root_password {
+        let root = asked.root_password.map(|password| ("root", password));
+        let passwords: String = root
+            .into_iter()
+            .chain(asked.user_password)
+            .map(|(user, password)| format!("{user}:{password}\n"))
+            .collect();
+        // Without a password nobody is let in by one.
+        if !passwords.is_empty() {
             map.insert("ssh_pwauth".into(), json!(true));
-            map.insert("chpasswd".into(), json!({ "expire": false, "list": format!("root:{password}\n") }));
+            map.insert("chpasswd".into(), json!({ "expire": false, "list": passwords }));
         }
     }
     let config = format!("#cloud-config\n{config}\n");
@@ -239,6 +248,14 @@ mod tests {
 
     #[test]
     fn a_password_is_set_when_one_is_given() {
+        let config = |asked: &Asked<'_>| -> Json {
+            let said = seed(asked).user_data;
+            serde_json::from_str(said.trim_start_matches("#cloud-config\n")).unwrap()
+        };
+        let none = config(&Asked::default());
+        assert!(none.get("ssh_pwauth").is_none() && none.get("chpasswd").is_none(), "{none}");
+        let user = config(&Asked { user_password: Some(("joe", "x")), ..Asked::default() });
+        assert_eq!(user["chpasswd"]["list"], "joe:x\n");
         let said = seed(&Asked { root_password: Some("x: \"1\""), ..Asked::default() }).user_data;
         let config: Json = serde_json::from_str(said.trim_start_matches("#cloud-config\n")).unwrap();
         assert_eq!(config["chpasswd"]["list"], "root:x: \"1\"\n");
@@ -250,7 +267,7 @@ mod tests {
             user_data: Some("#!/bin/sh\necho ==polder==\n"),
             meta_data: Some("role: db\n"),
             network_config: Some("version: 1\n"),
-            root_password: None,
+            ..Asked::default()
         };
         let Seed { user_data, meta_data, network_config } = seed(&asked);
         insta::assert_snapshot!(format!("{user_data}---\n{meta_data}---\n{network_config}"), @r#"

@@ -37,6 +37,16 @@ pub enum Severity {
     Warning,
 }
 
+impl Diagnostic {
+    /// All of it on one line: `file:line:column: message; help`, and whether it is a warning.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let help = self.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        let kind = if self.severity == Severity::Warning { "warning: " } else { "" };
+        format!("{}:{}:{}: {kind}{}{help}", self.file.display(), self.line, self.column, self.message)
+    }
+}
+
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -94,14 +104,8 @@ pub enum InitFileError {
     Invalid(Vec<Diagnostic>),
 }
 
-/// `file:line:column: message; help`, one line for each.
 fn lines(diagnostics: &[Diagnostic]) -> String {
-    let line = |d: &Diagnostic| {
-        let help = d.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-        let kind = if d.severity == Severity::Warning { "warning: " } else { "" };
-        format!("{}:{}:{}: {kind}{}{help}", d.file.display(), d.line, d.column, d.message)
-    };
-    diagnostics.iter().map(line).collect::<Vec<_>>().join("\n")
+    diagnostics.iter().map(Diagnostic::line).collect::<Vec<_>>().join("\n")
 }
 
 /// Each with its source line and the offending text underlined, for a terminal.

@@ -35,6 +35,14 @@ pub(crate) fn read_all(items: &[Node], files: &Files<'_>, problems: &mut Problem
             let message = format!("this machine has two disks at `{}`", disk.dev);
             clash("init::duplicate-dev", "dev", message, free_dev(&disk.dev, &disks));
         }
+        if let Some(other) = disks.iter().find(|d| d.dev != disk.dev && same_address(d, &disk)) {
+            let message = format!("`{}` and `{}` are one place on the bus of this disk", disk.dev, other.dev);
+            clash("init::duplicate-dev", "dev", message, Some("use another last letter".to_owned()));
+        }
+        if disk.bus == Some(DiskBus::Ide) && disk.dev.ends_with(|c: char| c > 'd') {
+            let message = format!("there is no `{}` on the bus `ide`, which has four disks", disk.dev);
+            clash("init::bad-dev", "dev", message, Some("use a last letter from `a` to `d`".to_owned()));
+        }
         if disks.iter().any(|d| d.name == disk.name) {
             let message = format!("this machine has two disks named `{}`", disk.name);
             clash("init::duplicate-disk", "name", message, None);
@@ -46,6 +54,12 @@ pub(crate) fn read_all(items: &[Node], files: &Files<'_>, problems: &mut Problem
         disks.push(disk);
     }
     disks
+}
+
+/// Whether two disks would be in one place: on SATA and IDE that is the last letter of the device alone.
+fn same_address(one: &DiskSpec, other: &DiskSpec) -> bool {
+    let last = |disk: &DiskSpec| disk.dev.chars().last();
+    matches!(one.bus, Some(DiskBus::Sata | DiskBus::Ide)) && one.bus == other.bus && last(one) == last(other)
 }
 
 fn free_dev(dev: &str, disks: &[DiskSpec]) -> Option<String> {
@@ -61,6 +75,11 @@ fn disk(node: &Node, fields: Fields<'_>, files: &Files<'_>, problems: &mut Probl
     let bus = known(fields, "bus", BUSES);
     let dev = fields.get("dev").and_then(|node| dev(node, fields, format, bus, problems));
     let serial = fields.get("serial").and_then(|node| serial(node, problems));
+    if let Some(key) = fields.key("build").filter(|_| !fields.list("build").is_empty()) {
+        let message = "the steps of `build` are not run by this version".to_owned();
+        let help = Some("prepare the image beforehand, or let `cloud-init` do it".to_owned());
+        problems.warn("init::no-effect", &key.span, message, help);
+    }
     let (source, at) = source(node, fields, format, files, problems)?;
     Some(DiskSpec {
         name: name?,

@@ -20,7 +20,7 @@ use crate::base::id::MachineName;
 /// Memory in MiB of a machine that does not say: enough for a Debian without a desktop.
 const DEFAULT_MEMORY_MIB: u32 = 512;
 /// Virtual CPUs of a machine that does not say.
-const DEFAULT_VCPUS: u32 = 1;
+const DEFAULT_VCPUS: u32 = 2;
 /// Virtual CPUs at most.
 const MOST_VCPUS: u32 = 255;
 
@@ -63,8 +63,9 @@ fn machine(
     Some(MachineSpec {
         name: name?,
         at: problems.place(&key.span),
-        vm_type: fields.owned("vm-type").unwrap_or_else(|| "default".to_owned()),
-        provider: fields.owned("vm-provider").unwrap_or_else(|| "local-libvirt".to_owned()),
+        places: fields.places(problems),
+        vm_type: fields.owned("vm-type"),
+        provider: fields.owned("vm-provider"),
         memory_mib: fields.parsed("memory").unwrap_or(DEFAULT_MEMORY_MIB),
         vcpus,
         cpu,
@@ -141,6 +142,12 @@ fn boot(fields: Fields<'_>, files: &Files<'_>, problems: &mut Problems) -> Optio
         }
         return None;
     };
+    if let Some(firmware) = fields.get("firmware").filter(|node| node.text() == "uefi") {
+        let message = "`kernel` and `firmware: uefi` exclude each other".to_owned();
+        let help =
+            Some("a `kernel` is started without firmware looking for one; remove one of them".to_owned());
+        problems.add("init::boot-conflict", &firmware.span, message, help);
+    }
     let kernel = files.existing(kernel, problems);
     let initrd = fields.get("initrd").and_then(|node| files.existing(node, problems));
     Some(KernelBoot { kernel: kernel?, initrd, cmdline: fields.owned("cmdline").unwrap_or_default() })
@@ -277,6 +284,11 @@ fn metadata(
                 problems.add("init::bad-script", &item.span, message, None);
             }
             scripts.extend(files.existing(item, problems));
+        }
+        if !items.is_empty() {
+            let message = format!("`{name}` are not run by this version");
+            let help = Some("run each with `polder shell MACHINE SCRIPT` once the machine is up".to_owned());
+            problems.warn("init::no-effect", &key.span, message, help);
         }
     }
     (scripts, free)

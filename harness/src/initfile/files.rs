@@ -99,7 +99,9 @@ impl Files<'_> {
             _ => text(node)?,
         };
         let lookup = |name: &str| match name {
-            "LAGO_INITFILE_PATH" => Some(self.surroundings.folder.to_string_lossy().into_owned()),
+            "LAGO_INITFILE_PATH" | "POLDER_INITFILE_PATH" => {
+                Some(self.surroundings.folder.to_string_lossy().into_owned())
+            }
             _ => match self.variables.get(name) {
                 Some(value) => Some(value.to_owned()),
                 None => (self.surroundings.options.env)(name),

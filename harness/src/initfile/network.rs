@@ -71,6 +71,7 @@ fn net(name: Option<NetName>, key: &Node, fields: Fields<'_>, problems: &mut Pro
     Some(NetSpec {
         name: name?,
         at: problems.place(&key.span),
+        places: fields.places(problems),
         kind,
         management: fields.flag("management").unwrap_or_default(),
         internet,
@@ -114,11 +115,13 @@ fn what_the_kind_has_not(fields: Fields<'_>, kind: NetKind, internet: bool, prob
     if let Some(node) = fields.get("internet").filter(|_| internet && kind != NetKind::Nat) {
         let message = "only nets of type `nat` lead out".to_owned();
         problems.add("init::no-way-out", &node.span, message, Some("write `type: nat`".to_owned()));
-    } else if let Some(key) = fields.key("internet").filter(|_| internet) {
-        let message = "`internet` does nothing yet: no net has a way out of its lab".to_owned();
-        problems.warn("init::no-effect", &key.span, message, None);
     }
-    let idle = ["dhcp", "dns_domain_name", "dns_records", "main_dns", "dns_forward"];
+    if let Some(key) = fields.key("main_dns").filter(|_| kind != NetKind::Bridge) {
+        let message = "`main_dns` does nothing: machines ask the management net they are on".to_owned();
+        let help = Some("`dns_forward` says whom a net asks for what it does not know".to_owned());
+        problems.warn("init::no-effect", &key.span, message, help);
+    }
+    let idle = ["dhcp", "dns_domain_name", "dns_records", "main_dns", "dns_forward", "ipv4", "ipv6"];
     for key in idle.into_iter().filter(|_| kind == NetKind::Bridge).filter_map(|key| fields.key(key)) {
         let message = format!("`{}` does nothing on a net of type `bridge`", key.text());
         let help =

@@ -1,6 +1,10 @@
 //! What goes into reading an init file besides its text, and what comes out when it holds.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{diagnostic::Diagnostic, spec::EnvSpec};
 
@@ -44,4 +48,6 @@ pub struct Loaded {
     pub spec: EnvSpec,
     /// What needs no action, in the file's order.
     pub warnings: Vec<Diagnostic>,
+    /// The files it includes, as it names them, with what is in them.
+    pub included: Vec<(PathBuf, String)>,
 }

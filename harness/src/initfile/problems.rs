@@ -154,7 +154,11 @@ impl Problems {
         let failed = self.found.iter().any(|(_, d)| d.severity == Severity::Error);
         let found: Vec<Diagnostic> = self.found.into_iter().map(|(_, d)| d).collect();
         match made.filter(|_| !failed) {
-            Some(spec) => Ok(Loaded { spec, warnings: found }),
+            Some(spec) => {
+                let text = |source: Source| (source.name, source.named.inner().clone());
+                let included = self.sources.into_iter().skip(1).map(text).collect();
+                Ok(Loaded { spec, warnings: found, included })
+            }
             None => Err(InitFileError::Invalid(found)),
         }
     }

@@ -2,6 +2,7 @@
 //! there here. Values of a form of their own (addresses, names) are parsed here and reported here.
 
 use std::{
+    collections::BTreeMap,
     fmt::Display,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
@@ -13,6 +14,7 @@ use super::{
     parse::{Node, Value},
     problems::{Problems, Span},
     shape::{boolean, percent, shown},
+    spec::Place,
 };
 
 /// The entries of a mapping, by key.
@@ -33,6 +35,12 @@ impl<'n> Fields<'n> {
     /// The key itself, for messages about its being there.
     pub(crate) fn key(&self, key: &str) -> Option<&'n Node> {
         self.entries.iter().find(|(k, _)| k.text() == key).map(|(k, _)| k)
+    }
+
+    /// Where the value of each key starts.
+    pub(crate) fn places(&self, problems: &Problems) -> BTreeMap<String, Place> {
+        let place = |(key, value): &(Node, Node)| (key.text().to_owned(), problems.place(&value.span));
+        self.entries.iter().map(place).collect()
     }
 
     pub(crate) fn text(&self, key: &str) -> Option<&'n str> {

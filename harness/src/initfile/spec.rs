@@ -48,10 +48,13 @@ pub struct MachineSpec {
     pub name: MachineName,
     /// Where its key stands.
     pub at: Place,
-    /// Class of machine: `default`, or one an extension adds. Not checked here.
-    pub vm_type: String,
-    /// Who makes it: `local-libvirt`, `ssh`, or one an extension adds. Not checked here.
-    pub provider: String,
+    /// Where the values of its own keys stand, by key.
+    #[serde(default)]
+    pub places: BTreeMap<String, Place>,
+    /// Class of machine: `default`, or one an extension adds; chosen when absent. Not checked here.
+    pub vm_type: Option<String>,
+    /// Who makes it: `local-libvirt`, `ssh`, or one an extension adds; chosen when absent. Not checked here.
+    pub provider: Option<String>,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Number of virtual CPUs.
@@ -100,6 +103,14 @@ pub struct MachineSpec {
     pub skip_export: bool,
     /// Free-form, but for the deploy scripts, which are in [`deploy_scripts`](Self::deploy_scripts).
     pub metadata: Map<String, Json>,
+}
+
+impl MachineSpec {
+    /// Where the value of `key` stands, for messages about it; the machine's own place when the file does not say it.
+    #[must_use]
+    pub fn place_of(&self, key: &str) -> &Place {
+        self.places.get(key).unwrap_or(&self.at)
+    }
 }
 
 /// The CPU of a machine. At most one of `model` and `custom` is given; neither: the best the accelerator can do.
@@ -323,6 +334,9 @@ pub struct NetSpec {
     pub name: NetName,
     /// Where its key stands.
     pub at: Place,
+    /// Where the values of its own keys stand, by key.
+    #[serde(default)]
+    pub places: BTreeMap<String, Place>,
     /// How it is connected.
     pub kind: NetKind,
     /// Whether machines are reached on it and DNS is served on it. Decided: some net always is.
@@ -380,6 +394,14 @@ pub struct DhcpRange {
     pub start: u8,
     /// Last.
     pub end: u8,
+}
+
+impl NetSpec {
+    /// Where the value of `key` stands, for messages about it; the net's own place when the file does not say it.
+    #[must_use]
+    pub fn place_of(&self, key: &str) -> &Place {
+        self.places.get(key).unwrap_or(&self.at)
+    }
 }
 
 /// How a network is connected.

@@ -92,8 +92,12 @@ impl Hermetic {
         if let Some(path) = spec.paths().find(|path| path.to_str().is_none()) {
             return Err(LabError::NotUtf8 { path: path.to_owned() });
         }
-        on.prepare_root()?;
-        sweep(&on.root)?;
+        let ground = on.clone();
+        let swept = tokio::task::spawn_blocking(move || {
+            ground.prepare_root()?;
+            sweep(&ground.root)
+        });
+        swept.await.map_err(|error| host("sweep", &on.root)(io::Error::other(error)))??;
         let folder = on.root.join(format!("{:08x}", random()?));
         if folder.as_os_str().len() > LONGEST_FOLDER {
             return Err(LabError::PathTooLong { path: folder, max: LONGEST_FOLDER });

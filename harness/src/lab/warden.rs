@@ -7,11 +7,11 @@ use std::{
         unix::fs::DirBuilderExt,
     },
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
-    event::{PollFd, PollFlags},
+    event::{PollFd, PollFlags, Timespec},
     fs::FlockOperation,
 };
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,11 @@ use super::{
     wire::{self, Order, Report, StepError},
 };
 use crate::base::{owner::start_time, sys};
+
+/// How long the lock of all labs is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often the warden looks whether the lab's folder is still there.
+const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Who a lab's warden is, in `warden.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,10 +68,10 @@ fn guard(
     owner: OwnedFd,
     signals: &OwnedFd,
 ) -> Result<(), StepError> {
-    let _lock = make_folder(paths, spec)
+    let lock = make_folder(paths, spec)
         .map_err(|e| StepError::new(format!("make {}", paths.folder.display()), e))?;
     let boundary = boundary::make(spec, paths)?;
-    let result = watch(&boundary, control, owner, signals);
+    let result = watch(&boundary, &lock, control, owner, signals);
     boundary.kill();
     result
 }
@@ -91,16 +96,35 @@ fn make_folder(paths: &LabPaths, spec: &LabSpec) -> io::Result<OwnedFd> {
     Ok(lock)
 }
 
-/// Holds the lock of the folder of all labs.
+/// Holds the lock of the folder of all labs, which others hold for moments only. Blocks until it is had.
 pub(super) fn lock_root(root: &Path) -> io::Result<OwnedFd> {
     let lock =
         OwnedFd::from(fs::File::options().create(true).truncate(false).write(true).open(root.join(".lock"))?);
-    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
-    Ok(lock)
+    let begun = Instant::now();
+    loop {
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(lock),
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) if begun.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let long = format!("somebody has held it for {} s", PATIENCE.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, long));
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
 }
 
-/// Returns when the lab is to end: the owner died or said so, or somebody sent SIGTERM.
-fn watch(boundary: &Boundary, control: &OwnedFd, owner: OwnedFd, signals: &OwnedFd) -> Result<(), StepError> {
+/// Returns when the lab is to end: the owner died or said so, somebody sent SIGTERM, or its folder was removed, after
+/// which nobody could find it to end it.
+fn watch(
+    boundary: &Boundary,
+    lock: &OwnedFd,
+    control: &OwnedFd,
+    owner: OwnedFd,
+    signals: &OwnedFd,
+) -> Result<(), StepError> {
     let mut owner = Some(owner);
     let mut talking = true; // the control socket is open
     let mut running = true; // process 1 lives
@@ -121,7 +145,9 @@ fn watch(boundary: &Boundary, control: &OwnedFd, owner: OwnedFd, signals: &Owned
         if running {
             watch(Slot::Report, boundary.reports.as_fd());
         }
-        match rustix::event::poll(&mut fds, None) {
+        match rustix::event::poll(&mut fds, Some(&LOOK)) {
+            // The open lock itself is asked: the folder may have been moved with it, and still be used.
+            Ok(_) if rustix::fs::fstat(lock).is_ok_and(|is| is.st_nlink == 0) => return Ok(()),
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(StepError::new("watch the lab", e)),
         }

@@ -176,6 +176,11 @@ fn pooled(octet: u8) -> Subnet<Ipv4Addr> {
     Subnet::chosen(Ipv4Addr::new(192, 168, octet, 1))
 }
 
+/// The gateway of the private IPv6 subnet of a number of the pool.
+pub(super) fn pooled6(octet: u8) -> Ipv6Addr {
+    private6(&pooled(octet))
+}
+
 /// The gateway of the private IPv6 subnet that goes with an IPv4 one: a function of it, different for subnets that do
 /// not overlap. Those of the pool get what Lago gave them: the third octet, read as if it were hexadecimal.
 fn private6(subnet: &Subnet<Ipv4Addr>) -> Ipv6Addr {

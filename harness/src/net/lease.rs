@@ -22,7 +22,10 @@ use std::{
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use super::spec::{Family, NetAsk, NetKind, OCTETS};
+use super::{
+    address::pooled6,
+    spec::{Family, NetAsk, NetKind, OCTETS, PlannedNet},
+};
 use crate::base::owner::Owner;
 
 /// How long anybody waits for the lock.
@@ -130,18 +133,35 @@ pub fn wanted(nets: &[NetAsk]) -> Vec<Want> {
     let mut wants = Vec::new();
     for net in nets.iter().filter(|net| net.kind != NetKind::Bridge) {
         match (net.ipv4, net.ipv6) {
-            (Family::Given(gateway, len), _) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(len.min(24))).unwrap_or(0);
-                let within = |octet: &u8| {
-                    (Ipv4Addr::new(192, 168, *octet, 0).to_bits() ^ gateway.to_bits()) & mask == 0
-                };
-                wants.extend(OCTETS.filter(within).map(Want::Octet));
-            }
+            (Family::Given(gateway, len), _) => wants.extend(within(gateway, len).map(Want::Octet)),
             (Family::Auto, _) | (Family::Off, Family::Auto) => wants.push(Want::Any),
             (Family::Off, _) => {}
         }
     }
     wants
+}
+
+/// What a plan took of it: leased again, by number.
+#[must_use]
+pub fn taken(nets: &[PlannedNet]) -> Vec<Want> {
+    let mut wants = Vec::new();
+    for net in nets {
+        match (net.gateway, net.gateway6) {
+            (Some(gateway), _) => wants.extend(within(gateway, net.prefix).map(Want::Octet)),
+            // One that was chosen for a net without IPv4 has its number of the same pool.
+            (None, Some((gateway6, _))) => {
+                wants.extend(OCTETS.filter(|octet| pooled6(*octet) == gateway6).map(Want::Octet));
+            }
+            (None, None) => {}
+        }
+    }
+    wants
+}
+
+/// Third octets of the subnets that are leased and have addresses in common with that of a gateway.
+fn within(gateway: Ipv4Addr, len: u8) -> impl Iterator<Item = u8> {
+    let mask = u32::MAX.checked_shl(32 - u32::from(len.min(24))).unwrap_or(0);
+    OCTETS.filter(move |octet| (Ipv4Addr::new(192, 168, *octet, 0).to_bits() ^ gateway.to_bits()) & mask == 0)
 }
 
 /// A lease as it is on disk.

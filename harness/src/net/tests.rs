@@ -402,7 +402,10 @@ fn what_is_to_be_leased_is_what_the_plan_takes() {
     let scope = Scope { pool: vec![200, 201, 203, 254, 255], ..Scope::default() };
     let mut undhcp = nets.clone();
     undhcp.iter_mut().for_each(|net| net.dhcp = None);
-    assert!(plan(&undhcp, &[], &scope).is_ok());
+    let planned = plan(&undhcp, &[], &scope).unwrap();
+    // What is leased again when it starts is the same.
+    let again = [200, 201, 203, 254, 255].map(Want::Octet);
+    assert_eq!(lease::taken(&planned.nets), again);
 }
 
 prop_compose! {

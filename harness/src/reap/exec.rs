@@ -1,12 +1,12 @@
 //! Removes what the plan says, one after another, and goes on past errors.
 
-use std::time::Duration;
+use std::{io, path::Path, time::Duration};
 
 use super::{
     Ground, ReapError,
     plan::{Item, ReapPlan},
 };
-use crate::lab::{self, Hermetic, Lab};
+use crate::lab::{self, Hermetic, Lab, LabError};
 
 /// For one call.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -32,16 +32,31 @@ pub async fn reap(ground: &Ground, plan: &ReapPlan) -> Reaped {
     reaped
 }
 
+/// Work on what is below `path` that waits for others' locks.
+pub(super) async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, ReapError> + Send + 'static,
+) -> Result<T, ReapError> {
+    let failed =
+        |error| LabError::Host { what: "look after", path: path.to_owned(), source: io::Error::other(error) };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(failed(error).into()))
+}
+
 async fn remove(ground: &Ground, item: &Item) -> Result<(), ReapError> {
     match (item, &ground.daemon) {
         (Item::Lab(folder), _) => Hermetic::join(folder)?.end(LIMIT).await?,
         // It looks again, with the lock held: by now somebody else may have removed it.
-        (Item::Folder(_), _) => drop(lab::sweep(&ground.labs)?),
+        (Item::Folder(folder), _) => {
+            let labs = ground.labs.clone();
+            drop(blocking(folder, move || Ok(lab::sweep(&labs)?)).await?);
+        }
         (Item::Domain(name), Some(daemon)) => daemon.destroy_domain(name, LIMIT).await?,
         (Item::Network(name), Some(daemon)) => daemon.destroy_network(name, LIMIT).await?,
         (Item::Domain(_) | Item::Network(_), None) => {}
         (Item::Lease(octet), _) => {
-            drop(ground.leases.release(|lease| lease.octet == *octet && !lease.holds)?);
+            let (leases, octet) = (ground.leases.clone(), *octet);
+            let release = move || Ok(leases.release(|lease| lease.octet == octet && !lease.holds)?);
+            drop(blocking(&ground.labs, release).await?);
         }
     }
     Ok(())

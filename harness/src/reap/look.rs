@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     ReapError,
+    exec::blocking,
     plan::{Lab, Lease, Mark, Owner, Seen, Standing, Thing},
 };
 use crate::{
@@ -17,7 +18,11 @@ use crate::{
     lab::{self, Hermetic, Lab as _, LabFolder, paths::INSIDE_ENV},
     net::lease::LeaseStore,
     provider::{
-        libvirt::{Connection, xml::label_of},
+        ProviderError,
+        libvirt::{
+            Connection,
+            xml::{files_below, label_of},
+        },
         spec::Label,
     },
 };
@@ -40,35 +45,107 @@ pub struct Ground {
 pub async fn look(ground: &Ground) -> (Seen, Vec<ReapError>) {
     let mut errors = Vec::new();
     let mut seen = Seen { host: owner::host_name(), ..Seen::default() };
-    match lab::labs(&ground.labs) {
+    let labs = ground.labs.clone();
+    match blocking(&ground.labs, move || Ok(lab::labs(&labs)?)).await {
         Ok(labs) => {
             for lab in labs {
                 seen.labs.push(standing(lab).await);
             }
         }
-        Err(error) => errors.push(error.into()),
+        Err(error) => errors.push(error),
     }
     if let Some(daemon) = &ground.daemon {
-        let thing = |name: String, label: Option<Label>| Thing { name, mark: label.map(mark) };
-        match daemon.list_domains(LIMIT).await {
-            Ok(domains) => seen.domains.extend(domains.into_iter().map(|d| thing(d.name, d.label))),
+        match domains(daemon).await {
+            Ok(domains) => seen.domains = domains,
             Err(error) => errors.push(error.into()),
         }
+        let thing = |(name, xml): (String, String)| Thing { name, mark: label_of(&xml).map(mark) };
         match daemon.networks(LIMIT).await {
-            Ok(nets) => seen.networks.extend(nets.into_iter().map(|(name, xml)| thing(name, label_of(&xml)))),
+            Ok(nets) => seen.networks.extend(nets.into_iter().map(thing)),
             Err(error) => errors.push(error.into()),
         }
+        seen.networks = follow(seen.networks, &seen.domains);
     }
     match ground.leases.list() {
         Ok(leases) => seen.leases.extend(leases.into_iter().map(|lease| Lease {
             octet: lease.octet,
             ours: lease.owner.is_some(),
             holds: lease.holds,
+            uuid: lease.uuid,
             uuid_file: lease.uuid_file,
         })),
         Err(error) => errors.push(error.into()),
     }
     (seen, errors)
+}
+
+/// The domains of a daemon; of those whose prefix is not where it was, also where else it is.
+async fn domains(daemon: &Connection) -> Result<Vec<Thing>, ProviderError> {
+    let mut things = Vec::new();
+    for found in daemon.list_domains(LIMIT).await? {
+        let mut mark = found.label.map(mark);
+        if let Some(mark) = mark.as_mut().filter(|mark| matches!(mark.now, Owner::Gone | Owner::Another)) {
+            let xml = daemon.domain_xml(&found.name, LIMIT).await.unwrap_or_default();
+            let (name, sought) = (found.name.clone(), mark.clone());
+            let looked = tokio::task::spawn_blocking(move || elsewhere(&name, &xml, &sought)).await;
+            mark.now = looked.unwrap_or_else(|error| Owner::Hidden(error.to_string()));
+        }
+        things.push(Thing { name: found.name, mark });
+    }
+    Ok(things)
+}
+
+/// What became of the prefix of a domain that runs, told from the files its emulator has open.
+fn elsewhere(domain: &str, xml: &str, mark: &Mark) -> Owner {
+    let files = files_below(xml, &mark.prefix);
+    if files.is_empty() {
+        return mark.now.clone();
+    }
+    let Some(emulator) = emulator(domain) else {
+        return Owner::Hidden(format!(
+            "it may have been moved, and the emulator of {domain} cannot be found"
+        ));
+    };
+    let open = match fs::read_dir(format!("/proc/{emulator}/fd")) {
+        Ok(open) => open.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()),
+        Err(error) => {
+            return Owner::Hidden(format!(
+                "it may have been moved, and what its emulator, process {emulator}, has open cannot be looked at: {error}"
+            ));
+        }
+    };
+    // The kernel names files as they are called now; of those that were removed it says so after the name.
+    let places = open.flat_map(|path| {
+        let above = |file: &PathBuf| path.ends_with(file).then(|| path.ancestors().nth(file.iter().count()));
+        files.iter().filter_map(above).flatten().map(Path::to_owned).collect::<Vec<_>>()
+    });
+    let here = places.into_iter().find(|place| now(place, &mark.uuid) == Owner::There);
+    here.map_or_else(|| mark.now.clone(), Owner::Moved)
+}
+
+/// The process of a domain on this host.
+fn emulator(domain: &str) -> Option<u32> {
+    let guest = format!("guest={domain},");
+    let is = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word.starts_with(guest.as_bytes()))
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is)
+}
+
+/// Networks cannot be asked what they use, nor be marked anew: they are where the domains of the same environment are.
+fn follow(mut networks: Vec<Thing>, domains: &[Thing]) -> Vec<Thing> {
+    let marks: Vec<&Mark> = domains.iter().filter_map(|domain| domain.mark.as_ref()).collect();
+    let lost = networks.iter_mut().filter_map(|net| net.mark.as_mut());
+    for net in lost.filter(|net| matches!(net.now, Owner::Gone | Owner::Another)) {
+        let known = marks.iter().filter(|mark| mark.uuid == net.uuid);
+        let known = known.map(|mark| &mark.now).find(|now| !matches!(now, Owner::Gone | Owner::Another));
+        if let Some(now) = known {
+            net.now = now.clone();
+        }
+    }
+    networks
 }
 
 async fn standing(lab: LabFolder) -> Lab {
@@ -115,6 +192,23 @@ fn now(prefix: &Path, uuid: &str) -> Owner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn thing(uuid: &str, now: Owner) -> Thing {
+        let mark = Mark { prefix: "/e".into(), uuid: uuid.into(), host: String::new(), busy: None, now };
+        Thing { name: "x".into(), mark: Some(mark) }
+    }
+
+    #[test]
+    fn a_network_is_where_a_domain_of_the_same_environment_is() {
+        let now = |domain, of| {
+            let networks = follow(vec![thing("1", Owner::Gone)], &[thing(of, domain)]);
+            networks.into_iter().find_map(|net| Some(net.mark?.now)).unwrap()
+        };
+        assert_eq!(now(Owner::Moved("/f".into()), "1"), Owner::Moved("/f".into()));
+        assert_eq!(now(Owner::There, "1"), Owner::There);
+        assert_eq!(now(Owner::There, "2"), Owner::Gone);
+        assert_eq!(now(Owner::Another, "1"), Owner::Gone);
+    }
 
     #[test]
     fn a_prefix_is_known_by_its_id_and_a_damaged_one_is_not_gone() {

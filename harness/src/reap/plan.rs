@@ -3,6 +3,11 @@
 //! The owner of a domain, network or lease is a prefix: its folder, and the id in the folder's `uuid` file. While the
 //! folder is there with that id, everything of it stays, whether or not anything runs: `polder destroy` is for that.
 //! What a process that still runs has made stays as well, because it may be about to write the rest or to remove it.
+//!
+//! A folder that is gone may have been removed or moved. Of an environment of which a machine runs, the files that machine
+//! has open tell: those of a folder that was moved are still somewhere. Where they cannot be looked at (the emulator is
+//! another user's, and we are not root), the machine and what belongs to it stays. One of which nothing runs has nothing
+//! here but leases, which its next start takes again.
 
 use std::{
     fmt,
@@ -59,6 +64,8 @@ pub enum Owner {
     Gone,
     /// A prefix with another id.
     Another,
+    /// The same prefix, in another place: a machine that runs uses its files there.
+    Moved(PathBuf),
     /// That cannot be told.
     Hidden(String),
 }
@@ -70,6 +77,8 @@ pub struct Lease {
     pub octet: u8,
     /// The holder's `uuid` file.
     pub uuid_file: PathBuf,
+    /// The id that should be in it.
+    pub uuid: String,
     /// Whether it holds.
     pub holds: bool,
     /// Whether we took it; tools that share the folder of leases do not say so.
@@ -171,8 +180,8 @@ pub fn plan(seen: &Seen) -> ReapPlan {
     plan.things(&seen.host, &seen.domains, Item::Domain);
     plan.things(&seen.host, &seen.networks, Item::Network);
     let stay = |thing: &&Thing| plan.keep.iter().any(|kept| kept.item == Item::Network(thing.name.clone()));
-    let in_use: Vec<PathBuf> =
-        seen.networks.iter().filter(stay).filter_map(|net| Some(net.mark.as_ref()?.prefix.clone())).collect();
+    let in_use: Vec<String> =
+        seen.networks.iter().filter(stay).filter_map(|net| Some(net.mark.as_ref()?.uuid.clone())).collect();
     for lease in seen.leases.iter().filter(|lease| !lease.holds) {
         plan.lease(lease, &in_use);
     }
@@ -209,11 +218,11 @@ impl ReapPlan {
         }
     }
 
-    fn lease(&mut self, lease: &Lease, in_use: &[PathBuf]) {
+    fn lease(&mut self, lease: &Lease, in_use: &[String]) {
         let holder = lease.uuid_file.parent().unwrap_or(Path::new("/"));
         let prefix = holder.display();
         let fate = match lease.ours {
-            true if in_use.iter().any(|prefix| prefix == holder) => {
+            true if in_use.contains(&lease.uuid) => {
                 Fate::Stays(format!("its holder {prefix} is gone, but a network of it stays"))
             }
             true => Fate::Goes(format!("its holder {prefix} is gone")),
@@ -247,6 +256,10 @@ fn fate(mark: &Mark, host: &str) -> Fate {
         )),
         Owner::Gone => Fate::Goes(format!("its environment {prefix} is gone")),
         Owner::Another => Fate::Goes(format!("another environment than its own is now in {prefix}")),
+        Owner::Moved(to) => Fate::Stays(format!(
+            "its environment {prefix} is in {} now; whatever is done there next sets that right",
+            to.display()
+        )),
         Owner::Hidden(why) => Fate::Stays(format!("whether {prefix} is still there cannot be told: {why}")),
     }
 }
@@ -307,6 +320,12 @@ mod tests {
     }
 
     #[test]
+    fn what_was_moved_stays() {
+        let expected = "+*: its environment /e/.polder/default is in /f now; whatever is done there next sets that right";
+        check(Some(Mark { now: Owner::Moved("/f".into()), ..mark() }), expected);
+    }
+
+    #[test]
     fn who_may_still_be_at_work_is_not_disturbed() {
         for now in [Owner::Gone, Owner::Another] {
             check(Some(Mark { busy: Some(7), now, ..mark() }), "+*: process 7, which made it, still runs");
@@ -324,14 +343,20 @@ mod tests {
 
     #[test]
     fn a_subnet_stays_leased_while_its_network_stays() {
-        let lease =
-            Lease { octet: 201, uuid_file: "/e/.polder/default/uuid".into(), holds: false, ours: true };
+        // Of one that was moved, the network still has the old place.
+        let lease = Lease {
+            octet: 201,
+            uuid_file: "/moved/uuid".into(),
+            uuid: "5f0c".into(),
+            holds: false,
+            ours: true,
+        };
         let net = Thing { name: "n".into(), mark: Some(Mark { busy: Some(7), ..mark() }) };
         let seen = Seen { host: HERE.into(), networks: vec![net], leases: vec![lease], ..Seen::default() };
         insta::assert_snapshot!(plan(&seen), @r"
         nothing to remove
         keep    network n: process 7, which made it, still runs
-        keep    lease of 192.168.201.0/24: its holder /e/.polder/default is gone, but a network of it stays
+        keep    lease of 192.168.201.0/24: its holder /moved is gone, but a network of it stays
         ");
     }
 
@@ -342,8 +367,13 @@ mod tests {
             env: (folder == "/l/2").then(|| "/e/.polder/default".into()),
             standing,
         };
-        let lease =
-            |octet, holds, ours| Lease { octet, uuid_file: "/e/.polder/default/uuid".into(), holds, ours };
+        let lease = |octet, holds, ours| Lease {
+            octet,
+            uuid_file: "/e/.polder/default/uuid".into(),
+            uuid: "5f0c".into(),
+            holds,
+            ours,
+        };
         let thing = |name: &str, mark| Thing { name: name.into(), mark };
         let seen = Seen {
             host: HERE.into(),

@@ -105,7 +105,10 @@ impl Runner {
             let loaded = initfile::load_text(Path::new(file.path), file.text, &initfile::Options::new(&env));
             // What did come up of a failed environment goes on, for its evidence.
             Ok(match loaded {
-                Ok(loaded) => Env::up(&host, &loaded.spec, &progress).await,
+                Ok(loaded) => {
+                    loaded.warnings.iter().for_each(|warning| progress.warn(&warning.line()));
+                    Env::up(&host, &loaded.spec, &progress).await
+                }
                 Err(error) => Err(UpFailure::from(EnvError::from(error))),
             })
         };

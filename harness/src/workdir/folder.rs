@@ -10,7 +10,7 @@ use std::{
 use super::{
     Prefix, WorkdirError,
     error::file,
-    judge::{Current, Listing, Verdict, bad_name, judge},
+    judge::{Current, Listing, NOT_A_LINK, Verdict, bad_name, judge},
     paths::{CURRENT, DEFAULT, MARKS, PrefixPaths, WorkdirPaths, is_ours},
     prefix::absent,
 };
@@ -22,20 +22,20 @@ pub struct Workdir {
 }
 
 impl Workdir {
-    /// The workdir at `path` (absolute). When its link `current` leads nowhere, it is set anew.
+    /// The workdir at `path` (absolute). When its link `current` leads nowhere, it is set anew. Of a malformed one,
+    /// prefixes can still be had by their names.
     ///
     /// # Errors
-    /// That is no workdir ([`WorkdirError::NoWorkdir`]), or a malformed one.
+    /// That is no workdir ([`WorkdirError::NoWorkdir`]), or cannot be read.
     pub fn at(path: &Path) -> Result<Self, WorkdirError> {
         let workdir = Self { paths: WorkdirPaths { root: path.to_owned() } };
         match judge(&workdir.listing()?) {
-            Verdict::Sound(_) => Ok(workdir),
+            Verdict::Sound(_) | Verdict::Malformed(_) => Ok(workdir),
             Verdict::Mend(name) => {
                 // Only a convenience: a workdir that cannot be written can still be looked at.
                 let _ = workdir.link(&name);
                 Ok(workdir)
             }
-            Verdict::Malformed(why) => Err(WorkdirError::Malformed { path: path.to_owned(), why }),
             Verdict::No => Err(WorkdirError::NoWorkdir {
                 start: path.to_owned(),
                 searched: vec![path.to_owned()],
@@ -50,9 +50,21 @@ impl Workdir {
     /// It cannot be made, or is a malformed workdir.
     pub fn create(path: &Path) -> Result<Self, WorkdirError> {
         fs::create_dir_all(path).map_err(file("make", path))?;
+        let workdir = Self { paths: WorkdirPaths { root: path.to_owned() } };
+        workdir.require_link()?;
         match Self::at(path) {
-            Err(WorkdirError::NoWorkdir { .. }) => Ok(Self { paths: WorkdirPaths { root: path.to_owned() } }),
+            Err(WorkdirError::NoWorkdir { .. }) => Ok(workdir),
             other => other,
+        }
+    }
+
+    /// Refuses a folder whose entry `current` is somebody else's: it must not be replaced.
+    fn require_link(&self) -> Result<(), WorkdirError> {
+        match self.listing()?.current {
+            Current::NotALink => {
+                Err(WorkdirError::Malformed { path: self.paths.root.clone(), why: NOT_A_LINK })
+            }
+            Current::Missing | Current::Link(_) => Ok(()),
         }
     }
 
@@ -98,6 +110,7 @@ impl Workdir {
     /// There is no such prefix, or the link cannot be made.
     pub fn set_current(&self, name: &str) -> Result<(), WorkdirError> {
         self.prefix(name)?;
+        self.require_link()?;
         self.link(name)
     }
 
@@ -122,10 +135,11 @@ impl Workdir {
         let name = self.new_name(name)?;
         let prefix = Prefix::at(&self.paths.prefix(name));
         let path = prefix.path();
-        fs::create_dir(path).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => self.exists(name),
-            _ => file("make", path)(source),
-        })?;
+        match fs::create_dir(path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && self.may_become(path) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Err(self.exists(name)),
+            made => made.map_err(file("make", path))?,
+        }
         prefix.furnish()?;
         if matches!(judge(&self.listing()?), Verdict::Mend(_)) {
             self.link(name)?;
@@ -140,7 +154,17 @@ impl Workdir {
     pub fn planned(&self, name: &str) -> Result<PrefixPaths, WorkdirError> {
         let name = self.new_name(name)?;
         let root = self.paths.prefix(name);
-        if root.symlink_metadata().is_ok() { Err(self.exists(name)) } else { Ok(PrefixPaths { root }) }
+        let taken = root.symlink_metadata().is_ok() && !self.may_become(&root);
+        if taken { Err(self.exists(name)) } else { Ok(PrefixPaths { root }) }
+    }
+
+    /// Whether a folder that is there may become a prefix: an empty one that is none, such as one whose making was cut
+    /// short at once.
+    fn may_become(&self, folder: &Path) -> bool {
+        let is_folder = folder.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        !is_ours(&self.paths.root)
+            && is_folder
+            && fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
     }
 
     fn new_name<'a>(&self, name: &'a str) -> Result<&'a str, WorkdirError> {
@@ -185,14 +209,23 @@ impl Workdir {
         }
     }
 
-    /// Removes the log that a failed init of `name` left, and those of all others when there are no prefixes any more.
+    /// Removes the log that a failed init of `name` left.
+    ///
+    /// # Errors
+    /// The log or the folder cannot be removed.
+    pub fn forget_log(&self, name: &str) -> Result<(), WorkdirError> {
+        absent(&PrefixPaths { root: self.paths.prefix(name) }.init_log())?;
+        self.removed()
+    }
+
+    /// Removes the logs of all failed inits, once no prefix is left in a project's own workdir. Elsewhere files of that
+    /// name may be somebody else's.
     ///
     /// # Errors
     /// A log or the folder cannot be removed.
-    pub fn forget_log(&self, name: &str) -> Result<(), WorkdirError> {
-        absent(&PrefixPaths { root: self.paths.prefix(name) }.init_log())?;
-        if self.prefixes().is_ok_and(|left| left.is_empty()) {
-            let root = &self.paths.root;
+    pub fn forget_logs(&self) -> Result<(), WorkdirError> {
+        let root = &self.paths.root;
+        if is_ours(root) && self.prefixes().is_ok_and(|left| left.is_empty()) {
             for entry in fs::read_dir(root).map_err(file("read", root))?.flatten() {
                 if entry.file_name().to_string_lossy().ends_with(".init.log") {
                     absent(&entry.path())?;
@@ -223,9 +256,18 @@ impl Workdir {
             }
         }
         prefixes.sort();
-        let current = self.paths.current();
-        let current = match (fs::read_link(&current), current.symlink_metadata()) {
-            (Ok(target), _) => Current::Link(last(&target)),
+        let link = self.paths.current();
+        let current = match (fs::read_link(&link), link.symlink_metadata()) {
+            (Ok(target), _) => {
+                let name = last(&target);
+                // Ours lead to a prefix, or to where one was; others have links of that name, too.
+                let led_to_one = !link.exists() && target.as_os_str() == name.as_str();
+                if prefixes.contains(&name) || led_to_one || is_ours(root) {
+                    Current::Link(name)
+                } else {
+                    Current::NotALink
+                }
+            }
             (Err(_), Ok(_)) => Current::NotALink,
             (Err(_), Err(_)) => Current::Missing,
         };
@@ -240,9 +282,7 @@ fn last(path: &Path) -> String {
 /// Whether a folder of `workdir` is a prefix. In a project's own `.polder` every folder is one, however damaged; a
 /// workdir elsewhere may hold folders of other people.
 fn looks_like_one(workdir: &Path, folder: &Path) -> bool {
-    let is_empty = || fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
-    // An empty one is a prefix whose making was cut short.
-    is_ours(workdir) || has_marks(folder) || is_empty()
+    is_ours(workdir) || has_marks(folder)
 }
 
 /// Whether a folder has something that only prefixes have.

@@ -9,9 +9,12 @@ pub(super) enum Current {
     Missing,
     /// A link to this last part of a path.
     Link(String),
-    /// Something else, a folder for instance.
+    /// Something else, a folder or somebody else's link.
     NotALink,
 }
+
+/// Why a workdir without a link of ours cannot say which prefix is current.
+pub(super) const NOT_A_LINK: &str = "its entry `current` is not a link to a prefix; rename or remove that, or name a prefix with `--prefix-name NAME`";
 
 /// What counts of a folder's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +45,7 @@ pub(super) fn judge(listing: &Listing) -> Verdict {
     };
     let has = |name: &str| listing.prefixes.iter().any(|p| p == name);
     match &listing.current {
-        Current::NotALink => Verdict::Malformed("its entry `current` is not a link; rename or remove that"),
+        Current::NotALink => Verdict::Malformed(NOT_A_LINK),
         Current::Link(name) if has(name) => Verdict::Sound(name.clone()),
         Current::Link(_) | Current::Missing if has(DEFAULT) => Verdict::Mend(DEFAULT.into()),
         Current::Link(_) | Current::Missing => Verdict::Mend(last.clone()),

@@ -28,12 +28,12 @@ impl Choice {
     pub fn find(&self, cwd: &Path) -> Result<Prefix, WorkdirError> {
         match (&self.prefix_path, &self.workdir_path) {
             (Some(path), _) => Prefix::find(&absolute(cwd, path)),
-            (None, None) if Prefix::at(cwd).is_initialized() => Ok(Prefix::at(cwd)),
+            (None, None) if stands_in_one(cwd) => Ok(Prefix::at(cwd)),
             (None, _) => self.workdir(cwd)?.prefix(&self.prefix_name),
         }
     }
 
-    /// The workdir, given or found.
+    /// The workdir, given or found. Whether one can say which of its prefixes is current is another question.
     ///
     /// # Errors
     /// There is none; the places that were searched are named.
@@ -50,12 +50,20 @@ impl Choice {
     }
 }
 
+/// Whether who stands in `cwd` means the prefix that this is: also a damaged one, lest another is taken for it. A project
+/// that happens to have a file called as one of ours is none.
+fn stands_in_one(cwd: &Path) -> bool {
+    let prefix = Prefix::at(cwd);
+    let listed = || prefix.workdir()?.prefixes().ok()?.contains(&prefix.name()).then_some(());
+    prefix.is_initialized() || listed().is_some()
+}
+
 impl Workdir {
     /// The workdir someone means who stands in `start` (absolute): that folder itself, else `.polder` or `.lago` in it,
     /// else in the folders above it.
     ///
     /// # Errors
-    /// There is none, with the places searched and prefixes in folders below; or the first one is malformed.
+    /// There is none, with the places searched and prefixes in folders below.
     pub fn find(start: &Path) -> Result<Self, WorkdirError> {
         if Self::is_one(start) {
             return Self::at(start);

@@ -139,8 +139,50 @@ fn a_folder_called_current_is_malformed_and_says_what_to_do() {
     let (ground, workdir) = Ground::with(&["a"]);
     fs::remove_file(workdir.path().join("current")).unwrap();
     fs::create_dir(workdir.path().join("current")).unwrap();
-    let text = message(Workdir::find(&ground.path("project")));
-    assert!(text.contains("is malformed: its entry `current` is not a link"), "{text}");
+    let found = Workdir::find(&ground.path("project")).unwrap();
+    let told =
+        |text: String| assert!(text.contains("is malformed: its entry `current` is not a link"), "{text}");
+    told(message(found.current()));
+    told(message(found.set_current("a")));
+    told(message(Workdir::create(found.path())));
+    // Prefixes are still there, for those who name them.
+    assert_eq!(found.prefix("a").unwrap().name(), "a");
+}
+
+#[test]
+fn links_and_folders_of_other_people_are_left_alone() {
+    let ground = Ground::new();
+    fs::create_dir_all(ground.path("site/releases/5")).unwrap();
+    fs::create_dir(ground.path("site/empty")).unwrap();
+    let link = ground.path("site/current");
+    for target in ["releases/5", "releases/gone", "empty"] {
+        symlink(target, &link).unwrap();
+        assert!(Workdir::at(&ground.path("site")).is_err());
+        assert!(
+            message(Workdir::create(&ground.path("site"))).contains("`current` is not a link to a prefix")
+        );
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new(target));
+        fs::remove_file(&link).unwrap();
+    }
+    // With a prefix beside it, too.
+    let workdir = Workdir::create(&ground.path("site")).unwrap();
+    fs::write(ground.path("site/other.init.log"), "").unwrap();
+    workdir.add("lab").unwrap();
+    fs::remove_file(&link).unwrap();
+    symlink("releases/5", &link).unwrap();
+    let again = choice(Some("site"), None, "lab");
+    again.find(&ground.path("")).unwrap();
+    assert!(message(choice(Some("site"), None, "current").find(&ground.path(""))).contains("is malformed"));
+    assert_eq!(fs::read_link(&link).unwrap(), Path::new("releases/5"));
+    fs::remove_dir_all(ground.path("site/lab")).unwrap();
+    workdir.forget_log("lab").unwrap();
+    workdir.forget_logs().unwrap();
+    assert!(ground.path("site/other.init.log").exists() && fs::read_link(&link).is_ok());
+    // What is empty may become a prefix, and is none before.
+    assert_eq!(workdir.prefixes().unwrap(), [""; 0]);
+    workdir.planned("empty").unwrap();
+    workdir.add("empty").unwrap();
+    assert_eq!(workdir.prefixes().unwrap(), ["empty"]);
 }
 
 #[test]
@@ -157,7 +199,15 @@ fn a_prefix_is_chosen_by_path_by_name_or_by_standing_in_it() {
     assert_eq!(find(&choice(None, None, "current"), "project/.polder/b").unwrap(), "b");
     // A workdir named outright wins over standing in a prefix.
     assert_eq!(find(&choice(Some(".."), None, "current"), "project/.polder/b").unwrap(), "a");
-    // Not initialized, but named outright: it may be there to be destroyed.
+    // Not initialized: one who stands in a damaged one does not mean another.
+    assert_eq!(find(&choice(None, None, "current"), "project/.polder/a").unwrap(), "a");
+    workdir.set_current("b").unwrap();
+    assert_eq!(find(&choice(None, None, "current"), "project/.polder/a").unwrap(), "a");
+    fs::write(ground.path("project/uuid"), "mine").unwrap();
+    assert_eq!(find(&choice(None, None, "current"), "project").unwrap(), "b");
+    fs::remove_file(ground.path("project/uuid")).unwrap();
+    workdir.set_current("a").unwrap();
+    // Nor one who names it outright: it may be there to be destroyed.
     assert_eq!(find(&choice(None, Some(".polder/a"), "current"), "project").unwrap(), "a");
     assert!(message(find(&choice(None, Some("."), "current"), "project")).contains("no prefix in"));
 }
@@ -185,9 +235,12 @@ async fn the_end_of_prefixes_moves_the_link_and_then_removes_the_workdir() {
     remove("b").await;
     assert!(workdir.path().join("old.init.log").exists());
     workdir.forget_log("b").unwrap();
+    assert!(workdir.path().join("old.init.log").exists());
+    workdir.forget_logs().unwrap();
     assert!(!ground.path("project/.polder").exists());
     // Also when it has gone already.
     workdir.forget_log("b").unwrap();
+    workdir.forget_logs().unwrap();
     assert!(ground.path("project").exists());
 }
 

@@ -7,10 +7,11 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use polder::{
+    base::owner,
     env::{Env, Host, Progress, Selection},
     initfile::{self, Options},
     lab::LabKind,
@@ -35,92 +36,114 @@ nets:
   front: {type: nat, management: true, dhcp: {start: 100, end: 200}}
 ";
 
-/// What happens, on which kinds of labs, and a word that what was found must hold.
-struct Damage(&'static str, &'static [LabKind], &'static str, fn(&Scene));
+/// What happens; a word that what was found must hold; what of the environment is found in a lab of its own, and on a
+/// daemon, where it can happen there; how it happens.
+struct Damage(&'static str, &'static str, Option<Parts>, Option<Parts>, fn(&Scene));
 
-const BOTH: &[LabKind] = &[LabKind::Hermetic, LabKind::System];
-const HERMETIC: &[LabKind] = &[LabKind::Hermetic];
-const SYSTEM: &[LabKind] = &[LabKind::System];
+/// Beginnings of lines, of those in [`PARTS`]: these are found, and no others.
+type Parts = &'static [&'static str];
+
+const DOMAIN: &str = "the domain ";
+const NET: &str = "the network ";
+const LEASE: &str = "the lease of ";
+const LAB: &str = "a lab in ";
+const LOST: &str = "the lab in ";
+const PARTS: &[&str] = &[DOMAIN, NET, LEASE, LAB, LOST];
+
+const WHOLE: Option<Parts> = Some(&[LAB]);
+const ALL: Option<Parts> = Some(&[DOMAIN, NET, LEASE]);
 
 const DAMAGES: &[Damage] = &[
-    Damage("nothing at all", BOTH, "folder", |_| {}),
+    Damage("nothing at all", "folder", WHOLE, ALL, |_| {}),
     // -- what is written down
-    Damage("state missing", BOTH, "folder", |s| s.remove("state.json")),
-    Damage("state truncated", BOTH, "state.json", |s| s.cut("state.json", 100)),
-    Damage("state empty", BOTH, "state.json", |s| s.cut("state.json", 0)),
-    Damage("state of a later version", BOTH, "format 99", |s| s.write("state.json", br#"{"version": 99}"#)),
-    Damage("state of an earlier version", BOTH, "format 1", |s| s.write("state.json", br#"{"version": 1}"#)),
-    Damage("state is no text", BOTH, "state.json", |s| s.write("state.json", b"\xff\xfe\0")),
-    Damage("state is a folder", BOTH, "state.json", |s| s.replace_by_folder("state.json")),
-    Damage("state is a link to nowhere", BOTH, "folder", |s| {
+    Damage("state missing", "folder", WHOLE, ALL, |s| s.remove("state.json")),
+    Damage("state truncated", "state.json", WHOLE, ALL, |s| s.cut("state.json", 100)),
+    Damage("state empty", "state.json", WHOLE, ALL, |s| s.cut("state.json", 0)),
+    Damage("state of a later version", "format 99", WHOLE, ALL, |s| {
+        s.write("state.json", br#"{"version": 99}"#)
+    }),
+    Damage("state of an earlier version", "format 1", WHOLE, ALL, |s| {
+        s.write("state.json", br#"{"version": 1}"#)
+    }),
+    Damage("state is no text", "state.json", WHOLE, ALL, |s| s.write("state.json", b"\xff\xfe\0")),
+    Damage("state is a folder", "state.json", WHOLE, ALL, |s| s.replace_by_folder("state.json")),
+    Damage("state is a link to nowhere", "folder", WHOLE, ALL, |s| {
         s.replace_by_link("state.json", "/nowhere/at/all")
     }),
-    Damage("journal missing", BOTH, "folder", |s| s.remove("journal.jsonl")),
-    Damage("journal torn", BOTH, "folder", |s| s.cut("journal.jsonl", 30)),
-    Damage("journal full of something else", BOTH, "folder", |s| {
+    Damage("journal missing", "folder", WHOLE, ALL, |s| s.remove("journal.jsonl")),
+    Damage("journal torn", "folder", WHOLE, ALL, |s| s.cut("journal.jsonl", 30)),
+    Damage("journal full of something else", "folder", WHOLE, ALL, |s| {
         s.write("journal.jsonl", b"{}\n\xff\n[1,2]\nx\n")
     }),
-    Damage("state and journal missing", BOTH, "folder", |s| {
+    Damage("state and journal missing", "folder", WHOLE, ALL, |s| {
         s.remove("state.json");
         s.remove("journal.jsonl");
     }),
-    Damage("id missing", BOTH, "folder", |s| s.remove("uuid")),
-    Damage("id of another", BOTH, "folder", |s| s.write("uuid", b"00000000000000000000000000000000")),
-    Damage("mark of being usable missing", BOTH, "folder", |s| s.remove("initialized")),
-    Damage("keys missing", BOTH, "folder", |s| s.remove("id_ed25519")),
-    Damage("everything written down missing", BOTH, "folder", |s| {
+    Damage("id missing", "folder", WHOLE, ALL, |s| s.remove("uuid")),
+    Damage("id of another", "folder", WHOLE, ALL, |s| s.write("uuid", b"00000000000000000000000000000000")),
+    Damage("mark of being usable missing", "folder", WHOLE, ALL, |s| s.remove("initialized")),
+    Damage("keys missing", "folder", WHOLE, ALL, |s| s.remove("id_ed25519")),
+    Damage("everything written down missing", "folder", WHOLE, ALL, |s| {
         for file in ["state.json", "journal.jsonl", "initialized", "metadata", "id_ed25519", "id_ed25519.pub"]
         {
             s.remove(file);
         }
     }),
     // -- files
-    Damage("disks missing", BOTH, "folder", |s| s.remove("images")),
-    Damage("disks are a link to somebody else's", BOTH, "folder", |s| {
+    Damage("disks missing", "folder", WHOLE, ALL, |s| s.remove("images")),
+    Damage("disks are a link to somebody else's", "folder", WHOLE, ALL, |s| {
         s.replace_by_link("images", s.strangers().to_str().unwrap());
     }),
-    Damage("consoles are a file", BOTH, "folder", |s| {
+    Damage("consoles are a file", "folder", WHOLE, ALL, |s| {
         s.remove("consoles");
         s.write("consoles", b"");
     }),
-    Damage("the lock is a folder", BOTH, "folder", |s| s.replace_by_folder("lock")),
-    Damage("nothing may be written", BOTH, "folder", |s| s.freeze()),
-    Damage("files of others beside ours", BOTH, "folder", |s| {
+    Damage("the lock is a folder", "folder", WHOLE, ALL, |s| s.replace_by_folder("lock")),
+    Damage("nothing may be written", "folder", WHOLE, ALL, |s| s.freeze()),
+    Damage("files of others beside ours", "folder", WHOLE, ALL, |s| {
         fs::create_dir_all(s.prefix.join("mine/deep")).unwrap();
         s.write("mine/deep/file", b"x");
         s.replace_by_link("mine/link", s.strangers().to_str().unwrap());
     }),
     // -- what runs
-    Damage("machine killed from outside", BOTH, "folder", |s| drop(s.virsh(&["destroy", &s.domain]))),
-    Damage("emulator killed", BOTH, "folder", |s| s.kill_emulator()),
-    Damage("machine paused", BOTH, "folder", |s| drop(s.virsh(&["suspend", &s.domain]))),
-    Damage("net ended below its machine", BOTH, "folder", |s| drop(s.virsh(&["net-destroy", &s.net]))),
-    Damage("machine and net ended", BOTH, "folder", |s| {
+    Damage("machine killed from outside", "folder", WHOLE, Some(&[NET, LEASE]), |s| {
+        drop(s.virsh(&["destroy", &s.domain]))
+    }),
+    Damage("emulator killed", "folder", WHOLE, Some(&[NET, LEASE]), |s| s.kill_emulator()),
+    Damage("machine paused", "folder", WHOLE, ALL, |s| drop(s.virsh(&["suspend", &s.domain]))),
+    Damage("net ended below its machine", "folder", WHOLE, Some(&[DOMAIN, LEASE]), |s| {
+        drop(s.virsh(&["net-destroy", &s.net]))
+    }),
+    Damage("machine and net ended", "folder", WHOLE, Some(&[LEASE]), |s| {
         s.virsh(&["destroy", &s.domain]);
         s.virsh(&["net-destroy", &s.net]);
     }),
-    Damage("machine has another name", BOTH, "folder", |s| s.rename_machine()),
-    Damage("machine has another name, and nothing is written down", BOTH, "folder", |s| {
+    Damage("machine has another name", "folder", WHOLE, ALL, |s| s.rename_machine()),
+    Damage("machine has another name, and nothing is written down", "folder", WHOLE, ALL, |s| {
         s.rename_machine();
         s.remove("state.json");
         s.remove("journal.jsonl");
     }),
     // -- the lab
-    Damage("warden killed", HERMETIC, "folder", |s| arena::kill(s.warden())),
-    Damage("daemon killed", HERMETIC, "folder", |s| s.kill_daemon()),
-    Damage("lab's folder removed", HERMETIC, "folder", |s| fs::remove_dir_all(s.lab()).unwrap()),
-    Damage("bridge deleted", SYSTEM, "folder", |s| {
+    Damage("warden killed", "folder", Some(&[LOST]), None, |s| arena::kill(s.warden())),
+    Damage("daemon killed", "folder", WHOLE, None, |s| s.kill_daemon()),
+    Damage("lab's folder removed", "folder", Some(&[LOST]), None, |s| fs::remove_dir_all(s.lab()).unwrap()),
+    Damage("bridge deleted", "folder", None, ALL, |s| {
         let ok = Command::new("ip").args(["link", "delete", &s.bridge()]).status().unwrap();
         assert!(ok.success());
     }),
     // -- leases
-    Damage("lease missing", SYSTEM, "folder", |s| fs::remove_file(s.lease("lease")).unwrap()),
-    Damage("lease taken by another", SYSTEM, "folder", |s| {
+    Damage("lease missing", "folder", None, Some(&[DOMAIN, NET]), |s| {
+        fs::remove_file(s.lease("lease")).unwrap()
+    }),
+    Damage("lease taken by another", "folder", None, Some(&[DOMAIN, NET]), |s| {
         let theirs = s.strangers().join("uuid");
         fs::write(s.lease("lease"), serde_json::to_vec(&(theirs, "theirs")).unwrap()).unwrap();
     }),
-    Damage("owner of the lease missing", SYSTEM, "folder", |s| fs::remove_file(s.lease("owner")).unwrap()),
-    Damage("leases missing", SYSTEM, "folder", |s| fs::remove_dir_all(s.leases()).unwrap()),
+    Damage("owner of the lease missing", "folder", None, ALL, |s| fs::remove_file(s.lease("owner")).unwrap()),
+    Damage("leases missing", "folder", None, Some(&[DOMAIN, NET]), |s| {
+        fs::remove_dir_all(s.leases()).unwrap()
+    }),
 ];
 
 /// An environment with one machine that runs, about to be damaged.
@@ -251,6 +274,19 @@ impl Scene {
         let found = self.processes("qemu", &format!("guest={}", self.domain));
         assert_eq!(found.len(), 1);
         arena::kill(found[0]);
+        while names(&self.uri, "list").contains(&self.domain) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Everything that runs in its lab, and that by which it is told apart from what gets its number later.
+    fn alive(&self) -> Vec<(i32, u64)> {
+        if self.kind == LabKind::System {
+            return Vec::new();
+        }
+        let warden = self.warden();
+        let all = arena::all_below(Some(warden)).into_iter().chain([warden]);
+        all.filter_map(|pid| Some((pid, owner::start_time(pid)?))).collect()
     }
 
     fn kill_daemon(&self) {
@@ -370,6 +406,24 @@ impl Stage {
     }
 }
 
+/// Those that happen now: a sample, or all of them in a soak.
+fn sample(kind: LabKind) -> Vec<&'static Damage> {
+    let there = |damage: &&Damage| match kind {
+        LabKind::Hermetic => damage.2.is_some(),
+        LabKind::System => damage.3.is_some(),
+    };
+    let mut kinds: Vec<_> = DAMAGES.iter().filter(there).collect();
+    assert!(kinds.len() >= 25);
+    let (rounds, mut dice) = arena::campaign(8);
+    let rounds = usize::try_from(rounds).unwrap().min(kinds.len());
+    for at in 0..rounds {
+        let left = u64::try_from(kinds.len() - at).unwrap();
+        kinds.swap(at, at + usize::try_from(dice.below(left)).unwrap());
+    }
+    kinds.truncate(rounds);
+    kinds
+}
+
 async fn play(stage: &Stage) {
     if let Some(uri) = stage.uri {
         for (verb, xml) in [
@@ -384,12 +438,11 @@ async fn play(stage: &Stage) {
     let neighbour = stage.up("neighbour").await;
     let progress = Progress::new(|_| {});
     let mut failures = Vec::new();
-    for (number, Damage(name, kinds, word, damage)) in DAMAGES.iter().enumerate() {
-        if !kinds.contains(&stage.kind) {
-            continue;
-        }
+    for (number, Damage(name, word, own, shared, damage)) in sample(stage.kind).into_iter().enumerate() {
+        let Some(parts) = (if stage.kind == LabKind::Hermetic { own } else { shared }) else { continue };
         let (before, leases) = (stage.others(&neighbour), stage.leases());
         let scene = stage.up(&format!("victim-{number}")).await;
+        let alive = scene.alive();
         damage(&scene);
         let prefix = Prefix::at(&scene.prefix);
         let mut check = |ok: bool, what: String| {
@@ -401,6 +454,9 @@ async fn play(stage: &Stage) {
             Ok(destroyed) => {
                 let found = destroyed.found.join("\n");
                 check(found.contains(word), format!("`{word}` is not in what was found:\n{found}"));
+                let said = |part: &&&str| destroyed.found.iter().any(|line| line.starts_with(**part));
+                let said: Vec<_> = PARTS.iter().filter(said).copied().collect();
+                check(said == *parts, format!("not {parts:?} were found, but:\n{found}"));
                 let left: Vec<_> = destroyed.left.iter().map(ToString::to_string).collect();
                 check(left.is_empty(), format!("left: {left:?}"));
             }
@@ -410,6 +466,12 @@ async fn play(stage: &Stage) {
             fs::symlink_metadata(&scene.prefix).is_err(),
             format!("{} is still there", scene.prefix.display()),
         );
+        let deadline = Instant::now() + arena::LIMIT;
+        let still = || alive.iter().any(|(pid, started)| owner::start_time(*pid) == Some(*started));
+        while still() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        check(!still(), format!("of {alive:?} something still runs"));
         let after = stage.others(&neighbour);
         check(after == before, format!("others changed:\n{before:#?}\n{after:#?}"));
         let taken = name.contains("taken by another");

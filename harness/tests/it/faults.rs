@@ -50,8 +50,11 @@ fn labs_left(dir: &Path) -> Vec<std::path::PathBuf> {
     entries.map(|e| e.path()).filter(|p| p.is_dir()).collect()
 }
 
-fn polder(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_polder")).args(args).stdin(Stdio::null()).output().unwrap()
+/// The command in a folder of its own: workdirs, and what is configured for whoever runs the tests, are not shared.
+fn polder(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_polder"));
+    command.args(args).current_dir(dir).env("XDG_CONFIG_HOME", dir.join("config")).stdin(Stdio::null());
+    command.output().unwrap()
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn an_init_file_is_judged_whole_with_exit_code_2() {
         "domains:\n  web:\n    memroy: 512\n    nics: [{net: lam}]\n    disks:\n      - {name: root, type: template, template_name: debian13, dev: vda, format: qcow2}\n      - {name: data, type: file, path: nowhere.img, dev: vdb, format: raw}\nnets:\n  lan: {type: nat}\n",
     )
     .unwrap();
-    let output = polder(&["plan", &file.display().to_string()]);
+    let output = polder(dir.path(), &["plan", &file.display().to_string()]);
     let said = said(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
     for part in ["memroy", "memory", "lam", "lan", "nowhere.img"] {
@@ -78,21 +81,77 @@ fn an_unknown_image_is_named_with_its_place_and_what_there_is() {
     let file = dir.path().join("image.yaml");
     fs::write(
         &file,
-        "domains:\n  web:\n    nics: [{net: lan}]\n    disks:\n      - {name: root, type: template, template_name: debian13, dev: vda, format: qcow2}\nnets:\n  lan: {type: nat}\n",
+        "domains:\n  web:\n    nics: [{net: lan}]\n    disks:\n      - {name: root, type: template, template_name: debian13, dev: vda, format: qcow2}\n    vm-type: defalt\nnets:\n  lan: {type: nat}\n",
     )
     .unwrap();
-    let output = polder(&["up", &file.display().to_string()]);
+    let output = polder(dir.path(), &["up", &file.display().to_string()]);
     let said = said(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(
         said.contains("image.yaml:5:") && said.contains("debian13") && said.contains("debian12"),
         "{said}"
     );
+    assert!(said.contains("image.yaml:6:14: there is no vm-type `defalt`"), "with all else: {said}");
+    // Nothing was built or booted to find that out.
+    assert!(!said.contains("building") && !said.contains("TCG"), "{said}");
+}
+
+#[test]
+fn validate_and_schema_answer_programs() {
+    let dir = ground();
+    let file = dir.path().join("lab.yaml");
+    let validate = |text: &str, args: &[&str]| {
+        fs::write(&file, text).unwrap();
+        let output = polder(dir.path(), &[args, &["lab.yaml"]].concat());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let json = |text: &str| -> (Option<i32>, serde_json::Value) {
+        let (code, out) = validate(text, &["validate", "--json"]);
+        (code, serde_json::from_str(&out).unwrap())
+    };
+    let (code, said) = json("domains:\n  a: {cpu_model: Westmer, vm-provider: shh}\nnets: {lan: {}}\n");
+    assert_eq!((code, &said["ok"]), (Some(2), &serde_json::json!(false)), "{said}");
+    let d = &said["diagnostics"][0];
+    assert_eq!((&d["line"], &d["column"]), (&serde_json::json!(2), &serde_json::json!(40)), "{said}");
+    assert!(d["message"].as_str().unwrap().contains("did you mean `ssh`?"), "{said}");
+    let d = &said["diagnostics"][1];
+    assert_eq!((&d["line"], &d["column"]), (&serde_json::json!(2), &serde_json::json!(18)), "{said}");
+    let (code, said) = json("domains:\n  a: {kernel: lab.yaml}\nnets: {lan: {internet: true}}\n");
+    assert_eq!((code, &said["ok"]), (Some(0), &serde_json::json!(true)), "{said}");
+    assert_eq!(said["diagnostics"][0]["severity"], "warning", "{said}");
+    let (code, said) = validate("domains:\n  a: {vm-type: big}\nnets: {lan: {}}\n", &["validate"]);
+    assert!(code == Some(2) && said.contains("lab.yaml:2:16: there is no vm-type `big`"), "{said}");
+    let schema = polder(dir.path(), &["schema"]);
+    assert_eq!(schema.status.code(), Some(0));
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).unwrap();
+    assert!(schema["properties"]["domains"].is_object(), "{schema}");
+}
+
+#[test]
+fn suites_get_their_images_from_the_configured_repository() {
+    let dir = ground();
+    let config = dir.path().join("config/polder");
+    fs::create_dir_all(&config).unwrap();
+    let text = "template_repo_path = \"/nowhere/repo.json\"\n[shutdown]\ntimeout = 5\n";
+    fs::write(config.join("polder.toml"), text).unwrap();
+    let mut command = suite("failing", dir.path(), &[]);
+    let output =
+        command.env("XDG_CONFIG_HOME", dir.path().join("config")).arg("unbootable").output().unwrap();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(101), "{said}");
+    assert!(said.contains("/nowhere/repo.json"), "{said}");
+    // A key that is none stops the run before it begins.
+    fs::write(config.join("polder.toml"), "template_repo = \"x\"\n").unwrap();
+    let mut command = suite("failing", dir.path(), &[]);
+    let output =
+        command.env("XDG_CONFIG_HOME", dir.path().join("config")).arg("unbootable").output().unwrap();
+    let said = self::said(&output);
+    assert!(output.status.code() == Some(2) && said.contains("polder.toml:1: unknown key"), "{said}");
 }
 
 #[test]
 fn an_unreadable_file_is_named() {
-    let output = polder(&["plan", "/nowhere/x.yaml"]);
+    let output = polder(Path::new("/"), &["plan", "/nowhere/x.yaml"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("/nowhere/x.yaml"), "{}", said(&output));
 }

@@ -93,7 +93,7 @@ async fn a_link_is_impaired_and_healed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_heals_when_its_keeper_is_dropped_killed_or_replaced() {
+async fn a_link_heals_when_its_keeper_is_dropped_ended_or_replaced() {
     let ground = ground().await;
     let all_lost = Impairment { loss: 100.0, ..Impairment::default() };
     let kept = keep(&ground.lab, &Keep::Relay(relay(A, all_lost)), None).await.unwrap();
@@ -101,6 +101,23 @@ async fn a_link_heals_when_its_keeper_is_dropped_killed_or_replaced() {
     drop(kept);
     ground.until("[ -z \"$(ls /sys/class/net | grep ^p[ijo]-)\" ]").await;
     assert_eq!(ground.answered().await, 5);
+
+    // By a signal; and when it was given no time to heal the link, the next one does.
+    let end = async |signal: &str| {
+        let all = "for p in /proc/[0-9]*; do [ \"$(cat $p/comm 2>/dev/null)\" = polder-keeper ] &&";
+        ground.sh(&format!("{all} kill -{signal} ${{p#/proc/}}; done")).await;
+    };
+    let kept = keep(&ground.lab, &Keep::Relay(relay(A, all_lost)), None).await.unwrap();
+    end("TERM").await;
+    ground.until("[ -z \"$(ls /sys/class/net | grep ^p[ijo]-)\" ]").await;
+    assert_eq!(ground.answered().await, 5);
+    drop(kept);
+    let kept = keep(&ground.lab, &Keep::Relay(relay(A, all_lost)), None).await.unwrap();
+    end("KILL").await;
+    ground.until(&format!("[ ! -e /sys/class/net/{} ]", outer_port(A))).await;
+    drop(kept);
+    keep(&ground.lab, &Keep::Relay(relay(A, delay(1))), None).await.unwrap().release().await.unwrap();
+    assert_eq!((ground.answered().await, ground.remains().await), (5, String::new()));
 
     // A second one takes the place of the first, whose guard means nothing any more.
     let first = keep(&ground.lab, &Keep::Relay(relay(A, all_lost)), None).await.unwrap();
@@ -150,6 +167,11 @@ async fn what_is_held_is_set_back_and_what_fails_leaves_nothing() {
     assert_eq!(ground.answered().await, 0);
     kept.release().await.unwrap();
     assert_eq!((ground.answered().await, ground.remains().await), (5, String::new()));
+
+    let hold = Keep::Hold { before: vec![], after: vec![words("false with arguments")] };
+    let error = keep(&ground.lab, &hold, None).await.unwrap().release().await.unwrap_err();
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(why.contains("`false with arguments` failed"), "{why}");
 
     let broken = Keep::Hold {
         before: vec![rule(&cut), words("false with arguments")],

@@ -173,6 +173,29 @@ async fn a_killed_lab_leaves_the_folder_of_its_environment_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lab_nobody_can_find_any_more_ends_by_itself() {
+    let ground = Ground::new();
+    let lab = ground.daemon(None).await.unwrap();
+    lab.detach().unwrap();
+    let id: serde_json::Value = serde_json::from_slice(&fs::read(lab.paths().warden()).unwrap()).unwrap();
+    let warden = i32::try_from(id["pid"].as_i64().unwrap()).unwrap();
+    let alive: Vec<i32> = arena::all_below(Some(warden)).into_iter().chain([warden]).collect();
+    assert!(alive.len() > 2, "process 1 and the daemon: {alive:?}");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(lab.failure().is_none(), "it looks, and stays");
+    fs::remove_dir_all(&lab.paths().folder).unwrap();
+    let started = std::time::Instant::now();
+    let runs = |pid: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+    };
+    while alive.iter().any(runs) {
+        assert!(started.elapsed() < arena::LIMIT * 3, "still there: {alive:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_cannot_be_told_or_is_not_there_is_named() {
     let ground = Ground::new();
     let prefix = ground.dir.path().join(std::ffi::OsStr::from_bytes(b"\xff"));

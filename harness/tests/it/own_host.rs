@@ -37,6 +37,8 @@ pub(crate) fn run(test: &str, vars: &[(&str, String)]) {
         let argv = [exe.to_str().unwrap(), "--ignored", "--exact", test, "--nocapture", "--quiet"];
         let mut env: Vec<(String, String)> =
             vars.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let soak = ["POLDER_SOAK_ROUNDS", "POLDER_SOAK_SEED"].into_iter();
+        env.extend(soak.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))));
         env.push(("POLDER_TEST_ROOT".into(), dir.path().display().to_string()));
         let null = OwnedFd::from(fs::File::open("/dev/null").unwrap());
         let own = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().unwrap();

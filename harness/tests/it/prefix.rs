@@ -1,5 +1,4 @@
-//! Environments of prefixes on real labs: made, started and stopped machine by machine, found again by others, moved,
-//! and removed.
+//! Environments of prefixes on real labs, as a library makes them: moved, damaged, killed, kept as snapshots and removed.
 
 use std::{
     fs,
@@ -10,7 +9,7 @@ use std::{
 
 use crate::arena;
 use polder::{
-    env::{Env, Host, How, Progress, Selection, SnapshotOptions},
+    env::{Env, Host, Progress, Selection, SnapshotOptions},
     initfile::{self, Options},
     lab::{Hermetic, Lab, labs},
     provider::libvirt::DomainState,
@@ -115,50 +114,6 @@ fn all_of(
     web: &'static str,
 ) -> Vec<(String, &'static str)> {
     [("back", back), ("front", front), ("db", db), ("web", web)].map(|(n, s)| (n.to_owned(), s)).into()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn machines_start_and_stop_one_at_a_time_and_nets_follow() {
-    let ground = Ground::new();
-    let env = ground.init(TWO).await;
-    let progress = ground.progress();
-    assert_eq!(states(&env).await, all_of("down", "down", "down", "down"));
-    assert!(env.vm("web").unwrap().succeed("true").await.unwrap_err().to_string().contains("web"));
-    assert_eq!(ground.labs(), 0);
-
-    env.start(&only("web"), &progress).await.unwrap();
-    assert_eq!(states(&env).await, all_of("down", "up", "down", "running"));
-    env.start(&Selection::All, &progress).await.unwrap();
-    assert_eq!(states(&env).await, all_of("up", "up", "running", "running"));
-    assert!(ground.said.lock().unwrap().iter().any(|line| line == "web runs already"));
-    env.wait_ready(&Selection::All, &progress).await.unwrap();
-    // Somebody else finds it.
-    let other = Env::load(&ground.host, &Prefix::at(env.folder())).await.unwrap();
-    let name = other.vm("db").unwrap().succeed("hostname").await.unwrap();
-    assert_eq!(name.trim(), "db");
-
-    other.pause(&only("web")).await.unwrap();
-    assert_eq!(env.state_of(&env.vm("web").unwrap()).await.unwrap(), DomainState::Paused);
-    env.resume(&only("web")).await.unwrap();
-    env.vm("web").unwrap().succeed("touch /kept && sync").await.unwrap();
-
-    let stopped = other.shutdown(&only("db"), LIMIT, &progress).await.unwrap();
-    assert_eq!(stopped.iter().map(|s| s.how).collect::<Vec<_>>(), [How::Graceful]);
-    assert_eq!(states(&env).await, all_of("down", "up", "down", "running"));
-    let stopped = env.stop(&Selection::All, &progress).await.unwrap();
-    assert_eq!(stopped.iter().map(|s| s.how).collect::<Vec<_>>(), [How::Forced, How::Already]);
-    assert_eq!(states(&env).await, all_of("down", "down", "down", "down"));
-    assert_eq!(ground.labs(), 0, "the lab ends with its last machine");
-
-    // Its files stayed.
-    env.start(&only("web"), &progress).await.unwrap();
-    env.wait_ready(&only("web"), &progress).await.unwrap();
-    env.vm("web").unwrap().succeed("test -e /kept").await.unwrap();
-
-    let destroyed = Env::destroy(&ground.host, &Prefix::at(env.folder()), false, &progress).await.unwrap();
-    assert!(destroyed.left.is_empty() && destroyed.found.len() == 2, "{destroyed:?}");
-    assert!(!env.folder().exists() && !ground.path.join(".polder").exists());
-    assert_eq!(ground.labs(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -340,6 +295,7 @@ async fn snapshots_bring_disks_and_memory_back_as_often_as_wanted() {
         [entry("fresh", None, ""), entry("clean", Some("fresh"), ""), entry("live", Some("clean"), "in use")]
     );
 
+    cut_short(&env).await;
     for _ in 0..2 {
         env.revert("live", &progress).await.unwrap();
         // They run at once, where they were: nothing booted.
@@ -386,6 +342,32 @@ async fn snapshots_bring_disks_and_memory_back_as_often_as_wanted() {
     assert_eq!(images(&moved), 2 * 4);
     Env::destroy(&ground.host, &Prefix::at(&elsewhere), false, &progress).await.unwrap();
     assert_eq!(ground.labs(), 0);
+}
+
+/// What a command leaves that is killed in the middle of a snapshot is set right by the next one, whatever that does.
+async fn cut_short(env: &Env) {
+    use polder::lab::Lab;
+    let lab = labs(env.runtime().unwrap().folder.parent().unwrap()).unwrap().remove(0).folder;
+    let uri = Hermetic::join(&lab).unwrap().libvirt_uri();
+    let virsh = |args: &[&str]| {
+        let out = std::process::Command::new("virsh").args(["-q", "-c", &uri]).args(args).output().unwrap();
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let freeze = |what| format!("{{\"execute\": \"guest-fsfreeze-{what}\"}}");
+    virsh(&["qemu-agent-command", "web", &freeze("freeze")]);
+    assert!(virsh(&["qemu-agent-command", "web", &freeze("status")]).contains("frozen"));
+    virsh(&["suspend", "web"]);
+    let file = env.folder().join("state.json");
+    let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let pending = state.pointer_mut("/chains/pending").expect("where it is written down");
+    *pending = serde_json::json!({"tops": {}, "saves": [], "run": ["web", "db"], "calm": ["web"]});
+    fs::write(&file, state.to_string()).unwrap();
+
+    env.resume(&only("db")).await.unwrap();
+    assert_eq!(env.state_of(&env.vm("web").unwrap()).await.unwrap(), DomainState::Running);
+    assert!(virsh(&["qemu-agent-command", "web", &freeze("status")]).contains("thawed"));
+    assert_eq!(said(env, "web", "echo three > /kept && sync && cat /kept").await, "three");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -119,11 +119,12 @@ async fn a_moment_comes_back_as_often_as_one_likes() {
                 ground.overlay(&disk.path, disk.format, size, &format!("{}.back{round}", disk.dev))
             })
             .collect();
-        let disks = domain.disks.iter().zip(&fresh);
-        let disks: Vec<_> =
-            disks.map(|(d, path)| (d.dev.as_str(), path.as_path(), ImageFormat::Qcow2)).collect();
+        let mut now = domain.clone();
+        for (disk, path) in now.disks.iter_mut().zip(fresh) {
+            (disk.path, disk.format) = (path, ImageFormat::Qcow2);
+        }
         let saved = connection.saved_xml("a", &memory, LIMIT).await.unwrap();
-        let xml = xml::with_disks(&saved, &disks).unwrap();
+        let xml = xml::as_now(&saved, &now).unwrap();
         // Once each way.
         let paused = round == 1;
         connection.restore_domain("a", &memory, xml, paused, LIMIT).await.unwrap();

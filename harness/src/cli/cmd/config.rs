@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use serde_json::json;
 
-use crate::{
-    base::time::Utc,
-    cli::{context::Cx, places::Places},
-};
+use crate::{base::time::Utc, cli::context::Cx, env::Places};
 
 pub(in crate::cli) fn run(cx: &Cx, verbose: bool, toml: bool) -> anyhow::Result<String> {
     let settings = &cx.config.settings;
@@ -22,7 +19,7 @@ pub(in crate::cli) fn run(cx: &Cx, verbose: bool, toml: bool) -> anyhow::Result<
         return cx.print(&sections);
     }
     let host = cx.host()?;
-    let places = Places::of(&cx.config, &host);
+    let places = Places::of(&cx.config, &host.lab.cache);
     let resolved = |name: &str| {
         let path = match name {
             "cache_dir" => &host.lab.cache,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(in crate::cli) async fn down(cx: &Cx) -> anyhow::Result<String> {
-    run(cx, &Destroy { yes: true, all_prefixes: false }).await
+    run(cx, &Destroy { yes: true, force: false, all_prefixes: false }).await
 }
 
 pub(in crate::cli) async fn run(cx: &Cx, args: &Destroy) -> anyhow::Result<String> {
@@ -36,11 +36,34 @@ pub(in crate::cli) async fn run(cx: &Cx, args: &Destroy) -> anyhow::Result<Strin
         std::fs::remove_file(&path).with_context(|| format!("cannot remove the link {}", path.display()))?;
         return Ok(format!("removed the link {}; what it led to stays", path.display()));
     }
-    let mut said = vec![];
+    let (mut said, mut failed) = (vec![], vec![]);
     for prefix in prefixes {
-        said.extend(destroy(cx, &prefix).await?);
+        match destroy(cx, &prefix, args.force).await {
+            Ok(found) => said.extend(found),
+            Err(error) => failed.push((prefix, error)),
+        }
     }
-    Ok(if cx.for_people() { said.join("\n") } else { cx.print(&said)? })
+    let text = if cx.for_people() { said.join("\n") } else { cx.print(&said)? };
+    let count = failed.len();
+    match failed.pop() {
+        None => Ok(text),
+        Some((_, only)) if count == 1 && said.is_empty() => Err(only),
+        Some(last) => {
+            // What is gone is told all the same.
+            println(&text);
+            if count == 1 {
+                return Err(last.1);
+            }
+            let line = |(prefix, error): (Prefix, anyhow::Error)| format!("\n  {}: {error:#}", prefix.name());
+            let lines: String = failed.into_iter().chain([last]).map(line).collect();
+            Err(Left(format!("not everything could be destroyed:{lines}")).into())
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "it is the result, also when something else failed")]
+fn println(text: &str) {
+    println!("{text}");
 }
 
 fn all(workdir: &Workdir) -> anyhow::Result<Vec<Prefix>> {
@@ -48,11 +71,12 @@ fn all(workdir: &Workdir) -> anyhow::Result<Vec<Prefix>> {
 }
 
 /// Removes one prefix with everything it made; says what was found.
-async fn destroy(cx: &Cx, prefix: &Prefix) -> anyhow::Result<Vec<String>> {
+async fn destroy(cx: &Cx, prefix: &Prefix, force: bool) -> anyhow::Result<Vec<String>> {
     let workdir = prefix.workdir();
-    let found = left(Env::destroy(&cx.host()?, prefix, false, &cx.progress()).await)?;
+    let found = left(Env::destroy(&cx.host()?, prefix, force, &cx.progress()).await)?;
     if let Some(workdir) = workdir {
         workdir.forget_log(&prefix.name())?;
+        workdir.forget_logs()?;
     }
     Ok(found.into_iter().chain([format!("destroyed {}", prefix.path().display())]).collect())
 }
@@ -67,19 +91,24 @@ pub(super) fn left(destroyed: Result<Destroyed, EnvError>) -> anyhow::Result<Vec
     Err(Left(format!("could not be removed:{}", lines.collect::<String>())).into())
 }
 
-/// Asks on the terminal; nothing typed means yes.
+/// Asks; an empty line means yes. An answer may come from a program, too.
 fn confirmed(path: &Path) -> anyhow::Result<bool> {
-    if !io::stdin().is_terminal() {
+    eprint!("destroy {}, with its machines and disks? [Y/n] ", path.display());
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    let is_terminal = io::stdin().is_terminal();
+    if !is_terminal {
+        eprintln!();
+    }
+    if answer.is_empty() && !is_terminal {
         let what = format!(
             "destroy asks before it removes {}, but there is no terminal; give `--yes`",
             path.display()
         );
         return Err(BadInput(what).into());
     }
-    eprint!("destroy {}, with its machines and disks? [Y/n] ", path.display());
-    io::stderr().flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
     // An end of input is no answer.
-    Ok(answer.ends_with('\n') && matches!(answer.trim().chars().next(), None | Some('y' | 'Y')))
+    let ends = answer.ends_with('\n') || !answer.trim().is_empty();
+    Ok(ends && matches!(answer.trim().chars().next(), None | Some('y' | 'Y')))
 }

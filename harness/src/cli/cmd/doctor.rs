@@ -1,12 +1,14 @@
 //! `polder doctor`.
 
+use serde_json::json;
+
 use crate::{
     base::exit::Exit,
     cli::{context::Cx, run::Said},
     env::look_at_daemon,
     lab::{
         LabKind,
-        doctor::{self, Grade},
+        doctor::{self, Finding, Grade},
     },
 };
 
@@ -19,6 +21,21 @@ pub(in crate::cli) async fn run(cx: &Cx) -> anyhow::Result<Said> {
         let folder = cx.config.workdir_path.as_ref().unwrap_or(&cx.cwd);
         findings.extend(doctor::judge_daemon(&look_at_daemon(&host, folder).await));
     }
+    let fit = findings.iter().all(|f| f.grade != Grade::Bad);
+    let exit = if fit { Exit::Done } else { Exit::Environment };
+    if !cx.for_people() {
+        let finding = |finding: &Finding| {
+            let grade = match finding.grade {
+                Grade::Good => "ok",
+                Grade::Note => "note",
+                Grade::Bad => "bad",
+            };
+            json!({"grade": grade, "text": finding.text, "fix": finding.fix})
+        };
+        let all: Vec<_> = findings.iter().map(finding).collect();
+        let report = json!({"lab": host.kind.to_string(), "ok": fit, "findings": all});
+        return Ok(Said::from(cx.print(&report)?).with(exit));
+    }
     let lines = findings.iter().map(|finding| {
         let mark = match finding.grade {
             Grade::Good => "ok  ",
@@ -28,9 +45,8 @@ pub(in crate::cli) async fn run(cx: &Cx) -> anyhow::Result<Said> {
         let fix = finding.fix.as_ref().map(|fix| format!("\n       {fix}")).unwrap_or_default();
         format!("{mark}  {}{fix}", finding.text)
     });
-    let fit = findings.iter().all(|f| f.grade != Grade::Bad);
     let verdict = if fit { "labs work on this host" } else { "labs do not work on this host yet" };
     let verdict = format!("{} {verdict}", host.kind);
     let text = lines.chain([verdict]).collect::<Vec<_>>().join("\n");
-    Ok(Said::from(text).with(if fit { Exit::Done } else { Exit::Environment }))
+    Ok(Said::from(text).with(exit))
 }

@@ -1,12 +1,36 @@
 //! `polder images`.
 
+use serde_json::{Value, json};
+
 use crate::{
-    cli::args::Images,
+    cli::{args::Images, context::Cx},
     env::{EnvError, Host},
     image::{self, State},
 };
 
-pub(in crate::cli) async fn run(host: &Host, what: Images) -> Result<String, EnvError> {
+pub(in crate::cli) async fn run(cx: &Cx, what: Images) -> anyhow::Result<String> {
+    let host = cx.host()?;
+    match what {
+        Images::List if !cx.for_people() => {
+            let listed = host.images.list(image::recipes()).map_err(EnvError::from)?;
+            cx.print(&listed.iter().map(value).collect::<Vec<_>>())
+        }
+        what => Ok(for_people(&host, what).await?),
+    }
+}
+
+fn value(image: &image::Listed) -> Value {
+    let state = match image.state {
+        State::Built => "built",
+        State::Missing => "not built",
+        State::Stale => "stale",
+    };
+    json!({
+        "name": image.name, "digest": image.digest, "state": state, "bytes": image.size, "path": image.path,
+    })
+}
+
+async fn for_people(host: &Host, what: Images) -> Result<String, EnvError> {
     let store = &host.images;
     match what {
         Images::List => {

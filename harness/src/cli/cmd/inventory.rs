@@ -1,33 +1,40 @@
-//! `polder ansible-hosts`.
+//! `polder ansible-hosts`, and `polder proxy`, which its hosts are reached through.
+
+use anyhow::Context;
+use tokio::io::{AsyncWriteExt, copy, stdin, stdout};
 
 use crate::{
-    cli::{
-        args::AnsibleHosts,
-        context::Cx,
-        inventory::{Host, inventory, lago_spec},
-    },
-    env::{Env, Vm},
-    initfile::spec::MachineSpec,
-    workdir::Prefix,
+    cli::{args::AnsibleHosts, context::Cx, exit::BadInput},
+    env::InventoryOptions,
 };
 
 /// The inventory; there is no other format for it than Ansible's own.
 pub(in crate::cli) async fn run(cx: &Cx, args: &AnsibleHosts) -> anyhow::Result<String> {
-    let env = cx.env().await?;
-    let spec = env.spec()?;
-    let hosts: Vec<Host> = spec
-        .machines
-        .iter()
-        .filter_map(|machine| Some(host(&env, &env.vm(machine.name.as_str())?, machine)))
-        .collect();
-    Ok(inventory(&hosts, &args.keys, args.raw_names).trim_end().to_owned())
+    let polder = std::env::current_exe().context("cannot find this program")?;
+    let options = InventoryOptions { keys: args.keys.clone(), raw_names: args.raw_names, polder };
+    Ok(cx.env().await?.inventory(&options)?.trim_end().to_owned())
 }
 
-fn host(env: &Env, vm: &Vm, machine: &MachineSpec) -> Host {
-    let address = vm.ip().map(|ip| ("ansible_host", ip.to_string()));
-    let user = vm.spec().ssh.as_ref().map_or_else(|| "root".to_owned(), |ssh| ssh.user.clone());
-    let key = Prefix::at(env.folder()).paths().key().display().to_string();
-    let access = [("ansible_user", user), ("ansible_ssh_private_key_file", key)];
-    let variables = address.into_iter().chain(access).collect();
-    Host { name: vm.name().to_string(), variables, spec: lago_spec(machine) }
+/// Connects standard input and output with the ssh server of a machine, until that hangs up.
+pub(in crate::cli) async fn proxy(cx: &Cx, machine: &str) -> anyhow::Result<String> {
+    let env = cx.env().await?;
+    let vm = super::shell::find(&env, machine)?;
+    let ssh = vm.spec().ssh.as_ref();
+    let ssh = ssh.ok_or_else(|| BadInput(format!("{machine} has no ssh server")))?;
+    let limit = cx.config.ssh_timeout;
+    let stream =
+        ssh.dial.dial(ssh.addr, limit).await.with_context(|| format!("cannot reach {}", ssh.addr))?;
+    let (mut from, mut to) = stream.into_split();
+    let send = async {
+        let _ = copy(&mut stdin(), &mut to).await;
+        let _ = to.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    let mut out = stdout();
+    tokio::select! {
+        received = copy(&mut from, &mut out) => drop(received.context("the connection broke")?),
+        () = send => {}
+    }
+    out.flush().await.context("cannot write")?;
+    Ok(String::new())
 }

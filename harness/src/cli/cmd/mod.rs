@@ -28,6 +28,10 @@ pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         // They put things in order themselves when they are stopped.
         Verb::Init(args) => Ok(init::init(cx, &args).await?.into()),
         Verb::Up(args) => Ok(init::up(cx, &args).await?.into()),
+        Verb::Start(machines) => Ok(power::start(cx, &machines).await?.into()),
+        Verb::Snapshot(args) => Ok(snapshot::run(cx, &args).await?.into()),
+        Verb::Revert(args) => Ok(snapshot::revert(cx, &args).await?.into()),
+        Verb::Export(args) => Ok(export::run(cx, &args).await?.into()),
         other => cx.unless_stopped(plain(cx, other)).await,
     }
 }
@@ -35,9 +39,13 @@ pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
 /// Verbs that may be stopped anywhere.
 async fn plain(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
     Ok(match verb {
-        Verb::Init(_) | Verb::Up(_) => ().into(),
+        Verb::Init(_)
+        | Verb::Up(_)
+        | Verb::Start(_)
+        | Verb::Snapshot(_)
+        | Verb::Revert(_)
+        | Verb::Export(_) => ().into(),
         Verb::Down => destroy::down(cx).await?.into(),
-        Verb::Start(machines) => power::start(cx, &machines).await?.into(),
         Verb::Stop(machines) => power::stop(cx, &machines).await?.into(),
         Verb::Shutdown(args) => power::shutdown(cx, &args).await?.into(),
         Verb::Reboot(machines) => power::reboot(cx, &machines).await?.into(),
@@ -50,17 +58,15 @@ async fn plain(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::SetCurrent { name } => prefixes::set_current(cx, &name)?.into(),
         Verb::Lock { reason } => prefixes::lock(cx, &reason.join(" ")).await?.into(),
         Verb::Unlock => prefixes::unlock(cx).await?.into(),
-        Verb::Snapshot(args) => snapshot::run(cx, &args).await?.into(),
-        Verb::Revert(args) => snapshot::revert(cx, &args).await?.into(),
-        Verb::Export(args) => export::run(cx, &args).await?.into(),
         Verb::Shell(args) => shell::run(cx, &args).await?,
         Verb::Service(args) => service::run(cx, &args).await?.into(),
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
+        Verb::Proxy { machine } => inventory::proxy(cx, &machine).await?.into(),
         Verb::GenerateConfig { verbose, toml } => config::run(cx, verbose, toml)?.into(),
         Verb::Plan(args) => plan::run(cx, &args).await?.into(),
         Verb::Validate(args) => validate::run(cx, &args)?,
         Verb::Schema => schema::run().into(),
-        Verb::Images { what } => images::run(&cx.host()?, what).await?.into(),
+        Verb::Images { what } => images::run(cx, what).await?.into(),
         Verb::Templates(args) => templates::run(cx, args).await?,
         Verb::Doctor => doctor::run(cx).await?,
         Verb::Gc(args) => gc::run(cx, &args).await?.into(),

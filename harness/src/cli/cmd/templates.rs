@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     base::exit::Exit,
-    cli::{context::Cx, init_args::TemplateFlags, run::Said},
+    cli::{context::Cx, exit::BadInput, init_args::TemplateFlags, run::Said},
     template::{
         Listed, Metadata, NewImage, Pruned, RepoListed, TemplateDisk, TemplateId, Updated, Verdict, Verified,
     },
@@ -91,7 +90,7 @@ pub(in crate::cli) async fn run(cx: &Cx, args: TemplatesArgs) -> anyhow::Result<
 }
 
 async fn act(cx: &Cx, args: TemplatesArgs) -> anyhow::Result<(String, Value, Exit)> {
-    let templates = cx.templates(&cx.host()?)?;
+    let templates = cx.host()?.templates;
     match args.verb {
         Verb::List => {
             templates.learn().await;
@@ -193,18 +192,20 @@ fn update(updated: &Updated) -> String {
     }
 }
 
-fn ids(names: &[String]) -> anyhow::Result<Vec<TemplateId>> {
+fn ids(names: &[String]) -> Result<Vec<TemplateId>, BadInput> {
     let id = |name: &String| match TemplateId::parse(name) {
         Some(id) => Ok(id),
-        None => bail!("`{name}` is not `REPO:TEMPLATE:VERSION`; `polder templates list` prints them"),
+        None => Err(BadInput(format!(
+            "`{name}` is not `REPO:TEMPLATE:VERSION`; `polder templates list` prints them"
+        ))),
     };
     names.iter().map(id).collect()
 }
 
-fn pairs(texts: &[String]) -> anyhow::Result<Metadata> {
+fn pairs(texts: &[String]) -> Result<Metadata, BadInput> {
     let pair = |text: &String| match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), Value::from(value))),
-        _ => bail!("`{text}` is not `KEY=VALUE`"),
+        _ => Err(BadInput(format!("`{text}` is not `KEY=VALUE`"))),
     };
     texts.iter().map(pair).collect()
 }

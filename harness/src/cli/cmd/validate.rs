@@ -6,42 +6,56 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     base::exit::Exit,
-    cli::{
-        context::Cx,
-        init_args::{Reading, ValidateArgs},
-        log::colour,
-        run::Said,
+    cli::{context::Cx, init_args::ValidateArgs, log::colour, run::Said},
+    env::{
+        Env,
+        plan::{PlanErrors, Warning},
     },
-    initfile::{self, Diagnostic, InitFileError, Loaded, Options},
+    initfile::{self, Diagnostic, InitFileError, Loaded, spec::Place},
 };
 
 /// Says what is wrong; a usage error when that is anything.
 pub(in crate::cli) fn run(cx: &Cx, args: &ValidateArgs) -> anyhow::Result<Said> {
-    let loaded = load(&args.file, &args.reading);
+    let loaded = super::init::load(&args.file, &args.reading, None);
+    let (host, mut planned) = (cx.host()?, Ok(Vec::new()));
+    if let Ok(Loaded { spec, .. }) = &loaded {
+        let mut spec = spec.clone();
+        host.defaults.fill(&mut spec);
+        cx.extensions.shape(&mut spec)?;
+        planned = Env::check(&host, &spec);
+    }
+    let good = loaded.is_ok() && planned.is_ok();
     let text = match (args.json, cx.for_people()) {
-        (true, _) => to_json(&loaded).to_string(),
-        (false, false) => cx.print(&to_json(&loaded))?,
-        (false, true) => to_text(&args.file, &loaded, colour(&std::io::stdout())),
+        (true, _) => to_json(&loaded, &planned).to_string(),
+        (false, false) => cx.print(&to_json(&loaded, &planned))?,
+        (false, true) => to_text(&args.file, &loaded, &planned, colour(&std::io::stdout())),
     };
-    Ok(Said::from(text).with(if loaded.is_ok() { Exit::Done } else { Exit::Usage }))
+    Ok(Said::from(text).with(if good { Exit::Done } else { Exit::Usage }))
 }
 
-fn load(file: &Path, reading: &Reading) -> Result<Loaded, InitFileError> {
-    let env = |name: &str| std::env::var(name).ok();
-    let variables = reading.variables.iter().cloned().collect();
-    let options = Options { env: &env, variables: &variables, allow_unknown: reading.allow_unknown };
-    initfile::load(file, &options)
-}
+/// What the plan has to say of a file that can be read.
+type Planned = Result<Vec<Warning>, PlanErrors>;
 
-fn to_json(loaded: &Result<Loaded, InitFileError>) -> Json {
-    let diagnostics: Vec<Json> = match loaded {
+fn to_json(loaded: &Result<Loaded, InitFileError>, planned: &Planned) -> Json {
+    let mut diagnostics: Vec<Json> = match loaded {
         Ok(loaded) => loaded.warnings.iter().map(diagnostic).collect(),
         Err(InitFileError::Invalid(all)) => all.iter().map(diagnostic).collect(),
         Err(error @ InitFileError::Unreadable { path, source }) => {
             vec![one("error", "init::unreadable", &format!("{error}: {source}"), path, (1, 1), None)]
         }
     };
-    json!({ "ok": loaded.is_ok(), "diagnostics": diagnostics })
+    let of_plan = |severity: &str, code: &str, message: &str, at: Option<&Place>| {
+        let nowhere = Place { file: PathBuf::new(), line: 1, column: 1 };
+        let at = at.unwrap_or(&nowhere);
+        one(severity, code, message, &at.file, (at.line, at.column), None)
+    };
+    match planned {
+        Ok(warnings) => diagnostics
+            .extend(warnings.iter().map(|w| of_plan("warning", "plan::no-effect", &w.message, Some(&w.at)))),
+        Err(PlanErrors(errors)) => diagnostics
+            .extend(errors.iter().map(|e| of_plan("error", "plan::impossible", &e.message(), e.place()))),
+    }
+    json!({ "ok": loaded.is_ok() && planned.is_ok(), "diagnostics": diagnostics })
 }
 
 fn diagnostic(d: &Diagnostic) -> Json {
@@ -62,10 +76,14 @@ fn one(
     })
 }
 
-fn to_text(file: &Path, loaded: &Result<Loaded, InitFileError>, colour: bool) -> String {
+fn to_text(file: &Path, loaded: &Result<Loaded, InitFileError>, planned: &Planned, colour: bool) -> String {
     match loaded {
         Ok(loaded) => {
-            let warnings = initfile::render(&loaded.warnings, colour);
+            let mut warnings = initfile::render(&loaded.warnings, colour);
+            match planned {
+                Ok(more) => warnings.extend(more.iter().map(|warning| format!("{warning}\n"))),
+                Err(errors) => return format!("{warnings}{errors}"),
+            }
             let (machines, nets) = (loaded.spec.machines.len(), loaded.spec.nets.len());
             format!("{warnings}{} is good: machines: {machines}, nets: {nets}", file.display())
         }
@@ -81,6 +99,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::cli::{cmd::init::load, init_args::Reading};
 
     fn validated(text: &str, allow_unknown: bool, variables: &[(&str, &str)]) -> (Json, bool) {
         let folder = tempfile::tempdir().unwrap();
@@ -89,8 +108,8 @@ mod tests {
         let variables = variables.iter().map(|&(name, value)| (name.into(), value.into())).collect();
         let mut reading = Reading::default();
         (reading.allow_unknown, reading.variables) = (allow_unknown, variables);
-        let loaded = load(&file, &reading);
-        (to_json(&loaded), loaded.is_ok())
+        let loaded = load(&file, &reading, None);
+        (to_json(&loaded, &Ok(vec![])), loaded.is_ok())
     }
 
     #[test]
@@ -115,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_a_diagnostic_too() {
-        let json = to_json(&load(Path::new("/nowhere/lab.yaml"), &Reading::default()));
+        let json = to_json(&load(Path::new("/nowhere/lab.yaml"), &Reading::default(), None), &Ok(vec![]));
         assert!(json["ok"] == false && json["diagnostics"][0]["code"] == "init::unreadable", "{json}");
     }
 }

@@ -102,12 +102,8 @@ pub(super) fn document(machines: &[MachineOut<'_>], nets: &[NetSpec], pinned: &[
 fn machine(out: &MachineOut<'_>) -> Value {
     let spec = out.spec;
     let mut e = Entries::default();
-    if spec.vm_type != "default" {
-        e.put("vm-type", spec.vm_type.clone());
-    }
-    if spec.provider != "local-libvirt" {
-        e.put("vm-provider", spec.provider.clone());
-    }
+    e.some("vm-type", spec.vm_type.clone());
+    e.some("vm-provider", spec.provider.clone());
     e.put("memory", out.memory_mib);
     e.put("vcpu", out.vcpus);
     cpu(&mut e, &spec.cpu);
@@ -378,6 +374,7 @@ nets:
                 Value::Object(map) => {
                     map.remove("at");
                     map.remove("origin");
+                    map.remove("places");
                     map.values_mut().for_each(strip);
                 }
                 Value::Array(list) => list.iter_mut().for_each(strip),

@@ -114,7 +114,12 @@ impl Env {
         if fresh {
             fs::create_dir(to).map_err(file("make", to))?;
         }
-        let made = self.make_in(orders, spec, options, to, progress).await;
+        // Everything is in a folder that goes with the attempt.
+        let made = tokio::select! {
+            biased;
+            made = self.make_in(orders, spec, options, to, progress) => made,
+            error = self.host().told_to_stop() => Err(error),
+        };
         if made.is_err() && fresh {
             // Refused when somebody else has put something there meanwhile.
             let _ = fs::remove_dir(to);

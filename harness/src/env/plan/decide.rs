@@ -6,14 +6,15 @@ use super::{
     error::{PlanError, PlanErrors},
     files::Files,
     machine::Planner,
-    model::{EnvPlan, PlanInputs},
+    model::{EnvPlan, PlanInputs, Warning},
 };
 use crate::{
+    base::id::{MachineName, NetName},
     initfile::{
         EnvSpec,
-        spec::{self, Ipv6Spec, MachineSpec, NetSpec, NicSpec, VlanSpec},
+        spec::{self, Ipv6Spec, MachineSpec, NetSpec, NicSpec, Place, VlanSpec},
     },
-    net::{self, Family, Impairment, LinkPlan, MachineAsk, NetAsk, NetKind, NetPlan, NicAsk, Vlan},
+    net::{self, Family, Impairment, LinkPlan, MachineAsk, NetAsk, NetError, NetKind, NetPlan, NicAsk, Vlan},
 };
 
 /// Decides everything.
@@ -22,29 +23,86 @@ use crate::{
 /// Every reason why it cannot be as asked.
 pub fn plan(spec: &EnvSpec, inputs: &PlanInputs<'_>) -> Result<EnvPlan, PlanErrors> {
     let mut errors = Vec::new();
-    let nets: Vec<NetAsk> = spec.nets.iter().map(net_ask).collect();
+    let nets = net_asks(spec);
     let machines: Vec<MachineAsk> = spec.machines.iter().map(machine_ask).collect();
     let net_plan = net::plan(&nets, &machines, inputs.scope).unwrap_or_else(|why| {
         errors.extend(
-            why.into_iter().map(|error| PlanError::Net { file: spec.origin.clone(), error: Box::new(error) }),
+            why.into_iter().map(|error| PlanError::Net { at: place(spec, &error), error: Box::new(error) }),
         );
         NetPlan { nets: Vec::new(), nics: BTreeMap::new() }
     });
     let mut files = Files::new(inputs.view);
+    let mut warnings = of_nets(spec, &net_plan, inputs);
     let mut machines = Vec::new();
     for machine in &spec.machines {
         let nics = net_plan.nics.get(&machine.name).map(Vec::as_slice).unwrap_or_default();
         let planner = Planner { spec: machine, nics, nets: &net_plan.nets, inputs };
+        warnings.extend(planner.warnings());
         match planner.plan(&mut files) {
             Ok(machine) => machines.push(machine),
             Err(more) => errors.extend(more),
         }
     }
     if errors.is_empty() {
-        Ok(EnvPlan { origin: spec.origin.clone(), machines, nets: net_plan.nets, binds: files.binds() })
+        let (origin, binds) = (spec.origin.clone(), files.binds());
+        Ok(EnvPlan { origin, machines, nets: net_plan.nets, binds, warnings })
     } else {
         Err(PlanErrors(errors))
     }
+}
+
+/// Where the net or machine stands with which something is wrong.
+fn place(spec: &EnvSpec, error: &NetError) -> Place {
+    let net = |name: &NetName, key: &str| {
+        spec.nets.iter().find(|net| net.name == *name).map(|net| net.place_of(key).clone())
+    };
+    let machine = |name: &MachineName| {
+        spec.machines.iter().find(|machine| machine.name == *name).map(|machine| machine.at.clone())
+    };
+    let at = match error {
+        NetError::SubnetClash { net: name, .. } | NetError::BadSubnet { net: name, .. } => net(name, "gw"),
+        NetError::NoFamily { net: name } => net(name, "ipv4"),
+        NetError::NoSubnetLeft { net: name, .. } => net(name, ""),
+        NetError::BadRange { net: name, .. } => net(name, "dhcp"),
+        NetError::UnknownNet { machine: name, .. }
+        | NetError::BadAddress { machine: name, .. }
+        | NetError::WrongFamily { machine: name, .. }
+        | NetError::AddressClash { machine: name, .. }
+        | NetError::NoAddressLeft { machine: name, .. }
+        | NetError::MacClash { machine: name, .. }
+        | NetError::BadMac { machine: name, .. }
+        | NetError::BadVlan { machine: name, .. }
+        | NetError::NameClash { machine: name, .. } => machine(name),
+    };
+    at.unwrap_or_else(|| Place { file: spec.origin.clone(), line: 1, column: 1 })
+}
+
+/// What nets ask for and do not get.
+fn of_nets(spec: &EnvSpec, plan: &NetPlan, inputs: &PlanInputs<'_>) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut warn = |net: &NetSpec, key: &str, message: String| {
+        warnings.push(Warning { at: net.place_of(key).clone(), message });
+    };
+    for net in &spec.nets {
+        // Those of a daemon of the host lead where the host leads.
+        if net.internet && inputs.owner.is_none() {
+            warn(net, "internet", "`internet` does nothing yet: no net has a way out of its lab".to_owned());
+        }
+        let planned = plan.nets.iter().find(|planned| planned.name == net.name);
+        if net.mtu.is_some()
+            && let Some(planned) = planned.filter(|planned| planned.borrowed)
+        {
+            let message =
+                format!("the bridge {} is there already, and its `mtu` stays what it is", planned.bridge);
+            warn(net, "mtu", message);
+        }
+    }
+    warnings
+}
+
+/// The nets of an init file as they are asked for.
+pub(in crate::env) fn net_asks(spec: &EnvSpec) -> Vec<NetAsk> {
+    spec.nets.iter().map(net_ask).collect()
 }
 
 fn net_ask(net: &NetSpec) -> NetAsk {

@@ -148,6 +148,26 @@ pub(super) fn disk(
     Ok((domain, plan))
 }
 
+/// What the guest calls the first of its disks, as long as it has found no others than those of that bus: it numbers
+/// virtio disks in the order libvirt gives them slots, which is that of their letters, and SCSI ones by their place.
+///
+/// # Errors
+/// The bus, when the initrd of our images has no driver for it.
+pub(super) fn seen_as(disks: &[DomainDisk]) -> Result<String, Bus> {
+    let Some(root) = disks.first() else { return Ok("vda".to_owned()) };
+    let letter = |disk: &DomainDisk| disk.dev.chars().last();
+    match root.bus {
+        Bus::Virtio => {
+            let before = disks.iter().filter(|disk| disk.bus == root.bus && letter(disk) < letter(root));
+            let own = ('a'..='z').nth(before.count()).unwrap_or('a');
+            Ok(format!("vd{own}"))
+        }
+        // Its place is the first.
+        Bus::Scsi => Ok("sda".to_owned()),
+        Bus::Sata | Bus::Ide => Err(root.bus),
+    }
+}
+
 /// The read-only disk that carries `seed`, on the bus of the root disk, which the guest must drive anyway.
 pub(super) fn seed(
     machine: &MachineSpec,
@@ -163,7 +183,11 @@ pub(super) fn seed(
         Bus::Ide => ("hd", 'd'),
     };
     let no_name = || PlanError::NoDeviceLeft { at: machine.at.clone(), machine: machine.name.clone() };
-    let free = |dev: &String| others.iter().all(|other| other.dev != *dev);
+    // On some buses the last letter is the place.
+    let same = |other: &DomainDisk, dev: &str| {
+        other.dev == dev || other.bus == bus && other.dev.chars().last() == dev.chars().last()
+    };
+    let free = |dev: &String| others.iter().all(|other| !same(other, dev));
     let dev = ('a'..=last).map(|letter| format!("{letters}{letter}")).find(free).ok_or_else(no_name)?;
     let path = PathBuf::from(format!("images/{}+.seed.raw", machine.name));
     let image = ImagePlan { path, format: ImageFormat::Raw, made: Made::Seed(seed) };
@@ -216,16 +240,21 @@ fn named<'a>(
             help: "`polder templates list` shows which there are".to_owned(),
         }),
         (None, None) => {
-            let recipes = image::recipes().iter().map(|recipe| recipe.name.as_str());
-            let known = inputs.images.keys().chain(inputs.template_names).map(String::as_str).chain(recipes);
-            Err(PlanError::Unknown {
-                at: at.clone(),
-                what: "image",
-                name: name.to_owned(),
-                help: help(name, known),
-            })
+            let known = inputs.images.keys().chain(inputs.template_names).map(String::as_str);
+            Err(unknown_image(name, at, known))
         }
     }
+}
+
+/// That an image is neither ours nor among the `known` ones.
+pub(in crate::env) fn unknown_image<'a>(
+    name: &str,
+    at: &Place,
+    known: impl IntoIterator<Item = &'a str>,
+) -> PlanError {
+    let recipes = image::recipes().iter().map(|recipe| recipe.name.as_str());
+    let help = help(name, known.into_iter().chain(recipes));
+    PlanError::Unknown { at: at.clone(), what: "image", name: name.to_owned(), help }
 }
 
 /// Where a template is for the emulator: in the store's place, or wherever its repository keeps it.

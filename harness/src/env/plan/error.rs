@@ -55,9 +55,7 @@ pub enum PlanError {
         needed_mib: u32,
     },
     /// There is nothing to boot.
-    #[error(
-        "{at}: machine `{machine}` has nothing to boot: give it a disk that is not empty, or a kernel (`boot`)"
-    )]
+    #[error("{at}: machine `{machine}` has nothing to boot: give it a disk that is not empty, or a `kernel`")]
     NothingToBoot {
         /// The machine's place.
         at: Place,
@@ -75,6 +73,20 @@ pub enum PlanError {
         machine: MachineName,
         /// Its image.
         image: String,
+    },
+    /// The initrd of one of our images cannot find its disk.
+    #[error(
+        "{at}: the image `{image}` of machine `{machine}` has no driver for the bus `{bus}`; use `virtio` or `scsi`"
+    )]
+    NoDriver {
+        /// The disk's place.
+        at: Place,
+        /// The machine.
+        machine: MachineName,
+        /// Its image.
+        image: String,
+        /// The bus.
+        bus: Bus,
     },
     /// The image cannot do what every machine must.
     #[error("{at}: machine `{machine}` cannot be made: {error}")]
@@ -155,13 +167,44 @@ pub enum PlanError {
         machine: MachineName,
     },
     /// The networks cannot be as asked.
-    #[error("{}: {error}", file.display())]
+    #[error("{at}: {error}")]
     Net {
-        /// The init file.
-        file: PathBuf,
+        /// The place of the net or machine.
+        at: Place,
         /// Why.
         error: Box<NetError>,
     },
+}
+
+impl PlanError {
+    /// Where in the init file it stands.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Unknown { at, .. }
+            | Self::TooLittleMemory { at, .. }
+            | Self::NothingToBoot { at, .. }
+            | Self::NoBootLoader { at, .. }
+            | Self::NoDriver { at, .. }
+            | Self::Unsupported { at, .. }
+            | Self::NotFetched { at, .. }
+            | Self::NoBus { at, .. }
+            | Self::NoDeviceLeft { at, .. }
+            | Self::BadCpu { at, .. }
+            | Self::BadOverlay { at, .. }
+            | Self::Refused { at, .. }
+            | Self::Net { at, .. } => Some(at),
+            Self::OutsideStore { .. } | Self::NoHostKey { .. } => None,
+        }
+    }
+
+    /// What is wrong, without the place.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let whole = self.to_string();
+        let place = self.place().map(|at| format!("{at}: ")).unwrap_or_default();
+        whole.strip_prefix(&place).map_or(whole.clone(), str::to_owned)
+    }
 }
 
 /// What is said of a name that stands for nothing: the one that was meant, or all there are.

@@ -1,6 +1,9 @@
 //! Who a machine is: what it is told of its name, keys and addresses.
 
-use super::{error::PlanError, model::PlanInputs};
+use super::{
+    error::PlanError,
+    model::{PlanInputs, ROOT},
+};
 use crate::{
     image::{Address6, Identity, NicAddress, NicIdentity, Seed, seed::Asked},
     initfile::spec::MachineSpec,
@@ -50,8 +53,12 @@ fn nic_identity(nic: &PlannedNic, net: Option<&PlannedNet>) -> NicIdentity {
 /// The same for cloud-init, and what the init file asks for besides.
 pub(super) fn seed(machine: &MachineSpec, identity: &Identity, inputs: &PlanInputs<'_>) -> Seed {
     let asked = machine.cloud_init.as_ref();
+    // What the init file says of the user who logs in, which may be root.
+    let password = machine.ssh_password.as_deref();
+    let of_root = password.filter(|_| machine.ssh_user.as_deref().is_none_or(|user| user == ROOT));
     let asked = Asked {
-        root_password: machine.root_password.as_deref().or(machine.ssh_password.as_deref()),
+        root_password: machine.root_password.as_deref().or(of_root),
+        user_password: machine.ssh_user.as_deref().zip(password).filter(|(user, _)| *user != ROOT),
         user_data: asked.and_then(|a| a.user_data.as_deref()),
         meta_data: asked.and_then(|a| a.meta_data.as_deref()),
         network_config: asked.and_then(|a| a.network_config.as_deref()),

@@ -1,13 +1,13 @@
 //! One machine: its domain, its disks and who it is.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     disk::{self, Root},
     error::{PlanError, help},
     files::Files,
     identity,
-    model::{DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs},
+    model::{DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, ROOT, TYPE, Warning},
 };
 use crate::{
     base::id::uuid,
@@ -25,6 +25,9 @@ use crate::{
 /// The machine type that today's systems are made for.
 const MACHINE_TYPE: &str = "q35";
 
+/// How long a machine may take until it answers whose image is not ours and which does not say.
+const FOREIGN_BOOT: Duration = Duration::from_secs(600);
+
 /// Everything one machine is decided from.
 pub(super) struct Planner<'a> {
     pub(super) spec: &'a MachineSpec,
@@ -36,8 +39,11 @@ pub(super) struct Planner<'a> {
 impl<'a> Planner<'a> {
     pub(super) fn plan(&self, files: &mut Files<'_>) -> Result<MachinePlan, Vec<PlanError>> {
         let mut errors = Vec::new();
-        self.known("vm-type", &self.spec.vm_type, self.inputs.vm_types, &mut errors);
-        let planned = match self.spec.provider.as_str() {
+        self.known("vm-type", self.vm_type(), self.inputs.vm_types, &mut errors);
+        if let Some(name) = &self.spec.service_provider {
+            self.known("service_provider", name, self.inputs.service_managers, &mut errors);
+        }
+        let planned = match self.provider() {
             LOCAL => self.made(files, &mut errors),
             other => match self.inputs.providers.iter().find(|provider| provider.name() == other) {
                 Some(provider) => self.ordered(&**provider, &mut errors),
@@ -45,6 +51,9 @@ impl<'a> Planner<'a> {
                     let known = self.inputs.providers.iter().map(|provider| provider.name());
                     let known: Vec<&str> = known.chain([LOCAL]).collect();
                     self.known("vm-provider", other, &known, &mut errors);
+                    // Whatever it means, it is not for us to say what machines of it need.
+                    errors.extend(self.cpu().err());
+                    errors.extend(self.overlay().err());
                     None
                 }
             },
@@ -52,10 +61,40 @@ impl<'a> Planner<'a> {
         planned.filter(|_| errors.is_empty()).ok_or(errors)
     }
 
+    /// What the file asks for and this machine does not heed.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let Root::Ours(image) = disk::root(self.spec, self.inputs) else { return Vec::new() };
+        let idle = [
+            ("cloud-init", self.spec.cloud_init.is_some()),
+            ("root-password", self.spec.root_password.is_some()),
+            ("ssh-password", self.spec.ssh_password.is_some()),
+        ];
+        // A default that is configured is not the file's.
+        let idle = idle.into_iter().filter(|(key, said)| *said && self.spec.places.contains_key(*key));
+        idle.map(|(key, _)| {
+            let name = &image.name;
+            let message = match key {
+                "cloud-init" => format!("`cloud-init` does nothing: there is none in the image `{name}`"),
+                _ => format!("`{key}` does nothing: the image `{name}` lets nobody in by a password"),
+            };
+            Warning { at: self.spec.place_of(key).clone(), message }
+        })
+        .collect()
+    }
+
+    fn vm_type(&self) -> &'a str {
+        self.spec.vm_type.as_deref().unwrap_or(TYPE)
+    }
+
+    fn provider(&self) -> &'a str {
+        self.spec.provider.as_deref().unwrap_or(LOCAL)
+    }
+
+    /// `what` is a key of the init file, too.
     fn known(&self, what: &'static str, name: &str, known: &[&str], errors: &mut Vec<PlanError>) {
         if !known.contains(&name) {
-            let help = help(name, known.iter().copied());
-            errors.push(PlanError::Unknown { at: self.spec.at.clone(), what, name: name.to_owned(), help });
+            let (at, help) = (self.spec.place_of(what).clone(), help(name, known.iter().copied()));
+            errors.push(PlanError::Unknown { at, what, name: name.to_owned(), help });
         }
     }
 
@@ -90,7 +129,6 @@ impl<'a> Planner<'a> {
         let machine_type = self.spec.machine.as_deref().unwrap_or(MACHINE_TYPE);
         let (mut disks, mut plans) = self.disks(machine_type, files, errors);
         self.check(root, errors);
-        let boot = self.boot(root, files).map_err(|error| errors.extend(error)).ok();
         let cpu = self.cpu().map_err(|error| errors.push(error)).ok();
         let overlay = self.overlay().map_err(|error| errors.push(error)).ok();
         let (oem_strings, told) = match self.tell(root, &mut disks, &mut plans) {
@@ -100,6 +138,7 @@ impl<'a> Planner<'a> {
                 return None;
             }
         };
+        let boot = self.boot(root, &disks, files).map_err(|error| errors.extend(error)).ok();
         let domain = DomainSpec {
             name: self.domain_name(),
             uuid: self.domain_uuid(),
@@ -146,7 +185,7 @@ impl<'a> Planner<'a> {
             Root::Ours(image) => {
                 if self.spec.memory_mib < image.min_memory_mib {
                     errors.push(PlanError::TooLittleMemory {
-                        at: at.clone(),
+                        at: self.spec.place_of("memory").clone(),
                         machine: machine.clone(),
                         memory_mib: self.spec.memory_mib,
                         image: image.name.clone(),
@@ -162,7 +201,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn boot(&self, root: Root<'_>, files: &mut Files<'_>) -> Result<Boot, Option<PlanError>> {
+    fn boot(
+        &self,
+        root: Root<'_>,
+        disks: &[DomainDisk],
+        files: &mut Files<'_>,
+    ) -> Result<Boot, Option<PlanError>> {
         if let Some(asked) = &self.spec.boot {
             return Ok(Boot::Kernel {
                 kernel: files.add(&asked.kernel, &[]),
@@ -172,14 +216,19 @@ impl<'a> Planner<'a> {
         }
         match (root, self.spec.firmware) {
             (Root::Ours(image), Firmware::Uefi) => Err(Some(PlanError::NoBootLoader {
-                at: self.spec.at.clone(),
+                at: self.spec.place_of("firmware").clone(),
                 machine: self.spec.name.clone(),
                 image: image.name.clone(),
             })),
             (Root::Ours(image), Firmware::Bios) => {
                 // An image outside the store is reported with its disk.
                 let dir = disk::image_dir(image, self.inputs).map_err(|_| None)?;
-                let dev = self.spec.disks.first().map_or("vda", |root| &root.dev);
+                let dev = disk::seen_as(disks).map_err(|bus| PlanError::NoDriver {
+                    at: self.spec.disks.first().map_or(&self.spec.at, |disk| &disk.at).clone(),
+                    machine: self.spec.name.clone(),
+                    image: image.name.clone(),
+                    bus,
+                })?;
                 Ok(Boot::Kernel {
                     kernel: dir.join(&image.kernel),
                     initrd: Some(dir.join(&image.initrd)),
@@ -203,7 +252,7 @@ impl<'a> Planner<'a> {
                 // Where libvirt's list cannot be read, libvirt itself says what it does not know.
                 if !cpus.models.is_empty() && !cpus.models.contains_key(name) {
                     let help = help(name, cpus.models.keys().map(String::as_str));
-                    let (at, name) = (self.spec.at.clone(), name.clone());
+                    let (at, name) = (self.spec.place_of("cpu_model").clone(), name.clone());
                     return Err(PlanError::Unknown { at, what: "CPU model", name, help });
                 }
                 // Translated CPUs have no host's features.
@@ -211,7 +260,7 @@ impl<'a> Planner<'a> {
                 CpuModel::Exact { name: name.clone(), feature: nesting.map(str::to_owned) }
             }
             (None, Some(map)) => {
-                let (at, machine) = (self.spec.at.clone(), self.spec.name.clone());
+                let (at, machine) = (self.spec.place_of("cpu_custom").clone(), self.spec.name.clone());
                 let cpu =
                     Element::from_json("cpu", map).map_err(|why| PlanError::BadCpu { at, machine, why })?;
                 topology = topology.filter(|_| cpu.child("topology").is_none());
@@ -223,7 +272,7 @@ impl<'a> Planner<'a> {
     }
 
     fn overlay(&self) -> Result<Option<Element>, PlanError> {
-        let (at, machine) = (&self.spec.at, &self.spec.name);
+        let (at, machine) = (self.spec.place_of("xml"), &self.spec.name);
         let wrong = |error| PlanError::BadOverlay { at: at.clone(), machine: machine.clone(), error };
         self.spec.xml.as_deref().map(xml::overlay).transpose().map_err(wrong)
     }
@@ -271,8 +320,8 @@ impl<'a> Planner<'a> {
         let image = disks.first().and_then(|root| root.template.as_ref());
         MachinePlan {
             name: spec.name.clone(),
-            vm_type: spec.vm_type.clone(),
-            provider: spec.provider.clone(),
+            vm_type: self.vm_type().to_owned(),
+            provider: self.provider().to_owned(),
             domain,
             order: None,
             image: image.map(|(name, _)| name.clone()),
@@ -280,7 +329,7 @@ impl<'a> Planner<'a> {
             abilities: self.abilities(root),
             identity,
             login: Login {
-                user: spec.ssh_user.clone().unwrap_or_else(|| "root".to_owned()),
+                user: spec.ssh_user.clone().unwrap_or_else(|| ROOT.to_owned()),
                 password: spec.ssh_password.clone(),
                 root_password: spec.root_password.clone(),
             },
@@ -288,7 +337,7 @@ impl<'a> Planner<'a> {
             nics: self.nics.to_vec(),
             disks,
             console: self.console(),
-            boot_time: spec.boot_time,
+            boot_time: spec.boot_time.or_else(|| (!matches!(root, Root::Ours(_))).then_some(FOREIGN_BOOT)),
             artifacts: spec.artifacts.clone(),
             groups: spec.groups.clone(),
             deploy_scripts: spec.deploy_scripts.clone(),

@@ -1,5 +1,6 @@
 //! From a checked init file, images and a lab's fixed places to everything that will be made. Pure.
 
+mod check;
 mod decide;
 mod disk;
 mod error;
@@ -11,8 +12,12 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub use check::{Known, check};
+pub(super) use decide::net_asks;
 pub use decide::plan;
+pub(in crate::env) use disk::unknown_image;
 pub use error::{PlanError, PlanErrors};
 pub use model::{
-    Backing, DiskPlan, EnvPlan, IdentityFrom, ImagePlan, LOCAL, Login, MachinePlan, Made, PlanInputs,
+    Backing, DiskPlan, EnvPlan, IdentityFrom, ImagePlan, LOCAL, Login, MachinePlan, Made, PlanInputs, ROOT,
+    TYPE, Warning,
 };

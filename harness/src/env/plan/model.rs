@@ -14,6 +14,7 @@ use serde_json::{Map, Value as Json};
 use crate::{
     base::id::{DiskName, MachineName},
     image::{Abilities, ImageInfo, Seed},
+    initfile::spec::Place,
     lab::{Bind, View, accel::Accel},
     net::{PlannedNic, Scope},
     provider::{
@@ -24,6 +25,10 @@ use crate::{
     template::TemplateDisk,
 };
 
+/// Who logs in where nobody else is named.
+pub const ROOT: &str = "root";
+/// The class of machines that are of no other.
+pub const TYPE: &str = "default";
 /// The provider of machines that libvirt makes.
 pub const LOCAL: &str = "local-libvirt";
 
@@ -64,6 +69,8 @@ pub struct PlanInputs<'a> {
     pub vm_types: &'a [&'a str],
     /// Who makes machines that libvirt does not.
     pub providers: &'a [Arc<dyn MachineProvider>],
+    /// What manages services in machines, by name.
+    pub service_managers: &'a [&'a str],
 }
 
 /// Everything decided.
@@ -77,6 +84,25 @@ pub struct EnvPlan {
     pub nets: Vec<NetworkSpec>,
     /// Files of the host that machines use.
     pub binds: Vec<Bind>,
+    /// What is asked for and does nothing here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// Something of an init file that is worth knowing and stops nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Where it stands.
+    pub at: Place,
+    /// What is to be known.
+    pub message: String,
+}
+
+/// On one line, as problems of init files are.
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: warning: {}", self.at, self.message)
+    }
 }
 
 /// A machine with everything decided.

@@ -67,9 +67,12 @@ fn show_machine(f: &mut fmt::Formatter<'_>, machine: &MachinePlan, nets: &[Plann
         show_disk(f, disk, plan)?;
     }
     let scripts: Vec<_> = machine.deploy_scripts.iter().map(|path| path.display().to_string()).collect();
-    for (what, items) in
-        [("groups", &machine.groups), ("deploys", &scripts), ("collects", &machine.artifacts)]
-    {
+    let listed = [
+        ("groups", &machine.groups),
+        ("deploy scripts, which this version does not run:", &scripts),
+        ("collects", &machine.artifacts),
+    ];
+    for (what, items) in listed {
         if !items.is_empty() {
             writeln!(f, "  {what} {}", items.join(" "))?;
         }

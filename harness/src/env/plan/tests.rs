@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{EnvPlan, IdentityFrom, Made, PlanErrors, PlanInputs, plan};
+use super::{EnvPlan, IdentityFrom, Known, Made, PlanErrors, PlanInputs, check, plan};
 use crate::{
     base::owner::Owner,
     image::{Abilities, Ability, ImageInfo},
@@ -109,6 +109,7 @@ fn planned_with<T>(
         authorized_key: "ssh-ed25519 AAAA polder",
         host_keys: &host_keys,
         vm_types: &["default", "engine"],
+        service_managers: &["systemd", "sysvinit", "systemdcontainer"],
         providers: &[Arc::new(Ssh::default())],
     };
     then((&spec, &inputs))
@@ -159,7 +160,7 @@ fn everything_shown() {
       groups routers
       collects /var/log
 
-    machine h1: tiny, 512 MiB, 1 vcpu, TCG
+    machine h1: tiny, 512 MiB, 2 vcpus, TCG
       eth0  192.168.200.3   54:52:c0:a8:c8:03  front (management): h1 h1-eth0 h1-front h1-front-0
       sda   /run/polder/env/images/h1+root.qcow2, over /run/polder/store/d1/disk.qcow2 (qcow2)
       sdb   /run/polder/files/1-tools.iso, read-only
@@ -266,12 +267,12 @@ nets: {lan: {management: true}, lan-0: {}}
 ",
     );
     insta::assert_snapshot!(errors.unwrap_err(), @r"
-    lab.yaml: two NICs would have the DNS name `h-lan-0`, one of machine `h` and one of `h`
-    lab.yaml:3:3: machine `a` has 64 MiB of memory, the image `tiny` needs 128
+    lab.yaml:11:3: two NICs would have the DNS name `h-lan-0`, one of machine `h` and one of `h`
+    lab.yaml:3:15: machine `a` has 64 MiB of memory, the image `tiny` needs 128
     lab.yaml:4:56: there is no image `tinny`; did you mean `tiny`?
     lab.yaml:5:56: there is no image `zzzzzzzzzzz`; there are debian12, dumb, el8, el9, minimal, stray, tiny
-    lab.yaml:6:3: machine `d` has nothing to boot: give it a disk that is not empty, or a kernel (`boot`)
-    lab.yaml:7:3: machine `e` has nothing to boot: give it a disk that is not empty, or a kernel (`boot`)
+    lab.yaml:6:3: machine `d` has nothing to boot: give it a disk that is not empty, or a `kernel`
+    lab.yaml:7:3: machine `e` has nothing to boot: give it a disk that is not empty, or a `kernel`
     lab.yaml:8:3: machine `f` cannot be made: image `dumb` does not have identity from SMBIOS
     the image `stray` is at /elsewhere/d3, outside the store
     there is no host key for machine `keyless`
@@ -303,7 +304,7 @@ fn shown(change: impl FnOnce(&mut EnvSpec)) -> String {
 #[test]
 fn a_foreign_image_boots_by_itself_and_asks_cloud_init() {
     insta::assert_snapshot!(shown(|_| {}), @r"
-    machine a: el8, 512 MiB, 1 vcpu, TCG
+    machine a: el8, 512 MiB, 2 vcpus, TCG
       boots from disk
       eth0  192.168.200.2   54:52:c0:a8:c8:02  lan (management): a a-eth0 a-lan a-lan-0
       vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/r:el8:v2 (raw)
@@ -376,7 +377,7 @@ fn every_source_of_a_disk() {
         }
     };
     insta::assert_snapshot!(shown(disks), @r"
-    machine a: el8, 512 MiB, 1 vcpu, TCG
+    machine a: el8, 512 MiB, 2 vcpus, TCG
       boots from disk
       eth0  192.168.200.2   54:52:c0:a8:c8:02  lan (management): a a-eth0 a-lan a-lan-0
       vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/r:el8:v2 (raw)
@@ -425,7 +426,7 @@ fn machines_boot_as_asked() {
     let kernel =
         KernelBoot { kernel: "/lab/bz".into(), initrd: Some("/lab/rd".into()), cmdline: "quiet".into() };
     insta::assert_snapshot!(shown(|spec| spec.machines[0].boot = Some(kernel)), @r"
-    machine a: el8, 512 MiB, 1 vcpu, TCG
+    machine a: el8, 512 MiB, 2 vcpus, TCG
       boots /run/polder/files/0-bz quiet
       eth0  192.168.200.2   54:52:c0:a8:c8:02  lan (management): a a-eth0 a-lan a-lan-0
       vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/r:el8:v2 (raw)
@@ -437,7 +438,7 @@ fn machines_boot_as_asked() {
         spec.machines[0].firmware = Firmware::Uefi;
         spec.machines[0].machine = Some("pc".into());
     }), @r"
-    machine a: el8, 512 MiB, 1 vcpu, TCG, a pc
+    machine a: el8, 512 MiB, 2 vcpus, TCG, a pc
       boots from disk by UEFI
       eth0  192.168.200.2   54:52:c0:a8:c8:02  lan (management): a a-eth0 a-lan a-lan-0
       vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/r:el8:v2 (raw)
@@ -510,7 +511,7 @@ fn names_are_distinct_where_others_are() {
 #[test]
 fn a_machine_that_is_there_anyway_is_only_reached() {
     let change = |spec: &mut EnvSpec| {
-        spec.machines[0].provider = "ssh".to_owned();
+        spec.machines[0].provider = Some("ssh".to_owned());
         spec.machines[0].ssh_user = Some("tester".to_owned());
         spec.machines[0].nics[0].ip = Some([192, 168, 200, 99].into());
         spec.machines[0].disks.clear();
@@ -526,8 +527,11 @@ fn a_machine_that_is_there_anyway_is_only_reached() {
 }
 
 #[rstest::rstest]
-#[case::vm_type(|m: &mut MachineSpec| m.vm_type = "engin".into(), "lab.yaml:3:3: there is no vm-type `engin`; did you mean `engine`?")]
-#[case::provider(|m: &mut MachineSpec| m.provider = "zzzzzz".into(), "lab.yaml:3:3: there is no vm-provider `zzzzzz`; there are local-libvirt, ssh")]
+#[case::vm_type(|m: &mut MachineSpec| m.vm_type = Some("engin".into()), "lab.yaml:3:3: there is no vm-type `engin`; did you mean `engine`?")]
+#[case::provider(|m: &mut MachineSpec| m.provider = Some("zzzzzz".into()), "lab.yaml:3:3: there is no vm-provider `zzzzzz`; there are local-libvirt, ssh")]
+#[case::manager(|m: &mut MachineSpec| m.service_provider = Some("sytemd".into()), "lab.yaml:3:3: there is no service_provider `sytemd`; did you mean `systemd`?")]
+#[case::driver(|m: &mut MachineSpec| { m.disks[0].bus = Some(DiskBus::Sata); m.disks[0].source = DiskSource::Template { name: "tiny".into(), version: None } },
+    "lab.yaml:5:57: the image `tiny` of machine `a` has no driver for the bus `sata`; use `virtio` or `scsi`")]
 #[case::version(|m: &mut MachineSpec| m.disks[0].source = DiskSource::Template { name: "el8".into(), version: Some("v9".into()) },
     "lab.yaml:5:57: there is no template `el8, version v9`; `polder templates list` shows which there are")]
 #[case::cpu_model(|m: &mut MachineSpec| m.cpu.model = Some("Westmer".into()), "lab.yaml:3:3: there is no CPU model `Westmer`; did you mean `Westmere`?")]
@@ -540,11 +544,122 @@ fn a_machine_that_is_there_anyway_is_only_reached() {
 #[case::url(|m: &mut MachineSpec| m.disks[0].source = DiskSource::File { path: None, url: Some("http://example/x".into()), copy: false },
     "lab.yaml:5:57: the file of the disk `root` has not been downloaded")]
 #[case::nothing(|m: &mut MachineSpec| m.disks.clear(),
-    "lab.yaml:3:3: machine `a` has nothing to boot: give it a disk that is not empty, or a kernel (`boot`)")]
+    "lab.yaml:3:3: machine `a` has nothing to boot: give it a disk that is not empty, or a `kernel`")]
 #[case::uefi(|m: &mut MachineSpec| { m.firmware = Firmware::Uefi; m.disks[0].source = DiskSource::Template { name: "tiny".into(), version: None } },
     "lab.yaml:3:3: machine `a` asks for UEFI, but the image `tiny` has no boot loader: its kernel is started directly")]
-#[case::reached(|m: &mut MachineSpec| m.provider = "ssh".into(),
+#[case::reached(|m: &mut MachineSpec| m.provider = Some("ssh".into()),
     "lab.yaml:3:3: machine `a` cannot be had of the vm-provider `ssh`: it cannot have disks of ours\nlab.yaml:3:3: machine `a` cannot be had of the vm-provider `ssh`: one of its NICs must say its `ip`")]
 fn what_cannot_be_is_said(#[case] change: fn(&mut MachineSpec), #[case] expected: &str) {
     assert_eq!(shown(|spec| change(&mut spec.machines[0])), expected);
+}
+
+#[test]
+fn our_images_are_told_the_disk_their_guest_sees() {
+    let root_of = |disks: &str| {
+        let text = format!("domains: {{a: {{nics: [{{net: lan}}], disks: [{disks}]}}}}\nnets: {{lan: {{}}}}");
+        match &domain(&planned(&text).unwrap(), 0).boot {
+            Boot::Kernel { cmdline, .. } => cmdline.rsplit_once('/').unwrap().1.to_owned(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let root =
+        |dev: &str| format!("{{name: root, type: template, template_name: tiny, dev: {dev}, format: qcow2}}");
+    let empty = |dev: &str| format!("{{name: n-{dev}, type: empty, size: 1G, dev: {dev}, format: raw}}");
+    assert_eq!(root_of(&root("vda")), "vda");
+    assert_eq!(root_of(&root("vdb")), "vda", "there is no other");
+    assert_eq!(root_of(&root("hda")), "vda", "virtio all the same");
+    assert_eq!(root_of(&format!("{}, {}", root("vdc"), empty("vdb"))), "vdb");
+    assert_eq!(root_of(&format!("{}, {}", root("vda"), empty("vdb"))), "vda");
+    assert_eq!(root_of(&format!("{}, {}", root("sdb"), empty("sda"))), "sda", "first on the bus");
+    assert_eq!(root_of(&format!("{}, {}", root("sdb"), empty("vda"))), "sda");
+}
+
+#[test]
+fn only_what_the_file_says_is_a_password() {
+    let seed = |change: fn(&mut MachineSpec)| {
+        let plan =
+            planned_with(ONE, |spec| change(&mut spec.machines[0]), |(spec, inputs)| plan(spec, inputs));
+        let Made::Seed(seed) = plan.unwrap().machines[0].disks[1].image.clone().unwrap().made else {
+            panic!()
+        };
+        seed.user_data
+    };
+    assert!(!seed(|_| {}).contains("pwauth"));
+    let said = seed(|m| m.ssh_password = Some("x1".into()));
+    assert!(said.contains("root:x1\\n"), "who logs in is root: {said}");
+    let said = seed(|m| (m.ssh_user, m.ssh_password) = (Some("joe".into()), Some("x1".into())));
+    assert!(said.contains("joe:x1\\n") && !said.contains("root:"), "{said}");
+    let said = seed(|m| (m.root_password, m.ssh_password) = (Some("r".into()), Some("x1".into())));
+    assert!(said.contains("root:r\\n") && !said.contains("x1"), "{said}");
+}
+
+#[test]
+fn what_does_nothing_is_said_with_its_place() {
+    let text = "
+domains:
+  a:
+    root-password: x
+    cloud-init: {user-data: {a: 1}}
+    nics: [{net: lan}, {net: br0}]
+    disks: [{name: root, type: template, template_name: tiny, dev: vda, format: qcow2}]
+nets:
+  lan: {internet: true, management: true}
+  br0: {type: bridge, mtu: 9000}
+";
+    let warnings = |borrowed: bool| {
+        planned_with(
+            text,
+            |_| {},
+            |(spec, inputs)| {
+                let bridges = if borrowed { vec!["br0".to_owned()] } else { vec![] };
+                let scope = Scope { bridges, ..Scope::hermetic() };
+                let warnings = plan(spec, &PlanInputs { scope: &scope, ..*inputs }).unwrap().warnings;
+                warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+            },
+        )
+    };
+    let all = [
+        "lab.yaml:9:19: warning: `internet` does nothing yet: no net has a way out of its lab",
+        "lab.yaml:10:28: warning: the bridge br0 is there already, and its `mtu` stays what it is",
+        "lab.yaml:5:17: warning: `cloud-init` does nothing: there is none in the image `tiny`",
+        "lab.yaml:4:20: warning: `root-password` does nothing: the image `tiny` lets nobody in by a password",
+    ];
+    assert_eq!(warnings(true), all);
+    assert_eq!(warnings(false), [all[0], all[2], all[3]]);
+}
+
+#[test]
+fn what_needs_no_image_is_found_without_one_and_at_its_value() {
+    let text = "
+domains:
+  a:
+    cpu_model: Westmer
+    vm-type: defalt
+    service_provider: sysvint
+    nics: [{net: lan}]
+    disks: [{name: root, type: template, template_name: nowhere, dev: hda, bus: ide, format: qcow2}]
+  b: {vm-provider: shh}
+  c: {vm-provider: ssh, nics: [{net: lan}]}
+  d: {disks: [{name: n, type: empty, size: 1G, dev: vda, format: raw}]}
+  e: {type: ova, url: x.ova}
+nets: {lan: {}}
+";
+    let cpus = Cpus { models: BTreeMap::from([("Westmere".to_owned(), None)]), host: None };
+    let known = Known {
+        cpus: &cpus,
+        vm_types: &["default"],
+        providers: &[Arc::new(Ssh::default())],
+        service_managers: &["systemd", "sysvinit", "systemdcontainer"],
+    };
+    let errors = check(&spec(text), &known).unwrap_err();
+    insta::assert_snapshot!(errors, @r"
+    lab.yaml:5:14: there is no vm-type `defalt`; did you mean `default`?
+    lab.yaml:6:23: there is no service_provider `sysvint`; did you mean `sysvinit`?
+    lab.yaml:8:57: a machine of type `q35` has no bus `ide` for the disk `root`; set `machine: pc`, or `bus: sata`
+    lab.yaml:4:16: there is no CPU model `Westmer`; did you mean `Westmere`?
+    lab.yaml:9:20: there is no vm-provider `shh`; did you mean `ssh`?
+    lab.yaml:10:3: machine `c` cannot be had of the vm-provider `ssh`: one of its NICs must say its `ip`
+    lab.yaml:11:3: machine `d` has nothing to boot: give it a disk that is not empty, or a `kernel`
+    ");
+    assert_eq!(errors.0[0].message(), "there is no vm-type `defalt`; did you mean `default`?");
 }

@@ -1,7 +1,7 @@
 //! Takes a snapshot: of all chosen machines or of none.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,7 +10,7 @@ use std::{
 
 use super::{Frozen, Snapshot, model::Pending};
 use crate::{
-    base::text::did_you_mean,
+    base::{id::MachineName, text::did_you_mean},
     env::{
         Env, EnvError, Progress, Selection, Vm, daemon,
         disk::{self, Layer},
@@ -81,6 +81,8 @@ impl Env {
         let pending = Pending {
             tops: moving.iter().map(|one| (one.vm.name().clone(), one.tops())).collect(),
             saves: moving.iter().filter_map(|one| one.memory.clone()).collect(),
+            run: names(&moving, |one| one.state == DomainState::Running),
+            calm: names(&moving, Moving::is_calmed),
         };
         turn.update(|state| {
             state.chains.serial = serial;
@@ -99,7 +101,7 @@ impl Env {
             time,
             description: options.description.clone(),
             parent: chains.current,
-            machines: moving.iter().map(|one| (one.vm.name().clone(), one.frozen())).collect(),
+            machines: moving.iter().map(|one| (one.vm.name().clone(), one.frozen(self))).collect(),
         };
         turn.update(|state| {
             let chains = &mut state.chains;
@@ -155,6 +157,7 @@ impl Env {
 
     /// Does it, with everything at rest; machines go on afterwards, whatever became of it.
     async fn take(&self, moving: &[Moving], progress: &Progress) -> Result<(), EnvError> {
+        self.host().require_wanted()?;
         let saves = self.folder().join("saves");
         fs::create_dir_all(&saves).map_err(crate::env::error::file("make", &saves))?;
         let layers = moving.iter().flat_map(|one| one.layers.clone()).collect();
@@ -172,7 +175,8 @@ impl Env {
         let running = self.site().running()?;
         let layers = alive.iter().flat_map(|one| one.layers.iter().map(|layer| layer.path.as_path()));
         daemon::open(self, &running, layers).await?;
-        let frozen = freeze(&alive, progress).await;
+        self.host().require_wanted()?;
+        let calmed = freeze(&alive, progress).await;
         let kept = async {
             suspend(&running, &alive).await?;
             let limit = self.scaled(limits::SAVE);
@@ -183,8 +187,9 @@ impl Env {
             parallel::each(alive.clone(), each).await.map(drop)
         };
         let kept = kept.await;
-        let resumed = resume(&running, &alive).await;
-        thaw(frozen, progress).await;
+        let ran = alive.iter().filter(|one| one.state == DomainState::Running);
+        let resumed = resume(&running, ran.map(|one| &one.vm)).await;
+        thaw(calmed, progress).await;
         EnvError::all(kept.err().into_iter().chain(resumed.err()).collect())
     }
 }
@@ -194,11 +199,19 @@ impl Moving {
         self.layers.iter().map(|layer| (layer.dev.clone(), layer.path.clone())).collect()
     }
 
-    fn frozen(&self) -> Frozen {
+    /// Whether its file systems are brought to rest: its memory, which has the rest, is not kept.
+    fn is_calmed(&self) -> bool {
+        let agent = self.vm.plan().abilities.has(Ability::Agent) && self.vm.agent().is_some();
+        agent && self.state == DomainState::Running && self.memory.is_none()
+    }
+
+    fn frozen(&self, env: &Env) -> Frozen {
+        let attached = env.state().attached.remove(self.vm.name()).filter(|_| self.memory.is_some());
         let disks = self.layers.iter().map(|layer| (layer.dev.clone(), layer.over.clone()));
         let raw = self.layers.iter().filter(|layer| layer.over_format == ImageFormat::Raw);
         let raw = raw.map(|layer| layer.dev.clone()).collect();
-        Frozen { disks: disks.collect(), raw, memory: self.memory.clone() }
+        let (memory, attached) = (self.memory.clone(), attached.unwrap_or_default());
+        Frozen { disks: disks.collect(), raw, memory, attached }
     }
 }
 
@@ -209,28 +222,29 @@ fn check_name(name: &str) -> Result<(), EnvError> {
     if good { Ok(()) } else { Err(EnvError::BadSnapshotName { name: name.to_owned() }) }
 }
 
-/// Brings the file systems of those to rest whose memory is not kept; returns whom to let go on.
+/// Brings the file systems of those to rest whose memory is not kept; returns whom to let go on: everybody who was asked,
+/// because who did not answer in time may have done it all the same.
 async fn freeze(alive: &[Moving], progress: &Progress) -> Vec<Vm> {
-    let calm = alive.iter().filter(|one| one.state == DomainState::Running && one.memory.is_none());
-    let vms: Vec<Vm> = calm.map(|one| one.vm.clone()).collect();
-    let each = |vm: Vm| {
-        let progress = progress.clone();
-        async move {
-            let agent = vm.agent().filter(|_| vm.plan().abilities.has(Ability::Agent));
-            let frozen = match agent {
-                Some(agent) => agent.freeze().await.map_err(|e| chain(&e)),
-                None => Err("it has no guest agent".to_owned()),
-            };
-            if let Err(why) = &frozen {
-                progress.say(&format!("{} is kept with its file systems in use: {why}", vm.name()));
-            }
-            Ok(frozen.is_ok().then_some(vm))
-        }
+    let in_use = |vm: &Vm, why: &str| {
+        progress.say(&format!("{} is kept with its file systems in use: {why}", vm.name()));
     };
-    parallel::each(vms, each).await.unwrap_or_default().into_iter().flatten().collect()
+    let running = alive.iter().filter(|one| one.state == DomainState::Running && one.memory.is_none());
+    let (calm, others): (Vec<&Moving>, Vec<&Moving>) = running.partition(|one| one.is_calmed());
+    others.iter().for_each(|one| in_use(&one.vm, "it has no guest agent"));
+    let vms: Vec<Vm> = calm.iter().map(|one| one.vm.clone()).collect();
+    let each = |vm: Vm| async move {
+        let refused = match vm.agent() {
+            Some(agent) => agent.freeze().await.err().map(|e| chain(&e)),
+            None => None,
+        };
+        Ok(refused.map(|why| (vm, why)))
+    };
+    let refused = parallel::each(vms.clone(), each).await.unwrap_or_default();
+    refused.iter().flatten().for_each(|(vm, why)| in_use(vm, why));
+    vms
 }
 
-async fn thaw(frozen: Vec<Vm>, progress: &Progress) {
+async fn thaw(calmed: Vec<Vm>, progress: &Progress) {
     let each = |vm: Vm| {
         let progress = progress.clone();
         async move {
@@ -246,7 +260,7 @@ async fn thaw(frozen: Vec<Vm>, progress: &Progress) {
             Ok(())
         }
     };
-    let _ = parallel::each(frozen, each).await;
+    let _ = parallel::each(calmed, each).await;
 }
 
 async fn suspend(running: &Arc<Running>, alive: &[Moving]) -> Result<(), EnvError> {
@@ -258,10 +272,10 @@ async fn suspend(running: &Arc<Running>, alive: &[Moving]) -> Result<(), EnvErro
 }
 
 /// Lets those go on that ran before, and are paused now.
-async fn resume(running: &Arc<Running>, alive: &[Moving]) -> Result<(), EnvError> {
+async fn resume<'a>(running: &Running, ran: impl Iterator<Item = &'a Vm>) -> Result<(), EnvError> {
     let mut errors = Vec::new();
-    for one in alive.iter().filter(|one| one.state == DomainState::Running) {
-        let (connection, domain) = (&running.connection, one.vm.domain());
+    for vm in ran {
+        let (connection, domain) = (&running.connection, vm.domain());
         let resumed = match connection.domain_state(domain, limits::COMMAND).await {
             Ok(DomainState::Paused) => connection.resume_domain(domain, limits::DOMAIN).await,
             other => other.map(drop),
@@ -282,10 +296,23 @@ async fn keep(running: &Running, one: &Moving, limit: Duration) -> Result<(), En
     connection.snapshot_domain(one.vm.domain(), &spec, false, limit).await.map_err(|e| running.explain(e))
 }
 
-/// Finds out what became of a snapshot that was cut short: machines that had moved to new images go on there, what was
-/// made for the others goes.
+/// The machines `which` is true of.
+fn names(moving: &[Moving], which: fn(&Moving) -> bool) -> BTreeSet<MachineName> {
+    moving.iter().filter(|one| which(one)).map(|one| one.vm.name().clone()).collect()
+}
+
+/// Finds out what became of a snapshot that was cut short: machines that had been stopped for the moment go on, on new
+/// images if they had moved to those already; what was made for the others goes.
 pub(in crate::env) async fn settle(env: &Env, turn: &Turn<'_>) -> Result<(), EnvError> {
     let Some(pending) = env.state().chains.pending else { return Ok(()) };
+    if let Ground::Up(running) = env.site().ground() {
+        let of = |names: &BTreeSet<MachineName>| -> Vec<Vm> {
+            names.iter().filter_map(|name| env.vm(name.as_str())).collect()
+        };
+        resume(&running, of(&pending.run).iter()).await?;
+        // One that has been switched off meanwhile has nothing to say, and nobody to hear it.
+        thaw(of(&pending.calm), &Progress::new(|_| {})).await;
+    }
     let mut moved = BTreeMap::new();
     for (machine, tops) in &pending.tops {
         let Some(vm) = env.vm(machine.as_str()) else { continue };

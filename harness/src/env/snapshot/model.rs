@@ -7,10 +7,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::id::MachineName;
+use crate::{base::id::MachineName, net::PlannedNic};
 
 /// A moment of an environment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Its name.
     pub name: String,
@@ -25,7 +25,7 @@ pub struct Snapshot {
 }
 
 /// A machine in a snapshot. Paths are relative to the environment's folder.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Frozen {
     /// The frozen image of each disk, by device.
     pub disks: BTreeMap<String, PathBuf>,
@@ -34,10 +34,13 @@ pub struct Frozen {
     pub raw: BTreeSet<String>,
     /// The file of its memory, with which it comes back running.
     pub memory: Option<PathBuf>,
+    /// NICs it has in its memory that are not of the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attached: Vec<PlannedNic>,
 }
 
 /// The images of an environment's machines: which are written to, which lie over which, which belong to snapshots.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::env) struct Chains {
     /// The image each disk writes to, by machine and device, where it is not that of the plan.
     pub(in crate::env) tops: BTreeMap<MachineName, BTreeMap<String, PathBuf>>,
@@ -60,6 +63,12 @@ pub(in crate::env) struct Pending {
     pub(super) tops: BTreeMap<MachineName, BTreeMap<String, PathBuf>>,
     /// Files of memory.
     pub(super) saves: Vec<PathBuf>,
+    /// Machines that run and may be stopped for the moment.
+    #[serde(default)]
+    pub(super) run: BTreeSet<MachineName>,
+    /// Those of them whose file systems may be at rest.
+    #[serde(default)]
+    pub(super) calm: BTreeSet<MachineName>,
 }
 
 impl Chains {

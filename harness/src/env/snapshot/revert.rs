@@ -22,8 +22,8 @@ impl Env {
     /// their clock set; the others boot if they run now, and stay off if not.
     ///
     /// # Errors
-    /// There is no such snapshot, or files of it are gone: nothing has changed then. Or a machine did not come back: it
-    /// is off, with its disks as they were.
+    /// There is no such snapshot, or files of it are gone: nothing has changed then. Or a machine did not come back, or
+    /// the operator has asked us to stop: all machines of the snapshot are off, their disks as they were before.
     pub async fn revert(&self, name: &str, progress: &Progress) -> Result<(), EnvError> {
         let turn = Turn::begin(self, "revert").await?;
         let snapshot = self.find_snapshot(name)?;
@@ -45,12 +45,16 @@ impl Env {
             }
             alive.extend(runs.then_some(vm));
         }
+        self.host().require_wanted()?;
         self.lay(&layers).await?;
+        let before = self.state();
         if let Ground::Up(running) = self.site().ground() {
             stop::destroy_all(&turn, &running, alive).await?;
         }
-        let mut garbage = Vec::new();
         turn.update(|state| {
+            for (machine, frozen) in &snapshot.machines {
+                state.attached.insert(machine.clone(), frozen.attached.clone());
+            }
             let chains = &mut state.chains;
             chains.serial = serial;
             for layer in &layers {
@@ -59,16 +63,31 @@ impl Env {
                 tops.insert(layer.dev.clone(), layer.path.clone());
             }
             chains.current = Some(name.to_owned());
-            garbage = chains.take_garbage();
         })?;
-        remove(self.folder(), &garbage)?;
         if back.is_empty() {
+            self.sweep(&turn)?;
             return self.end_unneeded(&turn).await;
         }
         let clocks: Vec<Vm> = back.iter().filter(|vm| memory.contains_key(vm.name())).cloned().collect();
-        self.start_from(&turn, back, memory, progress).await?;
+        if let Err(error) = self.start_from(&turn, back, memory, progress).await {
+            turn.update(|state| {
+                (state.chains.tops, state.chains.current) = (before.chains.tops, before.chains.current);
+                snapshot.machines.keys().for_each(|machine| drop(state.attached.remove(machine)));
+            })?;
+            self.sweep(&turn)?;
+            return Err(error);
+        }
+        // Only now is it known that nobody goes back to what was before.
+        self.sweep(&turn)?;
         set_clocks(clocks, progress).await;
         Ok(())
+    }
+
+    /// Removes the images that nobody needs any more.
+    fn sweep(&self, turn: &Turn<'_>) -> Result<(), EnvError> {
+        let mut garbage = Vec::new();
+        turn.update(|state| garbage = state.chains.take_garbage())?;
+        remove(self.folder(), &garbage)
     }
 
     /// Forgets a snapshot. Its files go as far as nothing lies over them.

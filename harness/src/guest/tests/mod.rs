@@ -17,6 +17,7 @@ mod agent;
 mod breaking;
 mod commands;
 mod files;
+mod password;
 mod rig;
 mod waiting;
 

@@ -95,6 +95,7 @@ impl Rig {
                 addr: "127.0.0.1:22".parse().unwrap(),
                 user: String::from_utf8(user).unwrap().trim().to_owned(),
                 key: Arc::new(key(2)),
+                password: None,
                 host_key: Some(key(1).public_key().clone()),
             }),
             agent: None,

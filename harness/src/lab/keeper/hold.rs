@@ -72,9 +72,8 @@ fn keep(asked: Keep, tell: &mut Option<io::PipeWriter>) -> io::Result<()> {
             if done.is_ok() {
                 wait(&signals)?;
             }
-            for argv in &after {
-                let _ = run(argv);
-            }
+            let left: Vec<_> = after.iter().filter_map(|argv| run(argv).err()).collect();
+            complain(&io::stdin(), &left);
             done
         }
         Keep::Relay(relay) => {
@@ -89,6 +88,15 @@ fn keep(asked: Keep, tell: &mut Option<io::PipeWriter>) -> io::Result<()> {
             capture.end();
             done
         }
+    }
+}
+
+/// Tells the asker, who is told nothing when everything was set back.
+pub(super) fn complain(asker: impl AsFd, left: &[io::Error]) {
+    let said: Vec<_> = left.iter().map(ToString::to_string).collect();
+    if !said.is_empty() {
+        // One that is gone does not care.
+        let _ = rustix::io::write(asker, said.join("; ").as_bytes());
     }
 }
 

@@ -50,16 +50,19 @@ impl Kept {
     /// Has it set back, and waits until it is.
     ///
     /// # Errors
-    /// It was not set back in time.
+    /// Something could not be set back, or not in time.
     pub async fn release(self) -> Result<(), LabError> {
         let what = "set back what was kept of its network";
         let failed = |source| LabError::Request { what: what.into(), source };
         self.line.shutdown(Shutdown::Write).map_err(failed)?;
         self.line.set_nonblocking(true).map_err(failed)?;
         let mut line = tokio::net::UnixStream::from_std(self.line).map_err(failed)?;
-        let gone = async { line.read(&mut [0]).await };
+        let mut said = Vec::new();
+        let gone = async { line.read_to_end(&mut said).await };
         match tokio::time::timeout(LIMIT, gone).await {
-            Ok(_) => Ok(()),
+            // A line that breaks is as good as one that ends: the keeper is gone.
+            Ok(_) if said.is_empty() => Ok(()),
+            Ok(_) => Err(failed(io::Error::other(String::from_utf8_lossy(&said).into_owned()))),
             Err(_) => Err(LabError::TimedOut { what: what.into(), limit: LIMIT }),
         }
     }

@@ -17,7 +17,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::{
-    hold::{interface, run},
+    hold::{complain, interface, run},
     model::{Shaper, flipped, to_machine, to_net},
     spec::Relay,
 };
@@ -147,11 +147,14 @@ impl Link {
         // The ports go with their descriptors.
         drop((to_net, to_machine));
         // A machine that was switched on again has a new cable, which is where it belongs.
-        if interface(&relay.tap) == Some(tap) {
-            let _ = run(&words(&format!("ip link set {} master {}", relay.tap, relay.bridge)));
+        let plug = format!("ip link set {} master {}", relay.tap, relay.bridge);
+        let plugged = if interface(&relay.tap) == Some(tap) { run(&words(&plug)) } else { Ok(()) };
+        let removed = run(&words(&format!("ip link del {}", relay.between())));
+        // Its cable may have gone between the look and the call.
+        let left = [plugged.err().filter(|_| interface(&relay.tap) == Some(tap)), removed.err()];
+        if let Some(asker) = asker {
+            complain(&asker, &left.into_iter().flatten().collect::<Vec<_>>());
         }
-        let _ = run(&words(&format!("ip link del {}", relay.between())));
-        drop(asker);
     }
 }
 

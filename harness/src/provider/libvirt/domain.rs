@@ -175,6 +175,19 @@ impl Connection {
         Ok(found.into_iter().map(interface).collect())
     }
 
+    /// Marks a running domain as somebody's, instead of whose it was.
+    ///
+    /// # Errors
+    /// As [`Connection::create_domain`].
+    pub async fn mark_domain(&self, name: &str, label: &Label, limit: Duration) -> Result<(), ProviderError> {
+        let (key, element) = xml::label_metadata(label);
+        let set = move |domain: &Domain| {
+            let kind = i32::try_from(sys::VIR_DOMAIN_METADATA_ELEMENT).unwrap_or_default();
+            domain.set_metadata(kind, Some(&element), Some(key), Some(xml::NAMESPACE), LIVE)
+        };
+        self.on_domain("mark domain", name, limit, set).await
+    }
+
     /// Adds a device to a running domain.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! A moment with memory is an external snapshot: libvirt writes memory and devices to one file (of the same format as
 //! `virsh save`) and moves all disks to new images in the same instant, while the machine goes on. To go back, the
 //! domain is destroyed, fresh overlays are laid over the frozen images, and the file is restored with the XML that is in
-//! it, changed to those overlays ([`xml::with_disks`](super::xml::with_disks)). Tried on libvirt 9.0 and QEMU 7.2 with
+//! it, changed to those overlays ([`xml::as_now`](super::xml::as_now)). Tried on libvirt 9.0 and QEMU 7.2 with
 //! transient domains and several disks, raw and qcow2, again and again from one file: guests go on exactly there. On a
 //! busy host without KVM, a guest of 128 MiB took 0.9 s to keep (its file has 70 MB) and 2.3 to 3.1 s to bring back.
 //!
@@ -71,7 +71,7 @@ impl Connection {
 
     /// Brings a domain back to the moment in which its memory was kept, where it waits for
     /// [`Connection::resume_domain`] if `paused` is wanted, else goes on; `xml` is what is in the file, changed only in
-    /// what guests do not see (see [`super::xml::with_disks`]).
+    /// what guests do not see (see [`super::xml::as_now`]).
     ///
     /// # Errors
     /// As [`Connection::snapshot_domain`].

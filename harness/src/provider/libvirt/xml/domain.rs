@@ -82,7 +82,8 @@ fn os(spec: &DomainSpec) -> Element {
         // Without secure boot, which no unsigned kernel would pass.
         Boot::Uefi { nvram } => os.with("firmware", "efi").of([
             kind,
-            Element::new("loader").with("secure", "no"),
+            Element::new("firmware").of(["secure-boot", "enrolled-keys"]
+                .map(|name| Element::new("feature").with("enabled", "no").with("name", name))),
             of("nvram", nvram.display()),
         ]),
     }
@@ -362,7 +363,10 @@ mod tests {
         insta::assert_snapshot!(added(|other| { other.boot = Boot::Bios; other.machine_type = "pc".to_owned(); }), @r#"    <type arch="x86_64" machine="pc">hvm</type>"#);
         insta::assert_snapshot!(added(|other| other.boot = Boot::Uefi { nvram: "/env/r1.nvram".into() }), @r#"
         <os firmware="efi">
-          <loader secure="no"/>
+          <firmware>
+            <feature enabled="no" name="secure-boot"/>
+            <feature enabled="no" name="enrolled-keys"/>
+          </firmware>
           <nvram>/env/r1.nvram</nvram>
         "#);
         let kernel = domain_xml(&DomainSpec {

@@ -1,9 +1,12 @@
 //! The XML of snapshots: what is frozen where, and the saved description of a machine changed to run on other disks.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::element::{Element, XmlError};
-use crate::provider::spec::ImageFormat;
+use super::{
+    element::{Element, XmlError},
+    label::{is_label, label_element},
+};
+use crate::provider::spec::{Boot, DomainDisk, DomainSpec, ImageFormat};
 
 /// A moment of a machine to be kept. Its disks are frozen as they are and go on in new files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,14 +40,15 @@ pub fn snapshot_xml(spec: &SnapshotSpec) -> String {
     Element::new("domainsnapshot").of([memory, disks]).to_string()
 }
 
-/// `xml` (a domain's) with other images in the disks named by device, everything else as it is.
+/// `saved` (a domain's XML) with everything that may be elsewhere by now as it is in `now`: the images of its disks, the
+/// file of its console, that of its firmware's variables, and our mark. Everything else is as it was.
 ///
 /// # Errors
-/// It is no document, or has no such disk.
-pub fn with_disks(xml: &str, disks: &[(&str, &Path, ImageFormat)]) -> Result<String, XmlError> {
-    let mut domain = Element::parse(xml)?;
+/// It is no document, or lacks one of the disks.
+pub fn as_now(saved: &str, now: &DomainSpec) -> Result<String, XmlError> {
+    let mut domain = Element::parse(saved)?;
     let missing = |dev: &str| XmlError { line: 1, what: format!("the machine has no disk `{dev}`") };
-    for (dev, path, format) in disks {
+    for DomainDisk { dev, path, format, .. } in &now.disks {
         let devices = domain.child_mut("devices").ok_or_else(|| missing(dev))?;
         let is_it =
             |d: &&mut Element| d.name == "disk" && d.child("target").and_then(|t| t.get("dev")) == Some(dev);
@@ -56,12 +60,39 @@ pub fn with_disks(xml: &str, disks: &[(&str, &Path, ImageFormat)]) -> Result<Str
             driver.set("type", &format.to_string());
         }
     }
+    let devices = domain.child_mut("devices").map(|devices| &mut devices.children);
+    // The first serial port is there twice, as a console as well.
+    let ports = devices.into_iter().flatten().filter(|d| matches!(d.name.as_str(), "serial" | "console"));
+    for port in ports.filter(|port| port.get("type") == Some("file")) {
+        if let Some(source) = port.child_mut("source") {
+            source.set("path", &now.console.display().to_string());
+        }
+    }
+    if let (Boot::Uefi { nvram }, Some(os)) = (&now.boot, domain.child_mut("os"))
+        && let Some(saved) = os.child_mut("nvram")
+    {
+        saved.text = nvram.display().to_string();
+    }
+    if let Some(label) = &now.label {
+        let mark = label_element(label);
+        match domain.child_mut("metadata") {
+            Some(metadata) => {
+                metadata.children.retain(|child| !is_label(child));
+                metadata.children.extend(mark.children);
+            }
+            None => domain.children.push(mark),
+        }
+    }
     Ok(domain.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        base::owner::Owner,
+        provider::spec::{Access, Bus, Cpu, CpuModel, Label},
+    };
 
     #[test]
     fn a_snapshot_says_what_becomes_of_every_disk() {
@@ -86,30 +117,79 @@ mod tests {
         assert!(disks_only.contains("<memory snapshot=\"no\"/>"), "{disks_only}");
     }
 
-    const SAVED: &str = "<domain type='qemu'><name>a</name><devices>\
+    const SAVED: &str = "<domain type='qemu'><name>a</name>\
+        <metadata><polder:owner xmlns:polder='urn:polder:owner:1' prefix='/e'/><x:y xmlns:x='urn:x'/></metadata>\
+        <os firmware='efi'><nvram>/e/a.nvram</nvram></os><devices>\
         <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/old'><seclabel/></source>\
         <backingStore type='file'><source file='/base'/></backingStore><target dev='vda' bus='virtio'/></disk>\
         <disk type='file' device='cdrom'><source file='/iso'/><target dev='hdc' bus='scsi'/></disk>\
-        <serial type='file'><source path='/log'/></serial></devices></domain>";
+        <serial type='file'><source path='/e/log'/></serial><console type='file'><source path='/e/log'/></console>\
+        <channel type='unix'><source path='/run/agent'/></channel></devices></domain>";
+
+    fn now(dev: &str) -> DomainSpec {
+        let disk = |dev: &str, path: &str, format| DomainDisk {
+            dev: dev.to_owned(),
+            bus: Bus::Virtio,
+            path: path.into(),
+            format,
+            access: Access::ReadWrite,
+            serial: String::new(),
+            boot_order: None,
+        };
+        let owner = Owner { pid: 7, started: 1, boot: "b".into(), host: "h".into() };
+        DomainSpec {
+            name: "a".to_owned(),
+            uuid: String::new(),
+            label: Some(Label { prefix: "/new".into(), uuid: "5f0c".into(), name: "a".into(), owner }),
+            kvm: false,
+            machine_type: "q35".to_owned(),
+            memory_mib: 128,
+            vcpus: 1,
+            cpu: Cpu { model: CpuModel::Best, topology: None },
+            boot: Boot::Uefi { nvram: "/new/a.nvram".into() },
+            oem_strings: vec![],
+            disks: vec![
+                disk(dev, "/new/a.qcow2", ImageFormat::Qcow2),
+                disk("hdc", "/new/iso", ImageFormat::Raw),
+            ],
+            nics: vec![],
+            console: "/new/log".into(),
+            keep_owners: false,
+            overlay: None,
+        }
+    }
 
     #[test]
-    fn other_images_are_put_into_a_saved_machine() {
-        insta::assert_snapshot!(with_disks(SAVED, &[("vda", Path::new("/new"), ImageFormat::Qcow2)]).unwrap(), @r#"
+    fn a_saved_machine_finds_everything_where_it_is_now() {
+        insta::assert_snapshot!(as_now(SAVED, &now("vda")).unwrap(), @r#"
         <domain type="qemu">
           <name>a</name>
+          <metadata>
+            <x:y xmlns:x="urn:x"/>
+            <polder:owner xmlns:polder="urn:polder:owner:1" prefix="/new" uuid="5f0c" name="a" pid="7" started="1" boot="b" host="h"/>
+          </metadata>
+          <os firmware="efi">
+            <nvram>/new/a.nvram</nvram>
+          </os>
           <devices>
             <disk type="file" device="disk">
               <driver name="qemu" type="qcow2"/>
               <target dev="vda" bus="virtio"/>
-              <source file="/new"/>
+              <source file="/new/a.qcow2"/>
             </disk>
             <disk type="file" device="cdrom">
-              <source file="/iso"/>
               <target dev="hdc" bus="scsi"/>
+              <source file="/new/iso"/>
             </disk>
             <serial type="file">
-              <source path="/log"/>
+              <source path="/new/log"/>
             </serial>
+            <console type="file">
+              <source path="/new/log"/>
+            </console>
+            <channel type="unix">
+              <source path="/run/agent"/>
+            </channel>
           </devices>
         </domain>
         "#);
@@ -117,11 +197,8 @@ mod tests {
 
     #[test]
     fn a_disk_that_is_not_there_is_named() {
-        let error = with_disks(SAVED, &[("vdb", Path::new("/new"), ImageFormat::Qcow2)]).unwrap_err();
+        let error = as_now(SAVED, &now("vdb")).unwrap_err();
         assert_eq!(error.what, "the machine has no disk `vdb`");
-        assert!(
-            with_disks("<domain>", &[]).is_err()
-                && with_disks("<domain/>", &[("vda", Path::new("/n"), ImageFormat::Raw)]).is_err()
-        );
+        assert!(as_now("<domain>", &now("vda")).is_err() && as_now("<domain/>", &now("vda")).is_err());
     }
 }

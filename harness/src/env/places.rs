@@ -3,22 +3,25 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{config::Config, env::Host};
+use crate::config::Config;
 
-/// Folders that verbs share with one another and with Lago.
+/// Folders that everything here shares with one another and with Lago.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Places {
-    pub(super) template_store: PathBuf,
-    pub(super) template_repos: PathBuf,
-    pub(super) lease_dir: PathBuf,
+pub struct Places {
+    /// Where template images are kept.
+    pub template_store: PathBuf,
+    /// Where template repositories are kept.
+    pub template_repos: PathBuf,
+    /// Where system labs lease subnets.
+    pub lease_dir: PathBuf,
 }
 
 impl Places {
-    pub(super) fn of(config: &Config, host: &Host) -> Self {
+    /// Those of a configuration; `cache` is where everything is kept that has no folder of its own.
+    #[must_use]
+    pub fn of(config: &Config, cache: &Path) -> Self {
         let choose = |given: &Option<PathBuf>, lagos: &str, own: &str| {
-            given
-                .clone()
-                .unwrap_or_else(|| choose(Path::new("/var/lib/lago"), lagos, &host.lab.cache.join(own)))
+            given.clone().unwrap_or_else(|| choose(Path::new("/var/lib/lago"), lagos, &cache.join(own)))
         };
         Self {
             template_store: choose(&config.template_store, "store", "templates/store"),
@@ -28,7 +31,8 @@ impl Places {
     }
 
     /// The folder of a key of the configuration.
-    pub(super) fn get(&self, key: &str) -> Option<&Path> {
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Path> {
         match key {
             "template_store" => Some(&self.template_store),
             "template_repos" => Some(&self.template_repos),

@@ -1,0 +1,301 @@
+//! What users of Lago do with environments, typed at the command, in labs of both kinds: from the first `init` to an
+//! empty project, with a host that is as it was.
+
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    own_host::{self, OwnHost},
+    typed::{Ground, Said},
+};
+
+const TWO: &str = "
+domains:
+  web:
+    memory: 128
+    vcpu: 1
+    groups: [front-end]
+    nics: [{net: front}]
+    disks: [{name: root, type: template, template_name: minimal, dev: vda, format: qcow2}]
+  db:
+    memory: 128
+    vcpu: 1
+    nics: [{net: front}, {net: back}]
+    disks: [{name: root, type: template, template_name: minimal, dev: vda, format: qcow2}]
+nets:
+  front: {type: nat, management: true, dhcp: {start: 100, end: 200}, dns_domain_name: script.test}
+  back: {type: bridge}
+";
+
+/// It is never started: that is too much for any disk, and found out when nearly all else is made.
+const TOO_MUCH: &str = "
+domains:
+  big:
+    memory: 128
+    nics: [{net: lan}]
+    disks:
+      - {name: root, type: template, template_name: minimal, dev: vda, format: qcow2}
+      - {name: data, type: empty, size: 1000000T, dev: vdb, format: qcow2}
+nets:
+  lan: {type: nat, management: true}
+";
+
+#[test]
+fn lagos_verbs_do_in_a_lab_of_its_own_what_they_did() {
+    let ground = Ground::new(TWO);
+    play(&ground, true, &|| (ground.labs(), 0));
+}
+
+#[test]
+fn lagos_verbs_do_on_a_daemon_what_they_did() {
+    own_host::run("script::on_a_daemon", &[]);
+}
+
+#[test]
+#[ignore = "a process of `lagos_verbs_do_on_a_daemon_what_they_did`"]
+fn on_a_daemon() {
+    let own = OwnHost::here();
+    let ground = Ground::on(&own, TWO);
+    let running = || {
+        let lines = |what: &str| own.virsh(&[what, "--name"]).split_whitespace().count();
+        let leases = fs::read_dir(own.root.join("leases")).into_iter().flatten().flatten();
+        let leases = leases.filter(|e| e.path().extension().is_some_and(|e| e == "lease"));
+        (lines("list") + lines("net-list"), leases.count())
+    };
+    play(&ground, false, &running);
+    lagos_own(&ground, &own);
+}
+
+/// `left` counts what runs, and what is leased.
+fn play(ground: &Ground, hermetic: bool, left: &dyn Fn() -> (usize, usize)) {
+    prefixes(ground);
+    let leased = left();
+    assert_eq!(leased.0, 0);
+    one_at_a_time(ground);
+    running(ground, hermetic);
+    snapshots(ground);
+    exported(ground);
+    cleaned_up(ground);
+    failed_init(ground, &|| left().1);
+
+    // From inside a prefix; the others stay. Then all of them.
+    ground.polder_in(".polder/second", &["destroy", "-y"]).ok();
+    assert_eq!(ground.polder(&["list"]).ok(), "default\nthird");
+    let status = ground.polder(&["status"]).ok();
+    assert!(status.contains("/.polder/default"), "{status}");
+    std::os::unix::fs::symlink(".polder", ground.path("link")).unwrap();
+    let link = ground.polder(&["-w", "link", "destroy", "-y", "--all-prefixes"]).ok();
+    assert!(link.contains("removed the link") && ground.path(".polder/default").exists(), "{link}");
+    // Of a running one, and one that is locked.
+    ground.polder(&["-P", "third", "lock", "in", "use", "by", "Ada"]).ok();
+    let status = ground.polder(&["-P", "third", "status"]).ok();
+    assert!(status.contains("Locked: in use by Ada"), "{status}");
+    let some = ground.polder(&["destroy", "-y", "--all-prefixes"]);
+    assert!(some.out.contains("/.polder/default"), "{some:?}");
+    some.fails(1, "is locked: in use by Ada");
+    assert_eq!((ground.polder(&["list"]).ok().as_str(), left().0), ("third", 0));
+    ground.polder(&["destroy", "-y", "--force", "--all-prefixes"]).ok();
+    assert_eq!((left(), ground.path(".polder").exists()), ((0, 0), false));
+}
+
+/// Made, listed, chosen; the status of what was never started.
+fn prefixes(ground: &Ground) {
+    ground.polder(&["status"]).fails(2, "looked for:");
+    ground.polder(&["-p", "x", "init"]).fails(2, "`--workdir-path` and `--prefix-name`");
+    assert!(!ground.path(".polder").exists());
+    assert_eq!(ground.polder(&["init"]).ok(), "");
+    assert_eq!(ground.link(".polder/current"), std::path::Path::new("default"));
+    assert!(ground.path(".polder/default/logs/polder.log").is_file());
+    ground.polder(&["init"]).fails(2, "prefix `default` exists in");
+    ground.polder(&["-P", "second", "init", "LagoInitFile"]).ok();
+    assert_eq!(ground.link(".polder/current"), std::path::Path::new("default"));
+    ground.polder(&["-P", "third", "init", "--set-current"]).ok();
+    assert_eq!(ground.link(".polder/current"), std::path::Path::new("third"));
+    ground.polder(&["set-current", "deafult"]).fails(2, "did you mean `default`?");
+    ground.polder(&["set-current", "default"]).ok();
+    assert_eq!(ground.polder(&["list"]).ok(), "default\nsecond\nthird");
+    assert_eq!(ground.json(&["list", "."]), serde_json::json!(["default", "second", "third"]));
+
+    let status = ground.polder(&["status"]).ok();
+    assert!(status.contains("/.polder/default\n") && !status.contains("status: up"), "{status}");
+    assert!(ground.polder(&["-P", "second", "status"]).ok().contains("/.polder/second\n"));
+    assert!(ground.polder(&["-p", ".polder/third", "status"]).ok().contains("/.polder/third\n"));
+    assert_eq!(ground.polder(&["--ignore-warnings", "status"]).ok(), status);
+    ground.polder(&["shell", "web", "true"]).fails(1, "web is not running");
+    ground.polder(&["snapshot", "--delete", "x"]).fails(2, "no snapshot `x`");
+}
+
+/// Whether each of these is up.
+fn up(ground: &Ground) -> [bool; 4] {
+    let flat = ground.polder(&["-f", "flat", "status"]).ok();
+    let says = |what: &str| flat.lines().any(|line| line == what);
+    [
+        says("Networks/front/status: up"),
+        says("Networks/back/status: up"),
+        says("VMs/web/status: running"),
+        says("VMs/db/status: running"),
+    ]
+}
+
+fn one_at_a_time(ground: &Ground) {
+    // Nothing runs: there is nothing to do.
+    for verb in ["stop", "shutdown", "reboot", "pause", "resume"] {
+        ground.polder(&[verb]).ok();
+    }
+    ground.polder(&["start", "wbe"]).fails(2, "no machine `wbe`; did you mean `web`?");
+    ground.polder(&["start", "web"]).ok();
+    assert_eq!(up(ground), [true, false, true, false]);
+    let paused = |words: &[&str]| {
+        ground.polder(words).ok();
+        ground.polder(&["-f", "flat", "status"]).ok().contains("VMs/web/status: paused")
+    };
+    assert!(paused(&["pause"]) && !paused(&["resume", "web"]));
+    // Nothing is done for one who mistypes the format.
+    ground.polder(&["-f", "jsno", "stop"]).fails(2, "did you mean `json`?");
+    ground.polder(&["start"]).ok();
+    let again = ground.polder(&["start"]);
+    assert!(again.err.contains("web runs already") && again.err.contains("db runs already"), "{again:?}");
+    assert_eq!(up(ground), [true; 4]);
+}
+
+/// In machines that run, and from one to the other.
+fn running(ground: &Ground, hermetic: bool) {
+    let shell = |machine: &str, line: &str| ground.polder(&["shell", machine, line]).ok();
+    assert_eq!(shell("web", "hostname"), "web");
+    assert_eq!(shell("db", "hostname -f"), "db.script.test");
+    for (from, to) in [("web", "db"), ("db", "web"), ("web", "db.script.test")] {
+        shell(from, &format!("ping -c 1 -w 5 {to}"));
+    }
+    ground.polder(&["export", "-d", "out"]).fails(2, "machines that run cannot be exported: web, db");
+
+    let hosts = ground.polder(&["ansible-hosts", "-k", "disks/-1/template_name", "nics/0/net"]).ok();
+    assert!(hosts.starts_with("[disks__1_template_name_minimal]\ndb ansible_host="), "{hosts}");
+    assert!(hosts.contains("\n[nics_0_net_front]\n") && hosts.contains("\n[front_end]\nweb "), "{hosts}");
+    // As Ansible would: the variables of a host are what ssh is given.
+    let line = hosts.lines().find(|line| line.starts_with("web ")).unwrap();
+    let words = shlex::split(line).unwrap();
+    let value = |name: &str| words.iter().find_map(|w| w.strip_prefix(name)?.strip_prefix('='));
+    let mut ssh = Command::new("ssh");
+    ssh.args(["-F", "none", "-o", "BatchMode=yes", "-i", value("ansible_ssh_private_key_file").unwrap()]);
+    match value("ansible_ssh_common_args") {
+        Some(args) => ssh.args(shlex::split(args).unwrap()),
+        None => ssh.args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]),
+    };
+    assert_eq!(value("ansible_ssh_common_args").is_some(), hermetic, "{line}");
+    let who = format!("{}@{}", value("ansible_user").unwrap(), value("ansible_host").unwrap());
+    let said = Said::of(&ssh.args([who.as_str(), "hostname; exit 3"]).output().unwrap());
+    assert_eq!((said.code, said.out.as_str()), (Some(3), "web"), "{said:?}");
+
+    // It begins anew; that it comes up is not waited for.
+    let status = ground.json(&["status"]);
+    let console = status["Prefix"]["Lab"]["consoles"]["db"].as_str().unwrap();
+    let boots = || fs::read_to_string(console).unwrap().matches("polder-identity").count();
+    assert_eq!(boots(), 1);
+    ground.polder(&["reboot", "db"]).ok();
+    let since = Instant::now();
+    while boots() == 1 {
+        assert!(since.elapsed() < Duration::from_secs(60), "it does not boot again");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn snapshots(ground: &Ground) {
+    let shell = |line: &str| ground.polder(&["shell", "web", line]).ok();
+    shell("echo before > /root/file; sync");
+    ground.polder(&["snapshot", "--memory", "clean"]).ok();
+    ground.polder(&["snapshot", "clean"]).fails(2, "there is a snapshot `clean` already");
+    let flat = ground.polder(&["-f", "flat", "status"]).ok();
+    assert!(
+        flat.contains("VMs/db/snapshots: clean\n") && flat.contains("VMs/web/snapshots: clean\n"),
+        "{flat}"
+    );
+    let list = ground.json(&["snapshot", "--list"]);
+    assert!(list["web"]["clean"]["disks"]["vda"].is_string() && list["db"]["clean"].is_object(), "{list}");
+    shell("echo after > /root/file; sync");
+    ground.polder(&["revert", "claen"]).fails(2, "did you mean `clean`?");
+    ground.polder(&["revert", "clean"]).ok();
+    assert_eq!(shell("cat /root/file"), "before");
+    shell("echo exported > /root/file; sync");
+}
+
+/// Stopped, exported, and made again from that.
+fn exported(ground: &Ground) {
+    let stopped = ground.json(&["shutdown", "db"]);
+    assert_eq!(stopped, serde_json::json!({"db": "graceful"}));
+    assert_eq!(up(ground), [true, false, true, false]);
+    ground.polder(&["stop", "dbb"]).fails(2, "no machine `dbb`");
+    ground.polder(&["stop"]).ok();
+    assert_eq!(up(ground), [false; 4]);
+    let files = ground.json(&["export", "-s", "-n", "web", "-d", "out"]);
+    assert!(files["init-file"].as_str().unwrap().ends_with("/out/LagoInitFile"), "{files}");
+    ground.polder(&["destroy", "-y"]).ok();
+    // Another prefix has become current; the new one is to be it again.
+    ground.polder(&["init", "--set-current", "out/LagoInitFile"]).ok();
+    ground.polder(&["start"]).ok();
+    assert_eq!(ground.polder(&["shell", "web", "cat /root/file"]).ok(), "exported");
+}
+
+fn cleaned_up(ground: &Ground) {
+    let file = |name: &str| ground.path(".polder/default").join(name);
+    let uuid = fs::read_to_string(file("uuid")).unwrap();
+    let said = ground.polder(&["cleanup"]);
+    assert!(said.code == Some(0) && said.err.contains("web"), "{said:?}");
+    assert_eq!(fs::read_to_string(file("uuid")).unwrap(), uuid);
+    assert!(!file("initialized").exists());
+    ground.polder(&["start"]).fails(2, "is not initialized");
+    fs::write(file("initialized"), "").unwrap();
+    ground.polder(&["start", "web"]).ok();
+    let flat = ground.polder(&["-f", "flat", "status"]).ok();
+    assert!(flat.contains(&format!("UUID: {uuid}\n")) && flat.contains("VMs/web/status: running"), "{flat}");
+}
+
+/// Leaves its log, and nothing else.
+fn failed_init(ground: &Ground, leases: &dyn Fn() -> usize) {
+    let before = leases();
+    fs::write(ground.path("big.yaml"), TOO_MUCH).unwrap();
+    let failed = ground.polder(&["-P", "big", "init", "big.yaml"]);
+    let log = fs::read_to_string(ground.path(".polder/big.init.log")).unwrap();
+    assert!(log.contains("qemu-img") && !ground.path(".polder/big").exists(), "{log}");
+    assert_eq!(leases(), before);
+    failed.fails(5, "qemu-img");
+}
+
+/// A prefix as Lago left it, with a machine of it that runs, beside somebody else's.
+fn lagos_own(ground: &Ground, own: &OwnHost) {
+    ground.lagos_prefix();
+    let image = ground.path(".lago/default/images/web_root.qcow2").canonicalize().unwrap();
+    fs::File::create(&image).unwrap().set_len(1 << 20).unwrap();
+    let disk = format!(
+        "<devices><disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>\
+         <target dev='vda'/></disk></devices>",
+        image.display()
+    );
+    let net = |name: &str, gateway: &str| {
+        format!("<network><name>{name}</name><ip address='{gateway}' netmask='255.255.255.0'/></network>")
+    };
+    let domain = |name: &str, disk: &str| {
+        own_host::idle_domain(name, "").replace("</domain>", &format!("{disk}</domain>"))
+    };
+    for (verb, xml) in [
+        ("net-create", net("0a1b-lab", "192.168.210.1")),
+        ("net-create", net("0a1b-others", "192.168.211.1")),
+        ("create", domain("0a1b2c3d-web", &disk)),
+        ("create", domain("0a1b2c3d-db", "")),
+    ] {
+        let file = ground.path("made.xml");
+        fs::write(&file, xml).unwrap();
+        own.virsh(&[verb, file.to_str().unwrap()]);
+    }
+    let flat = ground.polder(&["-f", "flat", "status"]).ok();
+    assert!(flat.contains("Networks/lab/status: up\n") && flat.contains("VMs/web/status: running"), "{flat}");
+    // What it was called by is gone; its files still say what is its own.
+    fs::remove_file(ground.path(".lago/default/uuid")).unwrap();
+    let gone = ground.polder(&["destroy", "-y"]).ok();
+    assert!(gone.contains("the domain 0a1b2c3d-web\nthe network 0a1b-lab\n"), "{gone}");
+    assert!(!ground.path(".lago").exists());
+    assert_eq!(own.virsh(&["list", "--name"]), "0a1b2c3d-db");
+    assert_eq!(own.virsh(&["net-list", "--name"]), "0a1b-others");
+}
