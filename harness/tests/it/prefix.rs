@@ -395,5 +395,18 @@ async fn a_snapshot_is_of_all_machines_or_of_none() {
         assert_eq!(said(&env, name, "cat /kept").await, "kept");
     }
     env.snapshot("live", &live, &progress).await.unwrap();
+
+    // One of them cannot go back: neither does, and what came after the snapshot is not lost.
+    said(&env, "web", "echo newer > /kept && sync").await;
+    let now = images(&env);
+    let saves = fs::read_dir(env.folder().join("saves")).unwrap().flatten().map(|entry| entry.path());
+    let of_db = saves.into_iter().find(|p| p.is_file() && p.to_string_lossy().contains("/db+")).unwrap();
+    fs::write(of_db, "no memory").unwrap();
+    env.revert("live", &progress).await.unwrap_err();
+    assert_eq!(states(&env).await, all_of("down", "down", "down", "down"));
+    assert_eq!(images(&env), now, "no trace of the attempt");
+    env.start(&only("web"), &progress).await.unwrap();
+    env.wait_ready(&only("web"), &progress).await.unwrap();
+    assert_eq!(said(&env, "web", "cat /kept").await, "newer");
     Env::destroy(&ground.host, &Prefix::at(env.folder()), false, &progress).await.unwrap();
 }

@@ -74,8 +74,11 @@ impl Env {
                 (state.chains.tops, state.chains.current) = (before.chains.tops, before.chains.current);
                 snapshot.machines.keys().for_each(|machine| drop(state.attached.remove(machine)));
             })?;
-            self.sweep(&turn)?;
-            return Err(error);
+            let tidied = self.sweep(&turn).and(self.end_unneeded(&turn).await);
+            return Err(match tidied {
+                Ok(()) => error,
+                Err(left) => EnvError::NotUndone { error: Box::new(error), left: chain(&left) },
+            });
         }
         // Only now is it known that nobody goes back to what was before.
         self.sweep(&turn)?;
