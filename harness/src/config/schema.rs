@@ -34,7 +34,7 @@ const ROOT: &[(&str, &str)] = &[
     ("ssh_user", "Who logs in to machines whose init file does not say it."),
     (
         "ssh_password",
-        "Lago's password for all machines; it does nothing here, where keys open them, and only an init file gives one a password.",
+        "With which password, where no key opens the machine and its init file does not say it.",
     ),
     ("ssh_tries", "How often a machine is tried to be reached."),
     ("ssh_timeout", "How long each try lasts, in seconds."),

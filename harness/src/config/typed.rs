@@ -39,6 +39,8 @@ pub struct Config {
     pub prefix_name: String,
     /// Who logs in to machines.
     pub ssh_user: String,
+    /// With which password, where no key opens the machine.
+    pub ssh_password: Option<String>,
     /// How often a machine is tried to be reached.
     pub ssh_tries: u32,
     /// How long each try lasts.
@@ -99,6 +101,7 @@ impl Config {
             workdir_path: check.optional("workdir_path").map(Into::into),
             prefix_name: check.text("prefix_name"),
             ssh_user: check.text("ssh_user"),
+            ssh_password: check.optional("ssh_password"),
             ssh_tries: check.number("ssh_tries"),
             ssh_timeout: check.seconds("ssh_timeout"),
             libvirt_url: check.text("libvirt_url"),
