@@ -32,7 +32,7 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         {
             return Some(Exit::Usage);
         }
-        if cause.is::<Stopped>() || matches!(cause.downcast_ref(), Some(EnvError::Stopped)) {
+        if cause.is::<Stopped>() {
             return Some(Exit::Stopped);
         }
         if cause.is::<Left>() {
@@ -63,6 +63,8 @@ fn of_env(error: &EnvError) -> Exit {
             | LeaseError::InUse { .. }
             | LeaseError::Full { .. },
         ) => Exit::Usage,
+        EnvError::Stopped => Exit::Stopped,
+        EnvError::NotUndone { .. } => Exit::Left,
         // Whose fault those are is their own matter.
         EnvError::Workdir(error) => of_workdir(error),
         EnvError::Template(error) => of_template(error),
@@ -138,11 +140,13 @@ mod tests {
             EnvError::File { what: "read", path: "/".into(), source: no_such_file() },
             EnvError::Lease(LeaseError::Locked { path: "/".into(), holder: String::new() }),
             EnvError::Several(vec![EnvError::NotStarted, EnvError::Broken { why: "x".into() }]),
-            EnvError::NotUndone { error: Box::new(EnvError::NotStarted), left: "x".into() },
         ];
+        let left = [EnvError::NotUndone { error: Box::new(EnvError::NotStarted), left: "x".into() }];
+        let stopped = [EnvError::Stopped, EnvError::Several(vec![EnvError::Stopped, EnvError::Stopped])];
         let failed = [EnvError::Workdir(WorkdirError::InUse { path: "/".into(), holder: None })];
         let of = |exit: Exit, errors: Vec<EnvError>| errors.into_iter().map(move |error| (exit, error));
         let all = of(Exit::Usage, usage.into()).chain(of(Exit::Environment, environment.into()));
+        let all = all.chain(of(Exit::Left, left.into())).chain(of(Exit::Stopped, stopped.into()));
         for (expected, error) in all.chain(of(Exit::Failed, failed.into())) {
             let text = error.to_string();
             assert_eq!(code(error), expected, "{text}");

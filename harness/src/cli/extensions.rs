@@ -112,12 +112,12 @@ impl Extensions {
         super::run::main(self)
     }
 
-    /// Lets each machine be shaped by its class; classes nobody knows are the plan's to report.
-    pub(super) fn shape(&self, spec: &mut EnvSpec) -> Result<(), BadInput> {
+    /// Lets each machine be shaped by its class, which is `default` where the file says none; classes nobody knows are the
+    /// plan's to report.
+    pub(super) fn shape(&self, spec: &mut EnvSpec, default: &str) -> Result<(), BadInput> {
         for machine in &mut spec.machines {
-            if let Some(class) =
-                self.types.iter().find(|class| Some(class.name()) == machine.vm_type.as_deref())
-            {
+            let name = machine.vm_type.as_deref().unwrap_or(default);
+            if let Some(class) = self.types.iter().find(|class| class.name() == name) {
                 class.shape(machine).map_err(|error| {
                     BadInput(format!(
                         "{}: machine {} is no {}: {error:#}",

@@ -169,7 +169,9 @@ fn refuse_libvirt_options(config: &Config, matches: &clap::ArgMatches) -> Result
     for level in levels {
         if let Some((id, key)) = keys.iter().find(|(id, _)| typed(level, id)) {
             let lab = match config.lab {
-                Lab::Hermetic => " with `lab = \"system\"`: environments live in hermetic labs so far",
+                Lab::Hermetic => {
+                    "; it counts with `lab = \"system\"` only, and environments are in hermetic labs"
+                }
                 Lab::System => "",
             };
             let option = id.replace('_', "-");

@@ -34,7 +34,7 @@ const ROOT: &[(&str, &str)] = &[
     ("ssh_user", "Who logs in to machines whose init file does not say it."),
     (
         "ssh_password",
-        "With which password, where no key opens the machine and its init file does not say it.",
+        "Their password, which machines with cloud-init get and which is tried where no key opens one.",
     ),
     ("ssh_tries", "How often a machine is tried to be reached."),
     ("ssh_timeout", "How long each try lasts, in seconds."),

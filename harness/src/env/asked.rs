@@ -30,7 +30,8 @@ pub(super) fn keep(prefix: &LockedPrefix, spec: &EnvSpec) -> Result<(), EnvError
 
 /// Keeps copies of the init file and, numbered because they may be called alike, of what it includes.
 pub(super) fn copy(prefix: &Prefix, asked: &Loaded) -> Result<(), EnvError> {
-    let write = |path: &Path, text: &[u8]| fs::write(path, text).map_err(file("write", path));
+    // Passwords stand in them: nobody else may read the copies.
+    let write = |path: &Path, text: &[u8]| store::replace(path, text).map_err(file("write", path));
     let origin = &asked.spec.origin;
     // One that was never a file is in the spec alone.
     if origin.is_file() {

@@ -136,8 +136,11 @@ pub(super) async fn follow(env: &Env) -> Result<(), EnvError> {
     if left_behind.is_empty() {
         return Ok(());
     }
-    // First, so that whoever is killed in between is followed once more.
-    lease::renew(env.host(), &who, &env.plan().nets).await?;
+    // First, so that whoever is killed in between is followed once more. Somebody may have taken one meanwhile; that must
+    // not keep machines that run from being stopped.
+    if let Err(error) = lease::renew(env.host(), &who, &env.plan().nets).await {
+        tracing::warn!(target: "polder", "after a move, subnets cannot be leased again: {}", chain(&error));
+    }
     for vm in left_behind {
         let label = who.label(vm.name().as_str())?;
         running.connection.mark_domain(vm.domain(), &label, limits::COMMAND).await?;

@@ -152,6 +152,16 @@ pub enum EnvError {
         #[source]
         source: MachineError,
     },
+    /// A suite is to have a machine that nobody would remove if the suite were killed.
+    #[error(
+        "machine {machine}: suites cannot have machines that the vm-provider `{provider}` makes; `polder init` can"
+    )]
+    NotForSuites {
+        /// Which.
+        machine: MachineName,
+        /// Who makes it.
+        provider: String,
+    },
     /// Whoever makes a machine is not part of this binary.
     #[error("machine {machine} is made by the vm-provider `{provider}`, which this command does not have")]
     NoProvider {

@@ -65,7 +65,7 @@ pub(super) async fn unknown(
             continue;
         }
         let at = disk.at.clone();
-        match templates.resolve(name, version.map(String::as_str), None).await {
+        match templates.find(name, version.map(String::as_str)).await {
             Ok(_) => {}
             Err(TemplateError::NoRepo | TemplateError::UnknownTemplate { .. }) => {
                 let names = ids.iter().map(|id| id.template.as_str());

@@ -283,12 +283,12 @@ impl Env {
     /// Something could not be removed.
     pub async fn down(self) -> Result<(), EnvError> {
         let removed = ordered::remove(&self).await;
-        match self.site().set(Ground::Down) {
-            Ground::Up(running) => running.lab.end(limits::DOWN).await?,
-            Ground::Broken { lab, .. } => lab.end(limits::DOWN).await?,
-            Ground::Down => {}
-        }
-        removed
+        let ended = match self.site().set(Ground::Down) {
+            Ground::Up(running) => running.lab.end(limits::DOWN).await,
+            Ground::Broken { lab, .. } => lab.end(limits::DOWN).await,
+            Ground::Down => Ok(()),
+        };
+        EnvError::all(removed.err().into_iter().chain(ended.err().map(EnvError::from)).collect())
     }
 
     pub(super) fn host(&self) -> &Host {

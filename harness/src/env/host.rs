@@ -36,7 +36,7 @@ pub struct Host {
     pub defaults: Defaults,
     /// Who makes machines that libvirt does not, by their names in `vm-provider`.
     pub providers: Vec<Arc<dyn MachineProvider>>,
-    /// What may manage services in guests, in the order of asking, by their names in `service-provider`.
+    /// What may manage services in guests, in the order of asking, by their names in `service_provider`.
     pub services: Vec<Arc<dyn ServiceManager>>,
     /// How long a verb waits for another one that changes the same environment.
     pub lock_timeout: Duration,

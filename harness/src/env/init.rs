@@ -30,8 +30,8 @@ impl Env {
         progress: &Progress,
     ) -> Result<Self, EnvError> {
         let prefix = workdir.add(name)?;
+        let locked = prefix.lock("init", host.lock_timeout).await?;
         let work = async {
-            let locked = prefix.lock("init", host.lock_timeout).await?;
             let env = Self::init(host, &locked, &asked.spec, progress).await?;
             asked::copy(&prefix, asked)?;
             Ok(env)
@@ -45,6 +45,7 @@ impl Env {
             Ok(env) => return Ok(env),
             Err(error) => error,
         };
+        drop(locked);
         let left = match Self::destroy(host, &prefix, true, progress).await {
             Ok(destroyed) if destroyed.left.is_empty() => return Err(error),
             Ok(destroyed) => EnvError::several(destroyed.left),

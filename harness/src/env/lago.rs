@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Destroyed, EnvError, Host, Progress,
     daemon::{self, Identity},
+    error::chain,
     host::limits,
     keys::HostKeys,
     plan::{self, EnvPlan, ImagePlan, MachinePlan, Made, PlanInputs, TYPE},
@@ -198,8 +199,9 @@ pub(super) async fn clear(host: &Host, prefix: &Prefix, destroyed: &mut Destroye
             Ok(connection) => connection,
             Err(error) if is_used(&folder) => return destroyed.try_to(Err(error.into())),
             // With no machine that runs there is nothing a daemon would be needed for.
-            Err(_) => {
-                let note = format!("no daemon at {}, and no machine that runs without it", daemon.uri);
+            Err(error) => {
+                let why = chain(&EnvError::from(error));
+                let note = format!("no machine that runs; its networks cannot be asked for: {why}");
                 return destroyed.found(progress, note);
             }
         };

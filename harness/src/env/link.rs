@@ -107,7 +107,9 @@ impl Link {
         let turn = Turn::begin(&env, "attach").await?;
         let running = env.site().running()?;
         let state = env.state();
-        let others = state.attached.values().flatten();
+        // Those in snapshots come back when these are gone back to.
+        let frozen = state.chains.snapshots.iter().flat_map(|snapshot| snapshot.machines.values());
+        let others = state.attached.values().chain(frozen.map(|frozen| &frozen.attached)).flatten();
         let taken: Vec<IpAddr> = others.clone().flat_map(PlannedNic::addresses).collect();
         let mine = state.attached.get(vm.name()).into_iter().flatten();
         let index = vm.plan().nics.iter().chain(mine).map(|nic| nic.index + 1).max().unwrap_or(0);

@@ -10,6 +10,7 @@ use super::{
     Destroyed, Env, EnvError, Host, Progress, Selection, Vm,
     host::limits,
     parallel,
+    plan::EnvPlan,
     state::EnvState,
     stop::{How, Stopped, Switch},
     turn::Turn,
@@ -19,10 +20,22 @@ use crate::{
     workdir::{Kind, Prefix, Thing},
 };
 
+/// Who keeps to a deadline is heard a little later.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Parts machines: those that libvirt makes, and those that a provider makes.
 pub(super) fn split(vms: Vec<Vm>) -> (Vec<Vm>, Vec<Vm>) {
     let (made, others): (Vec<_>, Vec<_>) = vms.into_iter().partition(Vm::is_made);
     (made, others.into_iter().filter(|vm| vm.plan().order.is_some()).collect())
+}
+
+/// Refuses machines that somebody would have to remove, where nobody could if we are killed.
+pub(super) fn require_lasting(host: &Host, plan: &EnvPlan) -> Result<(), EnvError> {
+    let makes = |name: &str| host.providers.iter().any(|one| one.name() == name && one.makes());
+    let refused = plan.machines.iter().filter(|one| one.order.is_some() && makes(&one.provider));
+    let refused = refused
+        .map(|one| EnvError::NotForSuites { machine: one.name.clone(), provider: one.provider.clone() });
+    EnvError::all(refused.collect())
 }
 
 /// How a machine is.
@@ -217,7 +230,7 @@ fn cx(env: &Env, deadline: Duration) -> ProviderCx {
 /// What comes of a call, but not later than its deadline.
 async fn ask<T>(order: &MachineOrder, cx: &ProviderCx, call: Answer<'_, T>) -> Result<T, EnvError> {
     let late = || MachineError::Failed(anyhow!("nothing came of it within {:?}", cx.deadline));
-    let answer = timeout(cx.deadline, call).await.unwrap_or_else(|_| Err(late()));
+    let answer = timeout(cx.deadline + GRACE, call).await.unwrap_or_else(|_| Err(late()));
     answer.map_err(|source| EnvError::Machine { machine: order.name.clone(), source })
 }
 
@@ -229,5 +242,49 @@ fn unless_all<T>(named: bool, result: Result<T, EnvError>) -> Result<Option<T>, 
             Ok(None)
         }
         other => other.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, sync::Arc};
+
+    use super::*;
+    use crate::initfile::{Options, load_text};
+
+    /// Nobody asks it anything.
+    #[derive(Debug)]
+    struct Cloud;
+
+    impl MachineProvider for Cloud {
+        fn name(&self) -> &str {
+            "cloud"
+        }
+        fn start<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
+            Box::pin(std::future::pending())
+        }
+        fn stop<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
+            Box::pin(std::future::pending())
+        }
+        fn state<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a, MachineState> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn suites_have_no_machines_that_would_stay_when_they_are_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().display().to_string();
+        let mut host = Host::from_env(&|name| name.ends_with("_DIR").then(|| root.clone())).unwrap();
+        host.providers.push(Arc::new(Cloud));
+        let text =
+            "domains: {a: {vm-provider: cloud, nics: [{net: n}]}, b: {vm-provider: cloud, nics: [{net: n}]}}
+nets: {n: {management: true}}";
+        let spec = load_text(Path::new("/x/lab.yaml"), text, &Options::new(&|_| None)).unwrap().spec;
+        let failed = Env::up(&host, &spec, &Progress::new(|_| {})).await.unwrap_err();
+        let said = failed.error.to_string();
+        assert!(failed.env.is_none() && said.contains("machine a: suites cannot have machines"), "{said}");
+        assert!(said.contains("machine b: ") && said.contains("`cloud`"), "{said}");
+        assert!(host.providers.iter().any(|one| one.name() == "ssh" && !one.makes()));
     }
 }

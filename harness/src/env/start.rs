@@ -82,6 +82,7 @@ impl Env {
     /// The first failure, and what there is of the environment: it can be looked at, then must go down.
     pub async fn up(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Self, UpFailure> {
         let Prepared { plan, keys, factor } = prepare(host, spec, Place::Alone, progress).await?;
+        ordered::require_lasting(host, &plan)?;
         let lab = Hermetic::start(&host.lab, lab_spec(host, &plan, None)?, limits::LAB).await?;
         progress.say("the lab is up");
         let (folder, at) = (lab.paths().folder.clone(), lab.paths().env());
@@ -134,7 +135,12 @@ impl Env {
         let work = async {
             let (made, others) = ordered::split(vms);
             let begun = |vms: &[Vm]| locked(&started).machines.extend(vms.iter().cloned());
-            ordered::start(self, turn, others, begun, progress).await?;
+            tokio::select! {
+                biased;
+                result = ordered::start(self, turn, others, begun, progress) => result?,
+                stopped = self.host().told_to_stop() => return Err(stopped),
+            }
+            self.host().require_wanted()?;
             if made.is_empty() {
                 return Ok(());
             }
@@ -301,8 +307,7 @@ impl Env {
     async fn roll_back(&self, turn: &Turn<'_>, started: Mutex<Started>, error: EnvError) -> EnvError {
         let Started { lab, nets, machines } = started.into_inner().unwrap_or_else(PoisonError::into_inner);
         let (machines, others) = ordered::split(machines);
-        let undone = async {
-            ordered::stop(self, others, Duration::ZERO, &Selection::All, &Progress::new(|_| {})).await?;
+        let ours = async {
             if lab {
                 return self.end_lab(turn).await;
             }
@@ -312,9 +317,12 @@ impl Env {
             let running = self.site().running()?;
             let machines = super::stop::destroy_all(turn, &running, machines).await;
             let nets = network::destroy_all(turn, &running, nets).await;
-            machines.and(nets)
+            EnvError::all(machines.err().into_iter().chain(nets.err()).collect())
         };
-        match undone.await {
+        let quiet = Progress::new(|_| {});
+        let others = ordered::stop(self, others, Duration::ZERO, &Selection::All, &quiet).await;
+        let left = others.err().into_iter().chain(ours.await.err()).collect();
+        match EnvError::all(left) {
             Ok(()) => error,
             Err(left) => EnvError::NotUndone { error: Box::new(error), left: chain(&left) },
         }

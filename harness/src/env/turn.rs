@@ -104,13 +104,13 @@ pub(super) async fn hold(host: &Host, prefix: &Prefix, verb: &str) -> Result<Loc
         tokio::time::sleep(QUIET).await;
         let holder = prefix.holder().flatten().map_or_else(|| "somebody".to_owned(), |who| who.to_string());
         tracing::info!(target: "polder", "waiting for {holder}, busy with {}", prefix.path().display());
-        std::future::pending().await
+        std::future::pending::<std::convert::Infallible>().await
     };
     tokio::select! {
         biased;
         lock = prefix.lock(verb, host.lock_timeout) => Ok(lock?),
         error = host.told_to_stop() => Err(error),
-        () = told => Err(EnvError::Stopped),
+        never = told => match never {},
     }
 }
 

@@ -53,14 +53,14 @@ pub enum SshError {
         pinned: String,
     },
     /// The key is not accepted, nor a password if there is one.
-    #[error("{addr} refuses the key {key} for the user `{user}`")]
+    #[error("{addr} refuses {offered} for the user `{user}`")]
     Auth {
         /// The address.
         addr: SocketAddr,
         /// The user.
         user: String,
-        /// Fingerprint of the key offered.
-        key: String,
+        /// The key, by its fingerprint, and whether there was a password.
+        offered: String,
     },
     /// No session on the ssh connection.
     #[error("{addr} refuses to run a command")]
@@ -139,7 +139,8 @@ impl Link {
             Ok(Self { handle })
         } else {
             let key = fingerprint(key.public_key());
-            Err(SshError::Auth { addr, user: user.clone(), key })
+            let besides = if password.is_some() { " and the password" } else { "" };
+            Err(SshError::Auth { addr, user: user.clone(), offered: format!("the key {key}{besides}") })
         }
     }
 

@@ -142,7 +142,7 @@ fn source(
     let source = match fields.text("type")? {
         "template" if qcow2 => {
             let path = fields.require("path", at, what, problems)?;
-            DiskSource::Qcow2 { path: files.existing(path, problems)? }
+            DiskSource::Qcow2 { path: files.existing_image(path, problems)? }
         }
         "template" => {
             let name = fields.require("template_name", at, what, problems)?;
@@ -163,7 +163,7 @@ fn file(at: &Span, fields: Fields<'_>, files: &Files<'_>, problems: &mut Problem
     let path = match (fields.get("path"), url) {
         // With both, the path is where the download goes.
         (Some(path), Some(_)) => Some(files.path(path, problems)?),
-        (Some(path), None) => Some(files.existing(path, problems)?),
+        (Some(path), None) => Some(files.existing_image(path, problems)?),
         (None, Some(_)) => None,
         (None, None) => {
             let message = "a disk of type `file` needs the key `path` or `url`".to_owned();

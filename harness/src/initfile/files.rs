@@ -1,7 +1,10 @@
 //! Texts of an init file that name files of the host or places to download from: what stands in them for other text,
 //! where relative paths start, and whether the files are there.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     expand,
@@ -22,8 +25,32 @@ pub(crate) struct Files<'a> {
 impl Files<'_> {
     /// A file that is there; absolute.
     pub(crate) fn existing(&self, node: &Node, problems: &mut Problems) -> Option<PathBuf> {
+        self.checked(node, self.surroundings.check_file, problems)
+    }
+
+    /// A disk image that is there, or is there with `.xz` after its name, as exports have it when they are compressed.
+    pub(crate) fn existing_image(&self, node: &Node, problems: &mut Problems) -> Option<PathBuf> {
+        let check = |path: &Path| {
+            (self.surroundings.check_file)(path).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => {
+                    let mut packed = path.as_os_str().to_owned();
+                    packed.push(".xz");
+                    (self.surroundings.check_file)(Path::new(&packed)).map_err(|_| error)
+                }
+                _ => Err(error),
+            })
+        };
+        self.checked(node, &check, problems)
+    }
+
+    fn checked(
+        &self,
+        node: &Node,
+        check: &dyn Fn(&Path) -> io::Result<()>,
+        problems: &mut Problems,
+    ) -> Option<PathBuf> {
         let (path, help) = self.located(node, problems)?;
-        match (self.surroundings.check_file)(&path) {
+        match check(&path) {
             Ok(()) => Some(path),
             Err(error) => {
                 let message = format!("cannot use the file {}: {error}", path.display());

@@ -49,12 +49,7 @@ pub fn parse(origin: &Path, text: &str, surroundings: &Surroundings<'_>) -> Resu
 }
 
 fn check_file(path: &Path) -> io::Result<()> {
-    let file = File::open(path).or_else(|error| match error.kind() {
-        // As exports have it when they are compressed.
-        io::ErrorKind::NotFound => File::open(format!("{}.xz", path.display())).map_err(|_| error),
-        _ => Err(error),
-    });
-    match file?.metadata()? {
+    match File::open(path)?.metadata()? {
         metadata if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         _ => Ok(()),
     }

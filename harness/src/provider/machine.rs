@@ -104,6 +104,12 @@ pub trait MachineProvider: Debug + Send + Sync {
     /// What it is called in init files.
     fn name(&self) -> &str;
 
+    /// Whether its machines are gone without it, so that they have to be removed when nobody needs them any more. Suites
+    /// only have machines that need not be, or are libvirt's: nothing would remove the others when a suite is killed.
+    fn makes(&self) -> bool {
+        true
+    }
+
     /// Whether it could make such a machine; asked while everything is still being decided, so it must not act.
     ///
     /// # Errors

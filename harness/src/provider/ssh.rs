@@ -56,6 +56,10 @@ impl MachineProvider for Ssh {
         Self::NAME
     }
 
+    fn makes(&self) -> bool {
+        false
+    }
+
     fn check(&self, order: &MachineOrder) -> Result<(), Vec<String>> {
         order.address.map(drop).ok_or_else(|| vec![NO_ADDRESS.to_owned()])
     }

@@ -56,17 +56,19 @@ pub async fn look(ground: &Ground) -> (Seen, Vec<ReapError>) {
         Err(error) => errors.push(error),
     }
     if let Some(daemon) = &ground.daemon {
-        match domains(daemon).await {
-            Ok(domains) => seen.domains = domains,
-            Err(error) => errors.push(error.into()),
-        }
         let thing = |(name, xml): (String, String)| Thing { name, mark: label_of(&xml).map(mark) };
-        match daemon.networks(LIMIT).await {
-            Ok(nets) => seen.networks.extend(nets.into_iter().map(thing)),
-            Err(error) => errors.push(error.into()),
+        // What of the daemon's things is used can only be told with all of them in sight: else none is touched.
+        match (domains(daemon).await, daemon.networks(LIMIT).await) {
+            (Ok(domains), Ok(nets)) => {
+                seen.networks = follow(nets.into_iter().map(thing).collect(), &domains);
+                seen.domains = domains;
+                seen.rules = partitions().await.iter().filter_map(|table| rules(table)).collect();
+            }
+            (domains, nets) => {
+                errors.extend(domains.err().into_iter().chain(nets.err()).map(ReapError::from));
+                return (seen, errors);
+            }
         }
-        seen.networks = follow(seen.networks, &seen.domains);
-        seen.rules = partitions().await.iter().filter_map(|table| rules(table)).collect();
     }
     match ground.leases.list() {
         Ok(leases) => seen.leases.extend(leases.into_iter().map(|lease| Lease {
@@ -96,10 +98,16 @@ async fn domains(daemon: &Connection) -> Result<Vec<Thing>, ProviderError> {
     for found in daemon.list_domains(LIMIT).await? {
         let mut mark = found.label.map(mark);
         if let Some(mark) = mark.as_mut().filter(|mark| matches!(mark.now, Owner::Gone | Owner::Another)) {
-            let xml = daemon.domain_xml(&found.name, LIMIT).await.unwrap_or_default();
-            let (name, sought) = (found.name.clone(), mark.clone());
-            let looked = tokio::task::spawn_blocking(move || elsewhere(&name, &xml, &sought)).await;
-            mark.now = looked.unwrap_or_else(|error| Owner::Hidden(error.to_string()));
+            mark.now = match daemon.domain_xml(&found.name, LIMIT).await {
+                Ok(xml) => {
+                    let (name, sought) = (found.name.clone(), mark.clone());
+                    let looked = tokio::task::spawn_blocking(move || elsewhere(&name, &xml, &sought)).await;
+                    looked.unwrap_or_else(|error| Owner::Hidden(error.to_string()))
+                }
+                Err(error) => {
+                    Owner::Hidden(format!("it may have been moved, and libvirt does not say: {error}"))
+                }
+            };
         }
         things.push(Thing { name: found.name, mark });
     }

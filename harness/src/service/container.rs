@@ -15,9 +15,10 @@ pub struct SystemdContainer;
 impl SystemdContainer {
     /// In the container, and where that does not know the service, beside it.
     fn either(verb: &str, service: &str) -> Vec<String> {
-        let script = format!(
-            "docker exec {CONTAINER} systemctl {verb} -- \"$1\" 2>/dev/null || systemctl {verb} -- \"$1\""
-        );
+        let inside = format!("docker exec {CONTAINER} systemctl");
+        let knows = format!("{inside} show --property=LoadState -- \"$1\" | grep -qx LoadState=loaded");
+        let script =
+            format!("if {knows}; then {inside} {verb} -- \"$1\"; else systemctl {verb} -- \"$1\"; fi");
         argv(["sh", "-c", &script, "sh", service])
     }
 }
@@ -61,6 +62,34 @@ impl ServiceManager for SystemdContainer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A service of the container that cannot be stopped is no reason to stop one of the guest's that is called alike.
+    #[rstest::rstest]
+    #[case::inside("loaded", 5, "docker exec vdsmc systemctl stop -- x")]
+    #[case::beside("not-found", 0, "systemctl stop -- x")]
+    fn what_the_container_knows_is_only_done_there(
+        #[case] loads: &str,
+        #[case] code: i32,
+        #[case] told: &str,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().display();
+        for name in ["docker", "systemctl"] {
+            let script = format!(
+                "#!/bin/sh\ncase \"$*\" in *show*) echo LoadState={loads}; exit;; esac\n\
+                 echo \"{name} $*\" >> {at}/told\n[ {name} = systemctl ] || exit 5\n"
+            );
+            let file = dir.path().join(name);
+            std::fs::write(&file, script).unwrap();
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let argv = SystemdContainer.stop("x");
+        let mut command = std::process::Command::new(&argv[0]);
+        let path = format!("{at}:{}", std::env::var("PATH").unwrap());
+        let status = command.args(&argv[1..]).env("PATH", path).status().unwrap();
+        assert_eq!(status.code(), Some(code));
+        assert_eq!(std::fs::read_to_string(dir.path().join("told")).unwrap().trim(), told);
+    }
 
     #[rstest::rstest]
     #[case::inside(

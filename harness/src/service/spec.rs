@@ -37,7 +37,7 @@ pub struct Answer {
     pub stderr: String,
 }
 
-/// Manages the services of a guest; named by `service-provider` in init files, else found by [`probe`](Self::probe).
+/// Manages the services of a guest; named by `service_provider` in init files, else found by [`probe`](Self::probe).
 ///
 /// Every command is a program and its arguments, run in the guest as who logs in.
 pub trait ServiceManager: Debug + Send + Sync {

@@ -143,15 +143,18 @@ impl Templates {
         }
         let part = beside(to, ".part");
         self.bring(at, &part, to, &cx).await?;
-        if let Some(expected) = promised {
+        if let Some(expected) = &promised {
             let found = sha1_of(&part, &cx).await?;
-            if found != expected {
+            if found != *expected {
                 [&part, &resume_place(&part)].into_iter().try_for_each(|path| remove(path))?;
-                return Err(TemplateError::FileHash { place: shown(at), expected, found });
+                return Err(TemplateError::FileHash { place: shown(at), expected: expected.clone(), found });
             }
-            replace(&beside(to, ".hash"), expected.as_bytes())?;
         }
         std::fs::rename(&part, to).or_cannot("create", to)?;
+        // Not before: beside the file that was there, the new hash would be a lie.
+        if let Some(hash) = promised {
+            replace(&beside(to, ".hash"), hash.as_bytes())?;
+        }
         remove(&resume_place(&part))
     }
 
@@ -256,6 +259,14 @@ impl Templates {
         }
         let origin = Origin { source: &*source, handle: &handle };
         self.store.obtain(id, Some(origin), user, false, &self.cx()).await.map(drop)
+    }
+
+    /// Which template is meant, without getting its image.
+    ///
+    /// # Errors
+    /// There is none such, or no manifest can be had.
+    pub async fn find(&self, name: &str, version: Option<&str>) -> Result<TemplateId, TemplateError> {
+        self.locate(name, version, false).await.map(|(id, ..)| id)
     }
 
     /// Which template is meant and where its image is.

@@ -140,6 +140,10 @@ impl Workdir {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Err(self.exists(name)),
             made => made.map_err(file("make", path))?,
         }
+        // Two may have found it empty.
+        if !prefix.claim()? {
+            return Err(self.exists(name));
+        }
         prefix.furnish()?;
         if matches!(judge(&self.listing()?), Verdict::Mend(_)) {
             self.link(name)?;

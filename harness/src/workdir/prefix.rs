@@ -1,7 +1,8 @@
 //! A prefix: one environment's folder. What it says of itself, its protection, its end.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -100,15 +101,24 @@ impl Prefix {
     /// # Errors
     /// Something could not be made.
     pub fn furnish(&self) -> Result<(), WorkdirError> {
-        let path = self.paths.uuid();
-        // First of all and in place: it is what marks the folder as a prefix, however early we are killed.
-        if path.symlink_metadata().is_err() {
-            fs::write(&path, new_uuid()).map_err(file("write", &path))?;
-        }
+        self.claim()?;
         for folder in self.paths.made() {
             fs::create_dir_all(&folder).map_err(file("make", &folder))?;
         }
         Ok(())
+    }
+
+    /// Makes it a prefix, which it is by its uuid; false when it was one. Of several processes, one does it.
+    pub(super) fn claim(&self) -> Result<bool, WorkdirError> {
+        let path = self.paths.uuid();
+        // First of all and in place: it marks the folder as a prefix, however early we are killed.
+        match fs::File::options().write(true).create_new(true).open(&path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            opened => {
+                let written = opened.and_then(|mut open| open.write_all(new_uuid().as_bytes()));
+                written.map(|()| true).map_err(file("write", &path))
+            }
+        }
     }
 
     /// Its uuid: 32 hexadecimal digits.

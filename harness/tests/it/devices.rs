@@ -91,7 +91,11 @@ async fn a_machine_has_the_devices_its_init_file_asks_for() {
         "URL" => Some(url.clone()),
         _ => std::env::var(name).ok(),
     };
-    let firmware = Path::new("/usr/share/qemu/firmware").is_dir();
+    // What libvirt goes by; firmware of other architectures is described there, too.
+    let described = fs::read_dir("/usr/share/qemu/firmware").into_iter().flatten().flatten();
+    let firmware = described.into_iter().any(|file| {
+        fs::read_to_string(file.path()).is_ok_and(|text| text.contains("x86_64") && text.contains("\"uefi\""))
+    });
     let text = match firmware {
         true => ALL.replace("\nnets:", &format!("{FIRMWARE}nets:")),
         false => ALL.to_owned(),
@@ -123,7 +127,9 @@ async fn a_machine_has_the_devices_its_init_file_asks_for() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     } else {
-        println!("NOT TESTED: UEFI, for which this host has no firmware (the package `ovmf`)");
+        // Past what catches the output of tests: this one passes, and must not do so in silence.
+        let _ =
+            writeln!(std::io::stderr(), "SKIP UEFI: this host has no firmware for it (the package `ovmf`)");
     }
     env.down().await.unwrap();
 }

@@ -8,10 +8,11 @@ use std::{
 use anyhow::Context;
 
 use crate::{
+    base::exit::Exit,
     cli::{
         args::Destroy,
         context::Cx,
-        exit::{BadInput, Left},
+        exit::{BadInput, Left, exit_of},
     },
     env::{Destroyed, Env, EnvError},
     workdir::{Prefix, Workdir},
@@ -55,8 +56,15 @@ pub(in crate::cli) async fn run(cx: &Cx, args: &Destroy) -> anyhow::Result<Strin
                 return Err(last.1);
             }
             let line = |(prefix, error): (Prefix, anyhow::Error)| format!("\n  {}: {error:#}", prefix.name());
-            let lines: String = failed.into_iter().chain([last]).map(line).collect();
-            Err(Left(format!("not everything could be destroyed:{lines}")).into())
+            failed.push(last);
+            let codes: Vec<Exit> = failed.iter().map(|(_, error)| exit_of(error)).collect();
+            let lines: String = failed.into_iter().map(line).collect();
+            let message = format!("not everything could be destroyed:{lines}");
+            // Where all were refused for one reason, that is the reason.
+            Err(match codes.iter().all(|code| *code == Exit::Failed) {
+                true => anyhow::anyhow!(message),
+                false => Left(message).into(),
+            })
         }
     }
 }

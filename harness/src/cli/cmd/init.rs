@@ -12,18 +12,17 @@ use crate::{
         init_args::{InitArgs, Reading},
     },
     config::Config,
-    env::{Defaults, Env, Selection},
+    env::{Env, Selection},
     initfile::{self, InitFileError, Loaded},
     workdir::Workdir,
 };
 
-/// Reads an init file with the process's environment, and fills in what is configured; tells its warnings. `prefix` is
-/// where the environment will be.
+/// Reads an init file with the process's environment, and lets classes of machines shape it; tells its warnings.
+/// `prefix` is where the environment will be.
 pub(super) fn read(cx: &Cx, file: &Path, reading: &Reading, prefix: &Path) -> anyhow::Result<Loaded> {
     let mut loaded = load(file, reading, prefix)?;
     loaded.warnings.iter().for_each(|warning| cx.warn_of(warning));
-    Defaults::of(&cx.config).fill(&mut loaded.spec);
-    cx.extensions.shape(&mut loaded.spec)?;
+    cx.extensions.shape(&mut loaded.spec, &cx.config.default_vm_type)?;
     Ok(loaded)
 }
 

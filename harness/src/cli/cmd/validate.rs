@@ -20,8 +20,7 @@ pub(in crate::cli) fn run(cx: &Cx, args: &ValidateArgs) -> anyhow::Result<Said> 
     let (host, mut planned) = (cx.host()?, Ok(Vec::new()));
     if let Ok(Loaded { spec, .. }) = &loaded {
         let mut spec = spec.clone();
-        host.defaults.fill(&mut spec);
-        cx.extensions.shape(&mut spec)?;
+        cx.extensions.shape(&mut spec, &cx.config.default_vm_type)?;
         planned = Env::check(&host, &spec);
     }
     let good = loaded.is_ok() && planned.is_ok();

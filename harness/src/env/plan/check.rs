@@ -22,7 +22,7 @@ use crate::{
     template::{TemplateDisk, TemplateId},
 };
 
-/// Names that init files may say, and what they mean to whom does not matter here.
+/// Names that init files may use; here it only matters that there are such things.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
     /// The CPU models there are.

@@ -53,7 +53,7 @@ fn nic_identity(nic: &PlannedNic, net: Option<&PlannedNet>) -> NicIdentity {
 /// The same for cloud-init, and what the init file asks for besides.
 pub(super) fn seed(machine: &MachineSpec, identity: &Identity, inputs: &PlanInputs<'_>) -> Seed {
     let asked = machine.cloud_init.as_ref();
-    // What the init file says of the user who logs in, which may be root.
+    // That of the user who logs in, who may be root; what is configured holds where the init file says nothing.
     let password = machine.ssh_password.as_deref();
     let of_root = password.filter(|_| machine.ssh_user.as_deref().is_none_or(|user| user == ROOT));
     let asked = Asked {

@@ -252,7 +252,7 @@ async fn thaw(calmed: Vec<Vm>, progress: &Progress) {
                 && let Err(error) = agent.thaw().await
             {
                 progress.say(&format!(
-                    "the file systems of {} are still at rest: {}",
+                    "the file systems of {} may still be at rest: {}",
                     vm.name(),
                     chain(&error)
                 ));

@@ -70,6 +70,10 @@ impl Env {
         }
         let clocks: Vec<Vm> = back.iter().filter(|vm| memory.contains_key(vm.name())).cloned().collect();
         if let Err(error) = self.start_from(&turn, back, memory, progress).await {
+            if matches!(error, EnvError::NotUndone { .. }) {
+                // What still runs writes to the new images: they are what there is now.
+                return Err(error);
+            }
             turn.update(|state| {
                 (state.chains.tops, state.chains.current) = (before.chains.tops, before.chains.current);
                 snapshot.machines.keys().for_each(|machine| drop(state.attached.remove(machine)));
