@@ -44,7 +44,8 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
     });
     if built {
         phases.run("tests", |tally| {
-            test(at_root(&mut cargo(&["test", "--workspace", "--no-fail-fast"])), tally)
+            let (name, threads) = side_by_side();
+            test(at_root(&mut cargo(&["test", "--workspace", "--no-fail-fast"])).env(name, threads), tally)
         });
         if !setup::is_root() {
             println!("\nThis was an ordinary user: there is nobody else to run the tests as.");
@@ -57,6 +58,14 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
         phases.skip("tests", "they do not build");
     }
     Ok(phases.finish())
+}
+
+/// How many tests run at once: more than there are processors, because most of them wait most of the time, for guests,
+/// deadlines and what must not happen. Who has decided otherwise is not contradicted.
+pub(crate) fn side_by_side() -> (&'static str, String) {
+    let name = "RUST_TEST_THREADS";
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (name, std::env::var(name).unwrap_or_else(|_| (2 * processors).to_string()))
 }
 
 /// Runs something that ends like a test binary, counting its tests.

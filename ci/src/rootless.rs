@@ -168,6 +168,7 @@ fn as_user(plan: &Plan, binary: &Binary) -> Command {
         .env("INSTA_WORKSPACE_ROOT", &plan.workspace)
         .env("INSTA_UPDATE", "no")
         .env("POLDER_TEST_PREBUILT", "1")
+        .envs([gate::side_by_side()])
         .envs(ours)
         .args(NEED_TOOLCHAIN_TESTS.iter().flat_map(|name| ["--skip", name]));
     command

@@ -115,7 +115,7 @@ fn prefixes(ground: &Ground) {
     assert_eq!(ground.link(".polder/current"), std::path::Path::new("default"));
     assert!(ground.path(".polder/default/logs/polder.log").is_file());
     // Passwords may stand in it.
-    let copy = fs::metadata(ground.path(".polder/default/LagoInitFile")).unwrap();
+    let copy = fs::metadata(ground.path(".polder/default/init-file")).unwrap();
     assert_eq!(copy.permissions().mode() & 0o077, 0);
     ground.polder(&["init"]).fails(2, "prefix `default` exists in");
     ground.polder(&["-P", "second", "init", "LagoInitFile"]).ok();
