@@ -188,7 +188,7 @@ fn daemon(reports: &OwnedFd, signals: &OwnedFd, out: fs::File, err: fs::File) ->
             }
             control.child_ended(pid, status);
         }
-        if !ready && Path::new("/run/polder/sock/libvirt-sock").exists() {
+        if !ready && listens("/run/polder/sock/libvirt-sock") {
             ready = true;
             let _ = wire::send(reports, &Report::Ready, &[]);
         }
@@ -205,6 +205,20 @@ fn daemon(reports: &OwnedFd, signals: &OwnedFd, out: fs::File, err: fs::File) ->
         }
         sys::pending_signals(signals);
     }
+}
+
+/// Whether somebody takes connections at `path`. The file alone does not say so: between its being bound and that,
+/// connections are refused. The kernel is asked, because a connection made to try would stand in the daemon's log.
+fn listens(path: &str) -> bool {
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    sockets.lines().any(|line| accepts_at(line, path))
+}
+
+/// Whether a line of `/proc/net/unix` is of a socket at `path` that takes connections: its flags are the fourth word, and
+/// the one for that is all a listening socket has (proc(5)).
+fn accepts_at(line: &str, path: &str) -> bool {
+    let mut words = line.split_ascii_whitespace();
+    words.nth(3) == Some("00010000") && words.nth(3) == Some(path)
 }
 
 fn lay_out() -> io::Result<()> {
@@ -249,4 +263,23 @@ fn identities() -> Result<(), StepError> {
 
 fn last_line(log: &str) -> String {
     fs::read_to_string(log).unwrap_or_default().lines().last().unwrap_or("its log is empty").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_is_only_bound_does_not_listen() {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sock");
+        let at = path.to_str().unwrap();
+        let open = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        assert!(!listens(at));
+        bind(&open, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        assert!(path.exists() && !listens(at));
+        listen(&open, 1).unwrap();
+        assert!(listens(at) && !listens(&at[1..]));
+    }
 }

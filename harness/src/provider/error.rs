@@ -6,12 +6,11 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
     /// The daemon could not be reached.
-    #[error("cannot connect to libvirt at {uri}")]
+    #[error("cannot connect to libvirt at {uri}: {}", source.message())]
     Connect {
         /// Where it should be.
         uri: String,
         /// What libvirt said.
-        #[source]
         source: virt::error::Error,
     },
     /// A call failed.
