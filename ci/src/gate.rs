@@ -61,11 +61,11 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
 }
 
 /// How many tests run at once: more than there are processors, because most of them wait most of the time, for guests,
-/// deadlines and what must not happen. Who has decided otherwise is not contradicted.
+/// deadlines and what must not happen; not many more, because some measure time. Who has decided otherwise is not contradicted.
 pub(crate) fn side_by_side() -> (&'static str, String) {
     let name = "RUST_TEST_THREADS";
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    (name, std::env::var(name).unwrap_or_else(|_| (2 * processors).to_string()))
+    (name, std::env::var(name).unwrap_or_else(|_| (processors + 1).to_string()))
 }
 
 /// Runs something that ends like a test binary, counting its tests.
