@@ -31,10 +31,15 @@ pub(crate) fn command(words: &[&str]) -> Command {
     command
 }
 
-/// The cargo that started us.
+/// The cargo that started us, as if typed by hand: with what it told us of ourselves, build scripts that look at it would
+/// run again whenever it is called this way after the other.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments);
+    let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(|name| told(name)) {
+        command.env_remove(name);
+    }
     command
 }
 

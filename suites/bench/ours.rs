@@ -2,10 +2,11 @@
 
 use std::{
     path::Path,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use polder::{
     env::{Env, Host, Progress, Selection, SnapshotOptions},
     initfile,
@@ -82,8 +83,16 @@ pub(crate) async fn life(text: &str) -> Result<Vec<(&'static str, Duration)>> {
     drop(locked);
     steps.push(("init", begin.elapsed()));
     begin = Instant::now();
-    env.start(&all, &quiet).await?;
-    steps.push(("start", begin.elapsed()));
+    let lab_up = Arc::new(OnceLock::new());
+    let told = Arc::clone(&lab_up);
+    let watch = Progress::new(move |said| {
+        if said == "the lab is up" {
+            let _ = told.set(begin.elapsed());
+        }
+    });
+    env.start(&all, &watch).await?;
+    let lab = *lab_up.get().context("no word of the lab")?;
+    steps.extend([("lab", lab), ("start", begin.elapsed() - lab)]);
     env.wait_ready(&all, &quiet).await?;
     begin = Instant::now();
     env.status().await?;

@@ -31,8 +31,8 @@ plan() { sed "s#@machine@#$2#g" "$1.domain" >"$1.xml"; }
 disk() { qemu-img create -q -f qcow2 -b "$(cat "$1.backing")" -F qcow2 "$(cat "$1.disk")"; }
 init() { each disk; }
 create() { $virsh create "$1.xml" >/dev/null; }
+lab() { . "${0%/*}/plain-lab.sh"; }
 start() {
-    . "${0%/*}/plain-lab.sh"
     for net in "$dir"/*net.xml; do $virsh net-create "$net" >/dev/null; done
     each create
 }
@@ -43,7 +43,13 @@ answers() {
     done
 }
 status() { $virsh list --all >/dev/null && $virsh net-list >/dev/null; }
+# The same moment of all machines, with their file systems at rest.
+freeze() { $virsh domfsfreeze "$2" >/dev/null; }
+pause() { $virsh suspend "$2" >/dev/null; }
 keep() { $virsh snapshot-create-as "$2" s --disk-only --no-metadata --atomic --diskspec "vda,file=$1.s" >/dev/null; }
+resume() { $virsh resume "$2" >/dev/null; }
+thaw() { $virsh domfsthaw "$2" >/dev/null; }
+snapshot() { each freeze && each pause && each keep && each resume && each thaw; }
 back() {
     $virsh destroy "$2" >/dev/null
     qemu-img create -q -f qcow2 -b "$(cat "$1.disk")" -F qcow2 "$1.s"
@@ -59,10 +65,11 @@ destroy() {
 
 phase plan each plan
 phase init init
+phase lab lab
 phase start start
 each answers
 phase status status
-phase snapshot each keep
+phase snapshot snapshot
 phase revert each back
 phase destroy destroy
 echo ready

@@ -122,11 +122,13 @@ impl Env {
             }
             Ground::Up(running) => {
                 let active = network::active(&running, &self.plan().nets).await?;
-                let mut states = BTreeMap::new();
-                for vm in made(self.vms()) {
-                    let state = running.connection.domain_state(vm.domain(), limits::COMMAND).await;
-                    states.insert(vm.name().clone(), word(state.map_err(|e| running.explain(e))?));
-                }
+                let domains = running.connection.domains(limits::COMMAND).await;
+                let domains = domains.map_err(|e| running.explain(e))?;
+                let states = made(self.vms()).into_iter().map(|vm| {
+                    let state = domains.get(vm.domain()).copied().unwrap_or(DomainState::Absent);
+                    (vm.name().clone(), word(state))
+                });
+                let states = states.collect();
                 let usage = running.lab.usage().await.ok();
                 let folder = running.lab.runtime().map(|runtime| runtime.folder.clone());
                 let libvirt = running.lab.libvirt_uri();

@@ -162,6 +162,6 @@ pub enum Fault {
 pub struct Usage {
     /// CPU seconds, user and system, ended processes included.
     pub cpu_seconds: f64,
-    /// Highest sum of proportional set sizes seen, in MiB.
+    /// Highest sum seen, in MiB, of the memory processes have of their own (anonymous and shared memory, no files).
     pub peak_memory_mib: f64,
 }

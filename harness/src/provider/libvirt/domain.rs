@@ -1,6 +1,6 @@
 //! Domain calls.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use virt::{
     connect::Connect,
@@ -146,6 +146,20 @@ impl Connection {
             Err(ProviderError::Call { source, .. }) if is_no_domain(&source) => Ok(DomainState::Absent),
             answer => answer,
         }
+    }
+
+    /// All domains there are and how each is, in one call.
+    ///
+    /// # Errors
+    /// As [`Connection::create_domain`].
+    pub async fn domains(&self, limit: Duration) -> Result<BTreeMap<String, DomainState>, ProviderError> {
+        let job = |c: &Connect| {
+            let all = c.list_all_domains(0)?;
+            // One that ended meanwhile is not there any more.
+            let known = |domain: Domain| Some((domain.name().ok()?, state(&domain).ok()?));
+            Ok(all.into_iter().filter_map(known).collect())
+        };
+        self.call("list domains".into(), limit, job).await
     }
 
     /// A domain's XML as libvirt sees it now.
