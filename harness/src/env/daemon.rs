@@ -216,7 +216,7 @@ pub(super) async fn open(
 /// Whom a daemon runs emulators as, where that is not somebody who may do everything here anyway.
 async fn emulator(connection: &Connection) -> Result<Option<EmulatorUser>, EnvError> {
     let us = rustix::process::geteuid().as_raw();
-    let emulator = connection.describe(limits::COMMAND).await?.emulator;
+    let emulator = connection.describe(limits::DESCRIBE).await?.emulator;
     Ok(emulator.filter(|(uid, _)| *uid != us && *uid != 0).map(|(uid, gid)| EmulatorUser::new(uid, gid)))
 }
 

@@ -14,7 +14,7 @@ pub async fn look_at_daemon(host: &Host, folder: &Path) -> DaemonSeen {
     let daemon = &host.daemon;
     let opened = Connection::open_as(&daemon.uri, daemon.credentials.as_ref(), limits::CONNECT).await;
     let described = match opened {
-        Ok(connection) => connection.describe(limits::COMMAND).await,
+        Ok(connection) => connection.describe(limits::DESCRIBE).await,
         Err(error) => Err(error),
     };
     let us = rustix::process::geteuid().as_raw();

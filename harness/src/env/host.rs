@@ -206,6 +206,8 @@ pub(super) mod limits {
     pub(crate) const LAB: Duration = Duration::from_secs(30);
     /// One connection to the daemon.
     pub(crate) const CONNECT: Duration = Duration::from_secs(10);
+    /// What a daemon says of itself, for which it asks each of its emulators when nobody has asked before.
+    pub(crate) const DESCRIBE: Duration = Duration::from_secs(60);
     /// Making one network.
     pub(crate) const NETWORK: Duration = Duration::from_secs(10);
     /// Keeping one machine's memory, or going on from it (stretched by the time factor).

@@ -17,7 +17,7 @@ use crate::{
 /// they are renewed, the leases hold only as long as this process runs: one that is killed keeps nothing from others.
 pub(super) async fn lease(host: &Host, who: &Identity, spec: &EnvSpec) -> Result<Scope, EnvError> {
     let asks = net_asks(spec);
-    makes_networks(&host.daemon.uri, rustix::process::geteuid().is_root(), &asks)?;
+    makes_networks(&host.daemon.uri, rustix::process::geteuid().is_root(), spec)?;
     let live = Live::look().await?;
     passable(&asks, &live)?;
     let wants = lease::wanted(&asks);
@@ -50,9 +50,10 @@ async fn acquire(
     }
 }
 
-/// Refuses a daemon that cannot make the nets. For root the same name means the system's.
-fn makes_networks(uri: &str, root: bool, asks: &[NetAsk]) -> Result<(), EnvError> {
-    match is_session(uri) && !root && !asks.is_empty() {
+/// Refuses a daemon that cannot make the nets machines are on. For root the same name means the system's.
+fn makes_networks(uri: &str, root: bool, spec: &EnvSpec) -> Result<(), EnvError> {
+    let needed = spec.machines.iter().any(|machine| !machine.nics.is_empty());
+    match is_session(uri) && !root && needed {
         true => Err(EnvError::Session { uri: uri.to_owned() }),
         false => Ok(()),
     }
@@ -74,11 +75,14 @@ mod tests {
     use super::*;
     use crate::initfile::{self, Options};
 
+    fn spec(nics: &str, nets: &str) -> EnvSpec {
+        let machine = "a: {nics: NICS, disks: [{name: r, type: template, template_name: minimal, dev: vda, format: qcow2}]}";
+        let text = format!("domains: {{{}}}\nnets: {{{nets}}}\n", machine.replace("NICS", nics));
+        initfile::load_text(Path::new("x.yaml"), &text, &Options::new(&|_| None)).unwrap().spec
+    }
+
     fn asks(nets: &str) -> Vec<NetAsk> {
-        let machine = "a: {nics: [{net: n}], disks: [{name: r, type: template, template_name: minimal, dev: vda, format: qcow2}]}";
-        let text = format!("domains: {{{machine}}}\nnets: {{{nets}}}\n");
-        let spec = initfile::load_text(Path::new("x.yaml"), &text, &Options::new(&|_| None)).unwrap().spec;
-        net_asks(&spec)
+        net_asks(&spec("[{net: n}]", nets))
     }
 
     #[rstest::rstest]
@@ -101,10 +105,10 @@ mod tests {
         #[case] root: bool,
         #[case] refused: bool,
     ) {
-        let nets = asks("n: {type: nat}");
-        let error = makes_networks(uri, root, &nets).err().map(|error| error.to_string());
+        let nets = "n: {type: nat}";
+        let error = makes_networks(uri, root, &spec("[{net: n}]", nets)).err().map(|error| error.to_string());
         assert_eq!(error.is_some_and(|error| error.contains("lab = \"hermetic\"")), refused);
-        makes_networks(uri, root, &[]).unwrap();
+        makes_networks(uri, root, &spec("[]", nets)).unwrap();
     }
 
     #[test]

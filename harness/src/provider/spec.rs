@@ -87,6 +87,14 @@ pub struct Cpu {
     pub model: CpuModel,
     /// How they are arranged; absent: each a socket of its own.
     pub topology: Option<Topology>,
+    /// NUMA cells among which CPUs and memory are divided; one: they are not.
+    #[serde(default = "one")]
+    pub cells: u32,
+}
+
+/// Environments made before there were cells have none.
+fn one() -> u32 {
+    1
 }
 
 /// What CPUs can do.

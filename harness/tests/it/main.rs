@@ -25,6 +25,7 @@ mod provider;
 mod runners;
 mod script;
 mod selection;
+mod session;
 mod stopping;
 mod system;
 mod templates;

@@ -216,6 +216,7 @@ async fn libvirt_takes_machines_of_every_kind() {
         cpu: Cpu {
             model: CpuModel::Exact { name: "Westmere".into(), feature: None },
             topology: Some(Topology { sockets: 1, cores: 2, threads: 1 }),
+            cells: 1,
         },
         oem_strings: Vec::new(),
         disks: vec![
@@ -241,6 +242,7 @@ async fn libvirt_takes_machines_of_every_kind() {
         cpu: Cpu {
             model: CpuModel::Custom(Element::from_json("cpu", custom.as_object().unwrap()).unwrap()),
             topology: None,
+            cells: 1,
         },
         disks: vec![disk("hda", Bus::Ide, Access::ReadWrite), disk("hdd", Bus::Ide, Access::Cdrom)],
         ..domain.clone()

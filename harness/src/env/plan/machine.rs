@@ -268,7 +268,10 @@ impl<'a> Planner<'a> {
             }
             (None, None) => CpuModel::Best,
         };
-        Ok(Cpu { model, topology })
+        // Who arranges the CPUs, or says what they are, has said how they lie.
+        let divided = model == CpuModel::Best && topology.is_none();
+        let cells = if divided { cells(self.spec.vcpus) } else { 1 };
+        Ok(Cpu { model, topology, cells })
     }
 
     fn overlay(&self) -> Result<Option<Element>, PlanError> {
@@ -395,5 +398,16 @@ impl<'a> Planner<'a> {
 
     fn net(&self, nic: &PlannedNic) -> Option<&'a PlannedNet> {
         self.nets.iter().find(|net| net.name == nic.net)
+    }
+}
+
+/// Into how many NUMA cells so many CPUs are divided: of four where that works out, but never into a single one; of two;
+/// else of one.
+fn cells(vcpus: u32) -> u32 {
+    match vcpus {
+        4 => 2,
+        n if n.is_multiple_of(4) => n / 4,
+        n if n > 2 && n.is_multiple_of(2) => n / 2,
+        n => n.max(1),
     }
 }

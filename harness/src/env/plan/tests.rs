@@ -473,6 +473,15 @@ fn cpus_are_as_asked() {
     assert!(written.topology.is_some() && matches!(written.model, CpuModel::Custom(_)));
     let written = cpu(Accel::Tcg, &custom(r#"{"topology": {"@sockets": 2}}"#)).unwrap();
     assert_eq!(written.topology, None, "theirs is the one");
+    assert_eq!(written.cells, 1, "who says what they are has said how they lie");
+    let cells = |vcpus| cpu(Accel::Tcg, &move |spec| spec.machines[0].vcpus = vcpus).unwrap().cells;
+    let divided = [1, 2, 3, 4, 6, 8, 10, 12].map(cells);
+    assert_eq!(divided, [1, 2, 3, 2, 3, 2, 5, 3]);
+    assert_eq!(cpu(Accel::Kvm, &model("Westmere")).unwrap().cells, 1);
+    let arranged = cpu(Accel::Tcg, &|spec| {
+        spec.machines[0].cpu.topology = Some(Topology { sockets: 1, cores: 2, threads: 1 });
+    });
+    assert_eq!(arranged.unwrap().cells, 1);
 }
 
 #[test]

@@ -70,7 +70,9 @@ fn daemon(seen: &DaemonSeen) -> Finding {
         },
         // Tried: `error creating bridge interface virbr0: Operation not permitted`. For root it is the system's daemon.
         Ok(_) if is_session(uri) && user != "root" => bad(
-            &format!("the daemon at {uri} runs as {user} and may not make networks"),
+            &format!(
+                "the daemon at {uri} runs as {user} and may not make networks: only for machines without NICs"
+            ),
             Some(
                 "set lab = \"hermetic\", which needs no root either, or libvirt_url = \"qemu:///system\""
                     .into(),

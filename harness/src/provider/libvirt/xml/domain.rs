@@ -1,7 +1,7 @@
 //! A domain's XML.
 
 use super::{element::Element, label::label_element, merge::merge};
-use crate::provider::spec::{Access, Boot, Bus, Cpu, CpuModel, DomainDisk, DomainNic, DomainSpec};
+use crate::provider::spec::{Access, Boot, Bus, CpuModel, DomainDisk, DomainNic, DomainSpec};
 
 /// The XML from which libvirt starts `spec`.
 #[must_use]
@@ -45,7 +45,7 @@ fn domain(spec: &DomainSpec) -> Element {
         .of([
             os(spec),
             Element::new("features").of([Element::new("acpi"), Element::new("apic")]),
-            cpu(&spec.cpu, spec.kvm),
+            cpu(spec),
             Element::new("clock").with("offset", "utc"),
             of("on_poweroff", "destroy"),
             of("on_reboot", "restart"),
@@ -90,14 +90,17 @@ fn os(spec: &DomainSpec) -> Element {
     .of(smbios)
 }
 
-fn cpu(cpu: &Cpu, kvm: bool) -> Element {
+fn cpu(spec: &DomainSpec) -> Element {
+    let cpu = &spec.cpu;
     let topology = cpu.topology.map(|topology| {
         let sockets = Element::new("topology").with("sockets", topology.sockets);
         sockets.with("cores", topology.cores).with("threads", topology.threads)
     });
     match &cpu.model {
         // Without KVM the default CPU lacks instructions that today's distributions are built for.
-        CpuModel::Best => Element::new("cpu").with("mode", if kvm { "host-passthrough" } else { "maximum" }),
+        CpuModel::Best => {
+            Element::new("cpu").with("mode", if spec.kvm { "host-passthrough" } else { "maximum" })
+        }
         CpuModel::Exact { name, feature } => {
             let cpu =
                 Element::new("cpu").with("mode", "custom").with("match", "exact").of([of("model", name)]);
@@ -107,6 +110,19 @@ fn cpu(cpu: &Cpu, kvm: bool) -> Element {
         CpuModel::Custom(cpu) => cpu.clone(),
     }
     .of(topology)
+    .of((cpu.cells > 1).then(|| numa(spec)))
+}
+
+/// Cells of as many CPUs each. The emulator wants whole MiB that add up: what does not divide goes to the first ones.
+fn numa(spec: &DomainSpec) -> Element {
+    let cells = spec.cpu.cells;
+    let each = spec.vcpus / cells;
+    Element::new("numa").of((0..cells).map(|id| {
+        let (first, last) = (id * each, (id + 1) * each - 1);
+        let cpus = if first == last { first.to_string() } else { format!("{first}-{last}") };
+        let memory = spec.memory_mib / cells + u32::from(id < spec.memory_mib % cells);
+        Element::new("cell").with("id", id).with("cpus", cpus).with("memory", memory).with("unit", "MiB")
+    }))
 }
 
 fn devices(spec: &DomainSpec) -> Vec<Element> {
@@ -179,7 +195,7 @@ mod tests {
         base::owner::Owner,
         provider::{
             libvirt::xml::overlay,
-            spec::{ImageFormat, Label, Topology},
+            spec::{Cpu, ImageFormat, Label, Topology},
         },
     };
 
@@ -197,7 +213,7 @@ mod tests {
             machine_type: "q35".to_owned(),
             memory_mib: 512,
             vcpus: 2,
-            cpu: Cpu { model: CpuModel::Best, topology: None },
+            cpu: Cpu { model: CpuModel::Best, topology: None, cells: 1 },
             boot: Boot::Kernel {
                 kernel: "/run/polder/store/d/vmlinuz".into(),
                 initrd: Some("/run/polder/store/d/initrd".into()),
@@ -386,7 +402,7 @@ mod tests {
         </cpu>
         "#);
         let exact = CpuModel::Exact { name: "Westmere".to_owned(), feature: Some("vmx".to_owned()) };
-        insta::assert_snapshot!(added(|other| other.cpu = Cpu { model: exact, topology }), @r#"
+        insta::assert_snapshot!(added(|other| other.cpu = Cpu { model: exact, topology, cells: 1 }), @r#"
         <cpu mode="custom" match="exact">
           <model>Westmere</model>
           <topology sockets="1" cores="1" threads="2"/>
@@ -394,7 +410,19 @@ mod tests {
         </cpu>
         "#);
         let custom = CpuModel::Custom(Element::new("cpu").with("mode", "host-model"));
-        insta::assert_snapshot!(added(|other| other.cpu = Cpu { model: custom, topology: None }), @r#"  <cpu mode="host-model"/>"#);
+        insta::assert_snapshot!(added(|other| other.cpu = Cpu { model: custom, topology: None, cells: 1 }), @r#"  <cpu mode="host-model"/>"#);
+        let numa = |other: &mut DomainSpec| (other.vcpus, other.memory_mib, other.cpu.cells) = (6, 2048, 3);
+        insta::assert_snapshot!(added(numa), @r#"
+        <memory unit="MiB">2048</memory>
+        <vcpu>6</vcpu>
+        <cpu mode="maximum">
+          <numa>
+            <cell id="0" cpus="0-1" memory="683" unit="MiB"/>
+            <cell id="1" cpus="2-3" memory="683" unit="MiB"/>
+            <cell id="2" cpus="4-5" memory="682" unit="MiB"/>
+          </numa>
+        </cpu>
+        "#);
     }
 
     #[test]

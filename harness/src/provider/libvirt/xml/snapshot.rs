@@ -145,7 +145,7 @@ mod tests {
             machine_type: "q35".to_owned(),
             memory_mib: 128,
             vcpus: 1,
-            cpu: Cpu { model: CpuModel::Best, topology: None },
+            cpu: Cpu { model: CpuModel::Best, topology: None, cells: 1 },
             boot: Boot::Uefi { nvram: "/new/a.nvram".into() },
             oem_strings: vec![],
             disks: vec![
