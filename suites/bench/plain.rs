@@ -102,7 +102,10 @@ pub(crate) async fn life(text: &str) -> Result<Vec<(&'static str, Duration)>> {
         let seconds = said.iter().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         Ok((name, Duration::from_secs_f64(seconds.with_context(|| format!("no word of {name}"))?)))
     };
-    ["plan", "init", "lab", "start", "status", "snapshot", "revert", "destroy"].into_iter().map(step).collect()
+    ["plan", "init", "lab", "start", "status", "snapshot", "revert", "destroy"]
+        .into_iter()
+        .map(step)
+        .collect()
 }
 
 /// Writes what the script needs; not counted.

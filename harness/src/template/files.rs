@@ -228,6 +228,16 @@ pub(super) fn copy(
     }
 }
 
+/// The SHA-1 hash and the length of a file.
+pub(super) fn sha1_of(path: &Path, cx: &FetchCx) -> Result<(String, u64), TemplateError> {
+    let mut file = File::open(path).or_cannot("open", path)?;
+    let size = file.metadata().or_cannot("look at", path)?.len();
+    let mut meter = cx.progress.meter(format!("hashing {}", path.display()), 0, Some(size));
+    let hash = copy(&mut file, &mut io::sink(), cx.deadline, &mut meter).or_cannot("read", path)?;
+    meter.end();
+    Ok((hash, size))
+}
+
 /// Digest of an image's content: of its length and its chunks that are not zeros, each with its place. Holes cost
 /// nothing, and a copy with other holes has the same digest.
 pub(super) fn image_digest(file: &File, deadline: Deadline, meter: &mut Meter) -> io::Result<String> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     error::{IoContext, TemplateError},
-    files::{blocking, copy, remove, replace},
+    files::{blocking, copy, remove, replace, sha1_of},
     source::FetchCx,
     spec::Metadata,
 };
@@ -71,7 +71,7 @@ impl Publication<'_> {
 /// Writes the hash of a file that goes as it is beside it.
 pub(crate) async fn hash_beside(place: &Path, cx: &FetchCx) -> Result<PathBuf, TemplateError> {
     let (made, worker) = (place.to_owned(), cx.clone());
-    let (hash, _) = blocking("read", place, move || hashed(&made, None, &worker)).await?;
+    let (hash, _) = blocking("read", place, move || sha1_of(&made, &worker)).await?;
     let file = beside(place, ".hash");
     replace(&file, hash.as_bytes())?;
     Ok(file)
@@ -79,14 +79,9 @@ pub(crate) async fn hash_beside(place: &Path, cx: &FetchCx) -> Result<PathBuf, T
 
 /// The SHA-1 hash and the length of an image, which is compressed into `target` on the way.
 fn hashed(made: &Path, target: Option<&Path>, cx: &FetchCx) -> Result<(String, u64), TemplateError> {
+    let Some(target) = target else { return sha1_of(made, cx) };
     let mut file = File::open(made).or_cannot("open", made)?;
     let size = file.metadata().or_cannot("look at", made)?.len();
-    let Some(target) = target else {
-        let mut meter = cx.progress.meter(format!("hashing {}", made.display()), 0, Some(size));
-        let hash = copy(&mut file, &mut std::io::sink(), cx.deadline, &mut meter).or_cannot("read", made)?;
-        meter.end();
-        return Ok((hash, size));
-    };
     let mut meter = cx.progress.meter(format!("compressing {}", made.display()), 0, Some(size));
     let threads = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     let stream = liblzma::stream::MtStreamBuilder::new()

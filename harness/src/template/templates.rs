@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::{
     error::{IoContext, TemplateError},
     fetch::{Answer, Http, is_url, resume_place, shown},
-    files::{Making, blocking, copy, hex, read_if_there, remove, replace},
+    files::{Making, blocking, hex, read_if_there, remove, replace, sha1_of},
     manifest::Manifest,
     progress::Progress,
     publish::beside,
@@ -144,7 +144,8 @@ impl Templates {
         let part = beside(to, ".part");
         self.bring(at, &part, to, &cx).await?;
         if let Some(expected) = &promised {
-            let found = sha1_of(&part, &cx).await?;
+            let (came, worker) = (part.clone(), cx.clone());
+            let (found, _) = blocking("read", &part, move || sha1_of(&came, &worker)).await?;
             if found != *expected {
                 [&part, &resume_place(&part)].into_iter().try_for_each(|path| remove(path))?;
                 return Err(TemplateError::FileHash { place: shown(at), expected: expected.clone(), found });
@@ -415,19 +416,6 @@ impl Templates {
     pub fn limits(&self) -> Limits {
         self.config.limits
     }
-}
-
-/// The SHA-1 hash of a file.
-async fn sha1_of(path: &Path, cx: &FetchCx) -> Result<String, TemplateError> {
-    let (file, cx) = (path.to_owned(), cx.clone());
-    blocking("read", path, move || {
-        let mut open = std::fs::File::open(&file).or_cannot("open", &file)?;
-        let mut meter = cx.progress.meter(format!("hashing {}", file.display()), 0, None);
-        let hash = copy(&mut open, &mut std::io::sink(), cx.deadline, &mut meter).or_cannot("read", &file)?;
-        meter.end();
-        Ok(hash)
-    })
-    .await
 }
 
 /// Whether a manifest exists perhaps but could not be had.
