@@ -25,6 +25,7 @@ mod provider;
 mod runners;
 mod script;
 mod selection;
+mod serving;
 mod stopping;
 mod system;
 mod templates;
