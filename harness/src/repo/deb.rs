@@ -51,14 +51,13 @@ mod tests {
     /// A package with this member beside the one that says the format.
     fn package(name: &str, content: &[u8]) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let mut builder = ar::Builder::new(&mut file);
+        let mut builder = ar::Builder::new(file.as_file_mut());
         let mut add = |name: &str, content: &[u8]| {
             let header = ar::Header::new(name.as_bytes().to_vec(), content.len() as u64);
             builder.append(&header, content).unwrap();
         };
         add("debian-binary", b"2.0\n");
         add(name, content);
-        drop(builder);
         file
     }
 
