@@ -29,7 +29,9 @@ const LADDER: &[Group] = &[
     },
     Group { modules: &["lab"], ladder: false },
     Group {
-        modules: &["provider", "guest", "sysprep", "service", "artifact", "driver", "fault", "health"],
+        modules: &[
+            "provider", "guest", "sysprep", "service", "artifact", "repo", "driver", "fault", "health",
+        ],
         ladder: false,
     },
     Group { modules: &["checkpoint"], ladder: false },

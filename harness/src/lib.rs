@@ -20,6 +20,7 @@ pub mod lab;
 pub mod artifact;
 pub mod guest;
 pub mod provider;
+pub mod repo;
 pub mod service;
 // -- assembly
 pub mod env;

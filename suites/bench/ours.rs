@@ -56,8 +56,11 @@ pub(crate) async fn lab() -> Result<Duration> {
     let capability_cache = host.lab.cache.join("capabilities-tcg");
     std::fs::create_dir_all(&capability_cache)?;
     let start = Instant::now();
-    let spec =
-        LabSpec { payload: Payload::Libvirtd { kvm: false, capability_cache }, env: None, binds: vec![] };
+    let spec = LabSpec {
+        payload: Payload::Libvirtd { kvm: false, capability_cache, way_out: false },
+        env: None,
+        binds: vec![],
+    };
     let lab = Hermetic::start(&host.lab, spec, LIMIT).await?;
     Connection::open(&lab.libvirt_uri(), LIMIT).await?;
     lab.end(LIMIT).await?;

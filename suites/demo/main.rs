@@ -1,6 +1,9 @@
 //! The demo: two machines, two networks, a service, a file and a reboot; and a suite that fails on purpose.
 
-use polder::prelude::*;
+use polder::{
+    prelude::*,
+    repo::{Builder, Order, Source},
+};
 
 mod on_purpose;
 
@@ -47,6 +50,32 @@ mod demo {
         let at = web.ip_on(back).context("web is on the back net")?;
         let page = client.succeed(format!("wget -q -O - http://{at}:8080/")).await?;
         ensure!(page == "hello\n", "the page is {page:?}");
+        Ok(())
+    }
+
+    #[test]
+    async fn a_package_installs_without_internet(env: &Env, web: &Vm, artifacts: &Artifacts) -> Result {
+        let folder = artifacts.path("greeting")?;
+        let tree = folder.join("tree");
+        std::fs::create_dir_all(tree.join("DEBIAN"))?;
+        let control = "Package: greeting\nVersion: 1.0\nArchitecture: all\nMaintainer: me <me@demo.test>\nDescription: hi\n";
+        std::fs::write(tree.join("DEBIAN/control"), control)?;
+        std::fs::write(tree.join("greeting"), "hello\n")?;
+        let mut build = std::process::Command::new("dpkg-deb");
+        let built = build.args(["--root-owner-group", "-b"]).arg(&tree).arg(&folder).output()?;
+        ensure!(built.status.success(), "{built:?}");
+
+        let progress = polder::template::Progress::new(|_| {});
+        let repos = Builder { folder: folder.join("repo"), patience: secs(10), progress };
+        let sources = vec![Source::Path(folder)];
+        repos.build(&Order { name: "own".into(), sources, only: vec![] }).await?;
+        let served = env.serve(&repos.folder).await?;
+        let list = format!("deb [trusted=yes] {}/own ./", served.url());
+        web.succeed(format!("echo '{list}' > /etc/apt/sources.list && rm -f /etc/apt/sources.list.d/*"))
+            .await?;
+        web.succeed("apt-get -q update && apt-get -q -y install greeting").await?;
+        let greeting = web.succeed("cat /greeting && dpkg-query -W -f '${Version}' greeting").await?;
+        ensure!(greeting == "hello\n1.0", "the package brought {greeting:?}");
         Ok(())
     }
 

@@ -88,6 +88,7 @@ pub(crate) const PACKAGES: &[Package] = &[
         service: Some("ssh.service"),
         ..needed("openssh-server", "the server our ssh client is tested against", Program(&["sshd"]))
     },
+    wished("createrepo-c", "repositories of RPMs", Program(&["createrepo_c"])),
     wished(
         "python3-venv",
         "clients in Python that our servers are tested with",

@@ -6,7 +6,7 @@ use clap::{Args as Group, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::{
-    cmd::templates::TemplatesArgs,
+    cmd::{repo::RepoArgs, templates::TemplatesArgs},
     init_args::{InitArgs, PlanArgs, ValidateArgs},
 };
 use crate::workdir::paths::INIT_FILE;
@@ -93,7 +93,7 @@ pub(super) struct Global {
     /// Where system labs lease subnets.
     #[arg(long, alias = "lease_dir", global = true, value_name = "DIR", hide_short_help = true)]
     lease_dir: Option<PathBuf>,
-    /// Has no effect: there is no package mirror.
+    /// Has no effect: packages of mirrors are kept in the repositories they are for.
     #[arg(long, global = true, value_name = "DIR", hide = true)]
     reposync_dir: Option<PathBuf>,
 }
@@ -152,6 +152,16 @@ pub(super) enum Verb {
     Shell(Shell_),
     /// Ask for, start, stop or restart a service in a machine.
     Service(ServiceArgs),
+    /// Serve files to machines over HTTP, at the gateway of the management net, until stopped.
+    Serve {
+        /// The folder [default: the repositories of the prefix].
+        dir: Option<PathBuf>,
+        /// At which port [default: repo_port, which is 8585].
+        #[arg(id = "repo_port", long = "port", value_name = "PORT")]
+        port: Option<String>,
+    },
+    /// Repositories of packages for machines without internet.
+    Repo(RepoArgs),
     /// Print an inventory for Ansible.
     #[command(alias = "ansible_hosts")]
     AnsibleHosts(AnsibleHosts),

@@ -2,7 +2,7 @@
 
 use crate::{
     base::exit::Exit, config::ConfigError, env::EnvError, image::ImageError, initfile::InitFileError,
-    net::lease::LeaseError, template::TemplateError, workdir::WorkdirError,
+    net::lease::LeaseError, repo::RepoError, template::TemplateError, workdir::WorkdirError,
 };
 
 use super::external::NoSuchVerb;
@@ -40,7 +40,8 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         }
         let of_env = || cause.downcast_ref().map(of_env);
         let of_template = || cause.downcast_ref().map(of_template);
-        of_env().or_else(of_template).or_else(|| cause.downcast_ref().map(of_workdir))
+        let of_repo = || cause.downcast_ref().map(of_repo);
+        of_env().or_else(of_repo).or_else(of_template).or_else(|| cause.downcast_ref().map(of_workdir))
     };
     error.chain().find_map(of).unwrap_or(Exit::Failed)
 }
@@ -81,6 +82,10 @@ fn of_template(error: &TemplateError) -> Exit {
     if error.is_input() { Exit::Usage } else { Exit::Environment }
 }
 
+fn of_repo(error: &RepoError) -> Exit {
+    if error.is_input() { Exit::Usage } else { Exit::Environment }
+}
+
 fn of_workdir(error: &WorkdirError) -> Exit {
     match error {
         WorkdirError::InUse { .. } | WorkdirError::Protected { .. } => Exit::Failed,
@@ -111,6 +116,8 @@ mod tests {
         assert_eq!(code(EnvError::Stopped), Exit::Stopped);
         let damaged = StoreError::Version { path: "/".into(), found: 2, known: 1 };
         assert_eq!(code(WorkdirError::Store(damaged)), Exit::Environment);
+        assert_eq!(code(RepoError::Input(vec![])), Exit::Usage);
+        assert_eq!(code(RepoError::NoIndexer { packages: 1 }), Exit::Environment);
         assert_eq!(code(anyhow::anyhow!("something")), Exit::Failed);
     }
 

@@ -32,6 +32,7 @@ const ROOT: &[(&str, &str)] = &[
     ("template_repo_name", "template_repo_name"),
     ("template_repos", "template_repos"),
     ("template_store", "template_store"),
+    ("repo_port", "repo_port"),
 ];
 
 /// What was typed of the root section's keys.
@@ -161,10 +162,10 @@ mod tests {
     fn every_root_flag_is_an_option_and_a_key() {
         let settings = settings(&[]);
         let command = Args::command();
-        let init = command.find_subcommand("init").unwrap();
+        let verbs = ["init", "serve"].map(|verb| command.find_subcommand(verb).unwrap());
         for (id, name) in ROOT {
             let known = |c: &Command| c.get_arguments().any(|arg| arg.get_id() == id);
-            assert!(known(&command) || known(init), "no option {id}");
+            assert!(known(&command) || verbs.iter().any(|verb| known(verb)), "no option {id}");
             assert!(settings.get("", name).is_some(), "no key {name}");
         }
     }

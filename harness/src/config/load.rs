@@ -121,7 +121,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let settings = sources(dir.path(), &[]).load();
         assert_eq!((settings.problems.len(), settings.warnings.len()), (0, 0), "{settings:?}");
-        assert_eq!(settings.all.iter().filter(|s| s.text.is_some()).count(), 19);
+        assert_eq!(settings.all.iter().filter(|s| s.text.is_some()).count(), 20);
         Config::new(settings, vec![]).unwrap();
     }
 

@@ -58,6 +58,7 @@ const ROOT: &[(&str, &str)] = &[
         "template_store",
         "Where template images are kept; `auto` is Lago's `/var/lib/lago/store` where that can be written, else a folder in cache_dir.",
     ),
+    ("repo_port", "The port at which repositories of packages are served to machines."),
     ("lock_timeout", "How long a verb waits for another one that changes the same prefix, in seconds."),
     ("shutdown_timeout", "How long a machine has to shut down before it is switched off, in seconds."),
 ];

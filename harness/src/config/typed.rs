@@ -67,6 +67,8 @@ pub struct Config {
     pub template_repos: Option<PathBuf>,
     /// Where template images are kept.
     pub template_store: Option<PathBuf>,
+    /// The port at which repositories of packages are served.
+    pub repo_port: u16,
     /// How long a verb waits for another one on the same prefix.
     pub lock_timeout: Duration,
     /// How long a machine has to shut down.
@@ -115,6 +117,7 @@ impl Config {
             template_repo_name: check.optional("template_repo_name"),
             template_repos: check.folder("template_repos"),
             template_store: check.folder("template_store"),
+            repo_port: check.number("repo_port"),
             lock_timeout: check.seconds("lock_timeout"),
             shutdown_timeout: check.seconds("shutdown_timeout"),
             settings: Settings { all: vec![], problems: vec![], warnings: vec![] },

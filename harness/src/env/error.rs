@@ -1,6 +1,6 @@
 //! What can go wrong with an environment.
 
-use std::{io, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use super::plan::PlanErrors;
 use crate::{
@@ -87,6 +87,20 @@ pub enum EnvError {
         /// Why not.
         why: String,
     },
+    /// A folder cannot be served.
+    #[error("cannot serve {} at {at}", folder.display())]
+    Serve {
+        /// The folder.
+        folder: PathBuf,
+        /// Where.
+        at: SocketAddr,
+        /// What the system or the lab said.
+        #[source]
+        source: io::Error,
+    },
+    /// No net has an address at which something could be served.
+    #[error("no management net has an address of the host's, at which files could be served")]
+    NowhereToServe,
     /// A network has no address left for another NIC.
     #[error("the network {net} has no address left for machine {machine}")]
     NoAddress {

@@ -38,6 +38,8 @@ pub struct Host {
     pub providers: Vec<Arc<dyn MachineProvider>>,
     /// What may manage services in guests, in the order of asking, by their names in `service_provider`.
     pub services: Vec<Arc<dyn ServiceManager>>,
+    /// The port at which repositories of packages are served.
+    pub repo_port: u16,
     /// How long a verb waits for another one that changes the same environment.
     pub lock_timeout: Duration,
     /// Whether the operator has asked us to stop: verbs that would leave something half done undo it then, and fail with
@@ -83,6 +85,7 @@ impl Host {
             providers,
             services,
             defaults: Defaults::default(),
+            repo_port: 8585,
             lock_timeout: Duration::from_secs(10),
             stop: watch::channel(false).1,
             boot_slots,
@@ -131,7 +134,8 @@ impl Host {
             Lab::System => LabKind::System,
         };
         let (defaults, lock_timeout) = (Defaults::of(config), config.lock_timeout);
-        Ok(Self { kind, templates, daemon, defaults, lock_timeout, ..host })
+        let repo_port = config.repo_port;
+        Ok(Self { kind, templates, daemon, defaults, repo_port, lock_timeout, ..host })
     }
 
     /// Names of the managers of services.

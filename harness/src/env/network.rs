@@ -66,8 +66,9 @@ pub(super) async fn create(
 /// Waits until the name server of a network answers. The same process serves addresses, and opens what it listens on
 /// for those first: who boots then gets its address at its first request.
 async fn serves(running: &Running, net: &PlannedNet, at: SocketAddr) -> Result<(), EnvError> {
-    // One question for the root's addresses; any answer will do.
-    let question = b"\x00\x11\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01";
+    // One question for its version, which is nobody else's matter; any answer will do.
+    let question =
+        b"\x00\x1e\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07version\x04bind\x00\x00\x10\x00\x03";
     let ask = async || -> std::io::Result<u16> {
         let mut stream = running.lab.dial(at, limits::NETWORK).await?;
         stream.write_all(question).await?;

@@ -14,7 +14,7 @@ use crate::{
     image::ImageInfo,
     initfile::EnvSpec,
     lab::{
-        View,
+        self, LabKind, View,
         accel::{self, Accel, Choice},
     },
     net::Scope,
@@ -143,6 +143,7 @@ pub(super) fn check(host: &Host, spec: &EnvSpec) -> Result<Vec<Warning>, PlanErr
         vm_types: &host.vm_types.iter().map(String::as_str).collect::<Vec<_>>(),
         providers: &host.providers,
         service_managers: &host.service_names(),
+        way_out: host.kind == LabKind::System || lab::pasta().is_some(),
     };
     plan::check(spec, &known)
 }

@@ -27,6 +27,7 @@ use crate::{
         Bind, Hermetic, LabSpec, Payload,
         paths::{INSIDE_STORE, INSIDE_TEMPLATES},
     },
+    net::Outward,
     provider::libvirt::{DomainState, xml},
     workdir::Kind,
 };
@@ -342,7 +343,9 @@ fn lab_spec(host: &Host, plan: &EnvPlan, env: Option<&Path>) -> Result<LabSpec, 
         std::fs::create_dir_all(dir).map_err(file("make", dir))?;
     }
     let env = env.map(Path::to_owned);
-    Ok(LabSpec { payload: Payload::Libvirtd { kvm, capability_cache }, binds: binds(host, plan), env })
+    let way_out = plan.nets.iter().any(|net| net.outward == Outward::Open);
+    let payload = Payload::Libvirtd { kvm, capability_cache, way_out };
+    Ok(LabSpec { payload, binds: binds(host, plan), env })
 }
 
 /// What of the host the machines of a plan see at other places.

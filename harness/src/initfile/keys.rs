@@ -249,7 +249,11 @@ pub(crate) static NET: Mapping = Mapping {
             Either(&[Bool, IPV6_NET]),
             "Whether it has IPv6 (a private /64 is chosen then), or its gateway, as in `fd00:1::1/64`.",
         ),
-        Key::new("internet", Bool, "Whether it reaches beyond the host."),
+        Key::new(
+            "internet",
+            Bool,
+            "Whether it leads out to where the host leads; machines on it have their default route and names by it.",
+        ),
         Key::new("dns_domain_name", Text, "DNS domain of a management net."),
         Key::new("dns_records", Map(&Text), "Extra DNS records of a management net: names and addresses."),
         Key::new("main_dns", Bool, "Lago's; does nothing: machines ask the management net they are on."),

@@ -94,7 +94,10 @@ fn enter(spec: &LabSpec, progress: &OwnedFd) -> Result<(), StepError> {
     let step = |name: &'static str| move |e: io::Error| StepError::new(name, e);
     sys::die_with_forker().map_err(step("follow the warden"))?;
     let mut namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWPID;
-    if !matches!(spec.payload, Payload::Command { offline: false, .. }) {
+    // Process 1 makes its own network when something is to stay in ours, see `way_out`.
+    let stays = matches!(spec.payload, Payload::Command { offline: false, .. })
+        || matches!(spec.payload, Payload::Libvirtd { way_out: true, .. });
+    if !stays {
         namespaces |= libc::CLONE_NEWNET;
     }
     match sys::unshare(namespaces) {

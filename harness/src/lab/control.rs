@@ -1,4 +1,4 @@
-//! The requests process 1 answers: connections to addresses inside, commands inside, what the lab used.
+//! The requests process 1 answers: connections to addresses inside and from them, commands inside, what the lab used.
 
 use std::{
     fs, io,
@@ -157,6 +157,10 @@ impl Client {
                 }
                 Err(error) => self.refuse(&error),
             },
+            Request::Listen { addr } => match listen(addr) {
+                Ok(listener) => self.answer(&Answer::Listening, &[listener.as_fd()]),
+                Err(error) => self.refuse(&error),
+            },
             Request::Exec { argv, env } => match exec(&argv, &env, fds) {
                 Ok(pid) => self.work = Work::Running(pid),
                 Err(error) => self.refuse(&error),
@@ -181,6 +185,12 @@ fn dial(addr: std::net::SocketAddr) -> io::Result<OwnedFd> {
         Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(stream),
         Err(errno) => Err(errno.into()),
     }
+}
+
+fn listen(addr: std::net::SocketAddr) -> io::Result<OwnedFd> {
+    let listener = std::net::TcpListener::bind(addr)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener.into())
 }
 
 fn exec(argv: &[String], env: &[(String, String)], fds: Vec<OwnedFd>) -> io::Result<Pid> {

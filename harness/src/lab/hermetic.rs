@@ -17,7 +17,10 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec},
     process::{Pid, PidfdFlags, Signal},
 };
-use tokio::{net::TcpStream, sync::watch};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 
 use super::{
     Lab, LabHost, LabKind, door,
@@ -39,6 +42,9 @@ use crate::{
 
 /// How often a joined lab is looked at by who waits for its end.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long process 1 may take to open a socket.
+const LISTEN: Duration = Duration::from_secs(5);
 
 /// How a lab fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -308,6 +314,18 @@ impl Lab for Hermetic {
             match self.ask(&what, Request::Exec { argv, env }, streams.into(), limit).await?.0 {
                 Answer::Exited(status) => Ok(status),
                 other => Err(LabError::Request { what, source: other.into_error() }),
+            }
+        })
+    }
+
+    fn listen(&self, addr: SocketAddr) -> BoxFuture<'_, Result<TcpListener, LabError>> {
+        Box::pin(async move {
+            let what = format!("listen at {addr}");
+            let (answer, fds) = self.ask(&what, Request::Listen { addr }, vec![], LISTEN).await?;
+            let failed = |source| LabError::Request { what: what.clone(), source };
+            match (answer, fds.into_iter().next()) {
+                (Answer::Listening, Some(fd)) => TcpListener::from_std(fd.into()).map_err(failed),
+                (other, _) => Err(failed(other.into_error())),
             }
         })
     }

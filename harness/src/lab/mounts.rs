@@ -26,7 +26,7 @@ pub(super) fn mount_all(spec: &LabSpec, paths: &LabPaths) -> Result<(), StepErro
     let binds = spec.all_binds();
     let trees = open_binds(&binds)?;
     match &spec.payload {
-        Payload::Libvirtd { kvm, capability_cache } => {
+        Payload::Libvirtd { kvm, capability_cache, .. } => {
             let own = open_tree(&paths.folder)?;
             let cache = open_tree(capability_cache)?;
             let devices = open_devices(*kvm)?;

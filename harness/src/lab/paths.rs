@@ -5,6 +5,7 @@
 //! | `ROOT/<id>/` | the lab's runtime folder, outside | the warden; when it was killed too, the owner or the next start |
 //! | `ROOT/<id>/lock` | held by the warden while it lives | with the folder |
 //! | `ROOT/<id>/log/`, `sock/`, `env/` | logs, sockets, disks and consoles; inside at `/run/polder` | with the folder |
+//! | `ROOT/<id>/network` | where `pasta` alone sees the lab's network | with the folder; what is mounted there, the kernel |
 //! | a prefix's folder, when the lab was given one | bound over `/run/polder/env` | nobody: it outlives labs; the verb `destroy` |
 //! | `/run/polder/store`, `/run/polder/templates`, `/run/polder/files/*` | binds inside | the kernel, with the mount namespace |
 //! | `/run`, `/etc/libvirt`, `/var/lib/libvirt`, `/var/log/libvirt`, `/dev`, `/tmp` inside | memory file systems | the kernel |
@@ -53,6 +54,16 @@ impl LabPaths {
     #[must_use]
     pub fn libvirtd_log(&self) -> PathBuf {
         self.log().join("libvirtd.log")
+    }
+    /// What leads out of the lab says here why it cannot.
+    #[must_use]
+    pub fn way_out_log(&self) -> PathBuf {
+        self.log().join("pasta.log")
+    }
+    /// The name by which what leads out finds the lab's network: seen by that alone, empty for all others.
+    #[must_use]
+    pub fn network(&self) -> PathBuf {
+        self.folder.join("network")
     }
     /// Sockets.
     #[must_use]

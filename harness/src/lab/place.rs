@@ -2,12 +2,14 @@
 
 use std::{
     fmt::{self, Debug},
+    net::SocketAddr,
     os::fd::OwnedFd,
     path::Path,
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
 
 use super::{
     LabError,
@@ -73,6 +75,12 @@ pub trait Lab: Dial + Debug + Send + Sync {
         env: Vec<(String, String)>,
         limit: Duration,
     ) -> BoxFuture<'a, Result<i32, LabError>>;
+
+    /// Listens where the daemon runs, at an address of the lab. The socket is of no use once the lab has ended.
+    ///
+    /// # Errors
+    /// There is no such address, it is in use, or the lab does not answer.
+    fn listen(&self, addr: SocketAddr) -> BoxFuture<'_, Result<TcpListener, LabError>>;
 
     /// What its processes used so far.
     ///

@@ -16,6 +16,7 @@ use super::{
     mounts,
     paths::LabPaths,
     spec::{LabSpec, Payload},
+    way_out::WayOut,
     wire::{self, Report, StepError},
 };
 use crate::base::sys;
@@ -74,11 +75,16 @@ fn run(spec: &LabSpec, paths: &LabPaths, reports: &OwnedFd) -> Result<i32, StepE
             (open_log(&paths.command_out())?, open_log(&paths.command_err())?)
         }
     };
+    // Before anything is hidden, and before the network is another one.
+    let way_out = match &spec.payload {
+        Payload::Libvirtd { way_out: true, .. } => Some(WayOut::open(paths)?),
+        _ => None,
+    };
     mounts::mount_all(spec, paths)?;
     sys::set_hostname("polder").map_err(step("set the host name"))?;
     std::env::set_current_dir("/").map_err(step("enter the root folder"))?;
     match &spec.payload {
-        Payload::Libvirtd { .. } => daemon(reports, &signals, out, err),
+        Payload::Libvirtd { .. } => daemon(reports, &signals, out, err, way_out.as_ref()),
         Payload::Command { argv, env, offline, .. } => {
             if *offline {
                 loopback_up()?;
@@ -163,7 +169,13 @@ fn command(reports: &OwnedFd, signals: &OwnedFd, child: u32) -> Result<i32, Step
 }
 
 /// Runs libvirtd and answers requests until the warden ends it all.
-fn daemon(reports: &OwnedFd, signals: &OwnedFd, out: fs::File, err: fs::File) -> Result<i32, StepError> {
+fn daemon(
+    reports: &OwnedFd,
+    signals: &OwnedFd,
+    out: fs::File,
+    err: fs::File,
+    way_out: Option<&WayOut>,
+) -> Result<i32, StepError> {
     loopback_up()?;
     addresses_at_once();
     lay_out().map_err(|e| StepError::new("lay out the daemon's folders", e))?;
@@ -180,21 +192,33 @@ fn daemon(reports: &OwnedFd, signals: &OwnedFd, out: fs::File, err: fs::File) ->
                 if !ready {
                     let error = format!(
                         "it ended with status {status}: {}",
-                        last_line("/run/polder/log/libvirtd.log")
+                        last_line(Path::new("/run/polder/log/libvirtd.log"))
                     );
                     return Err(StepError::new("start libvirtd", error));
                 }
                 let _ = wire::send(reports, &Report::PayloadEnded(status), &[]);
             }
+            if let Some(way_out) = way_out.filter(|way_out| way_out.is(pid)) {
+                let ended = way_out.ended(status);
+                if !ready {
+                    return Err(ended);
+                }
+                // Into the warden's log; machines that run may do without.
+                eprintln!("{}: {}", ended.step, ended.error);
+            }
             control.child_ended(pid, status);
         }
-        if !ready && listens("/run/polder/sock/libvirt-sock") {
+        let leads_out = || way_out.is_none_or(|_| WayOut::is_up());
+        if !ready && listens("/run/polder/sock/libvirt-sock") && leads_out() {
             ready = true;
             let _ = wire::send(reports, &Report::Ready, &[]);
         }
         if !ready && started.elapsed() > DAEMON_LIMIT {
-            let error = format!("it did not listen within {} s", DAEMON_LIMIT.as_secs());
-            return Err(StepError::new("start libvirtd", error));
+            let late = format!("within {} s", DAEMON_LIMIT.as_secs());
+            return Err(match leads_out() {
+                true => StepError::new("start libvirtd", format!("it did not listen {late}")),
+                false => StepError::new("lead out", format!("`pasta` made no way {late}")),
+            });
         }
         let tick = if ready { TICK } else { START_TICK };
         if !control
@@ -261,7 +285,7 @@ fn identities() -> Result<(), StepError> {
     Ok(())
 }
 
-fn last_line(log: &str) -> String {
+pub(super) fn last_line(log: &Path) -> String {
     fs::read_to_string(log).unwrap_or_default().lines().last().unwrap_or("its log is empty").to_owned()
 }
 

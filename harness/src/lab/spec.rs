@@ -46,6 +46,8 @@ pub enum Payload {
         kvm: bool,
         /// Folder that keeps the emulator's capabilities between labs that see `/dev/kvm` alike.
         capability_cache: PathBuf,
+        /// Whether it has a way to where the host leads.
+        way_out: bool,
     },
     /// One command with the host's network; the lab ends when it does.
     Command {

@@ -3,7 +3,7 @@
 
 use std::{io, net::SocketAddr, os::fd::OwnedFd, path::Path, time::Duration};
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{
     Lab, LabError, LabKind,
@@ -91,6 +91,13 @@ impl Lab for SystemLab {
                     LabError::Request { what: "run a command".into(), source: io::Error::other(failed) }
                 }
             })
+        })
+    }
+
+    fn listen(&self, addr: SocketAddr) -> BoxFuture<'_, Result<TcpListener, LabError>> {
+        Box::pin(async move {
+            let bound = TcpListener::bind(addr).await;
+            bound.map_err(|source| LabError::Request { what: format!("listen at {addr}"), source })
         })
     }
 

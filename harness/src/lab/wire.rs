@@ -67,6 +67,8 @@ impl StepError {
 pub(super) enum Request {
     /// Connect to an address inside; the connected socket comes back with the answer.
     Dial { addr: SocketAddr, limit_ms: u64 },
+    /// Listen at an address inside; the socket comes back with the answer.
+    Listen { addr: SocketAddr },
     /// Run a command inside on the three descriptors sent along; ends when the asker goes away.
     Exec { argv: Vec<String>, env: Vec<(String, String)> },
     /// Kill the daemon: the one way to get calls back that it does not answer.
@@ -79,6 +81,7 @@ pub(super) enum Request {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
     Dialled,
+    Listening,
     Killed,
     Exited(i32),
     Usage(Usage),

@@ -16,6 +16,6 @@ pub use error::NetError;
 pub use name::prefixed_name;
 pub use spec::{
     DhcpPlan, DnsPlan, DnsRecord, Extra, Family, Impairment, LinkPlan, MachineAsk, NetAsk, NetKind, NetPlan,
-    NicAsk, PlannedHost, PlannedNet, PlannedNic, Scope, Vlan,
+    NicAsk, Outward, PlannedHost, PlannedNet, PlannedNic, Scope, Vlan,
 };
 pub use topology::{another, plan};

@@ -20,6 +20,12 @@ pub const PREFIX6: u8 = 64;
 pub const OCTETS: RangeInclusive<u8> = 200..=255;
 /// The MTU of nets that do not ask for one, in bytes.
 pub const MTU: u32 = 1500;
+/// The interface by which a lab with a way out leads there.
+pub const WAY_OUT: &str = "polder-out";
+/// The lab's address on it and the length of its prefix: of a range (RFC 7335) that nobody routes.
+pub const WAY_OUT_ADDRESS: (Ipv4Addr, u8) = (Ipv4Addr::new(192, 0, 0, 2), 29);
+/// Whom the lab sends what goes out, and asks for names it does not know.
+pub const WAY_OUT_GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 1);
 
 /// How a network is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +84,8 @@ pub struct NetAsk {
     pub dns_forward: Option<IpAddr>,
     /// MTU in bytes, when not 1500.
     pub mtu: Option<u32>,
+    /// Whether it leads out of its lab.
+    pub internet: bool,
 }
 
 /// A machine as asked for.
@@ -239,13 +247,33 @@ pub struct PlannedNet {
     pub dns: Option<DnsPlan>,
     /// MTU in bytes, when not 1500.
     pub mtu: Option<u32>,
+    /// Whether it leads out of its lab.
+    #[serde(default)]
+    pub outward: Outward,
+}
+
+/// Whether a net leads out of its lab.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outward {
+    /// As far as the lab does: no net of a hermetic lab that has none which asks for it, every one of another lab.
+    #[default]
+    AsLab,
+    /// It does.
+    Open,
+    /// It does not, while others do.
+    Shut,
 }
 
 impl PlannedNet {
     /// Whether guests take their default route through this net: the one way out a machine has.
     #[must_use]
     pub fn is_default_route(&self) -> bool {
-        self.management && self.kind == NetKind::Nat
+        match self.outward {
+            Outward::AsLab => self.management && self.kind == NetKind::Nat,
+            Outward::Open => true,
+            Outward::Shut => false,
+        }
     }
 
     /// The address at which it is served, if it is: the IPv4 one if there are two.

@@ -8,7 +8,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    Extra, Family, LinkPlan, MachineAsk, NetAsk, NetError, NetKind, NetPlan, NicAsk, Scope, Vlan,
+    Extra, Family, LinkPlan, MachineAsk, NetAsk, NetError, NetKind, NetPlan, NicAsk, Outward, Scope, Vlan,
     address::nics,
     another,
     lease::{self, Want},
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::base::id::{Mac, NetName};
 
-/// `name [/kind] [v4 GATEWAY[/LEN] | v4 off] [v6 auto | v6 GATEWAY[/LEN]]`; names that begin with `m` are management
+/// `name [/kind] [/internet] [v4 GATEWAY[/LEN] | v4 off] [v6 auto | v6 GATEWAY[/LEN]]`; names that begin with `m` are management
 /// nets.
 fn net(text: &str) -> NetAsk {
     let mut words = text.split_whitespace();
@@ -33,11 +33,13 @@ fn net(text: &str) -> NetAsk {
         dns_records: BTreeMap::new(),
         dns_forward: None,
         mtu: None,
+        internet: false,
     };
     while let Some(word) = words.next() {
         match word {
             "/isolated" => net.kind = NetKind::Isolated,
             "/bridge" => net.kind = NetKind::Bridge,
+            "/internet" => net.internet = true,
             "v4" => net.ipv4 = family(words.next().unwrap(), 24),
             "v6" => net.ipv6 = family(words.next().unwrap(), 64),
             other => panic!("{other}"),
@@ -582,4 +584,24 @@ proptest! {
             prop_assert!(at_fault, "{:?}", error);
         }
     }
+}
+
+#[test]
+fn nets_that_lead_out_take_the_default_route_and_know_all_names() {
+    let (nets, machines) =
+        (nets(&["m1", "wan /internet", "back /isolated"]), machines(&["a: m1 wan", "b: m1"]));
+    let planned = plan(&nets, &machines, &Scope::hermetic()).unwrap().nets;
+    assert_eq!(
+        planned.iter().map(|n| n.outward).collect::<Vec<_>>(),
+        [Outward::Shut, Outward::Open, Outward::Shut]
+    );
+    assert_eq!(planned.iter().map(|n| n.is_default_route()).collect::<Vec<_>>(), [false, true, false]);
+    let (of_lan, of_wan) = (planned[0].dns.as_ref().unwrap(), planned[1].dns.as_ref().unwrap());
+    assert_eq!((&of_wan.domain, &of_wan.records), (&of_lan.domain, &of_lan.records));
+    assert_eq!((of_lan.forward, of_wan.forward), (None, Some("192.0.0.1".parse().unwrap())));
+    // Where others are, nets lead where the host leads, and nothing changes.
+    let shared = Scope { uuid: Some("0123456789abcdef0123456789abcdef".into()), ..Scope::hermetic() };
+    let planned = plan(&nets, &machines, &shared).unwrap().nets;
+    assert!(planned.iter().all(|n| n.outward == Outward::AsLab), "{planned:?}");
+    assert_eq!(planned.iter().map(|n| n.is_default_route()).collect::<Vec<_>>(), [true, false, false]);
 }

@@ -11,7 +11,7 @@ use super::{
     name,
     spec::{
         DhcpPlan, DnsPlan, DnsRecord, Family, LinkPlan, MTU, MachineAsk, NetAsk, NetKind, NetPlan, NicAsk,
-        PREFIX, PlannedHost, PlannedNet, PlannedNic, Scope, Vlan,
+        Outward, PREFIX, PlannedHost, PlannedNet, PlannedNic, Scope, Vlan, WAY_OUT_GATEWAY,
     },
 };
 use crate::base::id::{Mac, MachineName, NetName};
@@ -277,9 +277,34 @@ impl<'a> Planner<'a> {
             gateway6: subnet6.map(|subnet| (subnet.gateway, subnet.prefix)),
             hosts: hosts(&net.name, nics),
             dhcp: self.dhcp(net, subnet, subnet6),
-            dns: dns(net, nics),
+            dns: self.dns(net, nics),
             mtu: net.mtu.filter(|mtu| *mtu != MTU),
+            outward: self.outward(net),
         }
+    }
+
+    /// In a lab with others, nets lead where the host leads.
+    fn outward(&self, net: &NetAsk) -> Outward {
+        let asks = |net: &NetAsk| net.internet && net.kind == NetKind::Nat;
+        match self.scope.uuid {
+            None if asks(net) => Outward::Open,
+            None if self.nets.iter().any(asks) => Outward::Shut,
+            _ => Outward::AsLab,
+        }
+    }
+
+    /// A net that leads out serves the names of the environment also when it is not one to reach machines on: it is
+    /// where the machines on it ask for all others.
+    fn dns(&self, net: &NetAsk, nics: &BTreeMap<MachineName, Vec<PlannedNic>>) -> Option<DnsPlan> {
+        let open = self.outward(net) == Outward::Open;
+        let of_others = || self.nets.iter().find_map(|net| net.dns_domain.clone()).filter(|_| open);
+        let domain = net.dns_domain.clone().or_else(of_others);
+        let forward = net.dns_forward.or(open.then_some(IpAddr::V4(WAY_OUT_GATEWAY)));
+        if net.kind == NetKind::Bridge || (domain.is_none() && forward.is_none()) {
+            return None;
+        }
+        let records = if domain.is_some() { records(&net.dns_records, nics) } else { Vec::new() };
+        Some(DnsPlan { domain, records, forward })
     }
 
     fn dhcp(
@@ -335,14 +360,6 @@ fn hosts(net: &NetName, nics: &BTreeMap<MachineName, Vec<PlannedNic>>) -> Vec<Pl
         }
     }
     hosts
-}
-
-fn dns(net: &NetAsk, nics: &BTreeMap<MachineName, Vec<PlannedNic>>) -> Option<DnsPlan> {
-    if net.kind == NetKind::Bridge || (net.dns_domain.is_none() && net.dns_forward.is_none()) {
-        return None;
-    }
-    let records = if net.dns_domain.is_some() { records(&net.dns_records, nics) } else { Vec::new() };
-    Some(DnsPlan { domain: net.dns_domain.clone(), records, forward: net.dns_forward })
 }
 
 /// The names of every NIC of every net, and those asked for that no NIC has.

@@ -27,14 +27,14 @@ const LONGEST_TEXT: usize = 16 * 1024 * 1024;
 
 /// Fetches over HTTP and HTTPS; clones share their connections.
 #[derive(Debug, Clone)]
-pub(super) struct Http {
+pub(crate) struct Http {
     limits: Limits,
     client: Arc<OnceCell<Client>>,
 }
 
 /// What became of a request.
 #[derive(Debug)]
-pub(super) enum Answer<T> {
+pub(crate) enum Answer<T> {
     /// It was served.
     Have(T),
     /// The server does not have it, or does not give it to us; asking again does not help.
@@ -59,7 +59,7 @@ struct Resume {
 }
 
 impl Http {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self { limits, client: Arc::default() }
     }
 
@@ -86,7 +86,7 @@ impl Http {
 
     /// Downloads `url` into the file `to`, going on with what an earlier download of it left there. Says whether it
     /// did.
-    pub(super) async fn download(
+    pub(crate) async fn download(
         &self,
         url: &str,
         to: &Path,

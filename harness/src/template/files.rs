@@ -25,13 +25,13 @@ const CHUNK: usize = 64 * 1024;
 
 /// A lock; the kernel takes it back when its holder dies.
 #[derive(Debug)]
-pub(super) struct FileLock {
+pub(crate) struct FileLock {
     _file: File,
 }
 
 impl FileLock {
     /// Waits for the lock at `path`; `what` is what it guards.
-    pub(super) async fn wait(
+    pub(crate) async fn wait(
         path: &Path,
         what: &str,
         limit: Duration,

@@ -26,6 +26,8 @@ mod upkeep;
 
 pub use chain::{Backing, ImageInfo, Link};
 pub use error::{Fault, TemplateError};
+pub(crate) use fetch::{Answer, Http};
+pub(crate) use files::FileLock;
 pub use manifest::{Manifest, SourceSpec, TemplateSpec, VersionSpec};
 pub use ova::{Ova, OvaDisk};
 pub use progress::{Meter, Progress, TemplateEvent, Transfer};

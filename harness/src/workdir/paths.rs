@@ -112,6 +112,16 @@ impl PrefixPaths {
     pub fn images(&self) -> PathBuf {
         self.root.join("images")
     }
+    /// Repositories of packages that machines install from.
+    #[must_use]
+    pub fn repo(&self) -> PathBuf {
+        self.root.join("repo")
+    }
+    /// Those of a prefix made by Lago.
+    #[must_use]
+    pub fn lago_repo(&self) -> PathBuf {
+        self.root.join("internal_repo")
+    }
     /// Copies of deploy scripts.
     #[must_use]
     pub fn scripts(&self) -> PathBuf {

@@ -154,7 +154,7 @@ async fn on_a_daemon() {
 /// A lab whose environment is in `env`, left to itself.
 async fn detached(host: &LabHost, env: &Path) -> Hermetic {
     fs::create_dir_all(env).unwrap();
-    let payload = Payload::Libvirtd { kvm: false, capability_cache: host.cache.clone() };
+    let payload = Payload::Libvirtd { kvm: false, capability_cache: host.cache.clone(), way_out: false };
     let spec = LabSpec { payload, env: Some(env.to_owned()), binds: vec![] };
     let lab = Hermetic::start(host, spec, LIMIT).await.unwrap();
     lab.detach().unwrap();

@@ -40,7 +40,8 @@ impl Ground {
 
     /// A lab with a daemon, whose environment lives in `env`.
     async fn daemon(&self, env: Option<&Path>) -> Result<Hermetic, LabError> {
-        let payload = Payload::Libvirtd { kvm: false, capability_cache: self.host.cache.clone() };
+        let payload =
+            Payload::Libvirtd { kvm: false, capability_cache: self.host.cache.clone(), way_out: false };
         let spec = LabSpec { payload, env: env.map(Path::to_owned), binds: vec![] };
         Hermetic::start(&self.host, spec, LIMIT).await
     }

@@ -26,6 +26,7 @@ mod runners;
 mod script;
 mod selection;
 mod session;
+mod serving;
 mod stopping;
 mod system;
 mod templates;

@@ -34,7 +34,7 @@ impl Ground {
             launcher: std::env::current_exe().unwrap(),
         };
         let spec = LabSpec {
-            payload: Payload::Libvirtd { kvm: false, capability_cache: cache },
+            payload: Payload::Libvirtd { kvm: false, capability_cache: cache, way_out: false },
             env: None,
             binds: vec![],
         };
@@ -108,6 +108,7 @@ fn net(name: &str, kind: NetKind) -> NetAsk {
         dns_records: BTreeMap::new(),
         dns_forward: None,
         mtu: None,
+        internet: false,
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn run(test: &str, vars: &[(&str, String)]) {
             cache: cache.clone(),
             launcher: std::env::current_exe().unwrap(),
         };
-        let payload = Payload::Libvirtd { kvm: false, capability_cache: capabilities() };
+        let payload = Payload::Libvirtd { kvm: false, capability_cache: capabilities(), way_out: false };
         let exe = std::env::current_exe().unwrap();
         // Where programs are built may be hidden otherwise.
         let built = exe.parent().unwrap().parent().unwrap().to_owned();

@@ -12,7 +12,9 @@ mod pages;
 mod plan;
 mod power;
 mod prefixes;
+pub(super) mod repo;
 mod schema;
+mod serve;
 mod service;
 mod shell;
 mod snapshot;
@@ -26,7 +28,13 @@ use super::{args::Verb, context::Cx, external, run::Said};
 pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
     let orderly = matches!(
         verb,
-        Verb::Init(_) | Verb::Up(_) | Verb::Start(_) | Verb::Snapshot(_) | Verb::Revert(_) | Verb::Export(_)
+        Verb::Init(_)
+            | Verb::Up(_)
+            | Verb::Start(_)
+            | Verb::Snapshot(_)
+            | Verb::Revert(_)
+            | Verb::Export(_)
+            | Verb::Serve { .. }
     );
     let work = one(cx, verb);
     // Those put things in order themselves when they are stopped; the others may be stopped anywhere.
@@ -49,6 +57,8 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Resume(machines) => power::resume(cx, &machines).await?.into(),
         Verb::Cleanup => power::cleanup(cx).await?.into(),
         Verb::Destroy(args) => destroy::run(cx, &args).await?.into(),
+        Verb::Serve { dir, .. } => serve::run(cx, dir).await?.into(),
+        Verb::Repo(args) => repo::run(cx, &args).await?.into(),
         Verb::Status => status::run(cx).await?.into(),
         Verb::List { workdir } => prefixes::list(cx, workdir.as_deref())?.into(),
         Verb::SetCurrent { name } => prefixes::set_current(cx, &name)?.into(),

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     decide::plan,
-    error::PlanErrors,
+    error::{PlanError, PlanErrors},
     model::{PlanInputs, Warning},
 };
 use crate::{
@@ -33,6 +33,8 @@ pub struct Known<'a> {
     pub providers: &'a [Arc<dyn MachineProvider>],
     /// What manages services in machines.
     pub service_managers: &'a [&'a str],
+    /// Whether nets can have a way out.
+    pub way_out: bool,
 }
 
 /// Plans `spec` as if all its images and files were there, and none of them ours.
@@ -72,7 +74,15 @@ pub fn check(spec: &EnvSpec, known: &Known<'_>) -> Result<Vec<Warning>, PlanErro
             cmdline: String::new(),
         });
     });
-    plan(&spec, &inputs).map(|plan| plan.warnings)
+    let asking = spec.nets.iter().filter(|net| net.internet && !known.way_out);
+    let mut errors: Vec<_> =
+        asking.map(|net| PlanError::NoWayOut { at: net.place_of("internet").clone() }).collect();
+    match plan(&spec, &inputs) {
+        Ok(plan) if errors.is_empty() => return Ok(plan.warnings),
+        Ok(_) => {}
+        Err(more) => errors.extend(more.0),
+    }
+    Err(PlanErrors(errors))
 }
 
 fn template(disk: &DiskSpec) -> Option<((String, Option<String>), TemplateDisk)> {

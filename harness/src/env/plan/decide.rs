@@ -1,6 +1,6 @@
 //! The whole plan: nets, machines, and what of the host they need.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use super::{
     error::{PlanError, PlanErrors},
@@ -14,7 +14,10 @@ use crate::{
         EnvSpec,
         spec::{self, Ipv6Spec, MachineSpec, NetSpec, NicSpec, Place, VlanSpec},
     },
-    net::{self, Family, Impairment, LinkPlan, MachineAsk, NetAsk, NetError, NetKind, NetPlan, NicAsk, Vlan},
+    net::{
+        self, Family, Impairment, LinkPlan, MachineAsk, NetAsk, NetError, NetKind, NetPlan, NicAsk, Vlan,
+        spec::WAY_OUT_ADDRESS,
+    },
 };
 
 /// Decides everything.
@@ -31,6 +34,7 @@ pub fn plan(spec: &EnvSpec, inputs: &PlanInputs<'_>) -> Result<EnvPlan, PlanErro
         );
         NetPlan { nets: Vec::new(), nics: BTreeMap::new() }
     });
+    errors.extend(on_the_way_out(spec, inputs));
     let mut files = Files::new(inputs.view);
     let mut warnings = of_nets(spec, &net_plan, inputs);
     let mut machines = Vec::new();
@@ -77,6 +81,26 @@ fn place(spec: &EnvSpec, error: &NetError) -> Place {
     at.unwrap_or_else(|| Place { file: spec.origin.clone(), line: 1, column: 1 })
 }
 
+/// Nets whose subnets are in the way of the lab's own way out. Those of a daemon of the host lead where the host leads.
+fn on_the_way_out(spec: &EnvSpec, inputs: &PlanInputs<'_>) -> Vec<PlanError> {
+    let Some(asking) = spec.nets.iter().find(|net| net.internet && inputs.owner.is_none()) else {
+        return Vec::new();
+    };
+    let (way, len) = WAY_OUT_ADDRESS;
+    let within = |ip: Ipv4Addr, len: u8| {
+        let rest = 32_u32.saturating_sub(len.into());
+        ip.to_bits().checked_shr(rest).unwrap_or(0) == way.to_bits().checked_shr(rest).unwrap_or(0)
+    };
+    let taken = spec.nets.iter().filter_map(|net| Some((net, net.gateway.filter(|_| net.ipv4)?)));
+    let taken = taken.filter(|(net, gateway)| within(*gateway, net.prefix_len.min(len)));
+    let taken = taken.map(|(net, _)| PlanError::OnTheWayOut {
+        at: net.place_of("gw").clone(),
+        net: net.name.clone(),
+        asking: asking.name.clone(),
+    });
+    taken.collect()
+}
+
 /// What nets ask for and do not get.
 fn of_nets(spec: &EnvSpec, plan: &NetPlan, inputs: &PlanInputs<'_>) -> Vec<Warning> {
     let mut warnings = Vec::new();
@@ -85,8 +109,9 @@ fn of_nets(spec: &EnvSpec, plan: &NetPlan, inputs: &PlanInputs<'_>) -> Vec<Warni
     };
     for net in &spec.nets {
         // Those of a daemon of the host lead where the host leads.
-        if net.internet && inputs.owner.is_none() {
-            warn(net, "internet", "`internet` does nothing yet: no net has a way out of its lab".to_owned());
+        if net.internet && !net.ipv4 && inputs.owner.is_none() {
+            let message = "`internet` does nothing without IPv4: the way out of a lab has no IPv6".to_owned();
+            warn(net, "internet", message);
         }
         let planned = plan.nets.iter().find(|planned| planned.name == net.name);
         if net.mtu.is_some()
@@ -129,6 +154,7 @@ fn net_ask(net: &NetSpec) -> NetAsk {
         dns_records: net.dns_records.clone(),
         dns_forward: net.dns_forward,
         mtu: net.mtu,
+        internet: net.internet,
     }
 }
 

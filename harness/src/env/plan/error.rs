@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    base::id::{DiskName, MachineName},
+    base::id::{DiskName, MachineName, NetName},
     image::info::Unsupported,
     initfile::spec::Place,
     net::NetError,
@@ -53,6 +53,26 @@ pub enum PlanError {
         image: String,
         /// What the image needs.
         needed_mib: u32,
+    },
+    /// The host cannot give labs a way out.
+    #[error(
+        "{at}: `internet` needs the program `pasta`, which is not installed; install the package `passt`"
+    )]
+    NoWayOut {
+        /// Where it is asked for.
+        at: Place,
+    },
+    /// A net's subnet is the one by which the lab leads out.
+    #[error(
+        "{at}: the subnet of the net `{net}` is needed for the `internet` of the net `{asking}`; take another one"
+    )]
+    OnTheWayOut {
+        /// The gateway's place.
+        at: Place,
+        /// The net.
+        net: NetName,
+        /// A net that is to lead out.
+        asking: NetName,
     },
     /// There is nothing to boot.
     #[error("{at}: machine `{machine}` has nothing to boot: give it a disk that is not empty, or a `kernel`")]
@@ -183,6 +203,8 @@ impl PlanError {
         match self {
             Self::Unknown { at, .. }
             | Self::TooLittleMemory { at, .. }
+            | Self::NoWayOut { at }
+            | Self::OnTheWayOut { at, .. }
             | Self::NothingToBoot { at, .. }
             | Self::NoBootLoader { at, .. }
             | Self::NoDriver { at, .. }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     image::{Address6, Identity, NicAddress, NicIdentity, Seed, seed::Asked},
     initfile::spec::MachineSpec,
-    net::{PlannedNet, PlannedNic},
+    net::{Outward, PlannedNet, PlannedNic},
 };
 
 /// What `machine` is told.
@@ -18,8 +18,11 @@ pub(super) fn identity(
     inputs: &PlanInputs<'_>,
 ) -> Result<Identity, PlanError> {
     let net = |nic: &PlannedNic| nets.iter().find(|net| net.name == nic.net);
-    let management = nics.iter().filter_map(net).find(|net| net.management);
-    let dns = management.and_then(|net| Some((net.server()?, net.dns.as_ref()?)));
+    let mut nets_on = nics.iter().filter_map(net);
+    // One that leads out knows all names.
+    let open = nets_on.clone().find(|net| net.outward == Outward::Open && net.dns.is_some());
+    let asked = open.or_else(|| nets_on.find(|net| net.management));
+    let dns = asked.and_then(|net| Some((net.server()?, net.dns.as_ref()?)));
     let host_key = inputs.host_keys.get(&machine.name);
     Ok(Identity {
         hostname: machine.name.clone(),

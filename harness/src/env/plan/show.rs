@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::model::{Backing, DiskPlan, EnvPlan, IdentityFrom, MachinePlan, Made};
 use crate::{
-    net::{PlannedNet, Vlan},
+    net::{Outward, PlannedNet, Vlan},
     provider::spec::{Boot, Bus, CpuModel, DomainDisk, DomainSpec},
 };
 
@@ -178,6 +178,9 @@ fn show_net(f: &mut fmt::Formatter<'_>, net: &PlannedNet) -> fmt::Result {
     }
     if let Some(mtu) = net.mtu {
         write!(f, ", MTU {mtu}")?;
+    }
+    if net.outward == Outward::Open {
+        write!(f, ", leads out")?;
     }
     writeln!(f)
 }

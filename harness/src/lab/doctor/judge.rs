@@ -54,6 +54,14 @@ pub fn judge(seen: &Observations) -> Vec<Finding> {
             fix: Some(format!("if this host has KVM, as root: usermod --append --groups kvm {}", seen.user)),
         },
     });
+    findings.push(match seen.way_out {
+        true => good("nets can have a way out (`internet: true`)"),
+        false => Finding {
+            grade: Grade::Note,
+            text: "`pasta` is not installed; no net of a lab can have a way out (`internet: true`)".into(),
+            fix: Some(install("passt")),
+        },
+    });
     findings.extend(seen.free_mib.iter().map(|(dir, mib)| {
         let text = format!("{} MiB free for {}", mib, dir.display());
         if *mib >= SCARCE_MIB {
@@ -82,11 +90,11 @@ fn tools(seen: &Observations) -> Finding {
     }
     let names: Vec<_> = missing.iter().map(|(tool, _)| *tool).collect();
     let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
-    let fix = format!(
-        "on Debian or Ubuntu, as root: apt-get install --no-install-recommends {}",
-        packages.join(" ")
-    );
-    bad(&format!("not installed: {}", names.join(", ")), Some(fix))
+    bad(&format!("not installed: {}", names.join(", ")), Some(install(&packages.join(" "))))
+}
+
+fn install(packages: &str) -> String {
+    format!("on Debian or Ubuntu, as root: apt-get install --no-install-recommends {packages}")
 }
 
 fn subordinate(seen: &Observations) -> Finding {
@@ -129,6 +137,7 @@ mod tests {
             subordinate: (true, true),
             sysctls: [("user/max_user_namespaces".to_owned(), "5000".to_owned())].into(),
             tun: Ok(()),
+            way_out: true,
             kvm: Ok(()),
             free_mib: vec![("/var/tmp".into(), 50_000)],
             boundary: Sandboxed::Works,
@@ -146,6 +155,7 @@ mod tests {
     #[case(|o: &mut Observations| { o.sysctls.insert("kernel/apparmor_restrict_unprivileged_userns".into(), "1".into()); }, Grade::Bad, "kernel.apparmor_restrict_unprivileged_userns=0")]
     #[case(|o: &mut Observations| o.tun = Err("Permission denied".into()), Grade::Bad, "chmod 0666 /dev/net/tun")]
     #[case(|o: &mut Observations| o.kvm = Err("Permission denied".into()), Grade::Note, "--groups kvm ada")]
+    #[case(|o: &mut Observations| o.way_out = false, Grade::Note, "install --no-install-recommends passt")]
     #[case(|o: &mut Observations| o.free_mib = vec![("/x".into(), 10)], Grade::Note, "POLDER_CACHE_DIR")]
     fn each_lack_has_its_fix(#[case] damage: fn(&mut Observations), #[case] grade: Grade, #[case] fix: &str) {
         let mut seen = healthy();

@@ -6,4 +6,5 @@ mod observe;
 
 pub use daemon::{DaemonSeen, is_session, judge_daemon};
 pub use judge::{Finding, Grade, judge};
+pub(super) use observe::find;
 pub use observe::{Observations, Sandboxed, observe};

@@ -10,6 +10,7 @@ use std::{
 use crate::lab::{
     Hermetic, Lab, LabHost, LabSpec, Payload,
     boundary::{subordinate_range, user_name},
+    pasta,
 };
 
 /// The programs a lab or an image build runs, and Debian's package of each.
@@ -41,6 +42,8 @@ pub struct Observations {
     pub sysctls: BTreeMap<String, String>,
     /// Whether a network tunnel device can be opened, or why not.
     pub tun: Result<(), String>,
+    /// Whether nets can have a way out.
+    pub way_out: bool,
     /// Whether `/dev/kvm` can be opened, or why not.
     pub kvm: Result<(), String>,
     /// Free space where labs and images live, in MiB.
@@ -80,6 +83,7 @@ pub async fn observe(host: &LabHost) -> Observations {
         subordinate: (range("/etc/subuid"), range("/etc/subgid")),
         sysctls: sysctls.into_iter().filter_map(sysctl).collect(),
         tun: open("/dev/net/tun"),
+        way_out: pasta().is_some(),
         kvm: open("/dev/kvm"),
         free_mib: [&host.root, &host.cache].into_iter().filter_map(|dir| free_mib(dir)).collect(),
         boundary: try_boundary(host).await,
@@ -87,7 +91,7 @@ pub async fn observe(host: &LabHost) -> Observations {
 }
 
 /// Where a program is: the user's path, and the folders of system programs that an ordinary user's path lacks.
-fn find(tool: &str) -> Option<PathBuf> {
+pub(in crate::lab) fn find(tool: &str) -> Option<PathBuf> {
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
         .iter()
         .map(|dir| Path::new(dir).join(tool))

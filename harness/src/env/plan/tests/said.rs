@@ -53,7 +53,7 @@ domains:
     nics: [{net: lan}, {net: br0}]
     disks: [{name: root, type: template, template_name: tiny, dev: vda, format: qcow2}]
 nets:
-  lan: {internet: true, management: true}
+  lan: {internet: true, management: true, ipv4: false}
   br0: {type: bridge, mtu: 9000}
 ";
     let warnings = |borrowed: bool| {
@@ -69,13 +69,26 @@ nets:
         )
     };
     let all = [
-        "lab.yaml:9:19: warning: `internet` does nothing yet: no net has a way out of its lab",
+        "lab.yaml:9:19: warning: `internet` does nothing without IPv4: the way out of a lab has no IPv6",
         "lab.yaml:10:28: warning: the bridge br0 is there already, and its `mtu` stays what it is",
         "lab.yaml:5:17: warning: `cloud-init` does nothing: there is none in the image `tiny`",
         "lab.yaml:4:20: warning: `root-password` does nothing: the image `tiny` lets nobody in by a password",
     ];
     assert_eq!(warnings(true), all);
     assert_eq!(warnings(false), [all[0], all[2], all[3]]);
+}
+
+#[test]
+fn a_subnet_in_the_way_of_a_way_out_is_said() {
+    let text = |internet| {
+        format!(
+            "domains: {{a: {{kernel: lab.yaml, nics: [{{net: lan}}]}}}}\nnets:\n  lan: {{gw: 192.0.0.1/24}}\n  wan: {{internet: {internet}, gw: 192.0.1.1/24}}\n"
+        )
+    };
+    let error = planned(&text(true)).unwrap_err().to_string();
+    let expected = "lab.yaml:3:13: the subnet of the net `lan` is needed for the `internet` of the net `wan`; take another one";
+    assert_eq!(error, expected);
+    planned(&text(false)).unwrap();
 }
 
 #[test]
@@ -92,7 +105,7 @@ domains:
   c: {vm-provider: ssh, nics: [{net: lan}]}
   d: {disks: [{name: n, type: empty, size: 1G, dev: vda, format: raw}]}
   e: {type: ova, url: x.ova}
-nets: {lan: {}}
+nets: {lan: {internet: true}}
 ";
     let cpus = Cpus { models: BTreeMap::from([("Westmere".to_owned(), None)]), host: None };
     let known = Known {
@@ -100,9 +113,11 @@ nets: {lan: {}}
         vm_types: &["default"],
         providers: &[Arc::new(Ssh::default())],
         service_managers: &["systemd", "sysvinit", "systemdcontainer"],
+        way_out: false,
     };
     let errors = check(&spec(text), &known).unwrap_err();
     insta::assert_snapshot!(errors, @r"
+    lab.yaml:13:24: `internet` needs the program `pasta`, which is not installed; install the package `passt`
     lab.yaml:5:14: there is no vm-type `defalt`; did you mean `default`?
     lab.yaml:6:23: there is no service_provider `sysvint`; did you mean `sysvinit`?
     lab.yaml:8:57: a machine of type `q35` has no bus `ide` for the disk `root`; set `machine: pc`, or `bus: sata`
@@ -111,5 +126,5 @@ nets: {lan: {}}
     lab.yaml:10:3: machine `c` cannot be had of the vm-provider `ssh`: one of its NICs must say its `ip`
     lab.yaml:11:3: machine `d` has nothing to boot: give it a disk that is not empty, or a `kernel`
     ");
-    assert_eq!(errors.0[0].message(), "there is no vm-type `defalt`; did you mean `default`?");
+    assert_eq!(errors.0[1].message(), "there is no vm-type `defalt`; did you mean `default`?");
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     base::id::Mac,
-    net::{DnsPlan, DnsRecord, NetKind, PlannedHost},
+    net::{DnsPlan, DnsRecord, NetKind, Outward, PlannedHost, spec::WAY_OUT},
     provider::spec::{Label, NetworkSpec},
 };
 
@@ -29,12 +29,8 @@ pub fn network_xml(net: &NetworkSpec, label: Option<&Label>) -> String {
             empty(w, "forward", &[("mode", "bridge")])?;
             return empty(w, "bridge", &[("name", &net.bridge)]);
         }
-        match (net.kind, net.gateway6) {
-            (NetKind::Nat, Some(_)) => {
-                parent(w, "forward", &[("mode", "nat")], |w| empty(w, "nat", &[("ipv6", "yes")]))?;
-            }
-            (NetKind::Nat, None) => empty(w, "forward", &[("mode", "nat")])?,
-            (NetKind::Isolated | NetKind::Bridge, _) => {}
+        if net.kind == NetKind::Nat {
+            forward(w, net)?;
         }
         // No spanning tree, no delay: the port of a new machine forwards at once.
         empty(w, "bridge", &[("name", &net.bridge), ("stp", "off"), ("delay", "0")])?;
@@ -83,6 +79,20 @@ pub fn dhcp_hosts_xml(net: &NetworkSpec, host: &PlannedHost) -> Vec<(i32, String
     let v4 = host.ip.filter(|_| v4.is_some()).map(|_| (0, fragment(|w| dhcp_host(w, host))));
     let v6 = host.ip6.filter(|_| v6.is_some()).map(|_| (v6_position, fragment(|w| dhcp_host6(w, host))));
     v4.into_iter().chain(v6).collect()
+}
+
+fn forward(w: &mut Xml, net: &NetworkSpec) -> io::Result<()> {
+    let mut attributes = vec![("mode", "nat")];
+    match net.outward {
+        Outward::AsLab => {}
+        Outward::Open => attributes.push(("dev", WAY_OUT)),
+        // Nothing is forwarded there: libvirt's rules then refuse what goes anywhere else.
+        Outward::Shut => attributes.push(("dev", "lo")),
+    }
+    match net.gateway6 {
+        Some(_) => parent(w, "forward", &attributes, |w| empty(w, "nat", &[("ipv6", "yes")])),
+        None => empty(w, "forward", &attributes),
+    }
 }
 
 fn dns(w: &mut Xml, plan: &DnsPlan) -> io::Result<()> {
@@ -187,6 +197,7 @@ mod tests {
             dns_records: BTreeMap::from([("mirror".to_owned(), "192.168.200.1".parse().unwrap())]),
             dns_forward: None,
             mtu: (!management).then_some(9000),
+            internet: false,
         };
         let mut other = ask("other", NetKind::Nat, false);
         other.dhcp = Some(2..=9);
@@ -200,6 +211,27 @@ mod tests {
 
     fn networks() -> Vec<String> {
         planned(|_, _| {}).iter().map(|net| network_xml(net, None)).collect()
+    }
+
+    #[test]
+    fn nets_lead_out_or_nowhere_when_one_is_asked_to() {
+        let nets = planned(|nets, _| {
+            nets[2].internet = true;
+            nets[0].ipv6 = Family::Auto;
+        });
+        let lines = |net: &NetworkSpec, part: &str| {
+            let xml = network_xml(net, None);
+            let lines = xml.lines().filter(|line| line.contains(part)).map(str::trim);
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(&nets[0], "<forward "), [r#"<forward mode="nat" dev="lo">"#]);
+        assert_eq!(
+            lines(&nets[0], "<dnsmasq:option value=\"dhcp-option"),
+            [r#"<dnsmasq:option value="dhcp-option=3"/>"#]
+        );
+        assert_eq!(lines(&nets[2], "<forward "), [r#"<forward mode="nat" dev="polder-out"/>"#]);
+        assert_eq!(lines(&nets[2], "<forwarder "), [r#"<forwarder addr="192.0.0.1"/>"#]);
+        assert_eq!(lines(&nets[2], "dhcp-option"), Vec::<String>::new());
     }
 
     #[test]
