@@ -23,7 +23,7 @@ use crate::image::Ability;
 /// Chunks under way between this host's files and the connection.
 pub(super) const CHUNKS: usize = 16;
 /// Exit status of our scripts: there is no such file or folder.
-const NO_SUCH_PATH: i32 = 66;
+pub(super) const NO_SUCH_PATH: i32 = 66;
 /// Exit status of our scripts: the last step, after which the target is not what it was, failed.
 const HALF_DONE: i32 = 75;
 
@@ -277,7 +277,7 @@ umask 077; cat > "$3" && chown -- "$5" "$3" && chmod -- "$4" "$3" && mv -f -- "$
         ran.is_ok_and(|ran| ran.output.stdout.text().contains("GNU"))
     }
 
-    fn no_such_path(&self, path: &str) -> GuestError {
+    pub(super) fn no_such_path(&self, path: &str) -> GuestError {
         GuestError::NoSuchPath { machine: self.name().clone(), path: path.to_owned() }
     }
 }

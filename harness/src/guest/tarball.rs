@@ -2,7 +2,7 @@
 //! Blocking; knows no guests.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     fs,
     io::{self, BufWriter, Read, Write},
     os::unix::fs::{MetadataExt, PermissionsExt},
@@ -141,6 +141,48 @@ pub(super) fn unpack(from: mpsc::Receiver<Chunk>, dest: &Path) -> io::Result<()>
         }
     }
     folders.finish(0)
+}
+
+/// Writes those of `names` that come in an archive to their places below the folder `dest`, each when it is whole.
+pub(super) fn unpack_some(
+    from: mpsc::Receiver<Chunk>,
+    dest: &Path,
+    names: &BTreeSet<PathBuf>,
+) -> io::Result<()> {
+    let staging = tempfile::Builder::new().prefix(".polder-").tempdir_in(dest)?;
+    let mut archive = reader(from);
+    for (number, entry) in archive.entries()?.enumerate() {
+        let mut entry = entry?;
+        let parts = entry.path()?;
+        let name: PathBuf = parts.components().filter(|part| *part != Component::CurDir).collect();
+        drop(parts);
+        if !names.contains(&name) {
+            continue;
+        }
+        let place = inside(dest, &name)?;
+        let staged = staging.path().join(number.to_string());
+        if entry.header().entry_type().is_hard_link() {
+            let first = entry.link_name()?.unwrap_or_default().into_owned();
+            let first: PathBuf = first.components().filter(|part| *part != Component::CurDir).collect();
+            fs::hard_link(inside(dest, &first)?, &staged)?;
+        } else {
+            entry.unpack(&staged)?;
+        }
+        fs::rename(&staged, &place)?;
+    }
+    Ok(())
+}
+
+/// A path below `dest`; refused when it leads, by way of links, outside.
+fn inside(dest: &Path, name: &Path) -> io::Result<PathBuf> {
+    let place = dest.join(name);
+    let is_below = name.components().all(|part| matches!(part, Component::Normal(_)));
+    let parent = place.parent().unwrap_or(dest).canonicalize()?;
+    if is_below && parent.starts_with(dest) {
+        return Ok(place);
+    }
+    let what = format!("{} is outside of {}", name.display(), dest.display());
+    Err(io::Error::new(io::ErrorKind::InvalidData, what))
 }
 
 /// An archive as it comes.

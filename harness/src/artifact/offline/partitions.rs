@@ -112,28 +112,49 @@ fn bytes<const N: usize>(from: &[u8], at: usize) -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
-    /// What there is on a disk that `sfdisk` has divided so.
-    fn divided(script: &str) -> Vec<u64> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("disk");
-        std::fs::File::create(&path).unwrap().set_len(64 << 20).unwrap();
-        let line = format!("printf '{script}' | sfdisk -q {}", path.display());
-        assert!(std::process::Command::new("sh").args(["-c", &line]).status().unwrap().success());
-        let disk = std::fs::read(&path).unwrap();
-        offsets(|sector| {
-            let at = usize::try_from(sector * SECTOR).unwrap();
-            disk.get(at..at + 512).map(|s| s.try_into().unwrap()).ok_or(())
-        })
-        .unwrap()
+    /// A disk of `sectors`, those of them that are not empty.
+    fn of(sectors: &[(u64, [u8; 512])]) -> Vec<u64> {
+        let read = |at| Ok::<_, ()>(sectors.iter().find(|(n, _)| *n == at).map_or([0; 512], |(_, sector)| *sector));
+        offsets(read).unwrap().into_iter().map(|offset| offset / SECTOR).collect()
     }
 
-    #[rstest::rstest]
-    #[case("label: gpt\\nstart=2048,size=4M\\nsize=8M\\n", &[0, 2048, 2048 + 8192])]
-    #[case("label: dos\\nstart=2048,size=4M\\nsize=8M\\n", &[0, 2048, 2048 + 8192])]
-    #[case("label: dos\\nstart=2048,size=4M\\nsize=32M,type=5\\nsize=4M\\nsize=4M\\n", &[0, 2048, 12288, 22528])]
-    fn partitions_begin_where_sfdisk_put_them(#[case] script: &str, #[case] sectors: &[u64]) {
-        let expected: Vec<u64> = sectors.iter().map(|sector| sector * SECTOR).collect();
-        assert_eq!(divided(script), expected);
+    /// A boot sector with these kinds and first sectors.
+    fn table(entries: &[(u8, u32)]) -> [u8; 512] {
+        let mut sector = [0; 512];
+        sector[510..].copy_from_slice(&[0x55, 0xaa]);
+        for (n, (kind, start)) in entries.iter().enumerate() {
+            sector[446 + 16 * n + 4] = *kind;
+            sector[446 + 16 * n + 8..][..4].copy_from_slice(&start.to_le_bytes());
+        }
+        sector
+    }
+
+    #[test]
+    fn partitions_of_the_old_kind_are_found_also_within_one_another() {
+        assert_eq!(of(&[(0, table(&[(0x83, 2048), (0x82, 10_240)]))]), [0, 2048, 10_240]);
+        let first = table(&[(0x83, 2048), (0x05, 10_240)]);
+        let (second, third) = (table(&[(0x83, 2048), (0x05, 8192)]), table(&[(0x83, 64)]));
+        assert_eq!(of(&[(0, first), (10_240, second), (18_432, third)]), [0, 2048, 12_288, 18_496]);
+        // A chain that leads back to itself ends.
+        let circle = table(&[(0x83, 1), (0x05, 0)]);
+        assert_eq!(of(&[(0, table(&[(0x05, 100)])), (100, circle)]), [0, 101]);
+    }
+
+    #[test]
+    fn partitions_of_the_new_kind_are_found_wherever_the_table_is() {
+        let mut header = [0; 512];
+        header[..8].copy_from_slice(b"EFI PART");
+        header[72..80].copy_from_slice(&7_u64.to_le_bytes());
+        header[80..84].copy_from_slice(&128_u32.to_le_bytes());
+        header[84..88].copy_from_slice(&128_u32.to_le_bytes());
+        let mut entries = [0; 512];
+        for (n, start) in [(0, 2048_u64), (2, 10_240)] {
+            entries[n * 128..][..16].copy_from_slice(&[7; 16]);
+            entries[n * 128 + 32..][..8].copy_from_slice(&start.to_le_bytes());
+        }
+        let protective = table(&[(0xee, 1)]);
+        assert_eq!(of(&[(0, protective), (1, header), (7, entries)]), [0, 2048, 10_240]);
+        assert_eq!(of(&[(0, protective)]), [0], "its header is gone");
     }
 
     #[test]

@@ -7,3 +7,4 @@ mod taken;
 
 pub use plan::Caps;
 pub use plan::Gathered;
+pub(super) use plan::{SEND_LISTED, SEND_NAMED, batches};

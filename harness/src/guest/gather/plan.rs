@@ -44,7 +44,6 @@ case $(tar --version 2>/dev/null) in *GNU*) printf 'gnu\0';; *) printf 'other\0'
 IFS=
 say() {
   for f; do
-    case $f in */.|*/..) continue;; esac
     r=$f k=file
     if [ -L "$f" ]; then r=$(readlink -f -- "$f"); fi
     if [ -z "$r" ] || [ ! -e "$r" ]; then [ -L "$f" ] || continue; k=dangling
@@ -53,14 +52,19 @@ say() {
     fi
     printf 'path\0%s\0%s\0%s\0%s\0' "$i" "$k" "$f" "$r"
   done
-}
-long() {
   find -H "$@" -type f -size +"$cap"c -exec \
     sh -c 'for f; do printf "long\0%s\0%s\0" "$(stat -c %s -- "$f")" "$f"; done' sh {} + 2>/dev/null
 }
+# Without the folder itself and the one above.
+hidden() {
+  for f; do shift; case $f in */.|*/..) ;; *) set -- "$@" "$f";; esac; done
+  say "$@"
+}
 i=0
 for p; do
-  if [ -e "$p" ] || [ -L "$p" ]; then say "$p"; long "$p"; else say $p; long $p; fi
+  if [ -e "$p" ] || [ -L "$p" ]; then say "$p"
+  else case ${p##*/} in .*) hidden $p;; *) say $p;; esac
+  fi
   i=$((i+1))
 done
 exit 0

@@ -1,7 +1,7 @@
 //! What comes of a guest, path by path: unpacked aside, counted, cut, and put into place at the end. Blocking.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs, io,
     os::unix::fs::PermissionsExt,
     path::{Component, Path, PathBuf},
@@ -82,8 +82,11 @@ impl Taken {
         self.current = None;
         let mut archive = tarball::reader(from);
         let mut folders = Folders::default();
+        let mut broken = None;
         for entry in archive.entries()? {
+            // When the archive itself broke off, that is the trouble.
             let entry = entry?;
+            self.note(broken.take());
             let parts = entry.path()?;
             let name: PathBuf = parts.components().filter(|part| *part != Component::CurDir).collect();
             drop(parts);
@@ -115,11 +118,20 @@ impl Taken {
                     self.total += size;
                 }
                 Err(error) if ends_it(&error) => return Err(error),
-                Err(error) => root.troubles.push(format!("cannot keep {}: {error}", name.display())),
+                Err(error) => broken = Some((at, format!("cannot keep {}: {error}", name.display()))),
             }
         }
+        self.note(broken);
         folders.finish(0o700)?;
         Ok(Took::All)
+    }
+
+    fn note(&mut self, trouble: Option<(usize, String)>) {
+        if let Some((at, why)) = trouble
+            && let Some(root) = self.roots.get_mut(at)
+        {
+            root.troubles.push(why);
+        }
     }
 
     /// What `tar` said in the guest.
@@ -165,23 +177,27 @@ impl Taken {
                 root.seen = true;
                 root.bytes += bytes;
                 self.total += bytes;
-                if let Some(size) = size {
-                    let last = format!("of the {size} bytes of /{}, the last {bytes}", path.display());
-                    root.troubles.push(last);
-                }
+                let part = match size {
+                    Some(size) => format!("of the {size} bytes of /{}, the last {bytes}", path.display()),
+                    None if bytes < self.caps.path => return,
+                    None => format!("of /{}, the first {bytes} bytes", path.display()),
+                };
+                root.troubles.push(part);
             }
             (Err(why), _) => root.troubles.push(format!("/{}: {why}", path.display())),
         }
     }
 
     /// Moves everything to its place in `dest` and tells what has become of all that was wanted.
-    pub(super) fn place(mut self, over: Channel, wanted: &[String], plan: &Plan, dest: &Path) -> Vec<Gathered> {
-        let inner = |found: &&Found| !self.index.contains_key(&found.real) && found.kind != Kind::Dangling;
-        // Before that in which they lie moves away.
-        let (inner, outer): (Vec<&Found>, Vec<&Found>) = plan.found.iter().partition(inner);
+    pub(super) fn place(self, over: Channel, wanted: &[String], plan: &Plan, dest: &Path) -> Vec<Gathered> {
+        // What lies in another path, or is one that has another name, is copied before that moves away.
+        let mut known = HashSet::new();
+        let moves = |found: &&Found| self.index.contains_key(&found.real) && known.insert(found.real.clone());
+        let (moved, copied): (Vec<&Found>, Vec<&Found>) = plan.found.iter().partition(moves);
         let mut told: Vec<(usize, Gathered)> = Vec::new();
-        for found in inner.into_iter().chain(outer) {
-            let (bytes, missing) = self.put(found, &dest.join(&found.place));
+        let all = copied.into_iter().map(|found| (found, false)).chain(moved.into_iter().map(|found| (found, true)));
+        for (found, moves) in all {
+            let (bytes, missing) = self.put(found, &dest.join(&found.place), moves);
             let wanted = wanted.get(found.wanted).cloned().unwrap_or_default();
             let (path, place) = (found.path.clone(), found.place.clone().into());
             told.push((found.wanted, Gathered { wanted, path, place, bytes, missing, over }));
@@ -199,33 +215,32 @@ impl Taken {
     }
 
     /// Puts what has come of a path into its place: how many bytes, and what is missing.
-    fn put(&mut self, found: &Found, place: &Path) -> (Option<u64>, Option<String>) {
+    fn put(&self, found: &Found, place: &Path, moves: bool) -> (Option<u64>, Option<String>) {
         if found.kind == Kind::Dangling {
             return (None, Some("it is a link to nothing".to_owned()));
         }
         let staged = self.dest.join(&found.real);
         let own = self.index.get(&found.real).copied();
-        let Some(root) = own.or_else(|| self.root_of(&found.real)).and_then(|at| self.roots.get_mut(at)) else {
+        let Some(root) = own.or_else(|| self.root_of(&found.real)).and_then(|at| self.roots.get(at)) else {
             return (None, Some("it lies in nothing that was fetched".to_owned()));
         };
-        if own.is_some() && root.left_out.0 > 0 {
-            let (files, bytes) = root.left_out;
-            let cap = self.caps.path;
-            root.troubles.push(format!("{files} files with {bytes} bytes are beyond the limit of {cap} bytes"));
-        }
         let mut troubles = root.troubles.clone();
         if own.is_none() {
             let name = found.real.display().to_string();
             troubles.retain(|trouble| trouble.contains(&name));
+        } else if root.left_out.0 > 0 {
+            let (files, bytes) = root.left_out;
+            let cap = self.caps.path;
+            troubles.push(format!("{files} files with {bytes} bytes are beyond the limit of {cap} bytes"));
         }
         let came = staged.symlink_metadata().is_ok();
         if !came && troubles.is_empty() {
             troubles.push("it was not there any more".to_owned());
         }
-        let put = match (came, own) {
+        let put = match (came, moves) {
             (false, _) => Ok(None),
-            (true, Some(_)) => fs::rename(&staged, place).map(|()| Some(root.bytes)),
-            (true, None) => copy(&staged, place).map(Some),
+            (true, true) => fs::rename(&staged, place).map(|()| Some(root.bytes)),
+            (true, false) => copy(&staged, place).map(Some),
         };
         let bytes = put.unwrap_or_else(|error| {
             troubles.push(format!("cannot keep it: {error}"));
