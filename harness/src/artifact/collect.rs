@@ -76,7 +76,15 @@ pub async fn collect(items: Vec<Item>, dir: &Path, each: Duration, total: Durati
 /// The entry of an item of which nothing has come yet.
 fn entry(item: &Item, missing: &str) -> Entry {
     let (path, source) = (item.path.clone(), item.source.clone());
-    Entry { path, source, wanted: None, how: None, bytes: None, seconds: 0.0, missing: Some(missing.to_owned()) }
+    Entry {
+        path,
+        source,
+        wanted: None,
+        how: None,
+        bytes: None,
+        seconds: 0.0,
+        missing: Some(missing.to_owned()),
+    }
 }
 
 async fn one(item: Item, dir: &Path, each: Duration) -> Vec<Entry> {

@@ -44,7 +44,8 @@ impl Defaults {
         let fits = |system: &&System| system.ids.iter().any(|id| ids.contains(&id.as_str()));
         let mut defaults = lists.common.clone();
         // What a system is comes before what it is like.
-        let mut by_id = ids.iter().filter_map(|id| lists.systems.iter().find(|s| s.ids.iter().any(|i| i == id)));
+        let mut by_id =
+            ids.iter().filter_map(|id| lists.systems.iter().find(|s| s.ids.iter().any(|i| i == id)));
         if let Some(system) = by_id.next().filter(fits) {
             defaults.paths.extend(system.paths.iter().cloned());
             defaults.commands.extend(system.commands.clone());

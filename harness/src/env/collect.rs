@@ -47,7 +47,11 @@ impl Env {
     ///
     /// # Errors
     /// A name is no machine's, or the folder cannot be written to. What could not be had is in the manifest.
-    pub async fn collect_to(&self, options: &CollectOptions, progress: &Progress) -> Result<Manifest, EnvError> {
+    pub async fn collect_to(
+        &self,
+        options: &CollectOptions,
+        progress: &Progress,
+    ) -> Result<Manifest, EnvError> {
         let vms = self.select(&options.machines)?;
         let to = std::path::absolute(&options.to).map_err(file("find", &options.to))?;
         if let Some(old) = set_aside(&to).map_err(file("rename", &to))? {
@@ -72,7 +76,12 @@ impl Env {
         if let Some(why) = &manifest.unwritten {
             return Err(file("write", &to.join("manifest.json"))(io::Error::other(why.clone())));
         }
-        progress.say(&format!("collected {} of {} in {}", manifest.had(), manifest.entries.len(), to.display()));
+        progress.say(&format!(
+            "collected {} of {} in {}",
+            manifest.had(),
+            manifest.entries.len(),
+            to.display()
+        ));
         Ok(manifest)
     }
 }
@@ -117,9 +126,10 @@ impl Files {
             } else {
                 match self.from_within(&vm, &dest).await {
                     Ok(parts) => parts,
-                    Err(error) if vm.is_made() => self.from_disks(&env, &vm, dest).await.map_err(|and| {
-                        format!("{}; and {}", with_causes(&error), with_causes(&*and))
-                    })?,
+                    Err(error) if vm.is_made() => self
+                        .from_disks(&env, &vm, dest)
+                        .await
+                        .map_err(|and| format!("{}; and {}", with_causes(&error), with_causes(&*and)))?,
                     Err(error) => return Err(error.into()),
                 }
             };
@@ -135,10 +145,8 @@ impl Files {
         let Defaults { paths, commands } = Defaults::of(&system.unwrap_or_default());
         let asked = &vm.plan().artifacts;
         let wanted: Vec<String> = asked.iter().chain(&paths).cloned().collect();
-        let (gathered, outputs) = tokio::join!(
-            vm.gather(&wanted, dest, self.caps, self.limit),
-            vm.outputs(&commands, self.limit)
-        );
+        let (gathered, outputs) =
+            tokio::join!(vm.gather(&wanted, dest, self.caps, self.limit), vm.outputs(&commands, self.limit));
         let parts = gathered?.into_iter().map(|one| Part {
             path: one.place,
             source: format!("{} in the machine", one.path.display()),

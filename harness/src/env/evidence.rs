@@ -52,9 +52,11 @@ impl Env {
 
 fn console(vm: &Vm) -> Item {
     let file = vm.spec().console.clone();
-    item(format!("{}/console.log", vm.name()), "what the machine wrote to its serial console", |_| async move {
-        Ok(Fetched::File(file))
-    })
+    item(
+        format!("{}/console.log", vm.name()),
+        "what the machine wrote to its serial console",
+        |_| async move { Ok(Fetched::File(file)) },
+    )
 }
 
 /// All there is of a machine: from within while it runs, else from its disks.
@@ -108,13 +110,19 @@ pub(super) fn of_lab(env: &Env) -> Vec<Item> {
         ("neighbours.txt", ["ip", "neigh"].as_slice()),
     ] {
         let at = Arc::clone(&running);
-        items.push(item(format!("lab/{file}"), &format!("`{}` in the lab", argv.join(" ")), move |_| async move {
-            Ok(Fetched::Bytes(at.run(argv, "").await?.into_bytes()))
-        }));
+        items.push(item(
+            format!("lab/{file}"),
+            &format!("`{}` in the lab", argv.join(" ")),
+            move |_| async move { Ok(Fetched::Bytes(at.run(argv, "").await?.into_bytes())) },
+        ));
     }
     for log in ["libvirtd.log", "warden.log"] {
         let Some(file) = running.lab.runtime().map(|runtime| runtime.log().join(log)) else { continue };
-        items.push(item(format!("lab/{log}"), "the lab's own logs", |_| async move { Ok(Fetched::File(file)) }));
+        items.push(item(
+            format!("lab/{log}"),
+            "the lab's own logs",
+            |_| async move { Ok(Fetched::File(file)) },
+        ));
     }
     items
 }

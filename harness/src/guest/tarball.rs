@@ -74,7 +74,8 @@ fn archive(
     fill: impl FnOnce(&mut Out) -> io::Result<()>,
 ) -> io::Result<u64> {
     let failed = to.clone();
-    let mut archive = tar::Builder::new(BufWriter::with_capacity(CHUNK, ChunkWriter { to, sent: 0, broken: false }));
+    let mut archive =
+        tar::Builder::new(BufWriter::with_capacity(CHUNK, ChunkWriter { to, sent: 0, broken: false }));
     archive.follow_symlinks(false);
     archive.sparse(sparse);
     let result = fill(&mut archive).and_then(|()| archive.finish()).and_then(|()| archive.get_mut().flush());

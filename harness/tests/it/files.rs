@@ -24,14 +24,14 @@ nets:
 ";
 
 /// Bytes that take a while to come.
-const BIG: u64 = 100 << 20;
+const BIG: u64 = 48 << 20;
 
 const FILL: &str = "
 mkdir -p /var/log
 echo one > /var/log/a.log
 echo 'two' > '/var/log/b c.log'
 ln -s tree /root/link
-dd if=/dev/zero of=/root/big bs=1M count=100 2>/dev/null
+dd if=/dev/zero of=/root/big bs=1M count=48 2>/dev/null
 sync";
 
 #[test]
@@ -64,7 +64,9 @@ fn copied(ground: &Ground) {
     assert_eq!(fs::read(ground.path("here/tree/sub/-n")).unwrap(), b"dash");
     assert_eq!(ground.link("here/tree/to"), Path::new("a b"));
     assert_eq!(fs::read(ground.path("fresh/name")).unwrap(), b"more");
-    ground.polder(&["copy-to-vm", "web", "nope", "neither", "/root"]).fails(2, "there is no nope, no neither");
+    ground
+        .polder(&["copy-to-vm", "web", "nope", "neither", "/root"])
+        .fails(2, "there is no nope, no neither");
     ground.polder(&["copy-to-vm", "wbe", "more", "/root"]).fails(2, "did you mean `web`?");
     ground.polder(&["copy-from-vm", "web", "/no/such", "x"]).fails(1, "web has no file or folder `/no/such`");
     assert!(!ground.path("x").exists());
@@ -114,7 +116,10 @@ fn collected(ground: &Ground) -> BTreeMap<String, Vec<u8>> {
     let manifest = manifest(ground, "out");
     let big = &manifest["web/_root_big"];
     assert_eq!(big["missing"], format!("of the {BIG} bytes of /root/big, the last {}", 1 << 20), "{big}");
-    assert_eq!((&big["wanted"], &big["bytes"], &big["how"]), (&"/root/big".into(), &(1 << 20).into(), &"ssh".into()));
+    assert_eq!(
+        (&big["wanted"], &big["bytes"], &big["how"]),
+        (&"/root/big".into(), &(1 << 20).into(), &"ssh".into())
+    );
     ground.polder(&["collect", "-o", "none", "-n", "wbe"]).fails(2, "did you mean `web`?");
     assert!(!ground.path("none").exists());
     files

@@ -43,7 +43,10 @@ impl Copied {
             told.push(format!("and {more} more"));
         }
         if self.left_out.0 > 0 {
-            told.push(format!("{} files with {} bytes are beyond the limit", self.left_out.0, self.left_out.1));
+            told.push(format!(
+                "{} files with {} bytes are beyond the limit",
+                self.left_out.0, self.left_out.1
+            ));
         }
         (!told.is_empty()).then(|| told.join("; "))
     }

@@ -8,8 +8,8 @@ use std::{
 
 use ext4_view::Ext4Read;
 use imago::{
-    DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder, Storage, StorageOpenOptions, file::File, qcow2::Qcow2,
-    raw::Raw,
+    DenyImplicitOpenGate, FormatAccess, FormatDriverBuilder, Storage, StorageOpenOptions, file::File,
+    qcow2::Qcow2, raw::Raw,
 };
 
 /// Images that lie over one another at most: a longer chain is a circle.

@@ -9,7 +9,7 @@ use std::{
 use ext4_view::{Ext4, Ext4Error};
 
 use super::{
-    copy::{Copying, Copied},
+    copy::{Copied, Copying},
     disk::{Disk, Opened},
     partitions::{self, SECTOR},
 };
@@ -101,7 +101,9 @@ impl RootDisk {
         }
         let mut known = std::collections::BTreeSet::new();
         paths.retain(|(_, path)| path.as_ref().is_none_or(|path| known.insert(path.clone())));
-        let shown = |(wanted, path): &(&String, Option<PathBuf>)| path.clone().unwrap_or_else(|| PathBuf::from(wanted));
+        let shown = |(wanted, path): &(&String, Option<PathBuf>)| {
+            path.clone().unwrap_or_else(|| PathBuf::from(wanted))
+        };
         let names: Vec<PathBuf> = paths.iter().map(shown).collect();
         let places = flat_names(names.iter().map(PathBuf::as_path));
         let mut left = all;
@@ -143,7 +145,8 @@ impl RootDisk {
         if self.exists(Path::new(wanted)) {
             return vec![PathBuf::from(wanted)];
         }
-        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::default() };
+        let options =
+            glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::default() };
         let mut found = vec![PathBuf::from("/")];
         for part in wanted.split('/').filter(|part| !part.is_empty()) {
             let pattern = glob::Pattern::new(part).ok().filter(|_| part.contains(['*', '?', '[']));
@@ -154,7 +157,8 @@ impl RootDisk {
                     continue;
                 };
                 let entries = self.fs.read_dir(folder.as_os_str().as_bytes()).into_iter().flatten().flatten();
-                let names = entries.map(|entry| PathBuf::from(std::ffi::OsStr::from_bytes(entry.file_name().as_ref())));
+                let names = entries
+                    .map(|entry| PathBuf::from(std::ffi::OsStr::from_bytes(entry.file_name().as_ref())));
                 let fits = |name: &PathBuf| {
                     let text = name.to_string_lossy();
                     text != "." && text != ".." && pattern.matches_with(&text, options)
@@ -215,7 +219,8 @@ mod tests {
             fs::create_dir_all(tree.join(folder)).unwrap();
         }
         fs::write(tree.join("etc/os-release"), "ID=debian\n").unwrap();
-        for (name, text) in [("a.log", "a"), ("b c.log", "bb"), (".hidden.log", "h"), ("app/deep/ü f", "fff")] {
+        for (name, text) in [("a.log", "a"), ("b c.log", "bb"), (".hidden.log", "h"), ("app/deep/ü f", "fff")]
+        {
             fs::write(tree.join("var/log").join(name), text).unwrap();
         }
         let big: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
@@ -227,7 +232,9 @@ mod tests {
     }
 
     fn told(parts: &[Part]) -> BTreeMap<&str, (Option<u64>, &str)> {
-        let told = |part: &'_ Part| (part.bytes, part.missing.as_deref().unwrap_or_default().to_owned().leak() as &str);
+        let told = |part: &'_ Part| {
+            (part.bytes, part.missing.as_deref().unwrap_or_default().to_owned().leak() as &str)
+        };
         parts.iter().map(|part| (part.path.to_str().unwrap(), told(part))).collect()
     }
 
@@ -247,8 +254,12 @@ mod tests {
             boot[at + 8..][..4].copy_from_slice(&start.to_le_bytes());
         }
         boot[64..].copy_from_slice(&[0x55, 0xaa]);
-        std::os::unix::fs::FileExt::write_all_at(&fs::File::options().write(true).open(&raw).unwrap(), &boot, 446)
-            .unwrap();
+        std::os::unix::fs::FileExt::write_all_at(
+            &fs::File::options().write(true).open(&raw).unwrap(),
+            &boot,
+            446,
+        )
+        .unwrap();
         // Compressed below, a layer above it that names it as the emulator would see it, one more beside that.
         let name = |name: &str| base.join(name).display().to_string();
         fs::create_dir(base.join("store")).unwrap();
@@ -261,7 +272,8 @@ mod tests {
 
         let root = RootDisk::find(&[disk.clone()]).unwrap();
         assert_eq!(root.text("/etc/os-release").as_deref(), Some("ID=debian\n"));
-        let wanted = ["/var/log/*.log", "/var/log/app/", "/link", "/var/log/big", "/var/log/holes", "/no", "/v*/x*"];
+        let wanted =
+            ["/var/log/*.log", "/var/log/app/", "/link", "/var/log/big", "/var/log/holes", "/no", "/v*/x*"];
         let wanted = wanted.map(str::to_owned);
         let out = base.join("out");
         let parts = root.extract(&wanted, &out, (8_000_000, 100_000_000));
@@ -289,7 +301,8 @@ mod tests {
         assert_eq!(fs::read_dir(&out).unwrap().count(), 6, "nothing else lies there");
 
         // All of it together is limited, too.
-        let parts = root.extract(&["/var/log".to_owned(), "/etc".to_owned()], &base.join("less"), (u64::MAX, 20));
+        let parts =
+            root.extract(&["/var/log".to_owned(), "/etc".to_owned()], &base.join("less"), (u64::MAX, 20));
         assert!(parts[0].missing.as_ref().unwrap().contains("beyond the limit"), "{parts:?}");
         // A layer is missing.
         fs::remove_file(base.join("one.qcow2")).unwrap();
@@ -324,10 +337,16 @@ mod tests {
             fs::write(&image, bytes).unwrap();
             Disk { image, format: DiskFormat::Raw, seen: vec![] }
         };
-        let disks =
-            [disk("x", 0, b"XFSB"), disk("b", 0x1_0040, b"_BHRfS_M"), disk("l", 512, b"LABELONE"), disk("n", 0, b"")];
+        let disks = [
+            disk("x", 0, b"XFSB"),
+            disk("b", 0x1_0040, b"_BHRfS_M"),
+            disk("l", 512, b"LABELONE"),
+            disk("n", 0, b""),
+        ];
         let text = RootDisk::find(&disks).map(drop).unwrap_err().to_string();
-        for part in ["x: xfs cannot be read", "b: btrfs cannot", "l: a volume of LVM cannot", "n: nothing cannot"] {
+        for part in
+            ["x: xfs cannot be read", "b: btrfs cannot", "l: a volume of LVM cannot", "n: nothing cannot"]
+        {
             assert!(text.contains(part), "{text}");
         }
         let text = RootDisk::find(&[]).map(drop).unwrap_err().to_string();

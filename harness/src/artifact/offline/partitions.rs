@@ -6,7 +6,9 @@ pub(super) const SECTOR: u64 = 512;
 const MOST: u64 = 128;
 
 /// The first bytes of all partitions, or of the disk alone when it has none. `read` gives a sector.
-pub(super) fn offsets<E>(mut read: impl FnMut(u64) -> Result<[u8; SECTOR as usize], E>) -> Result<Vec<u64>, E> {
+pub(super) fn offsets<E>(
+    mut read: impl FnMut(u64) -> Result<[u8; SECTOR as usize], E>,
+) -> Result<Vec<u64>, E> {
     let first = read(0)?;
     let mut found = Vec::new();
     if bytes(&first, 510) == Some([0x55, 0xaa]) {
@@ -114,7 +116,8 @@ mod tests {
 
     /// A disk of `sectors`, those of them that are not empty.
     fn of(sectors: &[(u64, [u8; 512])]) -> Vec<u64> {
-        let read = |at| Ok::<_, ()>(sectors.iter().find(|(n, _)| *n == at).map_or([0; 512], |(_, sector)| *sector));
+        let read =
+            |at| Ok::<_, ()>(sectors.iter().find(|(n, _)| *n == at).map_or([0; 512], |(_, sector)| *sector));
         offsets(read).unwrap().into_iter().map(|offset| offset / SECTOR).collect()
     }
 

@@ -28,7 +28,7 @@ pub(in crate::cli) async fn to_vm(cx: &Cx, args: &CopyTo) -> anyhow::Result<()> 
     };
     for local in &args.local {
         // `.` has no name of its own.
-        let local = local.canonicalize()?;
+        let local = if local.file_name().is_some() { local.clone() } else { local.canonicalize()? };
         vm.copy_to(&local, &remote).await?;
     }
     Ok(())

@@ -44,9 +44,13 @@ impl Guest {
     ) -> Result<Vec<Gathered>, GuestError> {
         timed(verb!(self, "gather", paths = wanted.len()), async {
             let deadline = Deadline::within(self.scaled(limit));
-            let (over, said) = self.over_any("gather files", |over| self.look(over, wanted, caps, deadline)).await?;
+            let (over, said) =
+                self.over_any("gather files", |over| self.look(over, wanted, caps, deadline)).await?;
             let plan = plan::plan(wanted, &said).map_err(|why| {
-                self.local("understand what there is to gather", io::Error::new(io::ErrorKind::InvalidData, why))
+                self.local(
+                    "understand what there is to gather",
+                    io::Error::new(io::ErrorKind::InvalidData, why),
+                )
             })?;
             fs::create_dir_all(dest).map_err(|e| self.local(format!("make {}", dest.display()), e))?;
             let staging = tempfile::Builder::new().prefix(".gathering-").tempdir_in(dest);
@@ -74,7 +78,8 @@ impl Guest {
         deadline: Deadline,
     ) -> Result<(Channel, Vec<u8>), GuestError> {
         let names = wanted.iter().map(|path| path.trim_end_matches('/'));
-        let command = Command::script(LOOK).arg(caps.path.to_string()).args(names).shown_as("look what there is");
+        let command =
+            Command::script(LOOK).arg(caps.path.to_string()).args(names).shown_as("look what there is");
         let sink = Sink::Capture(self.capture("stdout"));
         let ran = self.run_over(over, &command, Source::Bytes(Vec::new()), sink, deadline.left()).await?;
         if !ran.output.status.success() {
@@ -133,7 +138,8 @@ impl Guest {
             (taking, result)
         });
         let command = command.shown_as("send what there is");
-        let run = self.run_over(over, &command, Source::Bytes(stdin), Sink::Chunks(chunks), deadline.left()).await;
+        let run =
+            self.run_over(over, &command, Source::Bytes(stdin), Sink::Chunks(chunks), deadline.left()).await;
         let result = match take.await {
             Ok((taking, result)) => {
                 *taken = taking;
@@ -182,11 +188,13 @@ impl Guest {
         for (path, program, size) in made.chain(long) {
             let cap = taken.caps.path.min(taken.caps.machine.saturating_sub(taken.total));
             let absolute = Path::new("/").join(path);
-            let command = Command::new(program).arg("-c").arg(cap.to_string()).arg(absolute.to_string_lossy());
+            let command =
+                Command::new(program).arg("-c").arg(cap.to_string()).arg(absolute.to_string_lossy());
             let limit = deadline.left();
             let place = taken.dest.join(path);
             let result = if cap == 0 || limit.is_zero() {
-                Err(if cap == 0 { "the limit of the machine was reached" } else { "there was no time left" }.to_owned())
+                Err(if cap == 0 { "the limit of the machine was reached" } else { "there was no time left" }
+                    .to_owned())
             } else {
                 self.end(over, &command, &place, limit).await
             };

@@ -71,8 +71,7 @@ exit 0
 "#;
 
 /// Sends what stands on standard input below `$1`, without what the other arguments exclude. For GNU's tar.
-pub(in crate::guest) const SEND_LISTED: &str =
-    r#"d=$1; shift; exec tar -c -S -f - -C "$d" "$@" --null -T -"#;
+pub(in crate::guest) const SEND_LISTED: &str = r#"d=$1; shift; exec tar -c -S -f - -C "$d" "$@" --null -T -"#;
 
 /// Sends `$2`... below `$1`. For any tar.
 pub(in crate::guest) const SEND_NAMED: &str = r#"d=$1; shift; exec tar -c -f - -C "$d" "$@""#;
@@ -215,7 +214,11 @@ pub(super) fn exclude(path: &Path) -> String {
 
 /// What `tar` said about one of `roots`: which one, and the words.
 pub(super) fn complaint<'a>(line: &'a str, roots: &[PathBuf]) -> Option<(usize, &'a str)> {
-    let words = line.strip_prefix("tar: ")?;
+    // It says its own name as it was called.
+    let (program, words) = line.split_once(": ")?;
+    if !program.ends_with("tar") {
+        return None;
+    }
     // Nobody misses those.
     if words.contains("socket ignored") {
         return None;
@@ -305,7 +308,8 @@ mod tests {
     #[test]
     fn an_answer_that_is_none_is_told() {
         let asked = wanted(&["/a"]);
-        for said in ["", "sh: not found", "gnu\0path\x000\0", "gnu\0path\x007\0file\0/a\0/a\0", "gnu\0what\0"] {
+        for said in ["", "sh: not found", "gnu\0path\x000\0", "gnu\0path\x007\0file\0/a\0/a\0", "gnu\0what\0"]
+        {
             assert!(plan(&asked, said.as_bytes()).unwrap_err().starts_with("it answered `"), "{said:?}");
         }
     }
@@ -322,7 +326,7 @@ mod tests {
     #[rstest::rstest]
     #[case("tar: ./var/log/a: Cannot open: Permission denied", Some(0))]
     #[case("tar: ./var/log: file changed as we read it", Some(0))]
-    #[case("tar: ./etc/x y: File removed before we read it", Some(1))]
+    #[case("/usr/bin/tar: ./etc/x y: File removed before we read it", Some(1))]
     #[case("tar: can't open './etc/x y': No such file", None)]
     #[case("tar: ./var/logs: Cannot stat", None)]
     #[case("tar: ./var/log/s: socket ignored", None)]

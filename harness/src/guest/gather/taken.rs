@@ -195,7 +195,10 @@ impl Taken {
         let moves = |found: &&Found| self.index.contains_key(&found.real) && known.insert(found.real.clone());
         let (moved, copied): (Vec<&Found>, Vec<&Found>) = plan.found.iter().partition(moves);
         let mut told: Vec<(usize, Gathered)> = Vec::new();
-        let all = copied.into_iter().map(|found| (found, false)).chain(moved.into_iter().map(|found| (found, true)));
+        let all = copied
+            .into_iter()
+            .map(|found| (found, false))
+            .chain(moved.into_iter().map(|found| (found, true)));
         for (found, moves) in all {
             let (bytes, missing) = self.put(found, &dest.join(&found.place), moves);
             let wanted = wanted.get(found.wanted).cloned().unwrap_or_default();
@@ -205,7 +208,8 @@ impl Taken {
         for (at, wanted) in plan.nothing.iter().filter_map(|&at| Some((at, wanted.get(at)?))) {
             let path = PathBuf::from(wanted);
             let is_pattern = wanted.contains(['*', '?', '[']);
-            let missing = if is_pattern { "nothing fits the pattern" } else { "there is no such file or folder" };
+            let missing =
+                if is_pattern { "nothing fits the pattern" } else { "there is no such file or folder" };
             let place = flat_names([path.as_path()]).concat().into();
             let missing = Some(missing.to_owned());
             told.push((at, Gathered { wanted: wanted.clone(), path, place, bytes: None, missing, over }));
@@ -255,7 +259,8 @@ impl Taken {
     }
 
     fn root_of(&self, name: &Path) -> Option<usize> {
-        let current = self.current.filter(|&at| self.paths.get(at).is_some_and(|path| name.starts_with(path)));
+        let current =
+            self.current.filter(|&at| self.paths.get(at).is_some_and(|path| name.starts_with(path)));
         current.or_else(|| name.ancestors().find_map(|above| self.index.get(above).copied()))
     }
 }

@@ -86,10 +86,20 @@ impl Guest {
     }
 
     fn not_same(&self, from: String, to: String, source: Cause) -> GuestError {
-        GuestError::Copy { from, to, left: "what has arrived stays, the next time goes on from there".into(), source }
+        GuestError::Copy {
+            from,
+            to,
+            left: "what has arrived stays, the next time goes on from there".into(),
+            source,
+        }
     }
 
-    async fn send_difference(&self, local: &Path, remote: &str, options: SyncOptions) -> Result<Synced, Cause> {
+    async fn send_difference(
+        &self,
+        local: &Path,
+        remote: &str,
+        options: SyncOptions,
+    ) -> Result<Synced, Cause> {
         let deadline = Deadline::within(self.scaled(limits::COPY));
         let local = local.canonicalize()?;
         let here = list_local(&local).await?;
@@ -137,7 +147,11 @@ impl Guest {
             self.compare(&mut plan, remote, &local, deadline).await?;
         }
         for path in plan.remove.iter().map(|path| local.join(path)) {
-            if path.symlink_metadata()?.is_dir() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
+            if path.symlink_metadata()?.is_dir() {
+                fs::remove_dir_all(&path)?
+            } else {
+                fs::remove_file(&path)?
+            }
         }
         for folder in &plan.folders {
             fs::create_dir_all(local.join(folder))?;
@@ -147,7 +161,8 @@ impl Guest {
         let parts = if gnu { vec![dotted.as_slice()] } else { batches(&dotted) };
         for part in parts.into_iter().filter(|part| !part.is_empty()) {
             let (command, stdin) = if gnu {
-                let list = part.iter().flat_map(|name| [name.as_os_str().as_bytes(), b"\0"].concat()).collect();
+                let list =
+                    part.iter().flat_map(|name| [name.as_os_str().as_bytes(), b"\0"].concat()).collect();
                 (Command::script(SEND_LISTED).arg(remote), list)
             } else {
                 let names = part.iter().map(|name| name.to_string_lossy().into_owned());
@@ -160,7 +175,8 @@ impl Guest {
             let dest = local.clone();
             let taking = spawn_blocking(move || tarball::unpack_some(from, &dest, &names));
             let sink = Sink::Chunks(chunks);
-            let run = self.run_over(Channel::Ssh, &command, Source::Bytes(stdin), sink, deadline.left()).await;
+            let run =
+                self.run_over(Channel::Ssh, &command, Source::Bytes(stdin), sink, deadline.left()).await;
             match (run, joined(taking.await)) {
                 (Ok(ran), Ok(())) if ran.output.status.success() => {}
                 (Ok(ran), _) if !ran.output.status.success() => {
@@ -193,9 +209,16 @@ impl Guest {
     }
 
     /// Plans to send files that are alike and yet not the same.
-    async fn compare(&self, plan: &mut Plan, remote: &str, local: &Path, deadline: Deadline) -> Result<(), Cause> {
+    async fn compare(
+        &self,
+        plan: &mut Plan,
+        remote: &str,
+        local: &Path,
+        deadline: Deadline,
+    ) -> Result<(), Cause> {
         // The words of `sha256sum` stand in lines.
-        let is_plain = |path: &PathBuf| !path.as_os_str().as_bytes().iter().any(|byte| b"\n\r\\".contains(byte));
+        let is_plain =
+            |path: &PathBuf| !path.as_os_str().as_bytes().iter().any(|byte| b"\n\r\\".contains(byte));
         let (plain, odd): (Vec<_>, Vec<_>) = std::mem::take(&mut plan.alike).into_iter().partition(is_plain);
         plan.send.extend(odd);
         if plain.is_empty() {

@@ -49,7 +49,10 @@ async fn files_written_from_memory_have_the_mode_and_owner_that_were_asked_for()
     }
     let error = guest.write_file_as(remote, "three", 0o600, "nobody-of-that-name").await.unwrap_err();
     assert!(told(&error).contains("nobody-of-that-name"), "{}", told(&error));
-    assert_eq!((fs::read(&path).unwrap(), fs::read_dir(path.parent().unwrap()).unwrap().count()), (b"two".into(), 1));
+    assert_eq!(
+        (fs::read(&path).unwrap(), fs::read_dir(path.parent().unwrap()).unwrap().count()),
+        (b"two".into(), 1)
+    );
 }
 
 #[tokio::test]

@@ -20,14 +20,17 @@ async fn patterns_folders_and_links_come_each_to_a_place_of_its_own() {
         let rig = rig!();
         if busybox {
             let bin = rig.dir.path().join("bin");
-            let installed = std::process::Command::new("busybox").arg("--install").arg("-s").arg(bin).status();
+            let installed =
+                std::process::Command::new("busybox").arg("--install").arg("-s").arg(bin).status();
             assert!(installed.unwrap().success());
         }
         let guest = rig.guest();
         let base = rig.dir.path().canonicalize().unwrap();
         let source = base.join("so urce");
         fs::create_dir_all(source.join("deep/nested")).unwrap();
-        for (name, text) in [("a.log", "a"), ("b [1].log", "bb"), ("deep/f", "fff"), ("deep/nested/-n", "n"), ("-x", "x")] {
+        for (name, text) in
+            [("a.log", "a"), ("b [1].log", "bb"), ("deep/f", "fff"), ("deep/nested/-n", "n"), ("-x", "x")]
+        {
             fs::write(source.join(name), text).unwrap();
         }
         fs::write(source.join("deep/long"), [[b'o'; 90], [b'n'; 90]].concat()).unwrap();
@@ -89,12 +92,19 @@ async fn limits_cut_and_say_so() {
         }
     }
     let asked = wanted(&base, &["one", "two", "three"]);
-    let gathered = guest.gather(&asked, &base.join("out"), Caps { path: 750, machine: 1_000 }, LONG).await.unwrap();
+    let gathered =
+        guest.gather(&asked, &base.join("out"), Caps { path: 750, machine: 1_000 }, LONG).await.unwrap();
     let told = results(&gathered);
     assert_eq!(told[0].1, Some(700));
     assert_eq!(told[0].2, "3 files with 300 bytes are beyond the limit of 750 bytes");
-    assert_eq!((told[1].1, told[1].2.as_str()), (Some(300), "the limit of 1000 bytes for the machine was reached"));
-    assert_eq!((told[2].1, told[2].2.as_str()), (None, "the limit of 1000 bytes for the machine was reached"));
+    assert_eq!(
+        (told[1].1, told[1].2.as_str()),
+        (Some(300), "the limit of 1000 bytes for the machine was reached")
+    );
+    assert_eq!(
+        (told[2].1, told[2].2.as_str()),
+        (None, "the limit of 1000 bytes for the machine was reached")
+    );
 }
 
 #[tokio::test]
@@ -135,11 +145,15 @@ async fn a_tar_that_gives_up_is_asked_for_the_rest() {
         fs::write(base.join(name).join("f"), noise(100_000)).unwrap();
     }
     // Ends in the middle of the second one, the first time.
-    rig.fake("tar", &r#"
+    rig.fake(
+        "tar",
+        &r#"
 case $1 in --version) exec /usr/bin/tar "$@";; esac
 if [ -e BASE/once ]; then exec /usr/bin/tar "$@"; fi
 touch BASE/once
-/usr/bin/tar "$@" | head -c 150000; exit 1"#.replace("BASE", base.to_str().unwrap()));
+/usr/bin/tar "$@" | head -c 150000; exit 1"#
+            .replace("BASE", base.to_str().unwrap()),
+    );
     let asked = wanted(&base, &["a", "b", "c"]);
     let gathered = guest.gather(&asked, &base.join("out"), ALL, LONG).await.unwrap();
     let told = results(&gathered);

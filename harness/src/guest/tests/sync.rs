@@ -21,7 +21,8 @@ async fn only_what_differs_goes_there_and_back() {
         let base = rig.dir.path();
         if busybox {
             let bin = base.join("bin");
-            let installed = std::process::Command::new("busybox").arg("--install").arg("-s").arg(bin).status();
+            let installed =
+                std::process::Command::new("busybox").arg("--install").arg("-s").arg(bin).status();
             assert!(installed.unwrap().success());
         }
         let guest = rig.guest();
