@@ -166,7 +166,11 @@ pub(super) fn plan(wanted: &[String], said: &[u8]) -> Result<Plan, String> {
     }
     // Files are named as they were found: below a link that was wanted, where they really are is another matter.
     let really = |path: &Path| {
-        let through = found.iter().find_map(|f| Some(f.real.join(path.strip_prefix(&f.path).ok()?)));
+        let through = found.iter().find_map(|f| match path.strip_prefix(&f.path).ok()? {
+            // Joining nothing would make a folder of a file.
+            rest if rest.as_os_str().is_empty() => Some(f.real.clone()),
+            rest => Some(f.real.join(rest)),
+        });
         through.unwrap_or_else(|| below_root(path))
     };
     let long = long.iter().map(|(path, &size)| (really(path), size)).collect();
@@ -279,6 +283,7 @@ mod tests {
             at("dangling"),
             at(".*"),
             "/proc/version".to_owned(),
+            at("deep/long"),
         ];
         let plan = plan(&asked, &shell(50, &asked)).unwrap();
         let found: Vec<_> = plan.found.iter().map(|f| (f.wanted, f.kind, f.path.clone())).collect();
@@ -295,6 +300,7 @@ mod tests {
                 (7, Kind::Dangling, path("dangling")),
                 (8, Kind::File, path(".hidden")),
                 (9, Kind::Made, "/proc/version".into()),
+                (10, Kind::File, path("deep/long")),
             ]
         );
         assert_eq!(plan.nothing, [3, 5, 6], "the fourth was found by the first one's pattern");
