@@ -4,12 +4,15 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Command,
+    process::{self, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use polder::env::{Env, Vm};
+use polder::{
+    env::{Env, Vm},
+    guest::{Caps, Command},
+};
 use tokio::net::TcpListener;
 
 use crate::{figure, ours};
@@ -52,8 +55,8 @@ impl Bench {
     }
 
     /// A program of OpenSSH's with everything it needs to know.
-    fn openssh(&self, program: &str, port_flag: &str) -> Command {
-        let mut command = Command::new(program);
+    fn openssh(&self, program: &str, port_flag: &str) -> process::Command {
+        let mut command = process::Command::new(program);
         command
             .args(["-q", "-F", "/dev/null", port_flag, &self.port.to_string(), "-i"])
             .arg(self.path("key"));
@@ -93,7 +96,7 @@ async fn forward(vm: &Vm) -> Result<u16> {
     Ok(port)
 }
 
-async fn timed(mut command: Command) -> Result<Duration> {
+async fn timed(mut command: process::Command) -> Result<Duration> {
     let start = Instant::now();
     let shown = format!("{command:?}");
     let status = tokio::task::spawn_blocking(move || command.status()).await??;
@@ -137,6 +140,41 @@ pub(crate) async fn copy() -> Result<()> {
         scp(&bench, "root@127.0.0.1:/root/plain", &back.display().to_string()).await?,
     );
     ensure!(same(&here, &back)?, "scp's copy is not the same");
+    Ok(bench.env.down().await?)
+}
+
+/// What a machine has in many small files, next to a stream of `tar` that is unpacked by `tar`.
+pub(crate) async fn collect() -> Result<()> {
+    const NAME: &str = "collect 20,000 files";
+    const CAPS: Caps = Caps { path: 1 << 30, machine: 1 << 30 };
+    let bench = Bench::new().await?;
+    // In few folders of many files, as logs are.
+    let fill = "mkdir -p /srv/many; cd /srv/many; for d in $(seq 20); do mkdir $d; cd $d; \
+                for f in $(seq 1000); do echo \"$d $f\" > $f; done; cd ..; done";
+    bench.vm.succeed(Command::from(fill).timeout(LIMIT * 10)).await?;
+    let plain = bench.path("plain");
+    fs::create_dir(&plain)?;
+    let start = Instant::now();
+    let gathered = bench.vm.gather(&["/srv/many".to_owned()], &bench.path("ours"), CAPS, LIMIT * 10).await?;
+    figure(NAME, "ours", start.elapsed());
+    ensure!(gathered.iter().all(|one| one.missing.is_none()), "{gathered:?}");
+    let mut tar = process::Command::new("tar");
+    tar.args(["-x", "-f", "-", "-C"]).arg(&plain).stdin(Stdio::piped());
+    let mut ssh = bench.openssh("ssh", "-p");
+    ssh.args(["root@127.0.0.1", "tar -c -f - -C / srv/many"]).stdout(Stdio::piped());
+    let start = Instant::now();
+    tokio::task::spawn_blocking(move || {
+        let mut ssh = ssh.spawn()?;
+        let from = ssh.stdout.take().context("no output")?;
+        let unpacked = tar.stdin(from).status()?;
+        ensure!(ssh.wait()?.success() && unpacked.success(), "the plain copy failed");
+        Ok(())
+    })
+    .await??;
+    figure(NAME, "plain", start.elapsed());
+    let files = |path: &Path| fs::read_dir(path).map(Iterator::count);
+    ensure!(files(&plain.join("srv/many/20"))? == 1000, "the plain copy is not whole");
+    ensure!(files(&bench.path("ours/_srv_many/20"))? == 1000, "our copy is not whole");
     Ok(bench.env.down().await?)
 }
 

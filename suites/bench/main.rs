@@ -43,7 +43,8 @@ async fn main() -> Result<()> {
         }
         "exec" => guests::exec().await?,
         "copy" => guests::copy().await?,
-        other => bail!("no benchmark `{other}`; there are up, env, lab, exec, copy"),
+        "collect" => guests::collect().await?,
+        other => bail!("no benchmark `{other}`; there are up, env, lab, exec, copy, collect"),
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::base::dial::BoxFuture;
 
 /// One thing to collect.
 pub struct Item {
-    /// Where it goes, below the folder of the collection.
+    /// Where it goes, below the folder of the collection; the folder for its parts when it brings several.
     pub path: PathBuf,
     /// From where, for people: "journalctl in web".
     pub source: String,
@@ -16,8 +16,11 @@ pub struct Item {
     pub fetch: Fetch,
 }
 
-/// How an item is got.
-pub type Fetch = BoxFuture<'static, Result<Fetched, Box<dyn Error + Send + Sync>>>;
+/// How an item is got: given the path of a file that is not there yet, which becomes the item when it is whole.
+pub type Fetch = Box<dyn FnOnce(PathBuf) -> Fetching + Send>;
+
+/// An item on its way.
+pub type Fetching = BoxFuture<'static, Result<Fetched, Box<dyn Error + Send + Sync>>>;
 
 impl fmt::Debug for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,11 +35,30 @@ pub enum Fetched {
     Bytes(Vec<u8>),
     /// A file of this host, to be copied.
     File(PathBuf),
-    /// It wrote to the item's place by itself.
+    /// It wrote to the path it was given by itself.
     InPlace {
         /// In which of several ways it came, for people: "ssh".
         how: String,
     },
+    /// Many at once, each with a result of its own; what came is in its place.
+    Several(Vec<Part>),
+}
+
+/// One of many things that came at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Where it is, below the item's folder.
+    pub path: PathBuf,
+    /// From where, for people.
+    pub source: String,
+    /// The path or pattern somebody asked for, where it came of one.
+    pub wanted: Option<String>,
+    /// In which of several ways it came, for people.
+    pub how: Option<String>,
+    /// Its size; nothing when nothing of it came.
+    pub bytes: Option<u64>,
+    /// Why it could not be had, or not whole.
+    pub missing: Option<String>,
 }
 
 /// What was collected and what was not, in `manifest.json`.
@@ -70,6 +92,9 @@ pub struct Entry {
     pub path: PathBuf,
     /// From where.
     pub source: String,
+    /// The path or pattern somebody asked for, where it came of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<String>,
     /// How it came, where there are several ways.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how: Option<String>,

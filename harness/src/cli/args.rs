@@ -150,6 +150,12 @@ pub(super) enum Verb {
     Export(Export),
     /// Open a shell in a machine, or run a command or script there; its exit status becomes ours.
     Shell(Shell_),
+    /// Copy files and folders of this host into a machine.
+    CopyToVm(CopyTo),
+    /// Copy a file or folder of a machine to this host.
+    CopyFromVm(CopyFrom),
+    /// Collect what the init file asks for, logs and the state of machines, whether they run or not.
+    Collect(Collect),
     /// Ask for, start, stop or restart a service in a machine.
     Service(ServiceArgs),
     /// Serve files to machines over HTTP, at the gateway of the management net, until stopped.
@@ -323,6 +329,54 @@ pub(super) struct Shell_ {
     /// arguments, taken as they are. None: a login shell.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) args: Vec<String>,
+}
+
+/// Options of `copy-to-vm`.
+#[derive(Debug, Group)]
+pub(super) struct CopyTo {
+    /// The machine.
+    #[arg(value_name = "VM")]
+    pub(super) host: String,
+    /// Files and folders of this host.
+    #[arg(value_name = "LOCAL", required = true)]
+    pub(super) local: Vec<PathBuf>,
+    /// Where to in the machine; below it, where that is a folder or several are copied.
+    #[arg(value_name = "REMOTE")]
+    pub(super) remote: String,
+}
+
+/// Options of `copy-from-vm`.
+#[derive(Debug, Group)]
+pub(super) struct CopyFrom {
+    /// The machine.
+    #[arg(value_name = "VM")]
+    pub(super) host: String,
+    /// The file or folder in the machine.
+    #[arg(value_name = "REMOTE")]
+    pub(super) remote: String,
+    /// Where to on this host; below it, where that is a folder.
+    #[arg(value_name = "LOCAL")]
+    pub(super) local: PathBuf,
+}
+
+/// Options of `collect`.
+#[derive(Debug, Group)]
+pub(super) struct Collect {
+    /// The folder to write to; one that is there already is renamed, with the time after its name.
+    #[arg(short, long, value_name = "DIR", default_value = "collected")]
+    pub(super) output: PathBuf,
+    /// Only these machines.
+    #[arg(short = 'n', long, alias = "machines", value_name = "VM", num_args = 1..)]
+    pub(super) vm_names: Vec<String>,
+    /// Fail when something is missing that the init file asks for.
+    #[arg(long)]
+    pub(super) no_skip: bool,
+    /// How many MiB are taken of each path; of longer files the end.
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub(super) max_path: u32,
+    /// How many MiB are taken of all paths of a machine.
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub(super) max_machine: u32,
 }
 
 /// Options of `service`.

@@ -17,9 +17,10 @@ use super::{
     snapshot::Frozen,
 };
 use crate::{
+    artifact::offline::{Disk, DiskFormat},
     base::{id::MachineName, process},
     lab::View,
-    provider::spec::{Access, DomainSpec, ImageFormat},
+    provider::spec::{Access, DomainDisk, DomainSpec, ImageFormat},
 };
 
 /// For one call of `qemu-img` that does not copy.
@@ -77,20 +78,42 @@ async fn lay(path: &Path, over: &Path, format: ImageFormat, size: u64) -> Result
 
 /// Where a path that the emulator sees is on the host.
 pub(super) fn outside(env: &Env, inside: &Path) -> PathBuf {
-    let (view, images, templates) =
-        (View::hermetic(), env.host().images.folder(), env.host().templates.store_dir().to_owned());
-    let own = [
-        (view.env.as_path(), env.folder()),
-        (view.images.as_path(), images.as_path()),
-        (view.templates.as_path(), templates.as_path()),
-    ];
-    let binds = env.plan().binds.iter().map(|bind| (bind.to.as_path(), bind.from.as_path()));
-    let found = binds.chain(own).find_map(|(to, from)| match inside.strip_prefix(to).ok()? {
+    let found = seen(env).into_iter().find_map(|(to, from)| match inside.strip_prefix(to).ok()? {
         // Joining nothing would make a folder of a file.
-        rest if rest.as_os_str().is_empty() => Some(from.to_owned()),
+        rest if rest.as_os_str().is_empty() => Some(from),
         rest => Some(from.join(rest)),
     });
     found.unwrap_or_else(|| inside.to_owned())
+}
+
+/// Files and folders as the emulator sees them, and where they are on the host.
+fn seen(env: &Env) -> Vec<(PathBuf, PathBuf)> {
+    let view = View::hermetic();
+    let own = [
+        (view.env, env.folder().to_owned()),
+        (view.images, env.host().images.folder()),
+        (view.templates, env.host().templates.store_dir().to_owned()),
+    ];
+    env.plan().binds.iter().map(|bind| (bind.to.clone(), bind.from.clone())).chain(own).collect()
+}
+
+/// The disks of a machine that it can write to, as they are now, to be read without it.
+pub(super) fn without_machine(env: &Env, vm: &Vm) -> Vec<Disk> {
+    let chains = env.state().chains;
+    let disks = vm.plan().domain.iter().flat_map(|domain| &domain.disks);
+    let disks = disks.filter(|disk| disk.access == Access::ReadWrite);
+    let disk = |disk: &DomainDisk| {
+        let (image, format) = match chains.top(vm.name(), &disk.dev) {
+            Some(top) => (env.folder().join(top), ImageFormat::Qcow2),
+            None => (outside(env, &disk.path), disk.format),
+        };
+        let format = match format {
+            ImageFormat::Qcow2 => DiskFormat::Qcow2,
+            ImageFormat::Raw => DiskFormat::Raw,
+        };
+        Disk { image, format, seen: seen(env) }
+    };
+    disks.map(disk).collect()
 }
 
 /// A new image for a disk, laid over what it wrote to; paths are relative to the environment's folder.

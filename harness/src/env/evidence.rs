@@ -7,8 +7,16 @@ use std::{
     time::Duration,
 };
 
-use super::{Env, Vm};
-use crate::artifact::{self, Fetched, Item, Manifest};
+use super::{
+    Env, Vm,
+    collect::{Files, is_off},
+};
+use crate::{
+    artifact::{self, Fetched, Item, Manifest},
+    guest::Caps,
+    image::Ability,
+    provider::MachineState,
+};
 
 /// For one item, and for all of them, on a host whose time factor is 1.
 const EACH: Duration = Duration::from_secs(20);
@@ -18,10 +26,18 @@ const BROKEN: Duration = Duration::from_millis(1500);
 /// For a call to libvirt or a command in the lab.
 const CALL: Duration = Duration::from_secs(5);
 
+/// Bytes kept of each path, and of all paths of a machine.
+const CAPS: Caps = Caps { path: 16 << 20, machine: 64 << 20 };
+
 impl Env {
     /// Collects everything into `dir`; what could not be had is in the manifest with the reason.
     pub async fn collect(&self, dir: &Path) -> Manifest {
-        let mut items: Vec<Item> = self.vms().into_iter().flat_map(|vm| of_machine(self, &vm, dir)).collect();
+        let files = Files { caps: CAPS, limit: EACH.mul_f64(0.9) };
+        let mut items = Vec::new();
+        for vm in self.vms() {
+            let state = self.state_of(&vm).await;
+            items.extend(of_machine(self, &vm, state.unwrap_or(MachineState::Other), dir, files));
+        }
         items.extend(of_lab(self));
         let total = if self.failure().is_some() { BROKEN } else { self.scaled(TOTAL) };
         artifact::collect(items, dir, self.scaled(EACH), total).await
@@ -36,53 +52,55 @@ impl Env {
 
 fn console(vm: &Vm) -> Item {
     let file = vm.spec().console.clone();
-    item(format!("{}/console.log", vm.name()), "what the machine wrote to its serial console", async move {
-        Ok(Fetched::File(file))
-    })
+    item(
+        format!("{}/console.log", vm.name()),
+        "what the machine wrote to its serial console",
+        |_| async move { Ok(Fetched::File(file)) },
+    )
 }
 
-fn of_machine(env: &Env, vm: &Vm, dir: &Path) -> Vec<Item> {
+/// All there is of a machine: from within while it runs, else from its disks.
+pub(super) fn of_machine(env: &Env, vm: &Vm, state: MachineState, dir: &Path, files: Files) -> Vec<Item> {
     let name = vm.name();
-    let mut items = vec![console(vm)];
-    let place = |file: &str| (format!("{name}/{file}"), dir.join(name.as_str()).join(file));
-
-    let (path, to) = place("journal.txt");
+    let place = |file: &str| format!("{name}/{file}");
+    let mut items = vec![files.item(env, vm, state, dir)];
+    if vm.is_made() {
+        items.push(console(vm));
+    }
+    if is_off(state) {
+        return items;
+    }
+    if vm.spec().abilities.has(Ability::Journal) {
+        let guest = vm.clone();
+        items.push(item(place("journal.txt"), "journalctl in the machine", |to| async move {
+            Ok(Fetched::InPlace { how: guest.journal(&to).await?.to_string() })
+        }));
+    }
     let guest = vm.clone();
-    items.push(item(path, "journalctl in the machine", async move {
-        Ok(Fetched::InPlace { how: guest.journal(&to).await?.to_string() })
-    }));
-    let (path, to) = place("dmesg.txt");
-    let guest = vm.clone();
-    items.push(item(path, "dmesg in the machine", async move {
+    items.push(item(place("dmesg.txt"), "dmesg in the machine", |to| async move {
         Ok(Fetched::InPlace { how: guest.dmesg(&to).await?.to_string() })
     }));
-    for remote in &vm.plan().artifacts {
-        let (path, to) = place(&format!("files/{}", remote.trim_start_matches('/')));
-        let (guest, remote) = (vm.clone(), remote.clone());
-        items.push(item(
-            path,
-            &format!("{remote} in the machine (`artifacts` of the init file)"),
-            async move { Ok(Fetched::InPlace { how: guest.fetch(&remote, &to).await?.to_string() }) },
-        ));
-    }
     let Ok(running) = env.site().running() else { return items };
+    if !vm.is_made() {
+        return items;
+    }
     let (at, domain) = (Arc::clone(&running), vm.domain().to_owned());
-    items.push(item(place("domain.xml").0, "libvirt", async move {
+    items.push(item(place("domain.xml"), "libvirt", |_| async move {
         Ok(Fetched::Bytes(at.connection.domain_xml(&domain, CALL).await?.into_bytes()))
     }));
     if let Some(runtime) = running.lab.runtime() {
         let log = runtime.log().join(format!("qemu/{}.log", vm.domain()));
-        items.push(item(place("qemu.log").0, "the emulator's log", async move { Ok(Fetched::File(log)) }));
+        items.push(item(place("qemu.log"), "the emulator's log", |_| async move { Ok(Fetched::File(log)) }));
     }
     items
 }
 
-fn of_lab(env: &Env) -> Vec<Item> {
+pub(super) fn of_lab(env: &Env) -> Vec<Item> {
     let mut items = Vec::new();
     let Ok(running) = env.site().running() else { return items };
     for net in &env.plan().nets {
         let (at, known) = (Arc::clone(&running), net.libvirt_name.clone());
-        items.push(item(format!("lab/network-{}.xml", net.name), "libvirt", async move {
+        items.push(item(format!("lab/network-{}.xml", net.name), "libvirt", |_| async move {
             Ok(Fetched::Bytes(at.connection.network_xml(&known, CALL).await?.into_bytes()))
         }));
     }
@@ -92,21 +110,30 @@ fn of_lab(env: &Env) -> Vec<Item> {
         ("neighbours.txt", ["ip", "neigh"].as_slice()),
     ] {
         let at = Arc::clone(&running);
-        items.push(item(format!("lab/{file}"), &format!("`{}` in the lab", argv.join(" ")), async move {
-            Ok(Fetched::Bytes(at.run(argv, "").await?.into_bytes()))
-        }));
+        items.push(item(
+            format!("lab/{file}"),
+            &format!("`{}` in the lab", argv.join(" ")),
+            move |_| async move { Ok(Fetched::Bytes(at.run(argv, "").await?.into_bytes())) },
+        ));
     }
     for log in ["libvirtd.log", "warden.log"] {
         let Some(file) = running.lab.runtime().map(|runtime| runtime.log().join(log)) else { continue };
-        items.push(item(format!("lab/{log}"), "the lab's own logs", async move { Ok(Fetched::File(file)) }));
+        items.push(item(
+            format!("lab/{log}"),
+            "the lab's own logs",
+            |_| async move { Ok(Fetched::File(file)) },
+        ));
     }
     items
 }
 
-fn item(
+pub(super) fn item<F>(
     path: impl Into<PathBuf>,
     source: &str,
-    fetch: impl Future<Output = Result<Fetched, Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
-) -> Item {
-    Item { path: path.into(), source: source.to_owned(), fetch: Box::pin(fetch) }
+    fetch: impl FnOnce(PathBuf) -> F + Send + 'static,
+) -> Item
+where
+    F: Future<Output = Result<Fetched, Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    Item { path: path.into(), source: source.to_owned(), fetch: Box::new(|part| Box::pin(fetch(part))) }
 }

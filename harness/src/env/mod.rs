@@ -37,6 +37,7 @@
 
 mod agent;
 mod asked;
+mod collect;
 mod daemon;
 mod defaults;
 mod destroy;
@@ -74,6 +75,7 @@ mod status;
 mod stop;
 mod turn;
 
+pub use collect::CollectOptions;
 pub use daemon::Daemon;
 pub use defaults::Defaults;
 pub use destroy::Destroyed;

@@ -13,7 +13,7 @@ use super::{
     error::{GuestError, Ran},
     handle::{Guest, timed, verb},
     limits,
-    output::Status,
+    output::{Captured, Status},
     run::{Sink, Source, call_mark},
     spec::Channel,
     tarball::{self, DATA, WHOLE},
@@ -21,9 +21,9 @@ use super::{
 use crate::image::Ability;
 
 /// Chunks under way between this host's files and the connection.
-const CHUNKS: usize = 16;
+pub(super) const CHUNKS: usize = 16;
 /// Exit status of our scripts: there is no such file or folder.
-const NO_SUCH_PATH: i32 = 66;
+pub(super) const NO_SUCH_PATH: i32 = 66;
 /// Exit status of our scripts: the last step, after which the target is not what it was, failed.
 const HALF_DONE: i32 = 75;
 
@@ -37,7 +37,7 @@ if [ "$kind" = folder ] && [ -e "$d" ] && [ ! -d "$d" ]; then echo "$d is not a 
 trap 'rm -rf -- "$t"' EXIT
 mkdir -- "$t" && tar -x -o -p -f - -C "$t" || exit 74
 [ -e "$t/$5" ] || { echo "not all of it arrived" >&2; exit 74; }
-if [ -d "$d" ]; then cp -R -P -p -f -- "$t/$4/." "$d/" || exit 75; else mv -f -- "$t/$4" "$d" || exit 74; fi
+if [ -d "$d" ]; then cp -a -f -- "$t/$4/." "$d/" || exit 75; else mv -f -- "$t/$4" "$d" || exit 74; fi
 "#;
 
 /// Gives `$1` as an archive: of `./name`, or of `./` and what lies in it.
@@ -45,9 +45,10 @@ const GIVE: &str = r#"
 p=$1
 [ ! -L "$p" ] || p=$(readlink -f -- "$p")
 [ -e "$p" ] || exit 66
-if [ -d "$p" ]; then exec tar -c -f - -C "$p" .; fi
+s=; case $(tar --version 2>/dev/null) in *GNU*) s=-S;; esac
+if [ -d "$p" ]; then exec tar -c $s -f - -C "$p" .; fi
 d=${p%/*}; [ "$d" != "$p" ] || d=.; [ -n "$d" ] || d=/
-exec tar -c -f - -C "$d" "./${p##*/}"
+exec tar -c $s -f - -C "$d" "./${p##*/}"
 "#;
 
 impl Guest {
@@ -79,9 +80,12 @@ impl Guest {
             let command = Command::script(TAKE)
                 .args([&remote, &temporary, kind, DATA, WHOLE])
                 .shown_as("unpack the copy");
+            let path = local.to_owned();
+            let holes = joined(spawn_blocking(move || tarball::has_holes(&path.canonicalize()?)).await);
+            let sparse = holes.is_ok_and(|holes| holes) && self.has_gnu_tar().await;
             let (to, chunks) = mpsc::channel(CHUNKS);
             let path = local.to_owned();
-            let packing = spawn_blocking(move || tarball::pack(&path, to));
+            let packing = spawn_blocking(move || tarball::pack(&path, sparse, to));
             let stdout = Sink::Capture(self.capture("stdout"));
             let limit = self.scaled(limits::COPY);
             let run = self.run_over(Channel::Ssh, &command, Source::Chunks(chunks), stdout, limit).await;
@@ -136,7 +140,7 @@ impl Guest {
             let fresh = local.parent().unwrap_or(Path::new("")).join(name);
             let dest = if merge { &local } else { &fresh };
             let limit = self.scaled(limits::COPY);
-            let received = self.receive(Channel::Ssh, remote, dest, limit).await;
+            let received = self.receive(remote, dest, limit).await;
             let result = match received {
                 Ok(ran) if ran.output.status.success() => {
                     if merge {
@@ -176,10 +180,36 @@ impl Guest {
     /// As [`Guest::succeed`]; the file may then hold a part of `bytes`.
     pub async fn write_file(&self, remote: &str, bytes: impl Into<Vec<u8>>) -> Result<(), GuestError> {
         const WRITE: &str = r#"[ -d "$2" ] || mkdir -p -- "$2" && cat > "$1""#;
-        let bytes = bytes.into();
+        self.write(remote, bytes.into(), Command::script(WRITE).args([remote, parent(remote)])).await
+    }
+
+    /// Writes a file of the guest that has this mode and belongs to `owner` (`user` or `user:group`); it takes the
+    /// place of the one that may be there when it is whole. Nobody else can read it meanwhile.
+    ///
+    /// # Errors
+    /// As [`Guest::succeed`]; what was there before is then still there.
+    pub async fn write_file_as(
+        &self,
+        remote: &str,
+        bytes: impl Into<Vec<u8>>,
+        mode: u32,
+        owner: &str,
+    ) -> Result<(), GuestError> {
+        const WRITE: &str = r#"
+if [ -d "$1" ]; then echo "$1 is a folder" >&2; exit 73; fi
+[ -d "$2" ] || mkdir -p -- "$2" || exit 73
+trap 'rm -f -- "$3"' EXIT
+umask 077; cat > "$3" && chown -- "$5" "$3" && chmod -- "$4" "$3" && mv -f -- "$3" "$1"
+"#;
+        let temporary = format!("{}/.polder-{}", parent(remote), call_mark());
+        let mode = format!("{mode:o}");
+        let command = Command::script(WRITE).args([remote, parent(remote), &temporary, &mode, owner]);
+        self.write(remote, bytes.into(), command).await
+    }
+
+    async fn write(&self, remote: &str, bytes: Vec<u8>, command: Command) -> Result<(), GuestError> {
         timed(verb!(self, "write_file", remote = remote, bytes = bytes.len()), async {
-            let command =
-                Command::script(WRITE).args([remote, parent(remote)]).shown_as("write the file").stdin(bytes);
+            let command = command.shown_as("write the file").stdin(bytes);
             let ran = self.run(&command, self.scaled(limits::COPY)).await?;
             if ran.output.status.success() {
                 Ok(())
@@ -199,29 +229,25 @@ impl Guest {
         timed(verb!(self, "read_file", remote = remote), async {
             let command = Command::script(READ).arg(remote).shown_as("read the file");
             let ran = self.run(&command, self.scaled(limits::COPY)).await?;
-            let stdout = &ran.output.stdout;
-            match (&ran.output.status, &stdout.whole) {
-                (Status::Code(0), None) => Ok(ran.output.stdout.bytes),
-                (Status::Code(0), Some(whole)) => {
-                    let read = tokio::fs::read(whole).await;
-                    let _ = tokio::fs::remove_file(whole).await;
-                    read.map_err(|source| self.local(format!("keep `{remote}`"), source))
-                }
-                (Status::Code(NO_SUCH_PATH), _) => Err(self.no_such_path(remote)),
+            match ran.output.status {
+                Status::Code(0) => self.all_of(ran.output.stdout).await,
+                Status::Code(NO_SUCH_PATH) => Err(self.no_such_path(remote)),
                 _ => Err(GuestError::Failed(Box::new(self.with_console(ran).await))),
             }
         })
         .await
     }
 
+    /// An output in memory, however long it is; the file it was in is removed.
+    pub(super) async fn all_of(&self, output: Captured) -> Result<Vec<u8>, GuestError> {
+        let Some(whole) = &output.whole else { return Ok(output.bytes) };
+        let read = tokio::fs::read(whole).await;
+        let _ = tokio::fs::remove_file(whole).await;
+        read.map_err(|source| self.local(format!("read {}", whole.display()), source))
+    }
+
     /// Brings `remote` to `dest` as it comes; whether `tar` was content is in the status.
-    pub(super) async fn receive(
-        &self,
-        over: Channel,
-        remote: &str,
-        dest: &Path,
-        limit: Duration,
-    ) -> Result<Ran, ReceiveError> {
+    async fn receive(&self, remote: &str, dest: &Path, limit: Duration) -> Result<Ran, ReceiveError> {
         if let Some(dir) = dest.parent() {
             tokio::fs::create_dir_all(dir).await.map_err(ReceiveError::Unpack)?;
         }
@@ -229,7 +255,8 @@ impl Guest {
         let (chunks, from) = mpsc::channel(CHUNKS);
         let dest = dest.to_owned();
         let unpacking = spawn_blocking(move || tarball::unpack(from, &dest));
-        let run = self.run_over(over, &command, Source::Bytes(Vec::new()), Sink::Chunks(chunks), limit).await;
+        let sink = Sink::Chunks(chunks);
+        let run = self.run_over(Channel::Ssh, &command, Source::Bytes(Vec::new()), sink, limit).await;
         let unpacked = joined(unpacking.await);
         match (run, unpacked) {
             (Ok(ran), _) if ran.output.status == Status::Code(NO_SUCH_PATH) => {
@@ -244,20 +271,26 @@ impl Guest {
         }
     }
 
-    fn no_such_path(&self, path: &str) -> GuestError {
+    /// Whether the guest's tar knows holes in files, and lists of names. One that does not answer has none.
+    pub(super) async fn has_gnu_tar(&self) -> bool {
+        let ran = self.run(&Command::new("tar").arg("--version"), self.scaled(limits::LOOK)).await;
+        ran.is_ok_and(|ran| ran.output.stdout.text().contains("GNU"))
+    }
+
+    pub(super) fn no_such_path(&self, path: &str) -> GuestError {
         GuestError::NoSuchPath { machine: self.name().clone(), path: path.to_owned() }
     }
 }
 
 /// Why something did not come.
-pub(super) enum ReceiveError {
+enum ReceiveError {
     /// The guest did not send it.
     Run(GuestError),
     /// This host could not take it.
     Unpack(io::Error),
 }
 
-fn joined<T>(result: Result<io::Result<T>, tokio::task::JoinError>) -> io::Result<T> {
+pub(super) fn joined<T>(result: Result<io::Result<T>, tokio::task::JoinError>) -> io::Result<T> {
     result.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 

@@ -2,9 +2,11 @@
 //! Blocking; knows no guests.
 
 use std::{
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     fs,
     io::{self, BufWriter, Read, Write},
-    path::{Component, Path},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Component, Path, PathBuf},
 };
 
 use tokio::sync::mpsc;
@@ -19,83 +21,236 @@ pub(super) const WHOLE: &str = "whole";
 const CHUNK: usize = 64 * 1024;
 
 /// Sends `local` (a file or a folder) as an archive of [`DATA`] and [`WHOLE`]; returns the bytes sent.
-pub(super) fn pack(local: &Path, to: mpsc::Sender<Chunk>) -> io::Result<u64> {
+///
+/// With `sparse`, holes are sent as holes, which not every tar understands.
+pub(super) fn pack(local: &Path, sparse: bool, to: mpsc::Sender<Chunk>) -> io::Result<u64> {
+    archive(to, sparse, |archive| {
+        // The one that was named is followed when it is a link; what lies in it is copied as it is.
+        append(archive, &local.canonicalize()?, Path::new(DATA), &mut HashMap::new())?;
+        let mut whole = tar::Header::new_ustar();
+        whole.set_mode(0o600);
+        whole.set_size(0);
+        archive.append_data(&mut whole, WHOLE, io::empty())
+    })
+}
+
+/// Sends these files and links below `base`, and folders without what lies in them; returns the bytes sent.
+pub(super) fn pack_some(
+    base: &Path,
+    names: &[PathBuf],
+    sparse: bool,
+    to: mpsc::Sender<Chunk>,
+) -> io::Result<u64> {
+    archive(to, sparse, |archive| {
+        let mut known = HashMap::new();
+        names.iter().try_for_each(|name| {
+            let path = base.join(name);
+            match path.symlink_metadata()?.is_dir() {
+                true => archive.append_dir(Path::new(".").join(name), &path),
+                false => append(archive, &path, &Path::new(".").join(name), &mut known),
+            }
+        })
+    })
+}
+
+/// Whether a file there takes less room than it is long, so that it is worth asking for a tar that knows holes.
+pub(super) fn has_holes(path: &Path) -> io::Result<bool> {
+    let meta = fs::symlink_metadata(path)?;
+    if meta.is_dir() {
+        for entry in fs::read_dir(path)? {
+            if has_holes(&entry?.path())? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(meta.is_file() && meta.blocks() * 512 < meta.len())
+}
+
+type Out = tar::Builder<BufWriter<ChunkWriter>>;
+
+fn archive(
+    to: mpsc::Sender<Chunk>,
+    sparse: bool,
+    fill: impl FnOnce(&mut Out) -> io::Result<()>,
+) -> io::Result<u64> {
     let failed = to.clone();
-    let mut out = BufWriter::with_capacity(CHUNK, ChunkWriter { to, sent: 0 });
-    let result = write_archive(local, &mut out).and_then(|()| out.flush());
-    let (writer, _) = out.into_parts();
+    let mut archive =
+        tar::Builder::new(BufWriter::with_capacity(CHUNK, ChunkWriter { to, sent: 0, broken: false }));
+    archive.follow_symlinks(false);
+    archive.sparse(sparse);
+    let result = fill(&mut archive).and_then(|()| archive.finish()).and_then(|()| archive.get_mut().flush());
     match result {
-        Ok(()) => Ok(writer.sent),
+        Ok(()) => Ok(archive.get_ref().get_ref().sent),
         Err(error) => {
-            // What was sent must not be taken for the whole.
+            // What was sent must not be taken for the whole; nor must what is written when the archive goes.
+            archive.get_mut().get_mut().broken = true;
             let _ = failed.blocking_send(Err(io::Error::new(error.kind(), error.to_string())));
             Err(error)
         }
     }
 }
 
-fn write_archive(local: &Path, out: &mut impl Write) -> io::Result<()> {
-    // The one that was named is followed when it is a link; what lies in it is copied as it is.
-    let local = local.canonicalize()?;
-    let mut archive = tar::Builder::new(out);
-    archive.follow_symlinks(false);
-    // Not every tar of a guest knows sparse entries.
-    archive.sparse(false);
-    if local.is_dir() {
-        archive.append_dir_all(DATA, &local)?;
-    } else {
-        archive.append_path_with_name(&local, DATA)?;
+/// Appends what is at `path` as `name`; a file that is there under several names is sent once.
+fn append(
+    archive: &mut Out,
+    path: &Path,
+    name: &Path,
+    known: &mut HashMap<(u64, u64), PathBuf>,
+) -> io::Result<()> {
+    let meta = fs::symlink_metadata(path)?;
+    if meta.is_dir() {
+        archive.append_dir(name, path)?;
+        let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        return entries
+            .iter()
+            .try_for_each(|entry| append(archive, &entry.path(), &name.join(entry.file_name()), known));
     }
-    let mut whole = tar::Header::new_ustar();
-    whole.set_mode(0o600);
-    whole.set_size(0);
-    archive.append_data(&mut whole, WHOLE, io::empty())?;
-    archive.finish()
+    if meta.is_file() && meta.nlink() > 1 {
+        match known.entry((meta.dev(), meta.ino())) {
+            Entry::Vacant(place) => drop(place.insert(name.to_owned())),
+            Entry::Occupied(first) => {
+                let mut header = tar::Header::new_gnu();
+                header.set_metadata(&meta);
+                header.set_entry_type(tar::EntryType::Link);
+                header.set_size(0);
+                return archive.append_link(&mut header, name, first.get());
+            }
+        }
+    }
+    archive.append_path_with_name(path, name)
 }
 
 /// Writes an archive of either one file (`./name`) or a folder (`./` and what lies in it) to `dest`.
 pub(super) fn unpack(from: mpsc::Receiver<Chunk>, dest: &Path) -> io::Result<()> {
-    let mut archive = tar::Archive::new(ChunkReader { from, chunk: io::Cursor::new(Vec::new()) });
-    let mut folders = Vec::new();
-    let mut root_mode = None;
+    let mut archive = reader(from);
+    let mut folders = Folders::default();
+    let mut is_folder = false;
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let is_folder = entry.header().entry_type().is_dir();
         let is_root = entry.path()?.components().all(|part| part == Component::CurDir);
-        if is_root && is_folder {
+        if is_root && entry.header().entry_type().is_dir() {
             fs::create_dir_all(dest)?;
-            root_mode = Some(entry.header().mode()?);
-        } else if root_mode.is_none() {
-            if dest.is_dir() {
-                return Err(io::Error::new(io::ErrorKind::IsADirectory, "a file cannot replace a folder"));
-            }
-            entry.unpack(dest)?;
-        } else if is_folder {
-            // Their modes may forbid to write into them.
-            folders.push(entry);
+            is_folder = true;
+        }
+        if is_folder {
+            folders.unpack(entry, dest)?;
+        } else if dest.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "a file cannot replace a folder"));
         } else {
-            entry.unpack_in(dest)?;
+            entry.unpack(dest)?;
         }
     }
-    folders.sort_by(|a, b| b.path_bytes().cmp(&a.path_bytes()));
-    for mut folder in folders {
-        folder.unpack_in(dest)?;
+    folders.finish(0)
+}
+
+/// Writes those of `names` that come in an archive to their places below the folder `dest`, each when it is whole.
+pub(super) fn unpack_some(
+    from: mpsc::Receiver<Chunk>,
+    dest: &Path,
+    names: &BTreeSet<PathBuf>,
+) -> io::Result<()> {
+    let staging = tempfile::Builder::new().prefix(".polder-").tempdir_in(dest)?;
+    let mut archive = reader(from);
+    for (number, entry) in archive.entries()?.enumerate() {
+        let mut entry = entry?;
+        let parts = entry.path()?;
+        let name: PathBuf = parts.components().filter(|part| *part != Component::CurDir).collect();
+        drop(parts);
+        if !names.contains(&name) {
+            continue;
+        }
+        let place = inside(dest, &name)?;
+        let staged = staging.path().join(number.to_string());
+        if entry.header().entry_type().is_hard_link() {
+            let first = entry.link_name()?.unwrap_or_default().into_owned();
+            let first: PathBuf = first.components().filter(|part| *part != Component::CurDir).collect();
+            fs::hard_link(inside(dest, &first)?, &staged)?;
+        } else {
+            entry.unpack(&staged)?;
+        }
+        fs::rename(&staged, &place)?;
     }
-    root_mode.map_or(Ok(()), |mode| set_mode(dest, mode))
+    Ok(())
+}
+
+/// A path below `dest`; refused when it leads, by way of links, outside.
+fn inside(dest: &Path, name: &Path) -> io::Result<PathBuf> {
+    let place = dest.join(name);
+    let is_below = name.components().all(|part| matches!(part, Component::Normal(_)));
+    let parent = place.parent().unwrap_or(dest).canonicalize()?;
+    if is_below && parent.starts_with(dest) {
+        return Ok(place);
+    }
+    let what = format!("{} is outside of {}", name.display(), dest.display());
+    Err(io::Error::new(io::ErrorKind::InvalidData, what))
+}
+
+/// An archive as it comes.
+pub(super) fn reader(from: mpsc::Receiver<Chunk>) -> tar::Archive<impl Read> {
+    tar::Archive::new(ChunkReader { from, chunk: io::Cursor::new(Vec::new()) })
+}
+
+/// Folders of an archive: their modes may forbid to write into them, and writing into them changes their times.
+#[derive(Debug, Default)]
+pub(super) struct Folders(Vec<(PathBuf, u32, u64)>);
+
+impl Folders {
+    /// Writes an entry to its place below `dest`, never outside of it.
+    pub(super) fn unpack<R: Read>(&mut self, mut entry: tar::Entry<'_, R>, dest: &Path) -> io::Result<()> {
+        let header = entry.header();
+        let (is_folder, mode, mtime) = (header.entry_type().is_dir(), header.mode()?, header.mtime()?);
+        if !is_folder {
+            return entry.unpack_in(dest).map(drop);
+        }
+        let parts = entry.path()?;
+        let below: PathBuf = parts.components().filter(|part| *part != Component::CurDir).collect();
+        if below.as_os_str().is_empty() {
+            self.0.push((dest.to_owned(), mode, mtime));
+            return Ok(());
+        }
+        drop(parts);
+        let path = dest.join(&below);
+        if path.is_symlink() {
+            let what = format!("{} is a link, a folder cannot go there", path.display());
+            return Err(io::Error::new(io::ErrorKind::NotADirectory, what));
+        }
+        if !entry.unpack_in(dest)? {
+            return Ok(());
+        }
+        // We have to go on writing into it.
+        set_mode(&path, mode | 0o700)?;
+        self.0.push((path, mode, mtime));
+        Ok(())
+    }
+
+    /// Gives all of them their modes, with at least the bits `least`, and times.
+    pub(super) fn finish(self, least: u32) -> io::Result<()> {
+        // What lies in a folder comes after it.
+        for (path, mode, mtime) in self.0.into_iter().rev() {
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(mtime);
+            fs::File::open(&path)?.set_times(fs::FileTimes::new().set_modified(time))?;
+            set_mode(&path, mode | least)?;
+        }
+        Ok(())
+    }
 }
 
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o777))
 }
 
 struct ChunkWriter {
     to: mpsc::Sender<Chunk>,
     sent: u64,
+    broken: bool,
 }
 
 impl Write for ChunkWriter {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        if self.broken {
+            return Ok(data.len());
+        }
         let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "nobody takes the files any more");
         self.to.blocking_send(Ok(data.to_vec())).map_err(gone)?;
         self.sent += data.len() as u64;
@@ -129,13 +284,13 @@ impl Read for ChunkReader {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
     fn packed(local: &Path) -> (io::Result<u64>, Vec<Chunk>) {
         let (to, mut from) = mpsc::channel(10_000);
-        let result = pack(local, to);
+        let result = pack(local, true, to);
         let chunks = std::iter::from_fn(|| from.blocking_recv()).collect();
         (result, chunks)
     }
@@ -220,6 +375,55 @@ mod tests {
         assert_eq!(fs::read(dir.path().join("new")).unwrap(), b"1");
         let error = unpacked(&archive, dir.path()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn links_holes_and_times_go_both_ways() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("s");
+        fs::create_dir_all(source.join("sub")).unwrap();
+        fs::write(source.join("a"), "one").unwrap();
+        fs::hard_link(source.join("a"), source.join("sub/z")).unwrap();
+        let long = fs::File::create(source.join("holes")).unwrap();
+        long.set_len(50_000_000).unwrap();
+        std::os::unix::fs::FileExt::write_at(&long, b"end", 40_000_000).unwrap();
+        assert!(has_holes(&source).unwrap() && !has_holes(&source.join("a")).unwrap());
+        let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        for path in ["a", "holes", "sub", ""] {
+            let times = fs::FileTimes::new().set_modified(old);
+            fs::File::open(source.join(path)).unwrap().set_times(times).unwrap();
+        }
+        let right = |path: &Path| {
+            let meta = |name: &str| fs::metadata(path.join(name)).unwrap();
+            assert_eq!(meta("a").ino(), meta("sub/z").ino());
+            assert!(meta("holes").blocks() * 512 < 1_000_000, "{} blocks", meta("holes").blocks());
+            assert!(fs::read(path.join("holes")).unwrap() == fs::read(source.join("holes")).unwrap());
+            assert_eq!(["a", "holes", "sub", ""].map(|name| meta(name).mtime()), [1_000_000_000; 4]);
+        };
+
+        let (result, chunks) = packed(&source);
+        assert!(result.unwrap() < 200_000);
+        let archive: Vec<u8> = chunks.into_iter().flat_map(Result::unwrap).collect();
+        fs::write(dir.path().join("a.tar"), &archive).unwrap();
+        let tar = std::process::Command::new("tar").args(["-x", "-f", "a.tar"]).current_dir(&dir).status();
+        assert!(tar.unwrap().success());
+        right(&dir.path().join("data"));
+        unpacked(&tar_of(&source, &["-S", "."]), &dir.path().join("d")).unwrap();
+        right(&dir.path().join("d"));
+    }
+
+    #[test]
+    fn a_folder_of_the_archive_does_not_reach_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["s/link", "outside", "d"] {
+            fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        set_mode(&dir.path().join("outside"), 0o700).unwrap();
+        symlink("../outside", dir.path().join("d/link")).unwrap();
+        let archive = tar_of(&dir.path().join("s"), &["."]);
+        let error = unpacked(&archive, &dir.path().join("d")).unwrap_err();
+        assert!(error.to_string().ends_with("d/link is a link, a folder cannot go there"), "{error}");
+        assert_eq!(fs::metadata(dir.path().join("outside")).unwrap().mode() & 0o777, 0o700);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod devices;
 mod export;
 mod extension;
 mod faults;
+mod files;
 mod gc;
 mod images;
 mod keepers;

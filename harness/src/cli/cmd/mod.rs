@@ -1,6 +1,8 @@
 //! One verb a file; each returns what is to be printed.
 
+mod collect;
 mod config;
+mod copy;
 mod destroy;
 mod doctor;
 mod export;
@@ -65,6 +67,9 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Lock { reason } => prefixes::lock(cx, &reason.join(" ")).await?.into(),
         Verb::Unlock => prefixes::unlock(cx).await?.into(),
         Verb::Shell(args) => shell::run(cx, &args).await?,
+        Verb::CopyToVm(args) => copy::to_vm(cx, &args).await?.into(),
+        Verb::CopyFromVm(args) => copy::from_vm(cx, &args).await?.into(),
+        Verb::Collect(args) => collect::run(cx, &args).await?,
         Verb::Service(args) => service::run(cx, &args).await?.into(),
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
         Verb::Proxy { machine } => inventory::proxy(cx, &machine).await?.into(),

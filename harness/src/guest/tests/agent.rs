@@ -25,14 +25,20 @@ async fn evidence_comes_over_ssh_and_over_the_agent_when_there_is_no_ssh() {
     fs::write(out("logs/a"), noise(100_000)).unwrap();
     rig.server.refuses.store(true, Ordering::SeqCst);
     guest.restarted().await;
-    let logs = out("logs").display().to_string();
-    assert_eq!(guest.fetch(&logs, &out("fetched")).await.unwrap(), Channel::Agent);
-    assert_eq!(tree(&out("fetched")), tree(&out("logs")));
-    let error = guest.fetch("/no/such", &out("x")).await.unwrap_err();
-    assert!(matches!(error, GuestError::NoSuchPath { .. }), "{error}");
+    let wanted = [out("logs").display().to_string(), "/no/such".to_owned()];
+    let (got, caps) = (out("got"), Caps { path: 1 << 20, machine: 1 << 20 });
+    let gather = || guest.gather(&wanted, &got, caps, LONG);
+    let gathered = gather().await.unwrap();
+    assert_eq!(tree(&got.join(&gathered[0].place)), tree(&out("logs")));
+    let told_of = |at: usize| (gathered[at].over, gathered[at].bytes, gathered[at].missing.as_deref());
+    assert_eq!(told_of(0), (Channel::Agent, Some(100_000), None));
+    assert_eq!(told_of(1), (Channel::Agent, None, Some("there is no such file or folder")));
+    let ask = std::collections::BTreeMap::from([("a".to_owned(), "printf 'x\ny\n'; exit 3".to_owned())]);
+    let (over, said) = guest.outputs(&ask, LONG).await.unwrap();
+    assert_eq!((over, said[0].status, said[0].output.as_slice()), (Channel::Agent, 3, b"x\ny\n".as_slice()));
 
     agent.replies.lock().unwrap().insert("guest-exec", Err(AgentPortError::NotConnected("no agent".into())));
-    let error = guest.fetch(&logs, &out("x")).await.unwrap_err();
+    let error = gather().await.unwrap_err();
     let text = told(&error);
     assert!(text.contains("in any way: over ssh: ") && text.contains("; over guest agent: "), "{text}");
     assert!(text.contains("refused") && text.contains("not connected: no agent"), "{text}");

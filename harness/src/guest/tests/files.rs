@@ -3,10 +3,10 @@
 use super::*;
 
 #[tokio::test]
-async fn fifty_megabytes_there_and_back_are_exact() {
+async fn much_goes_there_and_back_exactly() {
     let rig = rig!();
     let guest = rig.guest();
-    let bytes = noise(50_000_000);
+    let bytes = noise(256 << 20);
     let (local, remote, back) =
         (rig.dir.path().join("l"), rig.dir.path().join("r"), rig.dir.path().join("b"));
     fs::write(&local, &bytes).unwrap();
@@ -24,7 +24,8 @@ async fn fifty_megabytes_there_and_back_are_exact() {
             .contains(".polder"))
     );
 
-    // The same through a command: more than fits into memory is whole in a file.
+    // Less through a command: more than fits into memory is whole in a file.
+    let bytes = noise(50_000_000);
     let output = guest.execute(Command::new("cat").stdin(bytes.clone())).await.unwrap();
     assert_eq!((output.stdout.total, output.stdout.bytes.len()), (50_000_000, limits::IN_MEMORY));
     assert!(fs::read(output.stdout.whole.unwrap()).unwrap() == bytes);
@@ -32,6 +33,26 @@ async fn fifty_megabytes_there_and_back_are_exact() {
     let path = rig.dir.path().join("new folder/w");
     guest.write_file(path.to_str().unwrap(), bytes.clone()).await.unwrap();
     assert!(guest.read_file(path.to_str().unwrap()).await.unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn files_written_from_memory_have_the_mode_and_owner_that_were_asked_for() {
+    let rig = rig!();
+    let guest = rig.guest();
+    let path = rig.dir.path().join("new/secret");
+    let remote = path.to_str().unwrap();
+    let me = guest.succeed("id -un").await.unwrap().trim().to_owned();
+    for (text, mode) in [("one", 0o600), ("two", 0o4755)] {
+        guest.write_file_as(remote, text, mode, &me).await.unwrap();
+        let meta = fs::metadata(&path).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), meta.mode() & 0o7777), (text.into(), mode));
+    }
+    let error = guest.write_file_as(remote, "three", 0o600, "nobody-of-that-name").await.unwrap_err();
+    assert!(told(&error).contains("nobody-of-that-name"), "{}", told(&error));
+    assert_eq!(
+        (fs::read(&path).unwrap(), fs::read_dir(path.parent().unwrap()).unwrap().count()),
+        (b"two".into(), 1)
+    );
 }
 
 #[tokio::test]
@@ -47,17 +68,34 @@ async fn folders_go_there_and_back_with_odd_names_links_and_modes() {
     }
     fs::set_permissions(source.join("-x"), fs::Permissions::from_mode(0o500)).unwrap();
     symlink("/does/not exist", source.join("dangling")).unwrap();
+    fs::hard_link(source.join("a b"), source.join("sub/same")).unwrap();
+    let holes = fs::File::create(source.join("holes")).unwrap();
+    holes.set_len(300_000_000).unwrap();
+    let old = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for name in ["a b", "sub", "holes"] {
+        let times = fs::FileTimes::new().set_modified(old);
+        fs::File::open(source.join(name)).unwrap().set_times(times).unwrap();
+    }
+    let kept = |copy: &Path| {
+        let meta = |name: &str| fs::metadata(copy.join(name)).unwrap();
+        assert_eq!(meta("a b").ino(), meta("sub/same").ino());
+        assert!(meta("holes").blocks() < 1_000, "{} blocks", meta("holes").blocks());
+        assert_eq!(["a b", "sub", "holes"].map(|name| meta(name).mtime()), [1_000_000_000; 3]);
+    };
 
     let there = format!("{}/th'ere/x", base.display());
     guest.copy_to(&source, &there).await.unwrap();
     assert_eq!(tree(Path::new(&there)), tree(&source));
     guest.copy_from(&format!("{there}/"), base.join("ba ck")).await.unwrap();
     assert_eq!(tree(&base.join("ba ck")), tree(&source));
+    kept(Path::new(&there));
+    kept(&base.join("ba ck"));
 
     // Merged into what is there, under its own name below a folder.
     fs::write(Path::new(&there).join("other"), "kept").unwrap();
     guest.copy_to(&source, &there).await.unwrap();
     assert_eq!(fs::read(Path::new(&there).join("other")).unwrap(), b"kept");
+    kept(Path::new(&there));
     guest.copy_to(source.join("-x"), &format!("{}/", base.display())).await.unwrap();
     assert_eq!(fs::read(base.join("-x")).unwrap(), b"-x");
     fs::create_dir(base.join("got")).unwrap();

@@ -17,8 +17,10 @@ mod agent;
 mod breaking;
 mod commands;
 mod files;
+mod gather;
 mod password;
 mod rig;
+mod sync;
 mod waiting;
 
 use std::{
