@@ -115,6 +115,10 @@ pub(super) enum Verb {
     Shutdown(Shutdown),
     /// Let machines restart.
     Reboot(Machines),
+    /// Have the kernels of machines panic.
+    Crash(Machines),
+    /// Cut the power of machines and give it back at once: they boot with what had reached their disks.
+    PowerCut(Machines),
     /// Halt the processors of machines.
     Pause(Machines),
     /// Let paused machines go on.
@@ -150,6 +154,10 @@ pub(super) enum Verb {
     Export(Export),
     /// Open a shell in a machine, or run a command or script there; its exit status becomes ours.
     Shell(Shell_),
+    /// Press keys of a machine's keyboard, or type on it.
+    SendKey(SendKey),
+    /// Write what a machine's screen shows into a file, as PNG; the machine needs `graphics: true`.
+    Screenshot(Screenshot),
     /// Ask for, start, stop or restart a service in a machine.
     Service(ServiceArgs),
     /// Print an inventory for Ansible.
@@ -313,6 +321,28 @@ pub(super) struct Shell_ {
     /// arguments, taken as they are. None: a login shell.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(super) args: Vec<String>,
+}
+
+/// Options of `send-key`.
+#[derive(Debug, Group)]
+pub(super) struct SendKey {
+    /// The machine, or the end of its name.
+    pub(super) host: String,
+    /// Keys, one after the other, such as `ctrl-alt-delete` or `ret`; those with `-` between them together.
+    #[arg(required = true)]
+    pub(super) keys: Vec<String>,
+    /// Type the words instead, as on an American keyboard.
+    #[arg(short, long)]
+    pub(super) text: bool,
+}
+
+/// Options of `screenshot`.
+#[derive(Debug, Group)]
+pub(super) struct Screenshot {
+    /// The machine, or the end of its name.
+    pub(super) host: String,
+    /// The file.
+    pub(super) file: PathBuf,
 }
 
 /// Options of `service`.

@@ -66,6 +66,12 @@ fn of_machine(env: &Env, vm: &Vm, dir: &Path) -> Vec<Item> {
         ));
     }
     let Ok(running) = env.site().running() else { return items };
+    if vm.has_screen() {
+        let guest = vm.clone();
+        items.push(item(place("screen.png").0, "what its screen showed", async move {
+            Ok(Fetched::Bytes(guest.screenshot().await?))
+        }));
+    }
     let (at, domain) = (Arc::clone(&running), vm.domain().to_owned());
     items.push(item(place("domain.xml").0, "libvirt", async move {
         Ok(Fetched::Bytes(at.connection.domain_xml(&domain, CALL).await?.into_bytes()))

@@ -1,73 +1,135 @@
-//! What is done to the network of a running environment and set back again: guards, each of which heals when it is
-//! dropped, and machines kept apart.
+//! What is done to a running environment and set back again: guards, each of which heals when it is dropped, and machines
+//! kept apart. What is done to machines is in `mishap.rs`, to links in `link.rs`.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll, Waker},
 };
 
-use super::{Env, EnvError, Vm, error::file, host::limits};
+use tokio::{runtime::Handle, task::JoinHandle};
+use tracing::{Instrument, Span};
+
+use super::{
+    Env, EnvError, Vm,
+    error::{chain, file},
+    host::limits,
+};
 use crate::{
-    base::process::{self, ProcessError},
+    base::{
+        dial::BoxFuture,
+        process::{self, ProcessError},
+    },
     lab::keeper::{
         Kept, keep,
         spec::{Keep, outer_port},
     },
-    provider::libvirt::Connection,
+    trace::FAULT,
 };
 
-/// Something wrong that was asked for. It heals when this is dropped: at once, but nobody waits for it, so that it may
-/// take a few milliseconds more; [`Fault::heal`] waits. When this process dies, a process in the lab heals it; but a cable
-/// that was pulled out stays out until somebody plugs it in, or the lab ends.
-#[derive(Debug)]
+/// Something wrong that was asked for; it is recorded with the run. It heals when this is dropped: that begins at once, and
+/// a suite waits for its end before it judges the scenario; [`Fault::heal`] waits itself. When this process dies, a process
+/// in the lab heals what was done to links; everything else stays until the machine or the lab ends.
 #[must_use = "it heals when this is dropped"]
-pub struct Fault(Kind);
-
-#[derive(Debug)]
-enum Kind {
-    /// A process in the lab sets it back when it notices that we let go.
-    Kept(Kept),
-    /// A cable that is to be plugged in again.
-    Unplugged(Unplugged),
+pub struct Fault {
+    what: String,
+    /// Sets it back; absent: it is set back.
+    undo: Option<Undo>,
+    healing: Healing,
+    /// Where it is set back when this is dropped, by whatever thread.
+    runtime: Handle,
 }
 
-#[derive(Debug)]
-struct Unplugged {
-    connection: Connection,
-    domain: String,
-    /// The NIC with its cable plugged in; absent: it is.
-    nic: Option<String>,
-}
+type Undo = BoxFuture<'static, Result<(), EnvError>>;
 
 impl Fault {
-    pub(super) fn kept(kept: Kept) -> Self {
-        Self(Kind::Kept(kept))
-    }
-
-    pub(super) fn unplugged(connection: Connection, domain: String, nic: String) -> Self {
-        Self(Kind::Unplugged(Unplugged { connection, domain, nic: Some(nic) }))
+    /// Notes what is wrong now, and how it is set back.
+    pub(super) fn new(
+        what: String,
+        healing: &Healing,
+        undo: impl Future<Output = Result<(), EnvError>> + Send + 'static,
+    ) -> Self {
+        tracing::info!(target: FAULT, "{what}");
+        Self { what, undo: Some(Box::pin(undo)), healing: healing.clone(), runtime: Handle::current() }
     }
 
     /// Sets everything back and waits until it is.
     ///
     /// # Errors
     /// It could not be set back.
-    pub async fn heal(self) -> Result<(), EnvError> {
-        match self.0 {
-            Kind::Kept(kept) => Ok(kept.release().await?),
-            Kind::Unplugged(mut cable) => match cable.nic.take() {
-                Some(nic) => Ok(cable.connection.update_device(&cable.domain, nic, limits::DOMAIN).await?),
-                None => Ok(()),
-            },
-        }
+    pub async fn heal(mut self) -> Result<(), EnvError> {
+        let result = match self.undo.as_mut() {
+            Some(undo) => undo.await,
+            None => Ok(()),
+        };
+        self.undo = None;
+        over(&self.what, &result);
+        result
     }
 }
 
-impl Drop for Unplugged {
+impl Drop for Fault {
     fn drop(&mut self) {
-        if let Some(nic) = self.nic.take() {
-            self.connection.post_update_device(&self.domain, nic);
+        let Some(mut undo) = self.undo.take() else { return };
+        let _inside = self.runtime.enter();
+        // Its first step is taken here, so that what is done next comes after it.
+        let first = undo.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let what = std::mem::take(&mut self.what);
+        let rest = async move {
+            let result = match first {
+                Poll::Ready(result) => result,
+                Poll::Pending => undo.await,
+            };
+            over(&what, &result);
+            result
+        };
+        self.healing.add(self.runtime.spawn(rest.instrument(Span::current())));
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fault({})", self.what)
+    }
+}
+
+fn over(what: &str, result: &Result<(), EnvError>) {
+    match result {
+        Ok(()) => tracing::info!(target: FAULT, "no longer: {what}"),
+        Err(error) => tracing::error!(target: FAULT, "could not be set back: {what}: {}", chain(error)),
+    }
+}
+
+/// What is being set back of an environment whose faults were dropped; clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Healing(Arc<Mutex<Vec<JoinHandle<Result<(), EnvError>>>>>);
+
+impl Healing {
+    fn add(&self, task: JoinHandle<Result<(), EnvError>>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+}
+
+impl Env {
+    /// Waits until everything is set back whose fault was dropped.
+    ///
+    /// # Errors
+    /// What could not be set back since this was called last.
+    pub async fn healed(&self) -> Result<(), EnvError> {
+        let healing = self.site().healing();
+        let tasks = std::mem::take(&mut *healing.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut errors = Vec::new();
+        for task in tasks {
+            // One that panicked or was ended with its runtime says nothing.
+            if let Ok(Err(error)) = task.await {
+                errors.push(error);
+            }
         }
+        EnvError::all(errors)
     }
 }
 
@@ -115,14 +177,17 @@ impl Env {
     pub async fn partition(&self, groups: &[&[&Vm]]) -> Result<Fault, EnvError> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let running = self.site().running()?;
-        let groups: Vec<Vec<String>> = groups.iter().map(|group| self.ports(group)).collect();
+        let ports: Vec<Vec<String>> = groups.iter().map(|group| self.ports(group)).collect();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let table = format!("{}{}-{number}", tables_of(&self.state().uuid), std::process::id());
         let asked = Keep::Hold {
-            before: vec![vec!["nft".to_owned(), partition_rules(&table, &groups)]],
+            before: vec![vec!["nft".to_owned(), partition_rules(&table, &ports)]],
             after: vec![["nft", "delete", "table", "bridge", &table].map(str::to_owned).into()],
         };
-        Ok(Fault::kept(keep(&*running.lab, &asked, None).await?))
+        let kept = keep(&*running.lab, &asked, None).await?;
+        let apart: Vec<String> = groups.iter().map(|group| names(group)).collect();
+        let what = format!("machines are kept apart: {}", apart.join(" | "));
+        Ok(Fault::new(what, self.site().healing(), async move { Ok(kept.release().await?) }))
     }
 
     /// The interfaces at the host's ends of machines' cables, in whatever way they are plugged in.
@@ -134,6 +199,10 @@ impl Env {
         });
         nics.flat_map(|nic| [nic.tap.clone(), outer_port(&nic.tap)]).collect()
     }
+}
+
+fn names(group: &[&Vm]) -> String {
+    group.iter().map(|vm| vm.name().as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// How the names of an environment's tables begin: on a host that others use, they are found by that.

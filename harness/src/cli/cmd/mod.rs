@@ -1,6 +1,7 @@
 //! One verb a file; each returns what is to be printed.
 
 mod config;
+mod control;
 mod destroy;
 mod doctor;
 mod export;
@@ -45,6 +46,8 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Stop(machines) => power::stop(cx, &machines).await?.into(),
         Verb::Shutdown(args) => power::shutdown(cx, &args).await?.into(),
         Verb::Reboot(machines) => power::reboot(cx, &machines).await?.into(),
+        Verb::Crash(machines) => power::crash(cx, &machines).await?.into(),
+        Verb::PowerCut(machines) => power::power_cut(cx, &machines).await?.into(),
         Verb::Pause(machines) => power::pause(cx, &machines).await?.into(),
         Verb::Resume(machines) => power::resume(cx, &machines).await?.into(),
         Verb::Cleanup => power::cleanup(cx).await?.into(),
@@ -55,6 +58,8 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Lock { reason } => prefixes::lock(cx, &reason.join(" ")).await?.into(),
         Verb::Unlock => prefixes::unlock(cx).await?.into(),
         Verb::Shell(args) => shell::run(cx, &args).await?,
+        Verb::SendKey(args) => control::send_key(cx, &args).await?.into(),
+        Verb::Screenshot(args) => control::screenshot(cx, &args).await?.into(),
         Verb::Service(args) => service::run(cx, &args).await?.into(),
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
         Verb::Proxy { machine } => inventory::proxy(cx, &machine).await?.into(),

@@ -124,6 +124,9 @@ fn machine(out: &MachineOut<'_>) -> Value {
         e.put("cloud-init", own.done());
     }
     e.some("xml", spec.xml.clone());
+    if spec.graphics {
+        e.put("graphics", true);
+    }
     let nics = spec.nics.iter().enumerate();
     let nics = nics.map(|(index, spec)| nic(spec, out.pinned.iter().find(|nic| nic.index == index)));
     e.put("nics", nics.collect::<Vec<_>>());
