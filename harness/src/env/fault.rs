@@ -112,6 +112,16 @@ impl Healing {
     fn add(&self, task: JoinHandle<Result<(), EnvError>>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
     }
+
+    async fn wait(&self) -> Result<(), EnvError> {
+        let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut errors = Vec::new();
+        for task in tasks {
+            // One that panicked or was ended with its runtime says nothing.
+            errors.extend(task.await.ok().and_then(Result::err));
+        }
+        EnvError::all(errors)
+    }
 }
 
 impl Env {
@@ -120,16 +130,7 @@ impl Env {
     /// # Errors
     /// What could not be set back since this was called last.
     pub async fn healed(&self) -> Result<(), EnvError> {
-        let healing = self.site().healing();
-        let tasks = std::mem::take(&mut *healing.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut errors = Vec::new();
-        for task in tasks {
-            // One that panicked or was ended with its runtime says nothing.
-            if let Ok(Err(error)) = task.await {
-                errors.push(error);
-            }
-        }
-        EnvError::all(errors)
+        self.site().healing().wait().await
     }
 }
 
@@ -256,7 +257,45 @@ fn partition_rules(table: &str, groups: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::atomic::AtomicBool, time::Duration};
+
     use super::*;
+
+    /// A fault that is set back after a moment, and whether it is.
+    fn fault(healing: &Healing) -> (Fault, Arc<AtomicBool>) {
+        let over = Arc::new(AtomicBool::new(false));
+        let set = Arc::clone(&over);
+        let undo = async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            set.store(true, Ordering::Relaxed);
+            Ok(())
+        };
+        (Fault::new("it rains".to_owned(), healing, undo), over)
+    }
+
+    #[tokio::test]
+    async fn who_waits_finds_what_was_dropped_healed() {
+        let healing = Healing::default();
+        let (dropped, over) = fault(&healing);
+        // By a thread that knows no runtime.
+        std::thread::spawn(move || drop(dropped)).join().unwrap();
+        assert!(!over.load(Ordering::Relaxed));
+        healing.wait().await.unwrap();
+        assert!(over.load(Ordering::Relaxed));
+
+        let (given_up, over) = fault(&healing);
+        assert!(tokio::time::timeout(Duration::from_millis(5), given_up.heal()).await.is_err());
+        healing.wait().await.unwrap();
+        assert!(over.load(Ordering::Relaxed), "it heals also when nobody waits for it any more");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_set_back_is_told_once() {
+        let healing = Healing::default();
+        drop(Fault::new("it rains".to_owned(), &healing, async { Err(EnvError::NotStarted) }));
+        assert!(healing.wait().await.is_err());
+        healing.wait().await.unwrap();
+    }
 
     #[test]
     fn every_group_is_kept_from_every_other() {

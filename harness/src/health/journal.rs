@@ -17,14 +17,19 @@ const CORE_DUMPED: &str = "fc2e22bc6ee647b6b90729ab34a250b1";
 const PROCESS_ENDED: &str = "98e322203f7a4ed290d09fe03c09fe15";
 const DUMPED: &str = "dumped";
 
-/// Every line of its input becomes one of ours. Where the kernel's log may not be written, it is said directly; without
-/// input there is nobody who wants to know.
-const SCRIPT: &str = r#"journalctl "$@" & follower=$!
-while read -r mark; do
-    { echo "<14>polder-health: $mark" >/dev/kmsg; } 2>/dev/null ||
-        echo "{\"SYSLOG_IDENTIFIER\":\"polder-health\",\"MESSAGE\":\"$mark\"}"
-done
-kill $follower"#;
+/// Every line of its input becomes one of ours. Where the kernel's log may not be written, it is said directly. It ends with
+/// its input, because there is nobody then who wants to know, and with what follows the journal.
+const SCRIPT: &str = r#"exec 3<&0
+journalctl "$@" 3<&- & follower=$!
+{
+    while read -r mark; do
+        { echo "<14>polder-health: $mark" >/dev/kmsg; } 2>/dev/null ||
+            echo "{\"SYSLOG_IDENTIFIER\":\"polder-health\",\"MESSAGE\":\"$mark\"}"
+    done
+    kill $follower
+} <&3 & reader=$!
+wait $follower
+kill $reader 2>/dev/null"#;
 
 /// What a line of a journal means to us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +106,38 @@ mod tests {
     #[case(r#"{"MESSAGE_ID":"98e322203f7a4ed290d09fe03c09fe15","MESSAGE":"m","EXIT_CODE":"exited"}"#, None)]
     fn lines_mean_something(#[case] line: &str, #[case] expected: Option<Said>) {
         assert_eq!(read(line).0, expected);
+    }
+
+    /// Runs the script with this `journalctl`, for as long as somebody types.
+    fn run(journalctl: &str, input: &str) -> String {
+        use std::io::Write;
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("journalctl");
+        std::fs::write(&program, format!("#!/bin/sh\n{journalctl}\n")).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        // Not the kernel's log of this host.
+        let script = SCRIPT.replace("/dev/kmsg", "/nowhere/kmsg");
+        let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .env("PATH", path)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take();
+        stdin.as_mut().unwrap().write_all(input.as_bytes()).unwrap();
+        // Who types nothing has not hung up.
+        stdin.take_if(|_| !input.is_empty());
+        let out = child.wait_with_output().unwrap();
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    #[test]
+    fn the_script_ends_with_its_input_and_with_the_follower() {
+        assert_eq!(run("echo line", ""), "line\n");
+        let said = run("exec sleep 1000", "7\n");
+        assert_eq!(read(said.trim()).0, Some(Said::Mark(7)));
     }
 
     #[test]

@@ -127,13 +127,18 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub(crate) fn wait(mut self) -> Ran {
+    pub(crate) fn wait(self) -> Ran {
+        self.wait_within(LIMIT)
+    }
+
+    /// Waits for the end of one that may take longer.
+    pub(crate) fn wait_within(mut self, limit: Duration) -> Ran {
         let start = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            if start.elapsed() > LIMIT {
+            if start.elapsed() > limit {
                 self.child.kill().unwrap();
             }
             thread::sleep(Duration::from_millis(5));

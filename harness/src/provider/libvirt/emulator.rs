@@ -13,6 +13,9 @@ use super::{
 };
 use crate::provider::ProviderError;
 
+/// How the names of nodes end that refuse.
+const BROKEN: &str = "-polder";
+
 /// A disk as the emulator knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drive {
@@ -84,7 +87,7 @@ impl Connection {
         };
         let what = format!("take a picture of the screen of domain {name}");
         let image = self.call(what.clone(), limit, look).await?;
-        png(&image).map_err(|why| ProviderError::Emulator { what, why })
+        png(image).map_err(|why| ProviderError::Emulator { what, why })
     }
 
     /// Where a running domain's screen is served, if it has one.
@@ -128,7 +131,7 @@ impl Connection {
     /// Has a disk answer with an error (EIO) from now on, until [`Connection::mend_drive`] with what this returns.
     ///
     /// # Errors
-    /// As [`Connection::create_domain`].
+    /// As [`Connection::create_domain`]; also when it does so already.
     pub async fn break_drive(
         &self,
         name: &str,
@@ -136,7 +139,11 @@ impl Connection {
         what: Refusal,
         limit: Duration,
     ) -> Result<Drive, ProviderError> {
-        let broken = Drive { device: drive.device.clone(), node: format!("{}-polder", drive.node) };
+        if drive.node.ends_with(BROKEN) {
+            let (what, why) = (format!("break a disk of domain {name}"), "it is broken already".to_owned());
+            return Err(ProviderError::Emulator { what, why });
+        }
+        let broken = Drive { device: drive.device.clone(), node: format!("{}{BROKEN}", drive.node) };
         let rule = |word: &&str| json!({ "event": "none", "iotype": word, "errno": libc::EIO });
         let rules: Vec<Value> = what.words().iter().map(rule).collect();
         let node = json!({
