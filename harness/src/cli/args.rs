@@ -6,7 +6,7 @@ use clap::{Args as Group, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::{
-    cmd::templates::TemplatesArgs,
+    cmd::{fault::FaultArgs, templates::TemplatesArgs},
     init_args::{InitArgs, PlanArgs, ValidateArgs},
 };
 use crate::workdir::paths::INIT_FILE;
@@ -156,6 +156,8 @@ pub(super) enum Verb {
     Shell(Shell_),
     /// Press keys of a machine's keyboard, or type on it.
     SendKey(SendKey),
+    /// Have something wrong with a machine until Ctrl-C; then it is set back.
+    Fault(FaultArgs),
     /// Write what a machine's screen shows into a file, as PNG; the machine needs `graphics: true`.
     Screenshot(Screenshot),
     /// Ask for, start, stop or restart a service in a machine.

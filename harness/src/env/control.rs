@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Env, EnvError, Selection, Vm, disk, host::limits, parallel, select::made, site::Running,
-};
+use super::{Env, EnvError, Selection, Vm, disk, host::limits, parallel, select::made, site::Running};
 use crate::{
     event::Trouble,
     provider::libvirt::{Connection, DomainState},
@@ -171,9 +169,27 @@ fn stroke(c: char) -> Option<Vec<&'static str>> {
         ('/', "slash"),
     ];
     const SHIFTED: &[(char, char)] = &[
-        ('_', '-'), ('+', '='), ('{', '['), ('}', ']'), (':', ';'), ('"', '\''), ('~', '`'), ('|', '\\'),
-        ('<', ','), ('>', '.'), ('?', '/'), ('!', '1'), ('@', '2'), ('#', '3'), ('$', '4'), ('%', '5'),
-        ('^', '6'), ('&', '7'), ('*', '8'), ('(', '9'), (')', '0'),
+        ('_', '-'),
+        ('+', '='),
+        ('{', '['),
+        ('}', ']'),
+        (':', ';'),
+        ('"', '\''),
+        ('~', '`'),
+        ('|', '\\'),
+        ('<', ','),
+        ('>', '.'),
+        ('?', '/'),
+        ('!', '1'),
+        ('@', '2'),
+        ('#', '3'),
+        ('$', '4'),
+        ('%', '5'),
+        ('^', '6'),
+        ('&', '7'),
+        ('*', '8'),
+        ('(', '9'),
+        (')', '0'),
     ];
     const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz0123456789";
     if let Some((_, key)) = PLAIN.iter().find(|(plain, _)| *plain == c) {

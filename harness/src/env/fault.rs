@@ -57,6 +57,12 @@ impl Fault {
         Self { what, undo: Some(Box::pin(undo)), healing: healing.clone(), runtime: Handle::current() }
     }
 
+    /// What is wrong, in words.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Sets everything back and waits until it is.
     ///
     /// # Errors

@@ -69,7 +69,11 @@ impl Env {
             let begin = length(&console).await;
             let heard = vm.spec().ssh.is_some() && vm.plan().abilities.has(Ability::Journal);
             let journal = heard.then(Journal::default);
-            watched.push(Watched { vm, console: tokio::sync::Mutex::new(Follow::new(console, begin)), journal });
+            watched.push(Watched {
+                vm,
+                console: tokio::sync::Mutex::new(Follow::new(console, begin)),
+                journal,
+            });
         }
         let eye = Arc::new(Eye { watched, told: Box::new(told), seen: Mutex::default(), factor });
         let mut tasks = JoinSet::new();

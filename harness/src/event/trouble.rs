@@ -71,11 +71,17 @@ mod tests {
     #[rstest::rstest]
     #[case("", None)]
     #[case("Bug: nothing to see", None)]
-    #[case("[    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)", Some(Trouble::Panic))]
+    #[case(
+        "[    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
+        Some(Trouble::Panic)
+    )]
     #[case("[    1.4] ---[ end Kernel panic - not syncing: VFS: Unable to mount root fs ]---", None)]
     #[case("x] Oops: 0002 [#1] PREEMPT SMP", Some(Trouble::Oops))]
     #[case("x] BUG: kernel NULL pointer dereference, address: 0", Some(Trouble::Oops))]
-    #[case("x] general protection fault, probably for non-canonical address 0x1: 0000 [#1] SMP", Some(Trouble::Oops))]
+    #[case(
+        "x] general protection fault, probably for non-canonical address 0x1: 0000 [#1] SMP",
+        Some(Trouble::Oops)
+    )]
     #[case("x] traps: web[7] general protection fault ip:55 sp:7f error:0 in web[55+1]", None)]
     #[case("x] INFO: task fsync:77 blocked for more than 120 seconds.", Some(Trouble::HungTask))]
     #[case("x] Out of memory: Killed process 7 (hog)", Some(Trouble::OutOfMemory))]

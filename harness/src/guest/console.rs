@@ -57,7 +57,9 @@ impl Console {
         let mut follow = Follow::new(self.path.clone(), self.begin.load(Ordering::Relaxed));
         loop {
             let lines = follow.lines().await;
-            if let Some(line) = lines.into_iter().find(|line| Trouble::of_kernel(line) == Some(Trouble::Panic)) {
+            if let Some(line) =
+                lines.into_iter().find(|line| Trouble::of_kernel(line) == Some(Trouble::Panic))
+            {
                 return line;
             }
             tokio::time::sleep(limits::PAUSE).await;

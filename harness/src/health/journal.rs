@@ -101,8 +101,14 @@ mod tests {
     #[case(r#"{"SYSLOG_IDENTIFIER":"polder-health","MESSAGE":"x"}"#, None)]
     #[case(r#"{"MESSAGE_ID":"d9b373ed55a64feb8242e02dbe79a49c","MESSAGE":"a.service: Failed with result 'exit-code'."}"#,
         trouble(Trouble::FailedUnit, "a.service: Failed with result 'exit-code'."))]
-    #[case(r#"{"MESSAGE_ID":"fc2e22bc6ee647b6b90729ab34a250b1","MESSAGE":[80,255,10,83]}"#, trouble(Trouble::CoreDump, "P\u{fffd}"))]
-    #[case(r#"{"MESSAGE_ID":"98e322203f7a4ed290d09fe03c09fe15","MESSAGE":"m","EXIT_CODE":"dumped"}"#, trouble(Trouble::CoreDump, "m"))]
+    #[case(
+        r#"{"MESSAGE_ID":"fc2e22bc6ee647b6b90729ab34a250b1","MESSAGE":[80,255,10,83]}"#,
+        trouble(Trouble::CoreDump, "P\u{fffd}")
+    )]
+    #[case(
+        r#"{"MESSAGE_ID":"98e322203f7a4ed290d09fe03c09fe15","MESSAGE":"m","EXIT_CODE":"dumped"}"#,
+        trouble(Trouble::CoreDump, "m")
+    )]
     #[case(r#"{"MESSAGE_ID":"98e322203f7a4ed290d09fe03c09fe15","MESSAGE":"m","EXIT_CODE":"exited"}"#, None)]
     fn lines_mean_something(#[case] line: &str, #[case] expected: Option<Said>) {
         assert_eq!(read(line).0, expected);

@@ -16,8 +16,18 @@ use tempfile::TempDir;
 /// Nothing here takes as long; what does is stuck.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const NAMES: [&str; 10] =
-    ["mishaps", "crowd", "crash", "ordinary", "pair", "failing", "side_by_side", "endless", "wrong_names", "forgotten"];
+const NAMES: [&str; 10] = [
+    "mishaps",
+    "crowd",
+    "crash",
+    "ordinary",
+    "pair",
+    "failing",
+    "side_by_side",
+    "endless",
+    "wrong_names",
+    "forgotten",
+];
 
 /// The binary of a test target.
 pub(crate) fn path(name: &str) -> &'static Path {

@@ -160,15 +160,15 @@ mod mishaps {
 
     #[test]
     async fn a_screen_is_seen(env: &Env, plain: &Vm, full: &Vm, artifacts: &Artifacts) -> Result {
-        plain.succeed("printf '\\033c\\033[7m%2000s\\033[0m' >/dev/tty1").await?;
         let image = plain.screenshot().await?;
         artifacts.add("screen.png", &image)?;
         let mut reader = png::Decoder::new(Cursor::new(image)).read_info()?;
         let mut pixels = vec![0; reader.output_buffer_size().context("it is too large")?];
         let info = reader.next_frame(&mut pixels)?;
         ensure!(info.width >= 640 && info.height >= 350, "{info:?}");
+        // The image's kernel drives no screen: it shows what the firmware said.
         let bright = pixels.iter().filter(|&&byte| byte > 100).count();
-        ensure!(bright > pixels.len() / 2, "{bright} of {} are bright", pixels.len());
+        ensure!(bright > 1000 && bright < pixels.len() / 2, "{bright} of {} are bright", pixels.len());
         let error = full.screenshot().await.unwrap_err().to_string();
         ensure!(error.contains("`graphics: true`"), "{error}");
 
@@ -207,7 +207,8 @@ mod mishaps {
     #[test]
     async fn blamed_for_a_unit_and_a_core(full: &Vm) -> Result {
         // Who follows the journal is lost and comes back.
-        full.succeed("kill $(pidof journalctl); systemd-run --quiet --unit=doomed --wait false || true").await?;
+        full.succeed("kill $(pidof journalctl); systemd-run --quiet --unit=doomed --wait false || true")
+            .await?;
         // As systemd's collector of cores does, which the image does not have.
         let entry = "MESSAGE_ID=fc2e22bc6ee647b6b90729ab34a250b1\nMESSAGE=Process 77 (web) dumped core.\n";
         full.succeed(Command::new("logger").arg("--journald").stdin(entry)).await?;
@@ -216,7 +217,9 @@ mod mishaps {
 
     #[test]
     async fn blamed_for_what_the_kernel_says(plain: &Vm) -> Result {
-        plain.succeed("dd if=/dev/zero of=/dev/null bs=125M count=1; true").await?;
+        let more =
+            "echo 1 >/proc/sys/vm/overcommit_memory; dd if=/dev/zero of=/dev/null bs=200M count=1; true";
+        plain.succeed(more).await?;
         plain
             .succeed(
                 "echo 1 >/proc/sys/kernel/hung_task_timeout_secs; fsfreeze --freeze /; touch /root/x & \

@@ -5,6 +5,7 @@ mod control;
 mod destroy;
 mod doctor;
 mod export;
+pub(super) mod fault;
 mod gc;
 mod images;
 mod init;
@@ -27,7 +28,7 @@ use super::{args::Verb, context::Cx, external, run::Said};
 pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
     let orderly = matches!(
         verb,
-        Verb::Init(_) | Verb::Up(_) | Verb::Start(_) | Verb::Snapshot(_) | Verb::Revert(_) | Verb::Export(_)
+        Verb::Init(_) | Verb::Up(_) | Verb::Start(_) | Verb::Snapshot(_) | Verb::Revert(_) | Verb::Export(_) | Verb::Fault(_)
     );
     let work = one(cx, verb);
     // Those put things in order themselves when they are stopped; the others may be stopped anywhere.
@@ -59,6 +60,7 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Unlock => prefixes::unlock(cx).await?.into(),
         Verb::Shell(args) => shell::run(cx, &args).await?,
         Verb::SendKey(args) => control::send_key(cx, &args).await?.into(),
+        Verb::Fault(args) => fault::run(cx, &args).await?.into(),
         Verb::Screenshot(args) => control::screenshot(cx, &args).await?.into(),
         Verb::Service(args) => service::run(cx, &args).await?.into(),
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),

@@ -56,7 +56,10 @@ mod tests {
     #[test]
     fn devices_are_found() {
         assert_eq!(disk_alias(XML, "vda").as_deref(), Some("virtio-disk0"));
-        assert_eq!((disk_alias(XML, "vdb"), disk_alias(XML, "vdc"), disk_alias("<domain/>", "vda")), (None, None, None));
+        assert_eq!(
+            (disk_alias(XML, "vdb"), disk_alias(XML, "vdc"), disk_alias("<domain/>", "vda")),
+            (None, None, None)
+        );
         assert_eq!(disks_of(XML), ["vda", "vdb"]);
         assert_eq!(graphics_of(XML).unwrap().socket, PathBuf::from("/run/x/vnc.sock"));
         let own = "<domain><devices><graphics type='vnc' socket='/a'/></devices></domain>";
