@@ -19,7 +19,7 @@ use super::{Env, Vm};
 use crate::{
     base::follow::{Follow, length},
     event::Trouble,
-    guest::Command,
+    guest::{Command, Status},
     health::{
         Sighting,
         journal::{self, Said},
@@ -31,8 +31,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(200);
 /// Until a journal that was lost is followed again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long a journal may take until all is heard that had happened, when it is followed already and when that begins; both
-/// are stretched by the time factor.
+/// How long a journal may take until all is heard that had happened, when it is followed already and when that begins;
+/// both are stretched by the time factor.
 const HEARD: Duration = Duration::from_secs(2);
 const BEGUN: Duration = Duration::from_secs(10);
 
@@ -133,16 +133,23 @@ struct Watched {
 }
 
 /// A journal that is followed.
-#[derive(Default)]
 struct Journal {
     /// The way to who follows it; replaced when that is lost.
     line: Mutex<Option<mpsc::Sender<std::io::Result<Vec<u8>>>>>,
     /// The last mark that was asked for.
     asked: AtomicU64,
-    /// The last mark that was heard.
-    heard: watch::Sender<u64>,
+    course: watch::Sender<Course>,
     /// Whether it did not answer in time: it is not waited for again before it is heard.
     deaf: AtomicBool,
+}
+
+/// How far a journal is followed.
+#[derive(Debug, Clone, Copy)]
+struct Course {
+    /// The last mark that was heard.
+    heard: u64,
+    /// Whether somebody follows it, or is about to.
+    followed: bool,
 }
 
 impl Eye {
@@ -164,61 +171,89 @@ impl Eye {
         }
     }
 
-    /// Waits until all is heard that journals have by now.
+    /// Waits until all is heard that journals have by now, of machines that can be asked.
     async fn hear(&self, limit: Duration) {
-        let journals = self.watched.iter().filter_map(|one| one.journal.as_ref());
-        let asked: Vec<_> = journals.map(|journal| (journal, journal.ask())).collect();
+        let mut asked = Vec::new();
+        for one in &self.watched {
+            let Some(journal) = one.journal.as_ref().filter(|journal| !journal.deaf.load(Ordering::Relaxed))
+            else {
+                continue;
+            };
+            if one.vm.is_connected().await {
+                journal.course.send_modify(|course| course.followed = true);
+                asked.push((journal, journal.ask()));
+            }
+        }
         let deadline = tokio::time::Instant::now() + limit.mul_f64(self.factor);
         for (journal, mark) in asked {
-            if journal.deaf.load(Ordering::Relaxed) {
-                continue;
-            }
-            let mut heard = journal.heard.subscribe();
-            let all = heard.wait_for(|heard| *heard >= mark);
+            let mut course = journal.course.subscribe();
+            let all = course.wait_for(|course| course.heard >= mark || !course.followed);
             if tokio::time::timeout_at(deadline, all).await.is_err() {
                 journal.deaf.store(true, Ordering::Relaxed);
             }
         }
     }
 
-    /// Follows a journal for ever, from where it was lost.
+    /// Follows a journal for as long as there is one, each time from where it was lost. Makes no connection of its own: who
+    /// fails to make one disturbs those who wait for the same.
     async fn follow(&self, at: usize) {
         let Some(Watched { vm, journal: Some(journal), .. }) = self.watched.get(at) else { return };
         let mut cursor = None;
         loop {
-            let (line, input) = mpsc::channel(64);
-            let (output, mut chunks) = mpsc::channel(64);
-            *journal.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
-            // What waits for one that was asked of the former is not to wait for ever.
-            journal.ask();
-            let (script, args) = journal::follow(cursor.as_deref());
-            let command = Command::script(script).args(args);
-            let read = async {
-                let mut rest = Vec::new();
-                while let Some(Ok(chunk)) = chunks.recv().await {
-                    rest.extend(chunk);
-                    while let Some(end) = rest.iter().position(|&b| b == b'\n') {
-                        let line: Vec<u8> = rest.drain(..=end).collect();
-                        let (said, place) = journal::read(&String::from_utf8_lossy(&line));
-                        self.hear_one(vm, journal, said);
-                        cursor = place.or(cursor.take());
-                    }
-                }
-            };
-            let (_, ()) = tokio::join!(vm.follow(&command, input, output), read);
+            let connected = vm.is_connected().await;
+            journal.course.send_modify(|course| course.followed = connected);
+            if connected && self.follow_once(vm, journal, &mut cursor).await == Some(journal::ABSENT) {
+                journal.deaf.store(true, Ordering::Relaxed);
+                journal.course.send_modify(|course| course.followed = false);
+                return;
+            }
             tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Follows a journal until it is lost; the status with which that ended, where it has one.
+    async fn follow_once(&self, vm: &Vm, journal: &Journal, cursor: &mut Option<String>) -> Option<i32> {
+        let (line, input) = mpsc::channel(64);
+        let (output, mut chunks) = mpsc::channel(64);
+        *journal.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+        // What waits for a mark that was asked of the former hears this one.
+        journal.ask();
+        let (script, args) = journal::follow(cursor.as_deref());
+        let command = Command::script(script).args(args);
+        let read = async {
+            let mut rest = Vec::new();
+            while let Some(Ok(chunk)) = chunks.recv().await {
+                rest.extend(chunk);
+                while let Some(end) = rest.iter().position(|&b| b == b'\n') {
+                    let line: Vec<u8> = rest.drain(..=end).collect();
+                    let (said, place) = journal::read(&String::from_utf8_lossy(&line));
+                    self.hear_one(vm, journal, said);
+                    *cursor = place.or(cursor.take());
+                }
+            }
+        };
+        match tokio::join!(vm.follow(&command, input, output), read) {
+            (Ok(Status::Code(code)), ()) => Some(code),
+            _ => None,
         }
     }
 
     fn hear_one(&self, vm: &Vm, journal: &Journal, said: Option<Said>) {
         journal.deaf.store(false, Ordering::Relaxed);
         match said {
-            Some(Said::Mark(mark)) => drop(journal.heard.send_replace(mark)),
+            Some(Said::Mark(mark)) => journal.course.send_modify(|course| course.heard = mark),
             // What comes before our first mark happened before we watched.
-            Some(Said::Trouble(..)) if *journal.heard.borrow() == 0 => {}
+            Some(Said::Trouble(..)) if journal.course.borrow().heard == 0 => {}
             Some(Said::Trouble(trouble, text)) => self.see(vm, trouble, text),
             None => {}
         }
+    }
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        let course = watch::Sender::new(Course { heard: 0, followed: true });
+        Self { line: Mutex::default(), asked: AtomicU64::new(0), course, deaf: AtomicBool::new(false) }
     }
 }
 

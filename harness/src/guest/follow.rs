@@ -17,6 +17,14 @@ use super::{
 const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 impl Guest {
+    /// Whether somebody has opened a connection over ssh, which may be shared.
+    pub(crate) async fn is_connected(&self) -> bool {
+        match &self.0.ssh {
+            Some(ssh) => ssh.is_connected().await,
+            None => false,
+        }
+    }
+
     /// Runs a command over ssh between `input` and `output`, until it ends by itself, the way to the guest is lost, or the
     /// guest starts anew. Has no span: it is nobody's step.
     pub(crate) async fn follow(

@@ -29,7 +29,12 @@ journalctl "$@" 3<&- & follower=$!
     kill $follower
 } <&3 & reader=$!
 wait $follower
-kill $reader 2>/dev/null"#;
+status=$?
+kill $reader 2>/dev/null
+exit $status"#;
+
+/// With which status the script ends where there is no journal.
+pub const ABSENT: i32 = 127;
 
 /// What a line of a journal means to us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +120,7 @@ mod tests {
     }
 
     /// Runs the script with this `journalctl`, for as long as somebody types.
-    fn run(journalctl: &str, input: &str) -> String {
+    fn run(journalctl: &str, input: &str) -> (String, Option<i32>) {
         use std::io::Write;
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("journalctl");
@@ -136,13 +141,14 @@ mod tests {
         // Who types nothing has not hung up.
         stdin.take_if(|_| !input.is_empty());
         let out = child.wait_with_output().unwrap();
-        String::from_utf8(out.stdout).unwrap()
+        (String::from_utf8(out.stdout).unwrap(), out.status.code())
     }
 
     #[test]
     fn the_script_ends_with_its_input_and_with_the_follower() {
-        assert_eq!(run("echo line", ""), "line\n");
-        let said = run("exec sleep 1000", "7\n");
+        assert_eq!(run("echo line", ""), ("line\n".to_owned(), Some(0)));
+        assert_eq!(run("exec /nowhere/journalctl", "").1, Some(ABSENT));
+        let (said, _) = run("exec sleep 1000", "7\n");
         assert_eq!(read(said.trim()).0, Some(Said::Mark(7)));
     }
 

@@ -245,7 +245,8 @@ fn controlled(ground: &Ground) {
     ground.polder(&["fault", "db", "cable", "nowhere"]).fails(2, "db has no NIC on a net `nowhere`");
     ground.polder(&["fault", "db", "memory", "100000"]).fails(1, "MiB are free");
     let mut fault = ground.command(&["fault", "db", "disk-full", "/root", "64"]).spawn().unwrap();
-    let full = || ground.polder(&["shell", "db", "dd if=/dev/zero of=/root/more bs=1M count=1"]).code != Some(0);
+    let full =
+        || ground.polder(&["shell", "db", "dd if=/dev/zero of=/root/more bs=1M count=1"]).code != Some(0);
     let since = Instant::now();
     while !full() {
         assert!(since.elapsed() < Duration::from_secs(60), "it does not become full");

@@ -28,7 +28,13 @@ use super::{args::Verb, context::Cx, external, run::Said};
 pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
     let orderly = matches!(
         verb,
-        Verb::Init(_) | Verb::Up(_) | Verb::Start(_) | Verb::Snapshot(_) | Verb::Revert(_) | Verb::Export(_) | Verb::Fault(_)
+        Verb::Init(_)
+            | Verb::Up(_)
+            | Verb::Start(_)
+            | Verb::Snapshot(_)
+            | Verb::Revert(_)
+            | Verb::Export(_)
+            | Verb::Fault(_)
     );
     let work = one(cx, verb);
     // Those put things in order themselves when they are stopped; the others may be stopped anywhere.
