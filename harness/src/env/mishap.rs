@@ -21,19 +21,24 @@ dd if=/dev/zero of="$1/taken" bs=1048576 count="$2" 2>&1 || { umount "$1"; rmdir
 "#;
 const GIVE_MEMORY: &str = r#"[ ! -d "$1" ] || { umount "$1"; rmdir "$1"; }"#;
 
-/// Fills the file system of the folder `$1` with files whose names begin with `$2`, until `$3` KiB are left, of what is kept
-/// for root as well; leaves nothing when it fails.
+/// Fills the file system of the folder `$1` with files whose names begin with `$2`, until `$3` KiB are left; leaves nothing
+/// when it fails. Not all that is free can be had, and nobody says how much: most of it is taken at once, the rest until
+/// there is no more, and then what is to be left is given back.
 const FILL_DISK: &str = r#"
-free() { echo $(($(stat -f -c '%f * %S / 1024' "$1"))); }
 [ -d "$1" ] || { echo "there is no folder $1" >&2; exit 1; }
-before=$(free "$1")
-size=$((before - $3))
-[ $size -gt 0 ] || { echo "only $before KiB are free" >&2; exit 1; }
-fallocate -l $((size * 1024)) "$1/$2" 2>/dev/null || fallocate -l $((size * 1024 * 9 / 10)) "$1/$2" 2>/dev/null
-rest=$((($(free "$1") - $3) / 4))
-[ $rest -le 0 ] || dd if=/dev/zero of="$1/$2.rest" bs=4096 count=$rest 2>/dev/null
-left=$(free "$1")
-[ $left -le $(($3 + before / 50 + 1024)) ] || { rm -f "$1/$2" "$1/$2.rest"; echo "$left KiB are still free" >&2; exit 1; }
+free=$(($(stat -f -c '%f * %S / 1024' "$1")))
+[ $free -gt "$3" ] || { echo "only $free KiB are free" >&2; exit 1; }
+for part in 97 90 70; do
+    rm -f "$1/$2" "$1/$2.rest"
+    fallocate -l $(((free - $3) * 1024 / 100 * part)) "$1/$2" 2>/dev/null || continue
+    dd if=/dev/zero of="$1/$2.rest" bs=65536 2>/dev/null
+    [ "$3" -gt 0 ] || exit 0
+    size=$(($(stat -c %s "$1/$2.rest") - $3 * 1024))
+    [ $size -gt 0 ] && rm "$1/$2.rest" && fallocate -l $size "$1/$2.rest" && exit 0
+done
+rm -f "$1/$2" "$1/$2.rest"
+echo "the file system of $1 does not take files of such a size" >&2
+exit 1
 "#;
 const EMPTY_DISK: &str = r#"rm -f "$1/$2" "$1/$2.rest""#;
 
@@ -112,7 +117,7 @@ impl Vm {
         Ok(self.fault(&format!("has {mib} MiB of memory less"), undo))
     }
 
-    /// Fills the file system of a folder of its until about `leave_kib` KiB are left, of what is kept for root as well.
+    /// Fills the file system of a folder of its until about `leave_kib` KiB are left, for root as for everybody else.
     ///
     /// # Errors
     /// So much is not left, or we may not write there.
@@ -174,8 +179,9 @@ impl Vm {
     }
 
     /// Runs a script of ours; `what` is put before "machine".
-    async fn told(&self, what: &str, script: &str, args: &[&str]) -> Result<(), EnvError> {
-        let command = Command::script(script).args(args.iter().copied()).timeout(FILL);
+    async fn told(&self, what: &'static str, script: &str, args: &[&str]) -> Result<(), EnvError> {
+        let shown = what.rsplit_once(' ').map_or(what, |(verb, _)| verb);
+        let command = Command::script(script).args(args.iter().copied()).timeout(FILL).shown_as(shown);
         self.succeed(command).await.map(drop).map_err(|source| self.inside(what, source))
     }
 }
