@@ -1,11 +1,7 @@
 //! The console a hypervisor records to a file: its last lines, and the one after which the kernel is lost.
 //! Reads only; the file may not exist yet and begins anew when a machine is started again.
 
-use std::{
-    io,
-    path::PathBuf,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::{io, path::PathBuf};
 
 use super::limits;
 use crate::{
@@ -23,18 +19,19 @@ const TAIL_BYTES: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Console {
     path: PathBuf,
-    /// What stands before belongs to a life of the machine that is over.
-    begin: AtomicU64,
+    /// The file that says, for other processes as well, what part of it belongs to lives of the machine that are over.
+    begin: PathBuf,
 }
 
 impl Console {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, begin: AtomicU64::new(0) }
+        Self { begin: path.with_extension("begin"), path }
     }
 
     /// Leaves what was said until now out of [`Console::panicked`].
     pub(super) async fn begin_anew(&self) {
-        self.begin.store(length(&self.path).await, Ordering::Relaxed);
+        // Where it cannot be written, a panic of a former life is told once too often.
+        let _ = tokio::fs::write(&self.begin, length(&self.path).await.to_string()).await;
     }
 
     /// The last `lines` lines, without control characters; empty when there is no console yet.
@@ -54,7 +51,8 @@ impl Console {
 
     /// Returns when the guest's kernel has panicked, with the line that says so; never otherwise.
     pub(super) async fn panicked(&self) -> String {
-        let mut follow = Follow::new(self.path.clone(), self.begin.load(Ordering::Relaxed));
+        let begin = tokio::fs::read_to_string(&self.begin).await.ok().and_then(|text| text.parse().ok());
+        let mut follow = Follow::new(self.path.clone(), begin.unwrap_or_default());
         loop {
             let lines = follow.lines().await;
             if let Some(line) =
@@ -99,6 +97,8 @@ mod tests {
         std::fs::write(&path, PANIC).unwrap();
         assert!(console.panicked().await.contains("Unable to mount root fs"));
         console.begin_anew().await;
+        // Whoever looks at it.
+        let console = Console::new(path.clone());
         let quiet = tokio::time::timeout(Duration::from_millis(300), console.panicked()).await;
         assert!(quiet.is_err());
         // Truncated by a new start, and panicking again in two writes.
