@@ -19,6 +19,7 @@ pub mod lab;
 // -- adapters: not one another
 pub mod artifact;
 pub mod guest;
+pub mod health;
 pub mod provider;
 pub mod repo;
 pub mod service;

@@ -3,6 +3,7 @@ pub use anyhow::{Context as _, bail, ensure};
 
 pub use crate::Result;
 pub use crate::env::{Env, Net, Vm};
+pub use crate::event::Trouble;
 pub use crate::guest::Command;
 pub use crate::suite::Artifacts;
 

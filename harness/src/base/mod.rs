@@ -1,9 +1,10 @@
-//! Ground everything stands on: names, deadlines, child processes, versioned files, the dial and sandbox traits,
-//! credentials, exit codes. Knows no more of the domain than names.
+//! Ground everything stands on: names, deadlines, child processes, versioned and growing files, the dial and sandbox
+//! traits, credentials, exit codes. Knows no more of the domain than names.
 
 pub mod credentials;
 pub mod dial;
 pub mod exit;
+pub mod follow;
 pub mod id;
 pub mod owner;
 pub mod process;

@@ -1,4 +1,4 @@
-//! Wording of messages and names: suggestions and lists.
+//! Wording of messages and names: suggestions, lists, and lines of terminals as plain text.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -32,6 +32,28 @@ pub fn flat_names<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Vec<String> 
         name
     };
     paths.into_iter().map(&mut name).collect()
+}
+
+/// `line` without escape sequences and control characters.
+#[must_use]
+pub fn plain(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            // A control sequence ends with a letter or one of `@[\]^_`{|}~`; other escapes have one more character.
+            '\x1b' => {
+                if chars.next() == Some('[') {
+                    chars.by_ref().find(|c| ('@'..='~').contains(c));
+                }
+            }
+            '\t' => out.push(' '),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out
 }
 
 #[cfg(test)]

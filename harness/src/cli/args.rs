@@ -6,7 +6,7 @@ use clap::{Args as Group, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::{
-    cmd::{repo::RepoArgs, templates::TemplatesArgs},
+    cmd::{fault::FaultArgs, repo::RepoArgs, templates::TemplatesArgs},
     init_args::{InitArgs, PlanArgs, ValidateArgs},
 };
 use crate::workdir::paths::INIT_FILE;
@@ -115,6 +115,10 @@ pub(super) enum Verb {
     Shutdown(Shutdown),
     /// Let machines restart.
     Reboot(Machines),
+    /// Have the kernels of machines panic.
+    Crash(Machines),
+    /// Cut the power of machines and give it back at once: they boot with what had reached their disks.
+    PowerCut(Machines),
     /// Halt the processors of machines.
     Pause(Machines),
     /// Let paused machines go on.
@@ -156,6 +160,12 @@ pub(super) enum Verb {
     CopyFromVm(CopyFrom),
     /// Collect what the init file asks for, logs and the state of machines, whether they run or not.
     Collect(Collect),
+    /// Press keys of a machine's keyboard, or type on it.
+    SendKey(SendKey),
+    /// Have something wrong with a machine until Ctrl-C; then it is set back.
+    Fault(FaultArgs),
+    /// Write what a machine's screen shows into a file, as PNG; the machine needs `graphics: true`.
+    Screenshot(Screenshot),
     /// Ask for, start, stop or restart a service in a machine.
     Service(ServiceArgs),
     /// Serve files to machines over HTTP, at the gateway of the management net, until stopped.
@@ -377,6 +387,28 @@ pub(super) struct Collect {
     /// How many MiB are taken of all paths of a machine.
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     pub(super) max_machine: u32,
+}
+
+/// Options of `send-key`.
+#[derive(Debug, Group)]
+pub(super) struct SendKey {
+    /// The machine, or the end of its name.
+    pub(super) host: String,
+    /// Keys, one after the other, such as `ctrl-alt-delete` or `ret`; those with `-` between them together.
+    #[arg(required = true)]
+    pub(super) keys: Vec<String>,
+    /// Type the words instead, as on an American keyboard.
+    #[arg(short, long)]
+    pub(super) text: bool,
+}
+
+/// Options of `screenshot`.
+#[derive(Debug, Group)]
+pub(super) struct Screenshot {
+    /// The machine, or the end of its name.
+    pub(super) host: String,
+    /// The file.
+    pub(super) file: PathBuf,
 }
 
 /// Options of `service`.

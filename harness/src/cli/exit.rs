@@ -53,6 +53,7 @@ fn of_env(error: &EnvError) -> Exit {
         | EnvError::NoMachine { .. }
         | EnvError::NotStarted
         | EnvError::Running { .. }
+        | EnvError::Control { .. }
         | EnvError::Export(_)
         | EnvError::SnapshotExists { .. }
         | EnvError::NoSnapshot { .. }
@@ -65,6 +66,8 @@ fn of_env(error: &EnvError) -> Exit {
             | LeaseError::Full { .. },
         ) => Exit::Usage,
         EnvError::Stopped => Exit::Stopped,
+        // The machine was there and did not do it.
+        EnvError::Inside { .. } => Exit::Failed,
         EnvError::NotUndone { .. } => Exit::Left,
         // Whose fault those are is their own matter.
         EnvError::Workdir(error) => of_workdir(error),

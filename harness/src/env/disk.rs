@@ -44,7 +44,8 @@ pub(super) async fn make(env: &Env) -> Result<(), EnvError> {
     parallel::each(images.into_iter().cloned().collect(), work).await.map(drop)
 }
 
-async fn create(env: &Env, image: &ImagePlan) -> Result<(), EnvError> {
+/// Makes one disk image.
+pub(super) async fn create(env: &Env, image: &ImagePlan) -> Result<(), EnvError> {
     let path = env.folder().join(&image.path);
     let (name, format) = (path.display().to_string(), image.format.to_string());
     match &image.made {

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 use super::plan::PlanErrors;
 use crate::{
     base::{
-        id::{Mac, MachineName, NetName},
+        id::{MachineName, NetName},
         process::ProcessError,
         store::StoreError,
         wait::WaitError,
@@ -63,6 +63,27 @@ pub enum EnvError {
     /// A verb needs an environment that is up.
     #[error("the environment is not started; `polder start` starts it")]
     NotStarted,
+    /// A machine cannot be controlled like that.
+    #[error("cannot {what} machine {machine}: {why}")]
+    Control {
+        /// What was tried, as a verb.
+        what: String,
+        /// Which machine.
+        machine: MachineName,
+        /// Why not.
+        why: String,
+    },
+    /// Something could not be done in a machine.
+    #[error("cannot {what} machine {machine}")]
+    Inside {
+        /// What was tried, as a verb.
+        what: String,
+        /// Which machine.
+        machine: MachineName,
+        /// Why not.
+        #[source]
+        source: Box<GuestError>,
+    },
     /// Its lab is there but does not answer.
     #[error("the environment's lab is broken: {why}; `polder stop` ends what is left of it")]
     Broken {
@@ -109,13 +130,13 @@ pub enum EnvError {
         /// For whom it would have been.
         machine: MachineName,
     },
-    /// A NIC was given up by libvirt, but not by the machine.
-    #[error("machine {machine} did not let go of its NIC {mac}")]
+    /// A device was given up by libvirt, but not by the machine.
+    #[error("machine {machine} did not let go of its {device}")]
     NotLetGo {
         /// Which.
         machine: MachineName,
-        /// The NIC.
-        mac: Mac,
+        /// The NIC or disk.
+        device: String,
         /// How long it was waited.
         #[source]
         source: WaitError,

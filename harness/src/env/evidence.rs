@@ -84,6 +84,12 @@ pub(super) fn of_machine(env: &Env, vm: &Vm, state: MachineState, dir: &Path, fi
     if !vm.is_made() {
         return items;
     }
+    if vm.has_screen() {
+        let guest = vm.clone();
+        items.push(item(place("screen.png"), "what its screen showed", |_| async move {
+            Ok(Fetched::Bytes(guest.screenshot().await?))
+        }));
+    }
     let (at, domain) = (Arc::clone(&running), vm.domain().to_owned());
     items.push(item(place("domain.xml"), "libvirt", |_| async move {
         Ok(Fetched::Bytes(at.connection.domain_xml(&domain, CALL).await?.into_bytes()))

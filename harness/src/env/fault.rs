@@ -1,73 +1,142 @@
-//! What is done to the network of a running environment and set back again: guards, each of which heals when it is
-//! dropped, and machines kept apart.
+//! What is done to a running environment and set back again: guards, each of which heals when it is dropped, and machines
+//! kept apart. What is done to machines is in `mishap.rs`, to links in `link.rs`.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll, Waker},
 };
 
-use super::{Env, EnvError, Vm, error::file, host::limits};
+use tokio::{runtime::Handle, task::JoinHandle};
+use tracing::{Instrument, Span};
+
+use super::{
+    Env, EnvError, Vm,
+    error::{chain, file},
+    host::limits,
+};
 use crate::{
-    base::process::{self, ProcessError},
+    base::{
+        dial::BoxFuture,
+        process::{self, ProcessError},
+    },
     lab::keeper::{
         Kept, keep,
         spec::{Keep, outer_port},
     },
-    provider::libvirt::Connection,
+    trace::FAULT,
 };
 
-/// Something wrong that was asked for. It heals when this is dropped: at once, but nobody waits for it, so that it may
-/// take a few milliseconds more; [`Fault::heal`] waits. When this process dies, a process in the lab heals it; but a cable
-/// that was pulled out stays out until somebody plugs it in, or the lab ends.
-#[derive(Debug)]
+/// Something wrong that was asked for; it is recorded with the run. It heals when this is dropped: that begins at once, and
+/// a suite waits for its end before it judges the scenario; [`Fault::heal`] waits itself. When this process dies, a process
+/// in the lab heals what was done to links; everything else stays until the machine or the lab ends.
 #[must_use = "it heals when this is dropped"]
-pub struct Fault(Kind);
-
-#[derive(Debug)]
-enum Kind {
-    /// A process in the lab sets it back when it notices that we let go.
-    Kept(Kept),
-    /// A cable that is to be plugged in again.
-    Unplugged(Unplugged),
+pub struct Fault {
+    what: String,
+    /// Sets it back; absent: it is set back.
+    undo: Option<Undo>,
+    healing: Healing,
+    /// Where it is set back when this is dropped, by whatever thread.
+    runtime: Handle,
 }
 
-#[derive(Debug)]
-struct Unplugged {
-    connection: Connection,
-    domain: String,
-    /// The NIC with its cable plugged in; absent: it is.
-    nic: Option<String>,
-}
+type Undo = BoxFuture<'static, Result<(), EnvError>>;
 
 impl Fault {
-    pub(super) fn kept(kept: Kept) -> Self {
-        Self(Kind::Kept(kept))
+    /// Notes what is wrong now, and how it is set back.
+    pub(super) fn new(
+        what: String,
+        healing: &Healing,
+        undo: impl Future<Output = Result<(), EnvError>> + Send + 'static,
+    ) -> Self {
+        tracing::info!(target: FAULT, "{what}");
+        Self { what, undo: Some(Box::pin(undo)), healing: healing.clone(), runtime: Handle::current() }
     }
 
-    pub(super) fn unplugged(connection: Connection, domain: String, nic: String) -> Self {
-        Self(Kind::Unplugged(Unplugged { connection, domain, nic: Some(nic) }))
+    /// What is wrong, in words.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
     }
 
     /// Sets everything back and waits until it is.
     ///
     /// # Errors
     /// It could not be set back.
-    pub async fn heal(self) -> Result<(), EnvError> {
-        match self.0 {
-            Kind::Kept(kept) => Ok(kept.release().await?),
-            Kind::Unplugged(mut cable) => match cable.nic.take() {
-                Some(nic) => Ok(cable.connection.update_device(&cable.domain, nic, limits::DOMAIN).await?),
-                None => Ok(()),
-            },
-        }
+    pub async fn heal(mut self) -> Result<(), EnvError> {
+        let result = match self.undo.as_mut() {
+            Some(undo) => undo.await,
+            None => Ok(()),
+        };
+        self.undo = None;
+        over(&self.what, &result);
+        result
     }
 }
 
-impl Drop for Unplugged {
+impl Drop for Fault {
     fn drop(&mut self) {
-        if let Some(nic) = self.nic.take() {
-            self.connection.post_update_device(&self.domain, nic);
+        let Some(mut undo) = self.undo.take() else { return };
+        let _inside = self.runtime.enter();
+        // Its first step is taken here, so that what is done next comes after it.
+        let first = undo.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let what = std::mem::take(&mut self.what);
+        let rest = async move {
+            let result = match first {
+                Poll::Ready(result) => result,
+                Poll::Pending => undo.await,
+            };
+            over(&what, &result);
+            result
+        };
+        self.healing.add(self.runtime.spawn(rest.instrument(Span::current())));
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fault({})", self.what)
+    }
+}
+
+fn over(what: &str, result: &Result<(), EnvError>) {
+    match result {
+        Ok(()) => tracing::info!(target: FAULT, "no longer: {what}"),
+        Err(error) => tracing::error!(target: FAULT, "could not be set back: {what}: {}", chain(error)),
+    }
+}
+
+/// What is being set back of an environment whose faults were dropped; clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Healing(Arc<Mutex<Vec<JoinHandle<Result<(), EnvError>>>>>);
+
+impl Healing {
+    fn add(&self, task: JoinHandle<Result<(), EnvError>>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
+    async fn wait(&self) -> Result<(), EnvError> {
+        let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut errors = Vec::new();
+        for task in tasks {
+            // One that panicked or was ended with its runtime says nothing.
+            errors.extend(task.await.ok().and_then(Result::err));
         }
+        EnvError::all(errors)
+    }
+}
+
+impl Env {
+    /// Waits until everything is set back whose fault was dropped.
+    ///
+    /// # Errors
+    /// What could not be set back since this was called last.
+    pub async fn healed(&self) -> Result<(), EnvError> {
+        self.site().healing().wait().await
     }
 }
 
@@ -115,14 +184,17 @@ impl Env {
     pub async fn partition(&self, groups: &[&[&Vm]]) -> Result<Fault, EnvError> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let running = self.site().running()?;
-        let groups: Vec<Vec<String>> = groups.iter().map(|group| self.ports(group)).collect();
+        let ports: Vec<Vec<String>> = groups.iter().map(|group| self.ports(group)).collect();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let table = format!("{}{}-{number}", tables_of(&self.state().uuid), std::process::id());
         let asked = Keep::Hold {
-            before: vec![vec!["nft".to_owned(), partition_rules(&table, &groups)]],
+            before: vec![vec!["nft".to_owned(), partition_rules(&table, &ports)]],
             after: vec![["nft", "delete", "table", "bridge", &table].map(str::to_owned).into()],
         };
-        Ok(Fault::kept(keep(&*running.lab, &asked, None).await?))
+        let kept = keep(&*running.lab, &asked, None).await?;
+        let apart: Vec<String> = groups.iter().map(|group| names(group)).collect();
+        let what = format!("machines are kept apart: {}", apart.join(" | "));
+        Ok(Fault::new(what, self.site().healing(), async move { Ok(kept.release().await?) }))
     }
 
     /// The interfaces at the host's ends of machines' cables, in whatever way they are plugged in.
@@ -134,6 +206,10 @@ impl Env {
         });
         nics.flat_map(|nic| [nic.tap.clone(), outer_port(&nic.tap)]).collect()
     }
+}
+
+fn names(group: &[&Vm]) -> String {
+    group.iter().map(|vm| vm.name().as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// How the names of an environment's tables begin: on a host that others use, they are found by that.
@@ -187,7 +263,45 @@ fn partition_rules(table: &str, groups: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::atomic::AtomicBool, time::Duration};
+
     use super::*;
+
+    /// A fault that is set back after a moment, and whether it is.
+    fn fault(healing: &Healing) -> (Fault, Arc<AtomicBool>) {
+        let over = Arc::new(AtomicBool::new(false));
+        let set = Arc::clone(&over);
+        let undo = async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            set.store(true, Ordering::Relaxed);
+            Ok(())
+        };
+        (Fault::new("it rains".to_owned(), healing, undo), over)
+    }
+
+    #[tokio::test]
+    async fn who_waits_finds_what_was_dropped_healed() {
+        let healing = Healing::default();
+        let (dropped, over) = fault(&healing);
+        // By a thread that knows no runtime.
+        std::thread::spawn(move || drop(dropped)).join().unwrap();
+        assert!(!over.load(Ordering::Relaxed));
+        healing.wait().await.unwrap();
+        assert!(over.load(Ordering::Relaxed));
+
+        let (given_up, over) = fault(&healing);
+        assert!(tokio::time::timeout(Duration::from_millis(5), given_up.heal()).await.is_err());
+        healing.wait().await.unwrap();
+        assert!(over.load(Ordering::Relaxed), "it heals also when nobody waits for it any more");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_set_back_is_told_once() {
+        let healing = Healing::default();
+        drop(Fault::new("it rains".to_owned(), &healing, async { Err(EnvError::NotStarted) }));
+        assert!(healing.wait().await.is_err());
+        healing.wait().await.unwrap();
+    }
 
     #[test]
     fn every_group_is_kept_from_every_other() {

@@ -127,6 +127,7 @@ fn spec_of(machine: &MachineSpec, vm: &Vm, chains: &Chains) -> Value {
         ("cpu_topology", json!(machine.cpu.topology)),
         ("machine", json!(machine.machine)),
         ("firmware", json!(machine.firmware)),
+        ("graphics", json!(machine.graphics)),
         ("kernel", json!(machine.boot.as_ref().map(|boot| &boot.kernel))),
         ("initrd", json!(machine.boot.as_ref().and_then(|boot| boot.initrd.as_ref()))),
         ("cmdline", json!(machine.boot.as_ref().map(|boot| &boot.cmdline))),

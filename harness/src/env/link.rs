@@ -33,7 +33,14 @@ pub struct Link {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Link(eth{} of {} on {})", self.nic.index, self.vm.name(), self.net.name())
+        write!(f, "Link({self})")
+    }
+}
+
+/// As in "eth0 of web on lan".
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "eth{} of {} on {}", self.nic.index, self.vm.name(), self.net.name())
     }
 }
 
@@ -69,8 +76,9 @@ impl Link {
     pub async fn down(&self) -> Result<Fault, EnvError> {
         let running = self.net.env.site().running()?;
         self.plug(&running, false).await?;
-        let domain = self.vm.domain().to_owned();
-        Ok(Fault::unplugged(running.connection.clone(), domain, xml::nic_xml(&self.domain_nic(true))))
+        let what = format!("the cable of {self} is unplugged");
+        let link = self.clone();
+        Ok(Fault::new(what, self.net.env.site().healing(), async move { link.plug(&running, true).await }))
     }
 
     /// Plugs the cable in.
@@ -89,9 +97,10 @@ impl Link {
     /// The machine is off, or the lab does not have what it takes.
     pub async fn impair(&self, what: Impairment) -> Result<Fault, EnvError> {
         let running = self.net.env.site().running()?;
-        Ok(Fault::kept(
-            keep(&*running.lab, &Keep::Relay(relay(&self.net.spec, &self.nic, what)), None).await?,
-        ))
+        let relay = relay(&self.net.spec, &self.nic, what);
+        let what = format!("the link of {self} is worse, seed {}: {what:?}", relay.seed);
+        let kept = keep(&*running.lab, &Keep::Relay(relay), None).await?;
+        Ok(Fault::new(what, self.net.env.site().healing(), async move { Ok(kept.release().await?) }))
     }
 
     /// Writes all packets of the link to `path`, in the format of `pcap`, until the capture is stopped or dropped.
@@ -161,7 +170,7 @@ impl Link {
         });
         gone.await.map_err(|source| EnvError::NotLetGo {
             machine: self.vm.name().clone(),
-            mac: self.nic.mac,
+            device: format!("NIC {mac}"),
             source,
         })?;
         if net_hosts(&self.net.spec, &self.nic) {

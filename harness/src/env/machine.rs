@@ -4,7 +4,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::Deref,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::OnceCell;
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     base::{dial::Dial, id::MachineName},
     guest::{AgentPort, Guest, GuestSpec, SshSpec},
+    health::Tolerance,
     image::Ability,
     net::PlannedNic,
     provider::{
@@ -38,6 +39,8 @@ pub struct Vm {
     managers: Arc<[Arc<dyn ServiceManager>]>,
     /// Which of them manages its services, as far as it was found out.
     manager: Arc<OnceCell<usize>>,
+    site: Site,
+    tolerance: Arc<Mutex<Tolerance>>,
 }
 
 /// What all machines of an environment have in common.
@@ -56,7 +59,15 @@ impl Vm {
         let provider = common.host.providers.iter().find(named).cloned();
         let guest = Guest::new(guest_spec(plan, common, provider.as_deref())?);
         let managers = common.host.services.clone().into();
-        Ok(Self { guest, plan: Arc::new(plan.clone()), provider, managers, manager: Arc::default() })
+        Ok(Self {
+            guest,
+            plan: Arc::new(plan.clone()),
+            provider,
+            managers,
+            manager: Arc::default(),
+            site: common.site.clone(),
+            tolerance: Arc::default(),
+        })
     }
 
     /// Its name.
@@ -113,6 +124,16 @@ impl Vm {
     /// Whether libvirt makes it.
     pub(super) fn is_made(&self) -> bool {
         self.plan.domain.is_some()
+    }
+
+    /// The part of its environment that runs.
+    pub(super) fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Which trouble of it nobody is blamed for.
+    pub(super) fn tolerance(&self) -> MutexGuard<'_, Tolerance> {
+        self.tolerance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What may manage its services, in the order of asking.

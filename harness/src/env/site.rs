@@ -12,7 +12,7 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use super::{EnvError, host::limits};
+use super::{EnvError, fault::Healing, host::limits};
 use crate::{
     base::dial::{BoxFuture, Dial},
     lab::Lab,
@@ -86,17 +86,25 @@ pub(super) enum Ground {
 
 /// Clones are the same one.
 #[derive(Clone, Default)]
-pub(super) struct Site(Arc<Mutex<Ground>>);
+pub(super) struct Site {
+    ground: Arc<Mutex<Ground>>,
+    healing: Healing,
+}
 
 impl Site {
     /// What there is.
     pub(super) fn ground(&self) -> Ground {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ground.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Replaces what there is and returns what there was.
     pub(super) fn set(&self, ground: Ground) -> Ground {
-        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), ground)
+        std::mem::replace(&mut *self.ground.lock().unwrap_or_else(PoisonError::into_inner), ground)
+    }
+
+    /// What of it is being set back.
+    pub(super) fn healing(&self) -> &Healing {
+        &self.healing
     }
 
     /// The lab, for who cannot do without.

@@ -61,6 +61,9 @@ pub struct LabStatus {
     pub usage: Option<Usage>,
     /// The files of its machines' consoles.
     pub consoles: BTreeMap<String, PathBuf>,
+    /// The sockets where screens of its machines are served as VNC.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub screens: BTreeMap<String, PathBuf>,
 }
 
 /// How a network is.
@@ -117,7 +120,9 @@ impl Env {
                 let unknown = self.vms().iter().map(|vm| (vm.name().clone(), "unknown")).collect();
                 let libvirt = lab.libvirt_uri();
                 let consoles = self.consoles();
-                let lab = LabStatus { folder: None, libvirt, broken: Some(why), usage: None, consoles };
+                let screens = BTreeMap::new();
+                let lab =
+                    LabStatus { folder: None, libvirt, broken: Some(why), usage: None, consoles, screens };
                 (Some(lab), vec![], unknown)
             }
             Ground::Up(running) => {
@@ -133,7 +138,12 @@ impl Env {
                 let folder = running.lab.runtime().map(|runtime| runtime.folder.clone());
                 let libvirt = running.lab.libvirt_uri();
                 let consoles = self.consoles();
-                (Some(LabStatus { folder, libvirt, broken: None, usage, consoles }), active, states)
+                let mut screens = BTreeMap::new();
+                for vm in self.vms() {
+                    screens.extend(self.screen(&vm).await?.map(|socket| (vm.name().to_string(), socket)));
+                }
+                let lab = LabStatus { folder, libvirt, broken: None, usage, consoles, screens };
+                (Some(lab), active, states)
             }
         };
         let nets = self.plan().nets.iter().map(|net| {

@@ -2,12 +2,16 @@
 //! Does not know who reads it.
 
 mod folder;
+mod trouble;
 
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::id::MachineName;
+
 pub use folder::scenario_folder;
+pub use trouble::Trouble;
 
 /// One event with its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +75,30 @@ pub enum RunEvent {
         scenario: String,
         /// The text.
         text: String,
+    },
+    /// A fault was made on purpose, or set back.
+    Fault {
+        /// Its suite.
+        suite: String,
+        /// Its scenario.
+        scenario: String,
+        /// Which, of what, and its seed where chance has a part in it.
+        text: String,
+    },
+    /// A machine is in trouble.
+    Trouble {
+        /// Its suite.
+        suite: String,
+        /// The scenario (or `setup`/`teardown`) in which it was noticed.
+        scenario: String,
+        /// The machine.
+        machine: MachineName,
+        /// What kind.
+        trouble: Trouble,
+        /// What the machine said.
+        text: String,
+        /// Whether it was to be: the scenario is not to blame then.
+        expected: bool,
     },
     /// A scenario (or `setup`/`teardown`) ended.
     ScenarioFinished {

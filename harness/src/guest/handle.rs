@@ -40,6 +40,8 @@ pub(super) struct Inner {
     pub(super) ssh: Option<Arc<Ssh>>,
     pub(super) agent: Option<Agent>,
     pub(super) console: Console,
+    /// Tells what goes on beside everything else that the guest starts anew.
+    pub(super) restarted: tokio::sync::Notify,
 }
 
 /// Opens the span of a verb.
@@ -58,7 +60,7 @@ impl Guest {
         let ssh = spec.ssh.clone().map(|ssh| Arc::new(Ssh::new(ssh, factor)));
         let agent = spec.agent.clone().map(|port| Agent::new(port, factor));
         let console = Console::new(spec.console.clone());
-        Self(Arc::new(Inner { spec, ssh, agent, console }))
+        Self(Arc::new(Inner { spec, ssh, agent, console, restarted: tokio::sync::Notify::new() }))
     }
 
     /// The machine's name.
@@ -134,6 +136,7 @@ impl Guest {
         if let Some(ssh) = &self.0.ssh {
             ssh.forget().await;
         }
+        self.0.restarted.notify_waiters();
     }
 
     /// The real deadline for one that was meant for a fast machine.
@@ -216,10 +219,10 @@ impl Guest {
         tokio::select! {
             biased;
             done = work => Ok(done),
-            fatal = self.0.console.panicked() => Err(GuestError::Panicked {
+            line = self.0.console.panicked() => Err(GuestError::Panicked {
                 machine: self.name().clone(),
                 what: what.to_owned(),
-                line: fatal.line,
+                line,
                 console: self.console().await,
             }),
         }

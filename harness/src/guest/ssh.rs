@@ -57,6 +57,11 @@ impl Ssh {
         &self.spec
     }
 
+    /// Whether there is a connection that is not known to be broken.
+    pub(super) async fn is_connected(&self) -> bool {
+        self.link.lock().await.as_ref().is_some_and(|link| !link.is_closed())
+    }
+
     /// Gives the connection up; the next command opens another.
     pub(super) async fn forget(&self) {
         self.link.lock().await.take();

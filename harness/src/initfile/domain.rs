@@ -75,6 +75,7 @@ fn machine(
         cloud_init,
         ova,
         xml,
+        graphics: fields.flag("graphics").unwrap_or_default(),
         nics: Vec::new(),
         disks,
         artifacts,

@@ -72,6 +72,11 @@ pub(crate) static DOMAIN: Mapping = Mapping {
             Text,
             "Domain XML to lay over the XML that is made, as text or as a file: a last resort.",
         ),
+        Key::new(
+            "graphics",
+            Bool,
+            "Whether it has a screen, served as VNC on a Unix socket that `polder status` names.",
+        ),
         Key::new("nics", Each(&Object(&NIC)), "Network cards; their order makes eth0, eth1, ..."),
         Key::new("disks", Each(&Object(&DISK)), "Disks; the first is the root disk."),
         Key::new(

@@ -73,6 +73,9 @@ pub struct MachineSpec {
     pub ova: Option<OvaSource>,
     /// Text of domain XML laid over the XML we make, whose root is `domain`.
     pub xml: Option<String>,
+    /// Whether it has a screen.
+    #[serde(default)]
+    pub graphics: bool,
     /// NICs; order defines eth0, eth1, ...
     pub nics: Vec<NicSpec>,
     /// Disks; the first is the root disk.

@@ -21,6 +21,14 @@ pub enum ProviderError {
         /// What libvirt said.
         source: virt::error::Error,
     },
+    /// A domain's emulator refused.
+    #[error("cannot {what}: {why}")]
+    Emulator {
+        /// What was tried, with which machine.
+        what: String,
+        /// What it said.
+        why: String,
+    },
     /// A call did not come back; the connection is given up with it.
     #[error("libvirt did not {what} within {:.1} s", limit.as_secs_f64())]
     TimedOut {

@@ -39,6 +39,9 @@ pub struct DomainSpec {
     pub nics: Vec<DomainNic>,
     /// File to which the console is appended.
     pub console: PathBuf,
+    /// Its screen and where that is served; absent: it has none.
+    #[serde(default)]
+    pub screen: Option<Screen>,
     /// Whether files keep their owners: the daemon runs emulators as another user, who is let in otherwise.
     pub keep_owners: bool,
     /// What a person wants to be different: a fragment that is laid over the XML made from all this.
@@ -56,6 +59,16 @@ pub struct Label {
     pub name: String,
     /// The process that made it.
     pub owner: Owner,
+}
+
+/// A screen, served as VNC on a Unix socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Screen {
+    /// On this one.
+    At(PathBuf),
+    /// On one of the daemon's own.
+    Anywhere,
 }
 
 /// What is started when a machine is switched on.

@@ -51,6 +51,13 @@ impl<W: Write> Term<W> {
             RunEvent::SuiteProgress { suite, text } if !self.style.terse => {
                 writeln!(self.notes, "{suite}: {text}")
             }
+            RunEvent::Trouble { suite, machine, trouble, text, expected, .. } if !self.style.terse => {
+                let role = if *expected { "expected " } else { "" };
+                writeln!(self.notes, "{suite}: {machine}: {role}{trouble}: {text}")
+            }
+            RunEvent::Fault { suite, scenario, text } if self.style.live_log => {
+                writeln!(self.out, "{suite}::{scenario}: {text}")
+            }
             RunEvent::ScenarioStarted { suite, scenario, prerequisite: true } => {
                 self.prerequisites.insert((suite.clone(), scenario.clone()));
                 Ok(())
@@ -160,7 +167,7 @@ const YELLOW: &str = "33";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Fault;
+    use crate::event::{Fault, Trouble};
 
     fn finished(scenario: &str, outcome: Outcome) -> RunEvent {
         RunEvent::ScenarioFinished { suite: "demo".into(), scenario: scenario.into(), outcome, seconds: 1.25 }
@@ -173,12 +180,22 @@ mod tests {
         term.begin(5).unwrap();
         let log =
             |text: &str| RunEvent::Log { suite: "demo".into(), scenario: "b".into(), text: text.into() };
+        let trouble = |expected| RunEvent::Trouble {
+            suite: "demo".into(),
+            scenario: "b".into(),
+            machine: "web".parse().unwrap(),
+            trouble: Trouble::Oops,
+            text: "Oops: 2".into(),
+            expected,
+        };
         for event in [
             RunEvent::SuiteProgress { suite: "demo".into(), text: "web: answers over ssh".into() },
             finished("environment", Outcome::Passed),
             RunEvent::ScenarioStarted { suite: "demo".into(), scenario: "a".into(), prerequisite: true },
             finished("a", Outcome::Passed),
             log("pinging"),
+            trouble(true),
+            trouble(false),
             finished(
                 "b",
                 Outcome::Failed { fault: Fault::Product, error: "no answer\ncaused by: EIO".into() },
@@ -224,7 +241,8 @@ mod tests {
         ");
         assert_eq!(
             notes,
-            "demo: web: answers over ssh\ndemo: environment done (1.2 s)\ndemo: teardown done (1.2 s)\n"
+            "demo: web: answers over ssh\ndemo: environment done (1.2 s)\ndemo: web: expected kernel oops: Oops: 2\n\
+             demo: web: kernel oops: Oops: 2\ndemo: teardown done (1.2 s)\n"
         );
     }
 

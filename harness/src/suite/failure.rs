@@ -25,6 +25,20 @@ pub(crate) fn outcome(ended: &Ended<()>, limit: &str, file: &str) -> Outcome {
     }
 }
 
+/// The outcome of a step after which something was amiss: `unhealed` is what of its faults could not be set back, `blame`
+/// what is said of its machines.
+pub(crate) fn after(outcome: Outcome, unhealed: Option<String>, blame: Option<String>) -> Outcome {
+    let amiss = if unhealed.is_some() { Fault::Environment } else { Fault::Product };
+    let said: Vec<String> = unhealed.into_iter().chain(blame).collect();
+    match outcome {
+        Outcome::Passed if !said.is_empty() => Outcome::Failed { fault: amiss, error: said.join("\n") },
+        Outcome::Failed { fault, error } if !said.is_empty() => {
+            Outcome::Failed { fault, error: format!("{error}\n{}", said.join("\n")) }
+        }
+        other => other,
+    }
+}
+
 /// An error and its causes, one a line; where in `file` it came up, when backtraces are on.
 pub(crate) fn describe(error: &anyhow::Error, file: &str) -> String {
     let mut text = error.to_string();
@@ -83,6 +97,19 @@ mod tests {
             "   0: anyhow::error\n             at /deps/anyhow/src/lib.rs:1:2\n   1: demo::x\n             at {frame}\n"
         );
         assert_eq!(place(&backtrace, "harness/tests/demo.rs").as_deref(), expected);
+    }
+
+    #[test]
+    fn what_is_amiss_fails_what_passed_and_is_told_with_what_failed() {
+        let failed = |fault, error: &str| Outcome::Failed { fault, error: error.to_owned() };
+        let said = |text: &str| Some(text.to_owned());
+        assert_eq!(after(Outcome::Passed, None, None), Outcome::Passed);
+        assert_eq!(after(Outcome::Passed, None, said("b")), failed(Fault::Product, "b"));
+        assert_eq!(after(Outcome::Passed, said("a"), said("b")), failed(Fault::Environment, "a\nb"));
+        let own = failed(Fault::Harness, "own");
+        assert_eq!(after(own, None, said("b")), failed(Fault::Harness, "own\nb"));
+        let stopped = Outcome::NotRun { reason: "stopped".to_owned() };
+        assert_eq!(after(stopped.clone(), said("a"), said("b")), stopped);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,8 +14,9 @@ use tracing::Span;
 use crate::{
     artifact::Manifest,
     base::wait::Deadline,
-    env::{Env, EnvError, Host, Progress, UpFailure},
+    env::{Env, EnvError, Host, Progress, UpFailure, Watch},
     event::{Fault, Outcome, RunEvent, Usage, scenario_folder},
+    health::{Sighting, blame},
     initfile,
     trace::Recorder,
 };
@@ -31,6 +32,9 @@ use super::{
 
 /// Limit of a step that names none.
 const STEP_LIMIT: Duration = Duration::from_secs(300);
+
+/// How long it may take until all is set back whose fault was dropped, and until all machines are asked how they are.
+const AFTERMATH: Duration = Duration::from_secs(120);
 
 /// Names of what is reported beside the scenarios.
 const ENVIRONMENT: &str = "environment";
@@ -71,9 +75,13 @@ impl Runner {
         let session = match (self.stop.is_requested(), suite.def.env) {
             (true, _) => Err(STOPPED.to_owned()),
             (false, None) => Ok(Session::new(self, suite, None, start)),
-            (false, Some(file)) => {
-                self.up(suite, file).await.map(|env| Session::new(self, suite, Some(env), start))
-            }
+            (false, Some(file)) => match self.up(suite, file).await {
+                Ok(env) => {
+                    let watched = self.watch(suite, &env).await;
+                    Ok(Session::new(self, suite, Some(env), start).watched(watched))
+                }
+                Err(reason) => Err(reason),
+            },
         };
         let usage = match session {
             Ok(session) => session.run(planned).await,
@@ -140,6 +148,25 @@ impl Runner {
             self.down(suite, wreck).await;
         }
         env
+    }
+
+    /// Watches over the machines of an environment; trouble is reported with the step that is under way.
+    async fn watch(&self, suite: &Suite, env: &Env) -> Option<Watched> {
+        let under_way = Arc::new(Mutex::new(ENVIRONMENT.to_owned()));
+        let (events, name, stage) = (self.events.clone(), suite.name.clone(), Arc::clone(&under_way));
+        let told = move |seen: &Sighting| {
+            let Sighting { machine, trouble, text, expected } = seen.clone();
+            let scenario = stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let suite = name.clone();
+            let _ = events.send(RunEvent::Trouble { suite, scenario, machine, trouble, text, expected });
+        };
+        let env = env.clone();
+        let bounds = Bounds { limit: Some(AFTERMATH), stop: Some(&self.stop), plain: false };
+        let begin = async move { Ok(env.watch(told).await) };
+        match task::run(&self.work, Span::none(), bounds, begin).await {
+            Ended::Returned(Ok(watch)) => Some(Watched { watch: Arc::new(watch), under_way }),
+            _ => None,
+        }
     }
 
     async fn collect(&self, suite: &Suite, env: &Env, scenario: &str) {
@@ -238,11 +265,19 @@ fn seconds(limit: Duration) -> String {
 const NO_ENVIRONMENT: &str = "the environment did not come up";
 const STOPPED: &str = "stopped by the operator";
 
+/// Machines that are watched over.
+struct Watched {
+    watch: Arc<Watch>,
+    /// The step with which trouble is reported.
+    under_way: Arc<Mutex<String>>,
+}
+
 /// A suite whose environment is there.
 struct Session<'a> {
     runner: &'a Runner,
     suite: &'a Suite,
     env: Option<Env>,
+    watched: Option<Watched>,
     /// By how much limits are stretched.
     factor: f64,
     /// When the suite's own limit is reached.
@@ -260,7 +295,11 @@ impl<'a> Session<'a> {
         let factor = env.as_ref().map_or(1.0, Env::time_factor);
         let limit = suite.def.timeout.map(|limit| limit.mul_f64(factor));
         let deadline = limit.map(|limit| Deadline::within(limit.saturating_sub(start.elapsed())));
-        Self { runner, suite, env, factor, deadline }
+        Self { runner, suite, env, watched: None, factor, deadline }
+    }
+
+    fn watched(self, watched: Option<Watched>) -> Self {
+        Self { watched, ..self }
     }
 
     /// Set-up, scenarios, teardown, environment down; returns what the environment used.
@@ -300,7 +339,10 @@ impl<'a> Session<'a> {
         let env = self.env?;
         // Kept of every suite: little, and what people ask for first.
         env.keep_consoles(&scenario_folder(&self.runner.folder, &self.suite.name, "consoles")).await;
-        self.runner.down(self.suite, env).await
+        let usage = self.runner.down(self.suite, env).await;
+        // Only now: before, it would tidy up in machines that go anyway.
+        drop(self.watched);
+        usage
     }
 
     /// What, outside of the scenarios, keeps the next one from being run.
@@ -330,6 +372,9 @@ impl<'a> Session<'a> {
         let Self { runner, suite, .. } = self;
         let start = Instant::now();
         runner.report_started(suite, name, prerequisite);
+        if let Some(Watched { under_way, .. }) = &self.watched {
+            name.clone_into(&mut under_way.lock().unwrap_or_else(PoisonError::into_inner));
+        }
         let own = step.timeout.unwrap_or(STEP_LIMIT).mul_f64(self.factor);
         // Teardown is owed its time even when the suite's is over.
         let left = self.deadline.filter(|_| stop.is_some()).map(Deadline::left);
@@ -357,14 +402,43 @@ impl<'a> Session<'a> {
             }
         };
         let ended = task::run(&runner.work, span, bounds, work).await;
+        let (unhealed, blame) = self.aftermath().await;
         let took = start.elapsed();
         let stuck = matches!(ended, Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true });
         let outcome = failure::outcome(&ended, &words, suite.def.file);
+        let outcome = failure::after(outcome, unhealed, blame);
         let (passed, failed) = (outcome == Outcome::Passed, matches!(outcome, Outcome::Failed { .. }));
         runner.report_finished(suite, name, outcome, took);
         if let (true, Some(env)) = (failed, &self.env) {
             runner.collect(suite, env, name).await;
         }
         Went { passed, stuck }
+    }
+
+    /// Waits until the faults that a step dropped are healed, and asks how the machines are: what could not be set back,
+    /// and what is said of the machines.
+    async fn aftermath(&self) -> (Option<String>, Option<String>) {
+        let Some(env) = self.env.clone().filter(|env| env.failure().is_none()) else { return (None, None) };
+        let watch = self.watched.as_ref().map(|watched| Arc::clone(&watched.watch));
+        let look = async move {
+            let unhealed = env.healed().await;
+            let seen = match watch {
+                Some(watch) => watch.settle().await,
+                None => Vec::new(),
+            };
+            Ok((unhealed, blame(&seen)))
+        };
+        let bounds = Bounds { limit: Some(AFTERMATH.mul_f64(self.factor)), stop: None, plain: false };
+        match task::run(&self.runner.work, Span::none(), bounds, look).await {
+            Ended::Returned(Ok((unhealed, blame))) => {
+                let file = self.suite.def.file;
+                let error = unhealed.err().map(|error| failure::describe(&error.into(), file));
+                (error.map(|error| format!("a fault could not be set back: {error}")), blame)
+            }
+            Ended::TimedOut { .. } => {
+                (Some("faults were not set back, or machines not looked at, in time".to_owned()), None)
+            }
+            Ended::Panicked(_) | Ended::Stopped { .. } | Ended::Returned(Err(_)) => (None, None),
+        }
     }
 }

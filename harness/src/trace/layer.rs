@@ -26,6 +26,8 @@ use super::tree::Tree;
 
 /// Target of lines written with `log!`.
 pub(crate) const LOG: &str = "polder::log";
+/// Target of lines about faults that were made on purpose.
+pub(crate) const FAULT: &str = "polder::fault";
 /// Target of the span that stands for a scenario.
 const SCENARIO: &str = "polder::scenario";
 
@@ -113,7 +115,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
         if let Some(Node { live, id }) = node {
             lock(&live.tree).line(id, live.elapsed(), text.clone());
             let (suite, scenario) = live.key.clone();
-            let _ = self.events.send(RunEvent::Log { suite, scenario, text });
+            let _ = self.events.send(match event.metadata().target() {
+                FAULT => RunEvent::Fault { suite, scenario, text },
+                _ => RunEvent::Log { suite, scenario, text },
+            });
         } else if event.metadata().target() == LOG {
             // From a task the scenario spawned without its span: better here than nowhere.
             let _ = writeln!(io::stderr(), "{text}");

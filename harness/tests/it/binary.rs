@@ -16,8 +16,18 @@ use tempfile::TempDir;
 /// Nothing here takes as long; what does is stuck.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const NAMES: [&str; 9] =
-    ["crowd", "crash", "ordinary", "pair", "failing", "side_by_side", "endless", "wrong_names", "forgotten"];
+const NAMES: [&str; 10] = [
+    "mishaps",
+    "crowd",
+    "crash",
+    "ordinary",
+    "pair",
+    "failing",
+    "side_by_side",
+    "endless",
+    "wrong_names",
+    "forgotten",
+];
 
 /// The binary of a test target.
 pub(crate) fn path(name: &str) -> &'static Path {
@@ -127,13 +137,18 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub(crate) fn wait(mut self) -> Ran {
+    pub(crate) fn wait(self) -> Ran {
+        self.wait_within(LIMIT)
+    }
+
+    /// Waits for the end of one that may take longer.
+    pub(crate) fn wait_within(mut self, limit: Duration) -> Ran {
         let start = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            if start.elapsed() > LIMIT {
+            if start.elapsed() > limit {
                 self.child.kill().unwrap();
             }
             thread::sleep(Duration::from_millis(5));

@@ -18,6 +18,7 @@ mod kills;
 mod lab;
 mod links;
 mod lives;
+mod mishaps;
 mod nets;
 mod outcomes;
 mod own_host;

@@ -81,6 +81,9 @@ fn play(ground: &Ground, hermetic: bool, left: &dyn Fn() -> (usize, usize)) {
     one_at_a_time(ground);
     running(ground, hermetic);
     snapshots(ground);
+    if hermetic {
+        controlled(ground);
+    }
     exported(ground);
     cleaned_up(ground);
     failed_init(ground, &|| left().1);
@@ -230,6 +233,33 @@ fn snapshots(ground: &Ground) {
     ground.polder(&["revert", "clean"]).ok();
     assert_eq!(shell("cat /root/file"), "before");
     shell("echo exported > /root/file; sync");
+}
+
+/// What a person at the machine can do.
+fn controlled(ground: &Ground) {
+    let console = ground.json(&["status"])["Prefix"]["Lab"]["consoles"]["db"].as_str().unwrap().to_owned();
+    ground.polder(&["send-key", "db", "ret", "no-such"]).fails(5, "press keys of domain");
+    ground.polder(&["send-key", "db", "--text", "echo Ü"]).fails(2, "no key makes 'Ü'");
+    ground.polder(&["screenshot", "db", "db.png"]).fails(2, "`graphics: true` in the init file gives it one");
+    assert!(!ground.path("db.png").exists());
+    ground.polder(&["fault", "db", "cable", "nowhere"]).fails(2, "db has no NIC on a net `nowhere`");
+    ground.polder(&["fault", "db", "memory", "100000"]).fails(1, "MiB are free");
+    let mut fault = ground.command(&["fault", "db", "disk-full", "/root", "64"]).spawn().unwrap();
+    let full =
+        || ground.polder(&["shell", "db", "dd if=/dev/zero of=/root/more bs=1M count=1"]).code != Some(0);
+    let since = Instant::now();
+    while !full() {
+        assert!(since.elapsed() < Duration::from_secs(60), "it does not become full");
+    }
+    let pid = rustix::process::Pid::from_child(&fault);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(fault.wait().unwrap().code(), Some(0));
+    assert!(!full());
+    ground.polder(&["crash", "bd"]).fails(2, "did you mean `db`?");
+    ground.polder(&["crash", "db"]).ok();
+    assert!(fs::read_to_string(&console).unwrap().contains("sysrq triggered crash"));
+    ground.polder(&["power-cut", "db"]).ok();
+    assert_eq!(ground.polder(&["shell", "db", "hostname"]).ok(), "db");
 }
 
 /// Stopped, exported, and made again from that.

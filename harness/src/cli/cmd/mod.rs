@@ -2,10 +2,12 @@
 
 mod collect;
 mod config;
+mod control;
 mod copy;
 mod destroy;
 mod doctor;
 mod export;
+pub(super) mod fault;
 mod gc;
 mod images;
 mod init;
@@ -37,6 +39,7 @@ pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
             | Verb::Revert(_)
             | Verb::Export(_)
             | Verb::Serve { .. }
+            | Verb::Fault(_)
     );
     let work = one(cx, verb);
     // Those put things in order themselves when they are stopped; the others may be stopped anywhere.
@@ -55,6 +58,8 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Stop(machines) => power::stop(cx, &machines).await?.into(),
         Verb::Shutdown(args) => power::shutdown(cx, &args).await?.into(),
         Verb::Reboot(machines) => power::reboot(cx, &machines).await?.into(),
+        Verb::Crash(machines) => power::crash(cx, &machines).await?.into(),
+        Verb::PowerCut(machines) => power::power_cut(cx, &machines).await?.into(),
         Verb::Pause(machines) => power::pause(cx, &machines).await?.into(),
         Verb::Resume(machines) => power::resume(cx, &machines).await?.into(),
         Verb::Cleanup => power::cleanup(cx).await?.into(),
@@ -70,6 +75,9 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::CopyToVm(args) => copy::to_vm(cx, &args).await?.into(),
         Verb::CopyFromVm(args) => copy::from_vm(cx, &args).await?.into(),
         Verb::Collect(args) => collect::run(cx, &args).await?,
+        Verb::SendKey(args) => control::send_key(cx, &args).await?.into(),
+        Verb::Fault(args) => fault::run(cx, &args).await?.into(),
+        Verb::Screenshot(args) => control::screenshot(cx, &args).await?.into(),
         Verb::Service(args) => service::run(cx, &args).await?.into(),
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
         Verb::Proxy { machine } => inventory::proxy(cx, &machine).await?.into(),

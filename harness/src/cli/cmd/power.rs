@@ -1,4 +1,4 @@
-//! `polder start`, `stop`, `shutdown`, `reboot`, `pause`, `resume` and `cleanup`: machines on and off.
+//! `polder start`, `stop`, `shutdown`, `reboot`, `crash`, `power-cut`, `pause`, `resume` and `cleanup`: machines on and off.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -40,6 +40,14 @@ pub(in crate::cli) async fn shutdown(cx: &Cx, args: &Shutdown) -> anyhow::Result
 
 pub(in crate::cli) async fn reboot(cx: &Cx, machines: &Machines) -> anyhow::Result<()> {
     Ok(cx.env().await?.reboot(&of(machines)).await?)
+}
+
+pub(in crate::cli) async fn crash(cx: &Cx, machines: &Machines) -> anyhow::Result<()> {
+    Ok(cx.env().await?.crash(&of(machines)).await?)
+}
+
+pub(in crate::cli) async fn power_cut(cx: &Cx, machines: &Machines) -> anyhow::Result<()> {
+    Ok(cx.env().await?.power_cut(&of(machines)).await?)
 }
 
 pub(in crate::cli) async fn pause(cx: &Cx, machines: &Machines) -> anyhow::Result<()> {

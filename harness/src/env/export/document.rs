@@ -124,6 +124,9 @@ fn machine(out: &MachineOut<'_>) -> Value {
         e.put("cloud-init", own.done());
     }
     e.some("xml", spec.xml.clone());
+    if spec.graphics {
+        e.put("graphics", true);
+    }
     let nics = spec.nics.iter().enumerate();
     let nics = nics.map(|(index, spec)| nic(spec, out.pinned.iter().find(|nic| nic.index == index)));
     e.put("nics", nics.collect::<Vec<_>>());
@@ -321,7 +324,7 @@ domains:
     boot_time_sec: 30
     service_provider: systemd
     guest-agent: qemu-ga
-  db: {firmware: uefi, cpu_model: Westmere, vcpu: 3, disks: [{name: cd, type: file, path: $LAGO_INITFILE_PATH/x, dev: sda, format: iso}]}
+  db: {firmware: uefi, graphics: true, cpu_model: Westmere, vcpu: 3, disks: [{name: cd, type: file, path: $LAGO_INITFILE_PATH/x, dev: sda, format: iso}]}
 nets:
   front: {type: nat, internet: true, gw: 10.1.2.1/20, management: true, dhcp: {start: 5, end: 9}, dns_domain_name: d.test, dns_records: {a.b: 10.1.2.9}, main_dns: true, dns_forward: 9.9.9.9, mtu: 1450}
   back: {type: isolated, ipv6: true}

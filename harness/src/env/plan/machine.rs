@@ -18,7 +18,7 @@ use crate::{
     provider::{
         MachineOrder, MachineProvider,
         libvirt::xml::{self, Element},
-        spec::{Boot, Cpu, CpuModel, DomainDisk, DomainNic, DomainSpec, Label, Topology},
+        spec::{Boot, Cpu, CpuModel, DomainDisk, DomainNic, DomainSpec, Label, Screen, Topology},
     },
 };
 
@@ -153,6 +153,7 @@ impl<'a> Planner<'a> {
             disks,
             nics: self.nics.iter().map(|nic| self.domain_nic(nic)).collect(),
             console: self.inputs.view.env.join(self.console()),
+            screen: self.spec.graphics.then(|| self.screen()),
             keep_owners: false,
             overlay: overlay?,
         };
@@ -368,6 +369,14 @@ impl<'a> Planner<'a> {
 
     fn console(&self) -> PathBuf {
         PathBuf::from(format!("consoles/{}.log", self.spec.name))
+    }
+
+    /// In a lab of our own all daemons' paths are ours; elsewhere the emulator's user may make sockets where libvirt says.
+    fn screen(&self) -> Screen {
+        match self.inputs.owner {
+            None => Screen::At(self.inputs.view.env.join(format!("consoles/{}.vnc", self.spec.name))),
+            Some(_) => Screen::Anywhere,
+        }
     }
 
     fn domain_name(&self) -> String {

@@ -99,6 +99,9 @@ fn show_domain(
     if domain.machine_type != "q35" {
         write!(f, ", a {}", domain.machine_type)?;
     }
+    if domain.screen.is_some() {
+        write!(f, ", with a screen")?;
+    }
     match &domain.cpu.model {
         CpuModel::Best => {}
         CpuModel::Exact { name, .. } => write!(f, ", CPU {name}")?,

@@ -21,7 +21,7 @@ use crate::{
     provider::{
         Ssh,
         libvirt::Cpus,
-        spec::{Access, Boot, Bus, CpuModel, DomainSpec, Label},
+        spec::{Access, Boot, Bus, CpuModel, DomainSpec, Label, Screen},
     },
     template::{TemplateDisk, TemplateId},
 };
@@ -439,8 +439,9 @@ fn machines_boot_as_asked() {
     insta::assert_snapshot!(shown(|spec| {
         spec.machines[0].firmware = Firmware::Uefi;
         spec.machines[0].machine = Some("pc".into());
+        spec.machines[0].graphics = true;
     }), @r"
-    machine a: el8, 512 MiB, 2 vcpus, TCG, a pc
+    machine a: el8, 512 MiB, 2 vcpus, TCG, a pc, with a screen
       boots from disk by UEFI
       eth0  192.168.200.2   54:52:c0:a8:c8:02  lan (management): a a-eth0 a-lan a-lan-0
       vda   /run/polder/env/images/a+root.qcow2, over /run/polder/templates/r:el8:v2 (raw)
@@ -500,7 +501,7 @@ fn names_are_distinct_where_others_are() {
     let there = |uuid: &str| {
         planned_with(
             ONE,
-            |_| {},
+            |spec| spec.machines[0].graphics = true,
             |(spec, inputs)| {
                 let scope = Scope { uuid: Some(uuid.to_owned()), ..Scope::hermetic() };
                 plan(spec, &PlanInputs { owner: Some(&owner), view: &view, scope: &scope, uuid, ..*inputs })
@@ -515,6 +516,7 @@ fn names_are_distinct_where_others_are() {
     assert_eq!(one.label, Some(Label { name: "a".into(), ..owner.clone() }));
     assert_eq!(one.disks[0].path, Path::new("/w/.polder/default/images/a+root.qcow2"));
     assert_eq!(one.console, Path::new("/w/.polder/default/consoles/a.log"));
+    assert_eq!(one.screen, Some(Screen::Anywhere));
     let alone = planned(ONE).unwrap();
     assert_eq!((domain(&alone, 0).name.as_str(), &domain(&alone, 0).label), ("a", &None));
 }

@@ -112,11 +112,6 @@ impl Connection {
         }
     }
 
-    /// Has a call made without waiting for it or its result: what is set back when something is dropped.
-    pub(super) fn post(&self, job: impl FnOnce(&Connect) + Send + 'static) {
-        let _ = self.jobs.send(Box::new(job));
-    }
-
     fn poison(&self) -> std::sync::MutexGuard<'_, Option<String>> {
         self.poisoned.lock().unwrap_or_else(PoisonError::into_inner)
     }

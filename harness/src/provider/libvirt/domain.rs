@@ -230,15 +230,6 @@ impl Connection {
             .await
     }
 
-    /// As [`Connection::update_device`], without waiting for it or its result.
-    pub fn post_update_device(&self, name: &str, xml: String) {
-        let name = name.to_owned();
-        self.post(move |connect| {
-            let domain = connect.lookup_domain_by_name(&name);
-            let _ = domain.and_then(|domain| domain.update_device_flags(&xml, LIVE));
-        });
-    }
-
     /// Hands a command to a domain's emulator, in its language for people, and returns what it printed.
     ///
     /// # Errors

@@ -4,8 +4,10 @@ mod auth;
 mod connection;
 mod cpu;
 mod domain;
+mod emulator;
 mod host;
 mod network;
+mod screen;
 mod snapshot;
 pub mod xml;
 
@@ -17,5 +19,7 @@ pub use domain::AddressSource;
 pub use domain::DomainState;
 pub use domain::Found;
 pub use domain::Interface;
+pub use emulator::Drive;
+pub use emulator::Refusal;
 pub use host::Daemon;
 pub use network::{NetworkChange, NetworkPart};

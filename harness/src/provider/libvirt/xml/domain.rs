@@ -1,7 +1,7 @@
 //! A domain's XML.
 
 use super::{element::Element, label::label_element, merge::merge};
-use crate::provider::spec::{Access, Boot, Bus, CpuModel, DomainDisk, DomainNic, DomainSpec};
+use crate::provider::spec::{Access, Boot, Bus, CpuModel, DomainDisk, DomainNic, DomainSpec, Screen};
 
 /// The XML from which libvirt starts `spec`.
 #[must_use]
@@ -13,10 +13,11 @@ pub fn domain_xml(spec: &DomainSpec) -> String {
     domain.to_string()
 }
 
-/// The XML of one disk of a domain, to attach it to one that runs; `position` counts the domain's disks from 1.
+/// The XML of one disk of a domain, to attach it to one that runs; `position` counts the domain's disks from 1. No
+/// snapshot keeps what is on it.
 #[must_use]
 pub fn disk_xml(disk: &DomainDisk, position: usize) -> String {
-    disk_element(disk, position).to_string()
+    disk_element(disk, position).with("snapshot", "no").to_string()
 }
 
 /// The XML of one NIC of a domain, to attach it to one that runs, to change or to detach it.
@@ -143,9 +144,20 @@ fn devices(spec: &DomainSpec) -> Vec<Element> {
     devices.push(Element::new("channel").with("type", "unix").of([agent]));
     let entropy = of("backend", "/dev/urandom").with("model", "random");
     devices.push(Element::new("rng").with("model", "virtio").of([entropy]));
+    devices.extend(spec.screen.iter().flat_map(screen_elements));
     devices.push(Element::new("memballoon").with("model", "none"));
     devices.push(Element::new("panic").with("model", "isa"));
     devices
+}
+
+fn screen_elements(screen: &Screen) -> [Element; 2] {
+    let graphics = Element::new("graphics").with("type", "vnc");
+    let graphics = match screen {
+        Screen::At(socket) => graphics.with("socket", socket.display()),
+        Screen::Anywhere => graphics.of([Element::new("listen").with("type", "socket")]),
+    };
+    // What every kernel shows its console on, without a driver.
+    [graphics, Element::new("video").of([Element::new("model").with("type", "vga")])]
 }
 
 fn disk_element(disk: &DomainDisk, position: usize) -> Element {
@@ -236,6 +248,7 @@ mod tests {
                 link_up: true,
             }],
             console: "/run/polder/env/machines/r1/console.log".into(),
+            screen: None,
             keep_owners: false,
             overlay: None,
         }
@@ -372,6 +385,18 @@ mod tests {
               <mtu size="9000"/>
               <link state="down"/>
         "#);
+    }
+
+    #[test]
+    fn a_screen_is_served_where_it_should_be() {
+        insta::assert_snapshot!(added(|other| other.screen = Some(Screen::At("/env/r1.vnc".into()))), @r#"
+            <graphics type="vnc" socket="/env/r1.vnc"/>
+            <video>
+              <model type="vga"/>
+            </video>
+        "#);
+        let elsewhere = added(|other| other.screen = Some(Screen::Anywhere));
+        assert!(elsewhere.contains(r#"<listen type="socket"/>"#), "{elsewhere}");
     }
 
     #[test]

@@ -154,6 +154,7 @@ mod tests {
             ],
             nics: vec![],
             console: "/new/log".into(),
+            screen: None,
             keep_owners: false,
             overlay: None,
         }

@@ -1,0 +1,29 @@
+//! `polder send-key` and `polder screenshot`: a machine's keyboard and screen.
+
+use anyhow::Context;
+
+use super::shell::{find, require_running};
+use crate::cli::{
+    args::{Screenshot, SendKey},
+    context::Cx,
+};
+
+pub(in crate::cli) async fn send_key(cx: &Cx, args: &SendKey) -> anyhow::Result<()> {
+    let env = cx.env().await?;
+    let vm = find(&env, &args.host)?;
+    require_running(&env, &vm).await?;
+    if args.text {
+        return Ok(vm.type_text(&args.keys.join(" ")).await?);
+    }
+    for keys in &args.keys {
+        vm.press(keys).await?;
+    }
+    Ok(())
+}
+
+pub(in crate::cli) async fn screenshot(cx: &Cx, args: &Screenshot) -> anyhow::Result<()> {
+    let env = cx.env().await?;
+    let vm = find(&env, &args.host)?;
+    let image = vm.screenshot().await?;
+    std::fs::write(&args.file, image).with_context(|| format!("cannot write {}", args.file.display()))
+}

@@ -1,0 +1,270 @@
+//! Watching over machines while something else is done with them: their consoles for what the kernel says, and the journals
+//! of those that have one for units and cores.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+use super::{Env, Vm};
+use crate::{
+    base::follow::{Follow, length},
+    event::Trouble,
+    guest::{Command, Status},
+    health::{
+        Sighting,
+        journal::{self, Said},
+    },
+    image::Ability,
+};
+
+/// Between two looks at consoles.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Until a journal that was lost is followed again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long a journal may take until all is heard that had happened, when it is followed already and when that begins;
+/// both are stretched by the time factor.
+const HEARD: Duration = Duration::from_secs(2);
+const BEGUN: Duration = Duration::from_secs(10);
+
+impl Vm {
+    /// Says that from now on until the running step of the suite ends, this trouble is what is wanted of the machine: no
+    /// scenario is blamed for it.
+    pub fn expect(&self, trouble: Trouble) {
+        self.tolerance().expected.insert(trouble);
+    }
+
+    /// Says that no scenario is ever blamed for this trouble of the machine.
+    pub fn allow(&self, trouble: Trouble) {
+        self.tolerance().allowed.insert(trouble);
+    }
+}
+
+impl Env {
+    /// As [`Vm::expect`], for all machines.
+    pub fn expect(&self, trouble: Trouble) {
+        self.vms().iter().for_each(|vm| vm.expect(trouble));
+    }
+
+    /// As [`Vm::allow`], for all machines.
+    pub fn allow(&self, trouble: Trouble) {
+        self.vms().iter().for_each(|vm| vm.allow(trouble));
+    }
+
+    /// Watches over all machines from now on; `told` hears of all trouble as soon as it is noticed, also of what was to be.
+    pub async fn watch(&self, told: impl Fn(&Sighting) + Send + Sync + 'static) -> Watch {
+        let factor = self.time_factor();
+        let mut watched = Vec::new();
+        for vm in self.vms() {
+            let console = vm.spec().console.clone();
+            let begin = length(&console).await;
+            let heard = vm.spec().ssh.is_some() && vm.plan().abilities.has(Ability::Journal);
+            let journal = heard.then(Journal::default);
+            watched.push(Watched {
+                vm,
+                console: tokio::sync::Mutex::new(Follow::new(console, begin)),
+                journal,
+            });
+        }
+        let eye = Arc::new(Eye { watched, told: Box::new(told), seen: Mutex::default(), factor });
+        let mut tasks = JoinSet::new();
+        for (at, _) in eye.watched.iter().enumerate().filter(|(_, one)| one.journal.is_some()) {
+            let eye = Arc::clone(&eye);
+            tasks.spawn(async move { eye.follow(at).await });
+        }
+        eye.hear(BEGUN).await;
+        let looking = Arc::clone(&eye);
+        tasks.spawn(async move {
+            loop {
+                looking.look().await;
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        Watch { eye, _tasks: tasks }
+    }
+}
+
+/// Machines that are watched, until this is dropped.
+pub struct Watch {
+    eye: Arc<Eye>,
+    _tasks: JoinSet<()>,
+}
+
+impl Watch {
+    /// All trouble since this was asked last; what had happened until now is among it, as far as machines answer. What was
+    /// expected is not expected any more.
+    pub async fn settle(&self) -> Vec<Sighting> {
+        self.eye.look().await;
+        self.eye.hear(HEARD).await;
+        for Watched { vm, .. } in &self.eye.watched {
+            vm.tolerance().expected.clear();
+        }
+        std::mem::take(&mut self.eye.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Watch({} machines)", self.eye.watched.len())
+    }
+}
+
+/// Who watches.
+struct Eye {
+    watched: Vec<Watched>,
+    told: Box<dyn Fn(&Sighting) + Send + Sync>,
+    seen: Mutex<Vec<Sighting>>,
+    factor: f64,
+}
+
+struct Watched {
+    vm: Vm,
+    console: tokio::sync::Mutex<Follow>,
+    journal: Option<Journal>,
+}
+
+/// A journal that is followed.
+struct Journal {
+    /// The way to who follows it; replaced when that is lost.
+    line: Mutex<Option<mpsc::Sender<std::io::Result<Vec<u8>>>>>,
+    /// The last mark that was asked for.
+    asked: AtomicU64,
+    course: watch::Sender<Course>,
+    /// Whether it did not answer in time: it is not waited for again before it is heard.
+    deaf: AtomicBool,
+}
+
+/// How far a journal is followed.
+#[derive(Debug, Clone, Copy)]
+struct Course {
+    /// The last mark that was heard.
+    heard: u64,
+    /// Whether somebody follows it, or is about to.
+    followed: bool,
+}
+
+impl Eye {
+    fn see(&self, vm: &Vm, trouble: Trouble, text: String) {
+        let expected = vm.tolerance().covers(trouble);
+        let sighting = Sighting { machine: vm.name().clone(), trouble, text, expected };
+        (self.told)(&sighting);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(sighting);
+    }
+
+    /// Looks at all consoles.
+    async fn look(&self) {
+        for Watched { vm, console, .. } in &self.watched {
+            for line in console.lock().await.lines().await {
+                if let Some(trouble) = Trouble::of_kernel(&line) {
+                    self.see(vm, trouble, line);
+                }
+            }
+        }
+    }
+
+    /// Waits until all is heard that journals have by now, of machines that can be asked.
+    async fn hear(&self, limit: Duration) {
+        let mut asked = Vec::new();
+        for one in &self.watched {
+            let Some(journal) = one.journal.as_ref().filter(|journal| !journal.deaf.load(Ordering::Relaxed))
+            else {
+                continue;
+            };
+            if one.vm.is_connected().await {
+                journal.course.send_modify(|course| course.followed = true);
+                asked.push((journal, journal.ask()));
+            }
+        }
+        let deadline = tokio::time::Instant::now() + limit.mul_f64(self.factor);
+        for (journal, mark) in asked {
+            let mut course = journal.course.subscribe();
+            let all = course.wait_for(|course| course.heard >= mark || !course.followed);
+            if tokio::time::timeout_at(deadline, all).await.is_err() {
+                journal.deaf.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Follows a journal for as long as there is one, each time from where it was lost. Makes no connection of its own: who
+    /// fails to make one disturbs those who wait for the same.
+    async fn follow(&self, at: usize) {
+        let Some(Watched { vm, journal: Some(journal), .. }) = self.watched.get(at) else { return };
+        let mut cursor = None;
+        loop {
+            let connected = vm.is_connected().await;
+            journal.course.send_modify(|course| course.followed = connected);
+            if connected && self.follow_once(vm, journal, &mut cursor).await == Some(journal::ABSENT) {
+                journal.deaf.store(true, Ordering::Relaxed);
+                journal.course.send_modify(|course| course.followed = false);
+                return;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Follows a journal until it is lost; the status with which that ended, where it has one.
+    async fn follow_once(&self, vm: &Vm, journal: &Journal, cursor: &mut Option<String>) -> Option<i32> {
+        let (line, input) = mpsc::channel(64);
+        let (output, mut chunks) = mpsc::channel(64);
+        *journal.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+        // What waits for a mark that was asked of the former hears this one.
+        journal.ask();
+        let (script, args) = journal::follow(cursor.as_deref());
+        let command = Command::script(script).args(args);
+        let read = async {
+            let mut rest = Vec::new();
+            while let Some(Ok(chunk)) = chunks.recv().await {
+                rest.extend(chunk);
+                while let Some(end) = rest.iter().position(|&b| b == b'\n') {
+                    let line: Vec<u8> = rest.drain(..=end).collect();
+                    let (said, place) = journal::read(&String::from_utf8_lossy(&line));
+                    self.hear_one(vm, journal, said);
+                    *cursor = place.or(cursor.take());
+                }
+            }
+        };
+        match tokio::join!(vm.follow(&command, input, output), read) {
+            (Ok(Status::Code(code)), ()) => Some(code),
+            _ => None,
+        }
+    }
+
+    fn hear_one(&self, vm: &Vm, journal: &Journal, said: Option<Said>) {
+        journal.deaf.store(false, Ordering::Relaxed);
+        match said {
+            Some(Said::Mark(mark)) => journal.course.send_modify(|course| course.heard = mark),
+            // What comes before our first mark happened before we watched.
+            Some(Said::Trouble(..)) if journal.course.borrow().heard == 0 => {}
+            Some(Said::Trouble(trouble, text)) => self.see(vm, trouble, text),
+            None => {}
+        }
+    }
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        let course = watch::Sender::new(Course { heard: 0, followed: true });
+        Self { line: Mutex::default(), asked: AtomicU64::new(0), course, deaf: AtomicBool::new(false) }
+    }
+}
+
+impl Journal {
+    /// Has another mark written, and says which.
+    fn ask(&self) -> u64 {
+        let mark = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sent = line.map(|line| line.try_send(Ok(format!("{mark}\n").into_bytes())));
+        // Nobody is there to write it: when somebody is, a later one is written.
+        let _ = sent;
+        mark
+    }
+}

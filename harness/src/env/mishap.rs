@@ -1,0 +1,193 @@
+//! What goes wrong with one machine: it stands still, its clock is wrong, memory is short, disks are full, slow or broken.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use super::{EnvError, Fault, Vm, host::limits};
+use crate::{base::time::Utc, guest::Command, image::Ability, provider::libvirt::Refusal};
+
+/// Filling disks and memory, on a machine whose time factor is 1.
+const FILL: Duration = Duration::from_secs(120);
+
+/// Takes `$2` MiB for a file of memory at `$1`, a folder of its own; leaves nothing when it fails.
+const TAKE_MEMORY: &str = r#"
+free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+[ "$free" -ge $(($2 * 1024)) ] || { echo "only $((free / 1024)) MiB are free" >&2; exit 1; }
+mkdir "$1" && mount -t tmpfs -o "size=$2m,mode=700" polder "$1" || exit
+dd if=/dev/zero of="$1/taken" bs=1048576 count="$2" 2>&1 || { umount "$1"; rmdir "$1"; exit 1; }
+"#;
+const GIVE_MEMORY: &str = r#"[ ! -d "$1" ] || { umount "$1"; rmdir "$1"; }"#;
+
+/// Fills the file system of the folder `$1` with files whose names begin with `$2`, until `$3` KiB are left; leaves nothing
+/// when it fails. Not all that is free can be had, and nobody says how much: most of it is taken at once, the rest until
+/// there is no more, and then what is to be left is given back.
+const FILL_DISK: &str = r#"
+[ -d "$1" ] || { echo "there is no folder $1" >&2; exit 1; }
+free=$(($(stat -f -c '%f * %S / 1024' "$1")))
+[ $free -gt "$3" ] || { echo "only $free KiB are free" >&2; exit 1; }
+for part in 97 90 70; do
+    rm -f "$1/$2" "$1/$2.rest"
+    fallocate -l $(((free - $3) * 1024 / 100 * part)) "$1/$2" 2>/dev/null || continue
+    dd if=/dev/zero of="$1/$2.rest" bs=65536 2>/dev/null
+    [ "$3" -gt 0 ] || exit 0
+    size=$(($(stat -c %s "$1/$2.rest") - $3 * 1024))
+    [ $size -gt 0 ] && rm "$1/$2.rest" && fallocate -l $size "$1/$2.rest" && exit 0
+done
+rm -f "$1/$2" "$1/$2.rest"
+echo "the file system of $1 does not take files of such a size" >&2
+exit 1
+"#;
+const EMPTY_DISK: &str = r#"rm -f "$1/$2" "$1/$2.rest""#;
+
+/// What a disk does not do any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskErrors {
+    /// Reading fails.
+    Reads,
+    /// Writing fails.
+    Writes,
+    /// Both fail.
+    All,
+}
+
+/// As in "its disk vdb fails at ...".
+impl fmt::Display for DiskErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reads => "reading",
+            Self::Writes => "writing",
+            Self::All => "reading and writing",
+        })
+    }
+}
+
+impl Vm {
+    /// Stops its processors. Its clock stands still, too, and stays behind by as much.
+    ///
+    /// # Errors
+    /// It is off, or libvirt refuses.
+    pub async fn pause(&self) -> Result<Fault, EnvError> {
+        let (running, domain) = (self.controlled("pause")?, self.domain().to_owned());
+        let paused = running.connection.suspend_domain(&domain, limits::DOMAIN).await;
+        paused.map_err(|error| running.explain(error))?;
+        let undo = async move { Ok(running.connection.resume_domain(&domain, limits::DOMAIN).await?) };
+        Ok(self.fault("is paused", undo))
+    }
+
+    /// Sets its clock; healed, it goes by this host's again.
+    ///
+    /// # Errors
+    /// It has neither a guest agent nor another way to be told.
+    pub async fn set_time(&self, time: SystemTime) -> Result<Fault, EnvError> {
+        self.turn_clock(time).await?;
+        let vm = self.clone();
+        let what = format!("has its clock set to {}", Utc::from(time));
+        Ok(self.fault(&what, async move { vm.turn_clock(SystemTime::now()).await }))
+    }
+
+    /// Sets its clock ahead of this host's.
+    ///
+    /// # Errors
+    /// As [`Vm::set_time`].
+    pub async fn clock_ahead(&self, by: Duration) -> Result<Fault, EnvError> {
+        self.set_time(SystemTime::now() + by).await
+    }
+
+    /// Sets its clock behind this host's.
+    ///
+    /// # Errors
+    /// As [`Vm::set_time`].
+    pub async fn clock_behind(&self, by: Duration) -> Result<Fault, EnvError> {
+        self.set_time(SystemTime::now() - by).await
+    }
+
+    /// Takes `mib` MiB of its memory, which nothing in it can have then. What the kernel kills because of that is trouble:
+    /// see [`Vm::expect`].
+    ///
+    /// # Errors
+    /// It has not so much left, or we are not root there.
+    pub async fn take_memory(&self, mib: u32) -> Result<Fault, EnvError> {
+        let folder = format!("/run/polder-memory-{}", number());
+        self.told("take memory of", TAKE_MEMORY, &[&folder, &mib.to_string()]).await?;
+        let vm = self.clone();
+        let undo = async move { vm.told("give memory back to", GIVE_MEMORY, &[&folder]).await };
+        Ok(self.fault(&format!("has {mib} MiB of memory less"), undo))
+    }
+
+    /// Fills the file system of a folder of its until about `leave_kib` KiB are left, for root as for everybody else.
+    ///
+    /// # Errors
+    /// So much is not left, or we may not write there.
+    pub async fn fill_disk(&self, folder: &str, leave_kib: u64) -> Result<Fault, EnvError> {
+        let name = format!(".polder-full-{}", number());
+        self.told("fill a disk of", FILL_DISK, &[folder, &name, &leave_kib.to_string()]).await?;
+        let (vm, at) = (self.clone(), folder.to_owned());
+        let undo = async move { vm.told("empty a disk of", EMPTY_DISK, &[&at, &name]).await };
+        Ok(self.fault(&format!("has {leave_kib} KiB left in {folder}"), undo))
+    }
+
+    /// Lets its disk `dev`, such as `vda`, carry so many bytes a second, reads and writes together.
+    ///
+    /// # Errors
+    /// It is off, or has no such disk.
+    pub async fn slow_disk(&self, dev: &str, bytes_per_second: u64) -> Result<Fault, EnvError> {
+        let (running, domain) = (self.controlled("slow down a disk of")?, self.domain().to_owned());
+        let drive = running.connection.drive(&domain, dev, limits::COMMAND).await?;
+        running.connection.limit_drive(&domain, &drive, bytes_per_second.max(1), limits::COMMAND).await?;
+        let undo =
+            async move { Ok(running.connection.limit_drive(&domain, &drive, 0, limits::COMMAND).await?) };
+        Ok(self.fault(&format!("has a disk {dev} that carries {bytes_per_second} bytes a second"), undo))
+    }
+
+    /// Has its disk `dev` answer with errors (EIO). Its kernel may remember them when they are over: file systems become
+    /// read-only. While this holds, no snapshot of the machine can be taken.
+    ///
+    /// # Errors
+    /// It is off, or has no such disk; or the disk is broken already.
+    pub async fn break_disk(&self, dev: &str, what: DiskErrors) -> Result<Fault, EnvError> {
+        let refusal = match what {
+            DiskErrors::Reads => Refusal::Reads,
+            DiskErrors::Writes => Refusal::Writes,
+            DiskErrors::All => Refusal::Both,
+        };
+        let (running, domain) = (self.controlled("break a disk of")?, self.domain().to_owned());
+        let drive = running.connection.drive(&domain, dev, limits::COMMAND).await?;
+        let broken = running.connection.break_drive(&domain, &drive, refusal, limits::COMMAND).await?;
+        let undo = async move {
+            Ok(running.connection.mend_drive(&domain, &drive, &broken, limits::COMMAND).await?)
+        };
+        Ok(self.fault(&format!("has a disk {dev} that fails at {what}"), undo))
+    }
+
+    fn fault(&self, what: &str, undo: impl Future<Output = Result<(), EnvError>> + Send + 'static) -> Fault {
+        Fault::new(format!("{} {what}", self.name()), self.site().healing(), undo)
+    }
+
+    async fn turn_clock(&self, time: SystemTime) -> Result<(), EnvError> {
+        // An agent sets the clock and then another one that the guest may not have: both together may fail, having
+        // done the first. Who has other ways is told again.
+        if let Some(agent) = self.agent().filter(|_| self.plan().abilities.has(Ability::Agent))
+            && agent.set_time(time).await.is_ok()
+        {
+            return Ok(());
+        }
+        let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.told("set the clock of", r#"date -u -s "@$1""#, &[&seconds.to_string()]).await
+    }
+
+    /// Runs a script of ours; `what` is put before "machine".
+    async fn told(&self, what: &'static str, script: &str, args: &[&str]) -> Result<(), EnvError> {
+        let shown = what.rsplit_once(' ').map_or(what, |(verb, _)| verb);
+        let command = Command::script(script).args(args.iter().copied()).timeout(FILL).shown_as(shown);
+        self.succeed(command).await.map(drop).map_err(|source| self.inside(what, source))
+    }
+}
+
+/// Unlike that of any other fault on the same machine.
+fn number() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,161 @@
+//! systemd's journal, followed: the command, and what its lines mean.
+//!
+//! Lines of ours stand among those of the guest: whoever reads one knows that everything before it has come. They take the
+//! way of the kernel's log, which a shell can write to without starting anything.
+
+use serde_json::Value;
+
+use crate::event::Trouble;
+
+/// By which lines of ours are known.
+const OURS: &str = "polder-health";
+
+/// systemd's own numbers for what it says of units, and its core collector's.
+const UNIT_FAILED: &str = "d9b373ed55a64feb8242e02dbe79a49c";
+const CORE_DUMPED: &str = "fc2e22bc6ee647b6b90729ab34a250b1";
+/// Of a process of a unit that ended, and how that is said when it left a core.
+const PROCESS_ENDED: &str = "98e322203f7a4ed290d09fe03c09fe15";
+const DUMPED: &str = "dumped";
+
+/// Every line of its input becomes one of ours. Where the kernel's log may not be written, it is said directly. It ends with
+/// its input, because there is nobody then who wants to know, and with what follows the journal.
+const SCRIPT: &str = r#"exec 3<&0
+journalctl "$@" 3<&- & follower=$!
+{
+    while read -r mark; do
+        { echo "<14>polder-health: $mark" >/dev/kmsg; } 2>/dev/null ||
+            echo "{\"SYSLOG_IDENTIFIER\":\"polder-health\",\"MESSAGE\":\"$mark\"}"
+    done
+    kill $follower
+} <&3 & reader=$!
+wait $follower
+status=$?
+kill $reader 2>/dev/null
+exit $status"#;
+
+/// With which status the script ends where there is no journal.
+pub const ABSENT: i32 = 127;
+
+/// What a line of a journal means to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// It is the one of that number that was asked for.
+    Mark(u64),
+    /// Something went wrong: what, in the guest's words.
+    Trouble(Trouble, String),
+}
+
+/// The script for the guest's shell that follows the journal, and its arguments: from behind `cursor` on, or else from the
+/// guest's start.
+#[must_use]
+pub fn follow(cursor: Option<&str>) -> (&'static str, Vec<String>) {
+    let ids = [UNIT_FAILED, CORE_DUMPED, PROCESS_ENDED].map(|id| format!("MESSAGE_ID={id}"));
+    let from = cursor.map_or_else(|| "--boot".to_owned(), |cursor| format!("--after-cursor={cursor}"));
+    let fields = "--output-fields=MESSAGE,MESSAGE_ID,SYSLOG_IDENTIFIER,EXIT_CODE";
+    let how = ["--follow", "--no-tail", "--quiet", "--output=json", fields].map(str::to_owned);
+    let either = ["+".to_owned(), format!("SYSLOG_IDENTIFIER={OURS}")];
+    (SCRIPT, how.into_iter().chain([from]).chain(ids).chain(either).collect())
+}
+
+/// What a line of the journal says, and its cursor.
+#[must_use]
+pub fn read(line: &str) -> (Option<Said>, Option<String>) {
+    let Ok(entry) = serde_json::from_str::<Value>(line) else { return (None, None) };
+    let field = |name: &str| entry.get(name).map(text).unwrap_or_default();
+    let message = field("MESSAGE");
+    let said = match field("MESSAGE_ID").as_str() {
+        UNIT_FAILED => Some(Said::Trouble(Trouble::FailedUnit, message)),
+        CORE_DUMPED => Some(Said::Trouble(Trouble::CoreDump, first_line(&message))),
+        PROCESS_ENDED if field("EXIT_CODE") == DUMPED => Some(Said::Trouble(Trouble::CoreDump, message)),
+        _ if field("SYSLOG_IDENTIFIER") == OURS => message.trim().parse().ok().map(Said::Mark),
+        _ => None,
+    };
+    (said, entry.get("__CURSOR").map(text))
+}
+
+/// A field: text, or bytes where it is none.
+fn text(field: &Value) -> String {
+    match field {
+        Value::Array(bytes) => {
+            let bytes = bytes.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok());
+            String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
+        }
+        other => other.as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trouble(trouble: Trouble, text: &str) -> Option<Said> {
+        Some(Said::Trouble(trouble, text.to_owned()))
+    }
+
+    #[rstest::rstest]
+    #[case("", None)]
+    #[case("-- Boot 5f --", None)]
+    #[case("[]", None)]
+    #[case(r#"{"MESSAGE":null,"MESSAGE_ID":7}"#, None)]
+    #[case(r#"{"MESSAGE":"hello"}"#, None)]
+    #[case(r#"{"SYSLOG_IDENTIFIER":"polder-health","MESSAGE":"12"}"#, Some(Said::Mark(12)))]
+    #[case(r#"{"SYSLOG_IDENTIFIER":"polder-health","MESSAGE":"x"}"#, None)]
+    #[case(r#"{"MESSAGE_ID":"d9b373ed55a64feb8242e02dbe79a49c","MESSAGE":"a.service: Failed with result 'exit-code'."}"#,
+        trouble(Trouble::FailedUnit, "a.service: Failed with result 'exit-code'."))]
+    #[case(
+        r#"{"MESSAGE_ID":"fc2e22bc6ee647b6b90729ab34a250b1","MESSAGE":[80,255,10,83]}"#,
+        trouble(Trouble::CoreDump, "P\u{fffd}")
+    )]
+    #[case(
+        r#"{"MESSAGE_ID":"98e322203f7a4ed290d09fe03c09fe15","MESSAGE":"m","EXIT_CODE":"dumped"}"#,
+        trouble(Trouble::CoreDump, "m")
+    )]
+    #[case(r#"{"MESSAGE_ID":"98e322203f7a4ed290d09fe03c09fe15","MESSAGE":"m","EXIT_CODE":"exited"}"#, None)]
+    fn lines_mean_something(#[case] line: &str, #[case] expected: Option<Said>) {
+        assert_eq!(read(line).0, expected);
+    }
+
+    /// Runs the script with this `journalctl`, for as long as somebody types.
+    fn run(journalctl: &str, input: &str) -> (String, Option<i32>) {
+        use std::io::Write;
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("journalctl");
+        std::fs::write(&program, format!("#!/bin/sh\n{journalctl}\n")).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        // Not the kernel's log of this host.
+        let script = SCRIPT.replace("/dev/kmsg", "/nowhere/kmsg");
+        let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .env("PATH", path)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take();
+        stdin.as_mut().unwrap().write_all(input.as_bytes()).unwrap();
+        // Who types nothing has not hung up.
+        stdin.take_if(|_| !input.is_empty());
+        let out = child.wait_with_output().unwrap();
+        (String::from_utf8(out.stdout).unwrap(), out.status.code())
+    }
+
+    #[test]
+    fn the_script_ends_with_its_input_and_with_the_follower() {
+        assert_eq!(run("echo line", ""), ("line\n".to_owned(), Some(0)));
+        assert_eq!(run("exec /nowhere/journalctl", "").1, Some(ABSENT));
+        let (said, _) = run("exec sleep 1000", "7\n");
+        assert_eq!(read(said.trim()).0, Some(Said::Mark(7)));
+    }
+
+    #[test]
+    fn it_goes_on_behind_the_cursor() {
+        let (_, cursor) = read(r#"{"__CURSOR":"s=1;i=2","MESSAGE":"m"}"#);
+        assert!(follow(cursor.as_deref()).1.contains(&"--after-cursor=s=1;i=2".to_owned()));
+        assert!(follow(None).1.contains(&"--boot".to_owned()));
+    }
+}

@@ -1,0 +1,69 @@
+//! What a running domain's XML tells of its devices.
+
+use std::path::PathBuf;
+
+use super::element::Element;
+
+/// Where a screen is served: VNC on a Unix socket, as the daemon sees its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Graphics {
+    /// The socket.
+    pub socket: PathBuf,
+}
+
+/// Where a domain's screen is served, if it has one.
+#[must_use]
+pub fn graphics_of(xml: &str) -> Option<Graphics> {
+    let devices = devices(xml)?;
+    let graphics = devices.children.iter().find(|device| device.name == "graphics")?;
+    let socket = graphics.get("socket").or_else(|| graphics.child("listen")?.get("socket"))?;
+    Some(Graphics { socket: socket.into() })
+}
+
+/// The name libvirt has for the disk `dev`.
+pub(in crate::provider::libvirt) fn disk_alias(xml: &str, dev: &str) -> Option<String> {
+    let devices = devices(xml)?;
+    let disk = devices.children.iter().find(|device| is_disk(device, dev))?;
+    disk.child("alias")?.get("name").map(str::to_owned)
+}
+
+/// The devices, such as `vda`, of a domain's disks.
+#[must_use]
+pub fn disks_of(xml: &str) -> Vec<String> {
+    let devices = devices(xml).unwrap_or_default();
+    let disks = devices.children.iter().filter(|device| device.name == "disk");
+    disks.filter_map(|disk| disk.child("target")?.get("dev").map(str::to_owned)).collect()
+}
+
+fn devices(xml: &str) -> Option<Element> {
+    Element::parse(xml).ok()?.child("devices").cloned()
+}
+
+fn is_disk(device: &Element, dev: &str) -> bool {
+    device.name == "disk" && device.child("target").and_then(|target| target.get("dev")) == Some(dev)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const XML: &str = "<domain><devices>\
+        <disk type='file'><target dev='vda' bus='virtio'/><alias name='virtio-disk0'/></disk>\
+        <disk type='file'><target dev='vdb' bus='virtio'/></disk>\
+        <graphics type='vnc'><listen type='socket' socket='/run/x/vnc.sock'/></graphics>\
+        </devices></domain>";
+
+    #[test]
+    fn devices_are_found() {
+        assert_eq!(disk_alias(XML, "vda").as_deref(), Some("virtio-disk0"));
+        assert_eq!(
+            (disk_alias(XML, "vdb"), disk_alias(XML, "vdc"), disk_alias("<domain/>", "vda")),
+            (None, None, None)
+        );
+        assert_eq!(disks_of(XML), ["vda", "vdb"]);
+        assert_eq!(graphics_of(XML).unwrap().socket, PathBuf::from("/run/x/vnc.sock"));
+        let own = "<domain><devices><graphics type='vnc' socket='/a'/></devices></domain>";
+        assert_eq!(graphics_of(own).unwrap().socket, PathBuf::from("/a"));
+        assert_eq!((graphics_of("<domain><devices/></domain>"), graphics_of("no xml")), (None, None));
+    }
+}
