@@ -37,6 +37,7 @@
 
 mod agent;
 mod asked;
+mod console;
 mod daemon;
 mod defaults;
 mod destroy;

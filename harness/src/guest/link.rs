@@ -128,11 +128,11 @@ impl Link {
             .map_err(|source| SshError::Handshake { addr, source })?;
         let mut accepted = result.success();
         if let (false, Some(password)) = (accepted, password) {
-            let result = tokio::time::timeout(limit, handle.authenticate_password(user, password))
+            let asking = by_password(&mut handle, user, password);
+            accepted = tokio::time::timeout(limit, asking)
                 .await
                 .map_err(slow("answer to the password"))?
                 .map_err(|source| SshError::Handshake { addr, source })?;
-            accepted = result.success();
         }
         if accepted {
             tracing::debug!(target: "polder", %addr, "opened an ssh connection");
@@ -142,6 +142,16 @@ impl Link {
             let besides = if password.is_some() { " and the password" } else { "" };
             Err(SshError::Auth { addr, user: user.clone(), offered: format!("the key {key}{besides}") })
         }
+    }
+
+    /// Opens a stream to where the server sees `addr`.
+    pub(super) async fn forward(
+        &self,
+        addr: SocketAddr,
+    ) -> Result<russh::ChannelStream<client::Msg>, russh::Error> {
+        let (host, port) = (addr.ip().to_string(), u32::from(addr.port()));
+        let channel = self.handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 0).await?;
+        Ok(channel.into_stream())
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -165,6 +175,33 @@ impl Link {
         });
         opening.await.map_err(std::io::Error::other)??.0.take().ok_or(russh::Error::Disconnect)
     }
+}
+
+/// Questions a server may ask before it has to let a user in.
+const QUESTIONS: usize = 5;
+
+/// Tells the password, in answer to questions where the server will not simply be told.
+async fn by_password(
+    handle: &mut client::Handle<HostKeyCheck>,
+    user: &str,
+    password: &str,
+) -> Result<bool, russh::Error> {
+    use client::KeyboardInteractiveAuthResponse as Reply;
+    if handle.authenticate_password(user, password).await?.success() {
+        return Ok(true);
+    }
+    let mut reply = handle.authenticate_keyboard_interactive_start(user, None).await?;
+    for _ in 0..QUESTIONS {
+        reply = match reply {
+            Reply::Success => return Ok(true),
+            Reply::Failure { .. } => return Ok(false),
+            Reply::InfoRequest { prompts, .. } => {
+                let answers = prompts.iter().map(|_| password.to_owned()).collect();
+                handle.authenticate_keyboard_interactive_respond(answers).await?
+            }
+        };
+    }
+    Ok(matches!(reply, Reply::Success))
 }
 
 /// What is asked of every connection to a guest.

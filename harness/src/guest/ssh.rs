@@ -16,10 +16,13 @@ use super::{
     limits,
     link::{Link, SshError, config},
     output::Status,
-    run::{RunError, Running, Source, Stage, Streams, kill_script},
+    run::{Call, RunError, Running, Source, Stage, Streams, Transport, kill_script},
     spec::SshSpec,
 };
-use crate::base::wait::{Deadline, Look, wait_for};
+use crate::base::{
+    dial::BoxFuture,
+    wait::{Deadline, Look, wait_for},
+};
 
 /// The ssh side of a guest.
 #[derive(Debug)]
@@ -62,19 +65,11 @@ impl Ssh {
         self.link.lock().await.take();
     }
 
-    /// Runs `line` to its end. Everything it starts is marked with `mark` and killed when the deadline passes, or
-    /// when this future is dropped.
-    pub(super) async fn run(
-        self: &Arc<Self>,
-        line: &str,
-        mark: &str,
-        streams: &mut Streams,
-        deadline: Deadline,
-    ) -> Result<Status, RunError> {
+    async fn begin_and_end(self: &Arc<Self>, call: &Call, streams: &mut Streams) -> Result<Status, RunError> {
         let mut stage = Stage::Connecting;
         let mut running = None;
-        let work = self.work(line, mark, streams, &mut stage, &mut running);
-        match tokio::time::timeout(deadline.left(), work).await {
+        let work = self.work(call, streams, &mut stage, &mut running);
+        match tokio::time::timeout(call.deadline.left(), work).await {
             Ok(Ok(status)) => {
                 running.into_iter().for_each(Running::disarm);
                 Ok(status)
@@ -98,17 +93,16 @@ impl Ssh {
 
     async fn work(
         self: &Arc<Self>,
-        line: &str,
-        mark: &str,
+        call: &Call,
         streams: &mut Streams,
         stage: &mut Stage,
         running: &mut Option<Running>,
     ) -> Result<Status, RunError> {
         let before = |error: Arc<SshError>| RunError::Before(error.into());
-        let (mut reader, writer) = self.open(stage).await.map_err(before)?;
+        let (mut reader, writer) = self.open(call.opening, stage).await.map_err(before)?;
         let writer = Arc::new(writer);
-        *running = Some(Running::new(kill(Arc::clone(self), mark.to_owned(), Arc::clone(&writer))));
-        writer.exec(true, line).await.map_err(|source| before(self.broken(Some(source))))?;
+        *running = Some(Running::new(kill(Arc::clone(self), call.mark.clone(), Arc::clone(&writer))));
+        writer.exec(true, call.line.as_str()).await.map_err(|source| before(self.broken(Some(source))))?;
 
         let Streams { stdin, stdout, stderr } = streams;
         let feed = feed(stdin, &writer);
@@ -148,31 +142,40 @@ impl Ssh {
         }
     }
 
-    /// A session for one command, on the connection there is or on a new one.
+    /// A session for one command, on the connection there is or on a new one; no later than `limit` from now, unless
+    /// it is only the server's limit of sessions that is waited for.
     pub(super) async fn open(
         self: &Arc<Self>,
+        limit: Duration,
         stage: &mut Stage,
     ) -> Result<(ChannelReadHalf, ChannelWriteHalf<client::Msg>), Arc<SshError>> {
-        let mut known = self.link().await?;
+        let deadline = Deadline::within(limit);
+        let slow = |step| move |_| Arc::new(SshError::Slow { addr: self.spec.addr, step, limit });
         let mut tried_again = false;
         loop {
+            *stage = Stage::Connecting;
+            let link = tokio::time::timeout(deadline.left(), self.link()).await;
+            let link = link.map_err(slow("open a connection"))??;
             *stage = Stage::Starting;
-            match known.open().await {
-                Ok(channel) => return Ok(channel.split()),
-                Err(russh::Error::ChannelOpenFailure(_)) => {
+            let patience = limits::scaled(limits::OPEN, self.time_factor).min(deadline.left());
+            match tokio::time::timeout(patience, link.open()).await {
+                Ok(Ok(channel)) => return Ok(channel.split()),
+                Ok(Err(russh::Error::ChannelOpenFailure(_))) => {
                     *stage = Stage::Queueing;
-                    let channel = self.open_when_there_is_room(&known).await;
+                    let channel = self.open_when_there_is_room(&link).await;
                     *stage = Stage::Starting;
                     return channel;
                 }
                 // The connection had broken unnoticed; nothing was run, so another attempt is safe.
-                Err(_) if !tried_again => {
+                Ok(Err(_)) | Err(_) if !tried_again => {
                     tried_again = true;
-                    self.forget_this(&known).await;
-                    *stage = Stage::Connecting;
-                    known = self.link().await?;
+                    self.forget_this(&link).await;
                 }
-                Err(source) => return Err(self.broken(Some(source))),
+                Ok(Err(source)) => return Err(self.broken(Some(source))),
+                Err(late) => {
+                    self.forget_this(&link).await;
+                    return Err(slow("open a session")(late));
+                }
             }
         }
     }
@@ -194,7 +197,8 @@ impl Ssh {
         .unwrap_or_else(|_| Err(Arc::new(SshError::Refused { addr: self.spec.addr })))
     }
 
-    async fn link(&self) -> Result<Arc<Link>, Arc<SshError>> {
+    /// The connection there is, else a new one.
+    pub(super) async fn link(&self) -> Result<Arc<Link>, Arc<SshError>> {
         let failed_before = self.attempts.failed();
         let mut link = self.link.lock().await;
         match &*link {
@@ -223,6 +227,16 @@ impl Ssh {
 
     pub(super) fn broken(&self, source: Option<russh::Error>) -> Arc<SshError> {
         Arc::new(SshError::Broken { addr: self.spec.addr, source })
+    }
+}
+
+impl Transport for Arc<Ssh> {
+    fn run<'a>(
+        &'a self,
+        call: &'a Call,
+        streams: &'a mut Streams,
+    ) -> BoxFuture<'a, Result<Status, RunError>> {
+        Box::pin(self.begin_and_end(call, streams))
     }
 }
 

@@ -1,8 +1,10 @@
 //! One verb a file; each returns what is to be printed.
 
 mod config;
+mod console;
 mod destroy;
 mod doctor;
+mod exec;
 mod export;
 mod gc;
 mod images;
@@ -13,6 +15,7 @@ mod plan;
 mod power;
 mod prefixes;
 mod schema;
+mod script;
 mod service;
 mod shell;
 mod snapshot;
@@ -55,6 +58,9 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Lock { reason } => prefixes::lock(cx, &reason.join(" ")).await?.into(),
         Verb::Unlock => prefixes::unlock(cx).await?.into(),
         Verb::Shell(args) => shell::run(cx, &args).await?,
+        Verb::Exec(args) => exec::run(cx, &args).await?,
+        Verb::Script(args) => script::run(cx, &args).await?,
+        Verb::Console { host } => console::run(cx, &host).await?,
         Verb::Service(args) => service::run(cx, &args).await?.into(),
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
         Verb::Proxy { machine } => inventory::proxy(cx, &machine).await?.into(),
