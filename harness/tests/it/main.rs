@@ -11,6 +11,7 @@ mod export;
 mod extension;
 mod faults;
 mod gc;
+mod guests;
 mod images;
 mod keepers;
 mod kills;

@@ -17,9 +17,12 @@ mod agent;
 mod breaking;
 mod commands;
 mod files;
+mod jobs;
 mod password;
 mod rig;
+mod streams;
 mod waiting;
+mod ways;
 
 use std::{
     fs,
