@@ -2,6 +2,7 @@
 //! of JSON for each figure.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
+mod guest;
 mod guests;
 mod ours;
 mod plain;
@@ -43,7 +44,8 @@ async fn main() -> Result<()> {
         }
         "exec" => guests::exec().await?,
         "copy" => guests::copy().await?,
-        other => bail!("no benchmark `{other}`; there are up, env, lab, exec, copy"),
+        "guest" => guest::exec().await?,
+        other => bail!("no benchmark `{other}`; there are up, env, lab, exec, copy, guest"),
     }
     Ok(())
 }

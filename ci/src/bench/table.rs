@@ -38,6 +38,12 @@ pub(super) const BENCHMARKS: &[Benchmark] = &[
     },
     Benchmark { name: "copy", what: "a file into a guest and back, next to scp", goal: 1.0, runs: 5 },
     Benchmark {
+        name: "guest",
+        what: "one command over the connection we keep and over the guest agent, next to ssh with a ControlMaster",
+        goal: 1.0,
+        runs: 3,
+    },
+    Benchmark {
         name: "lab",
         what: "a lab from nothing until its daemon answers, and away again, next to unshare and virsh",
         goal: 1.15,

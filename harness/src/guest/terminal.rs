@@ -24,6 +24,7 @@ use super::{
     run::{RunError, Stage},
     serial::ConsoleError,
     spec::Channel,
+    ssh::Session,
 };
 use crate::{
     base::wait::Deadline,
@@ -88,7 +89,8 @@ impl Guest {
         };
         let mut stage = Stage::Connecting;
         let before = |e: Arc<super::link::SshError>| RunError::Before(e.into());
-        let (mut reader, writer) = ssh.open(limit, &mut stage).await.map_err(before)?;
+        let Session { mut reader, writer, room: _room } =
+            ssh.open(limit, &mut stage).await.map_err(before)?;
         let sent = |r: Result<(), russh::Error>| r.map_err(|e| before(ssh.broken(Some(e))));
         let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
         if terminal {

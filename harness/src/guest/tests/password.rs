@@ -80,7 +80,7 @@ async fn the_password_opens_what_the_key_does_not(#[case] asks: bool) {
         };
         Link::connect(&spec, Arc::new(config(&spec, 1.0)), 1.0).await
     };
-    assert!(!connect(Some("secret")).await.unwrap().is_closed());
+    assert!(!connect(Some("secret")).await.unwrap().is_over());
     for password in [None, Some("guessed")] {
         let refused = connect(password).await.unwrap_err();
         assert!(matches!(refused, SshError::Auth { .. }), "{refused}");
