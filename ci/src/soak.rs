@@ -74,6 +74,14 @@ const CAMPAIGNS: &[Campaign] = &[
         test: "system::what_killed_commands_leave_on_a_daemon_can_be_destroyed",
         rounds: 40,
     },
+    Campaign {
+        name: "guests",
+        what: "64 commands at once on each of 16 machines, nothing lost",
+        package: "polder",
+        target: "it",
+        test: "guests::many_guests_answer_many_commands",
+        rounds: 20,
+    },
 ];
 
 /// Arguments of the verb.

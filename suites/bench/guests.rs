@@ -36,15 +36,15 @@ pub(crate) fn init_file(machines: usize, image: &str, memory: u32) -> String {
 }
 
 /// One machine, and OpenSSH's way to it: a port on loopback that leads to its ssh server, and a key file.
-struct Bench {
-    env: Env,
-    vm: Vm,
+pub(crate) struct Bench {
+    pub(crate) env: Env,
+    pub(crate) vm: Vm,
     dir: tempfile::TempDir,
     port: u16,
 }
 
 impl Bench {
-    async fn new() -> Result<Self> {
+    pub(crate) async fn new() -> Result<Self> {
         let env = ours::environment(&ours::host()?, &init_file(1, "debian12", 384)).await?;
         let vm = env.vm("vm0").context("no machine")?;
         let dir = tempfile::tempdir()?;
@@ -55,7 +55,7 @@ impl Bench {
     }
 
     /// A program of OpenSSH's with everything it needs to know.
-    fn openssh(&self, program: &str, port_flag: &str) -> process::Command {
+    pub(crate) fn openssh(&self, program: &str, port_flag: &str) -> process::Command {
         let mut command = process::Command::new(program);
         command
             .args(["-q", "-F", "/dev/null", port_flag, &self.port.to_string(), "-i"])
@@ -71,7 +71,7 @@ impl Bench {
         command
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }
@@ -96,7 +96,7 @@ async fn forward(vm: &Vm) -> Result<u16> {
     Ok(port)
 }
 
-async fn timed(mut command: process::Command) -> Result<Duration> {
+pub(crate) async fn timed(mut command: process::Command) -> Result<Duration> {
     let start = Instant::now();
     let shown = format!("{command:?}");
     let status = tokio::task::spawn_blocking(move || command.status()).await??;

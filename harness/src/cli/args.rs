@@ -154,6 +154,16 @@ pub(super) enum Verb {
     Export(Export),
     /// Open a shell in a machine, or run a command or script there; its exit status becomes ours.
     Shell(Shell_),
+    /// Run a program in a machine, its streams connected with ours; its exit status becomes ours.
+    Exec(ExecArgs),
+    /// Run a script of this host in a machine, by what its first line names; its exit status becomes ours.
+    Script(ScriptArgs),
+    /// Connect this terminal with a machine's serial console; Control-] leaves it.
+    Console {
+        /// The machine, or the end of its name.
+        #[arg(value_name = "VM")]
+        host: String,
+    },
     /// Copy files and folders of this host into a machine.
     CopyToVm(CopyTo),
     /// Copy a file or folder of a machine to this host.
@@ -409,6 +419,60 @@ pub(super) struct Screenshot {
     pub(super) host: String,
     /// The file.
     pub(super) file: PathBuf,
+}
+
+/// Options of `exec`.
+#[derive(Debug, Group)]
+pub(super) struct ExecArgs {
+    /// The machine, or the end of its name.
+    #[arg(value_name = "VM")]
+    pub(super) host: String,
+    #[command(flatten)]
+    pub(super) how: How,
+    /// The program and its arguments, taken as they are: no shell evaluates them.
+    #[arg(value_name = "ARGV", required = true, trailing_var_arg = true)]
+    pub(super) argv: Vec<String>,
+}
+
+/// Options of `script`.
+#[derive(Debug, Group)]
+pub(super) struct ScriptArgs {
+    /// The machine, or the end of its name.
+    #[arg(value_name = "VM")]
+    pub(super) host: String,
+    #[command(flatten)]
+    pub(super) how: How,
+    /// The script, a file of this host; it is a file of the machine while it runs.
+    pub(super) file: PathBuf,
+    /// Its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) args: Vec<String>,
+}
+
+/// How something is run in a machine.
+#[derive(Debug, Group)]
+pub(super) struct How {
+    /// As this user of the machine, instead of who logs in.
+    #[arg(long, value_name = "USER")]
+    pub(super) user: Option<String>,
+    /// With this variable in its environment.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = super::init_args::assignment)]
+    pub(super) env: Vec<(String, String)>,
+    /// In this folder of the machine.
+    #[arg(long, value_name = "DIR")]
+    pub(super) cwd: Option<String>,
+    /// Killed with everything it started after so many seconds [default: never].
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) timeout: Option<u32>,
+    /// Over ssh only, instead of the first way that answers.
+    #[arg(long, group = "over")]
+    pub(super) ssh: bool,
+    /// Over the guest agent only: what it prints comes when it has ended.
+    #[arg(long, group = "over")]
+    pub(super) agent: bool,
+    /// On the serial console only, where somebody is let in.
+    #[arg(long, group = "over")]
+    pub(super) console: bool,
 }
 
 /// Options of `service`.

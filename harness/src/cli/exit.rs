@@ -1,8 +1,9 @@
 //! From an error to an exit code: whose fault it is decides.
 
 use crate::{
-    base::exit::Exit, config::ConfigError, env::EnvError, image::ImageError, initfile::InitFileError,
-    net::lease::LeaseError, repo::RepoError, template::TemplateError, workdir::WorkdirError,
+    base::exit::Exit, config::ConfigError, env::EnvError, guest::GuestError, image::ImageError,
+    initfile::InitFileError, net::lease::LeaseError, repo::RepoError, template::TemplateError,
+    workdir::WorkdirError,
 };
 
 use super::external::NoSuchVerb;
@@ -37,6 +38,9 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         }
         if cause.is::<Left>() {
             return Some(Exit::Left);
+        }
+        if let Some(GuestError::Command { .. }) = cause.downcast_ref() {
+            return Some(Exit::Usage);
         }
         let of_env = || cause.downcast_ref().map(of_env);
         let of_template = || cause.downcast_ref().map(of_template);

@@ -52,6 +52,10 @@ impl Said {
     pub(super) fn code(code: u8) -> Self {
         Self { text: String::new(), code }
     }
+    /// Says it with the code of something that was run.
+    pub(super) fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
     /// Says it with that code.
     pub(super) fn with(self, exit: Exit) -> Self {
         Self { code: exit as u8, ..self }

@@ -51,7 +51,12 @@ impl AgentPort for LibvirtAgent {
         Box::pin(async move {
             let connection =
                 self.connection().await.map_err(|e| AgentPortError::NotConnected(e.to_string()))?;
-            connection.agent(&self.domain, request, limit).await.map_err(port)
+            let answer = connection.agent(&self.domain, request, limit).await;
+            if answer.as_ref().is_err_and(ProviderError::hangs) {
+                // It is of no use any more; the next call is made on another.
+                self.own.lock().await.take();
+            }
+            answer.map_err(port)
         })
     }
 }
@@ -60,7 +65,12 @@ fn port(error: ProviderError) -> AgentPortError {
     use virt::error::ErrorNumber;
     match &error {
         ProviderError::TimedOut { limit, .. } => AgentPortError::TimedOut(*limit),
-        ProviderError::Call { source, .. } if source.code().is(ErrorNumber::AgentUnresponsive) => {
+        // The agent is not there at the moment, or the machine is paused or off.
+        ProviderError::Call { source, .. }
+            if [ErrorNumber::AgentUnresponsive, ErrorNumber::OperationInvalid, ErrorNumber::NoDomain]
+                .into_iter()
+                .any(|away| source.code().is(away)) =>
+        {
             AgentPortError::NotConnected(source.message().to_owned())
         }
         ProviderError::Call { source, .. } => AgentPortError::Failed(source.message().to_owned()),

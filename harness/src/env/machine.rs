@@ -12,13 +12,14 @@ use tokio::sync::OnceCell;
 use super::{
     EnvError, Host, Net,
     agent::LibvirtAgent,
+    console::LibvirtMachine,
     keys::Keys,
     plan::{IdentityFrom, MachinePlan},
     site::Site,
 };
 use crate::{
     base::{dial::Dial, id::MachineName},
-    guest::{AgentPort, Guest, GuestSpec, SshSpec},
+    guest::{AgentPort, Guest, GuestSpec, Login, MachinePort, SshSpec},
     health::Tolerance,
     image::Ability,
     net::PlannedNic,
@@ -185,12 +186,17 @@ fn guest_spec(
     let agent = |domain: &DomainSpec| -> Arc<dyn AgentPort> {
         Arc::new(LibvirtAgent::new((*site).clone(), domain.name.clone()))
     };
+    let around = |domain: &DomainSpec| -> Arc<dyn MachinePort> {
+        Arc::new(LibvirtMachine::new((*site).clone(), domain.name.clone()))
+    };
     Ok(GuestSpec {
         name: machine.name.clone(),
         image: machine.image.clone().unwrap_or_else(|| "(none)".into()),
         abilities: machine.abilities.clone(),
         ssh: ssh.transpose()?,
         agent: machine.domain.as_ref().map(agent),
+        machine: machine.domain.as_ref().map(around),
+        login: Login { user: machine.login.user.clone(), password: machine.login.password.clone() },
         console: folder.join(&machine.console),
         outputs: folder.join("outputs"),
         time_factor: *factor,

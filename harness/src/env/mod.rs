@@ -39,6 +39,7 @@ mod agent;
 mod asked;
 mod attached;
 mod collect;
+mod console;
 mod control;
 mod daemon;
 mod defaults;

@@ -14,10 +14,13 @@ use serde_json::{Value, json};
 use super::{
     limits,
     output::Status,
-    run::{RunError, Running, Stage, Streams, kill_script},
+    run::{Call, RunError, Running, Source, Stage, Streams, Transport, kill_script},
     spec::{AgentPort, AgentPortError},
 };
-use crate::base::wait::{Deadline, Look, WaitError, wait_for};
+use crate::base::{
+    dial::BoxFuture,
+    wait::{Look, WaitError, wait_for},
+};
 
 /// Bytes of a file asked for at once.
 const READ_BYTES: u32 = 256 * 1024;
@@ -174,41 +177,6 @@ impl Agent {
         bytes.and_then(|bytes| closed.map(|_| bytes))
     }
 
-    /// Runs `line` with the guest's `sh`. Output arrives only when it has ended.
-    pub(super) async fn run(
-        &self,
-        line: &str,
-        mark: &str,
-        streams: &mut Streams,
-        deadline: Deadline,
-    ) -> Result<Status, RunError> {
-        let mut input = Vec::new();
-        while let Some(chunk) = streams.stdin.next().await {
-            input.extend(chunk.map_err(RunError::Local)?);
-        }
-        let pid = self.start(line, &input).await.map_err(|e| RunError::Before(Arc::new(e).into()))?;
-        let during = |e: AgentError| RunError::During(Arc::new(e).into());
-        let running = Running::new(self.clone().kill(mark.to_owned()));
-        let Ok(ended) = self.ended(pid, deadline.left()).await else {
-            return Err(RunError::Deadline { stage: Stage::Running, killed: running.kill().await });
-        };
-        let ended = ended.map_err(during)?;
-        running.disarm();
-        let ExecStatus { out_data, err_data, out_truncated, err_truncated, exitcode, signal, .. } = ended;
-        let out = decode("guest-exec-status", &out_data).map_err(during)?;
-        streams.stdout.write(&out).await.map_err(RunError::Local)?;
-        let err = decode("guest-exec-status", &err_data).map_err(during)?;
-        streams.stderr.write(&err).await.map_err(RunError::Local)?;
-        if out_truncated || err_truncated {
-            return Err(during(AgentError::Truncated));
-        }
-        Ok(match (exitcode, signal) {
-            (Some(code), _) => Status::Code(code),
-            (None, Some(signal)) => Status::Signal(signal.to_string()),
-            (None, None) => Status::Unknown,
-        })
-    }
-
     async fn start(&self, line: &str, input: &[u8]) -> Result<i64, AgentError> {
         #[derive(Deserialize)]
         struct Started {
@@ -223,11 +191,15 @@ impl Agent {
         self.call("guest-exec", arguments).await.map(|Started { pid }| pid)
     }
 
-    /// Waits for the end of a command.
+    /// Waits for the end of a command; that the agent is away for a while is no end.
     async fn ended(&self, pid: i64, limit: Duration) -> Result<Result<ExecStatus, AgentError>, WaitError> {
         wait_for("the end of a command", limit, limits::AGENT_PAUSE, async || {
             match self.call::<ExecStatus>("guest-exec-status", json!({ "pid": pid })).await {
                 Ok(status) if !status.exited => Look::NotYet("it runs".to_owned()),
+                Err(AgentError::Port {
+                    source: source @ (AgentPortError::NotConnected(_) | AgentPortError::TimedOut(_)),
+                    ..
+                }) => Look::NotYet(source.to_string()),
                 ended => Look::Ready(ended),
             }
         })
@@ -248,11 +220,83 @@ impl Agent {
         request: &'static str,
         arguments: Value,
     ) -> Result<T, AgentError> {
-        let limit: Duration = limits::scaled(limits::AGENT_CALL, self.time_factor);
+        let limit = limits::scaled(limits::AGENT_CALL, self.time_factor);
+        self.call_within(limit, request, arguments).await
+    }
+
+    async fn call_within<T: for<'de> Deserialize<'de>>(
+        &self,
+        limit: Duration,
+        request: &'static str,
+        arguments: Value,
+    ) -> Result<T, AgentError> {
         let text = json!({ "execute": request, "arguments": arguments }).to_string();
         let reply =
             self.port.call(text, limit).await.map_err(|source| AgentError::Port { request, source })?;
         parse(request, &reply)
+    }
+}
+
+impl AgentError {
+    /// Whether the agent can have done what it was asked for all the same.
+    fn may_have_begun(&self) -> bool {
+        match self {
+            Self::Port { source, .. } => matches!(source, AgentPortError::TimedOut(_)),
+            Self::Reply { .. } | Self::Truncated => true,
+        }
+    }
+
+    /// Whether asking again cannot end otherwise.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Port { source: AgentPortError::Failed(_), .. })
+    }
+}
+
+/// Runs lines with the guest's `sh`. Output arrives only when they have ended.
+impl Transport for Agent {
+    fn run<'a>(
+        &'a self,
+        call: &'a Call,
+        streams: &'a mut Streams,
+    ) -> BoxFuture<'a, Result<Status, RunError>> {
+        Box::pin(async move {
+            let before = |e: AgentError| RunError::Before(Arc::new(e).into());
+            let during = |e: AgentError| RunError::During(Arc::new(e).into());
+            // An agent that does not answer to this has not begun anything.
+            let limit = limits::scaled(limits::AGENT_CALL, self.time_factor).min(call.opening);
+            self.call_within::<Value>(limit, "guest-ping", json!({})).await.map_err(before)?;
+            let Ok(input) = tokio::time::timeout(call.deadline.left(), streams.stdin.whole()).await else {
+                return Err(RunError::Deadline { stage: Stage::Starting, killed: true });
+            };
+            let input = input.map_err(RunError::Local)?;
+            let pid = match self.start(&call.line, &input).await {
+                Ok(pid) => pid,
+                Err(error) if error.may_have_begun() => return Err(during(error)),
+                Err(error) => {
+                    streams.stdin = Source::Bytes(input);
+                    return Err(before(error));
+                }
+            };
+            let running = Running::new(self.clone().kill(call.mark.clone()));
+            let Ok(ended) = self.ended(pid, call.deadline.left()).await else {
+                return Err(RunError::Deadline { stage: Stage::Running, killed: running.kill().await });
+            };
+            let ended = ended.map_err(during)?;
+            running.disarm();
+            let ExecStatus { out_data, err_data, out_truncated, err_truncated, exitcode, signal, .. } = ended;
+            let out = decode("guest-exec-status", &out_data).map_err(during)?;
+            streams.stdout.write(&out).await.map_err(RunError::Local)?;
+            let err = decode("guest-exec-status", &err_data).map_err(during)?;
+            streams.stderr.write(&err).await.map_err(RunError::Local)?;
+            if out_truncated || err_truncated {
+                return Err(during(AgentError::Truncated));
+            }
+            Ok(match (exitcode, signal) {
+                (Some(code), _) => Status::Code(code),
+                (None, Some(signal)) => Status::signal(signal),
+                (None, None) => Status::Unknown,
+            })
+        })
     }
 }
 

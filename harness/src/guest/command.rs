@@ -1,14 +1,17 @@
 //! A command for a guest as a value, and the one line a remote POSIX shell is given for it.
 //! Nothing is run here.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, fmt, path::PathBuf, time::Duration};
+
+use super::spec::Channel;
 
 /// The variable by which everything a command started is found again, to kill it after a deadline.
 pub(super) const CALL_VARIABLE: &str = "POLDER_CALL";
 /// The longest line the kernel takes as one argument, and so the longest a login shell can be given.
 const MAX_LINE: usize = 128 * 1024 - 1;
 
-/// A command for a guest: a shell script (`&str`) or a program with arguments that no shell evaluates.
+/// A command for a guest: a shell script (`&str`), a program with arguments that no shell evaluates, or a script that
+/// becomes a file there for as long as it runs.
 ///
 /// ```
 /// use polder::guest::Command;
@@ -23,14 +26,32 @@ pub struct Command {
     shown: Option<&'static str>,
     env: Vec<(String, String)>,
     cwd: Option<String>,
-    pub(super) stdin: Vec<u8>,
+    user: Option<String>,
+    pub(super) stdin: Input,
     pub(super) limit: Option<Duration>,
+    pub(super) over: Option<Channel>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
 enum What {
     Script(String),
     Argv(Vec<String>),
+    Upload { text: Vec<u8>, args: Vec<String> },
+}
+
+/// What a command is given to read.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Input {
+    Bytes(Vec<u8>),
+    /// A file of this host.
+    File(PathBuf),
+}
+
+/// A script that has to be a file in the guest before it can run.
+pub(super) struct Upload<'a> {
+    pub(super) text: &'a [u8],
+    /// Who has to be able to read it, if it is not who logs in.
+    pub(super) user: Option<&'a str>,
 }
 
 /// A command that cannot be given to a guest.
@@ -45,6 +66,9 @@ pub enum CommandError {
     /// Not the name of an environment variable.
     #[error("`{0}` is not a name for an environment variable")]
     BadVariable(String),
+    /// Not the name of a user.
+    #[error("`{0}` is not a name for a user")]
+    BadUser(String),
     /// There is no program to run.
     #[error("the command is empty")]
     Empty,
@@ -69,11 +93,19 @@ impl Command {
         Self::of(What::Script(text.into()))
     }
 
+    /// A script that is written to a file of the guest, run by what its first line names (`#!/bin/bash -ex`), `sh` if
+    /// it names nothing, and removed afterwards.
+    #[must_use]
+    pub fn upload(text: impl Into<Vec<u8>>) -> Self {
+        Self::of(What::Upload { text: text.into(), args: Vec::new() })
+    }
+
     /// One more argument: of the program, or `$1`, `$2`... of the script.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         match &mut self.what {
             What::Argv(argv) => argv.push(arg.into()),
+            What::Upload { args, .. } => args.push(arg.into()),
             What::Script(text) => {
                 let argv = ["sh", "-c", text, "sh"].map(str::to_owned);
                 self.what = What::Argv(argv.into_iter().chain([arg.into()]).collect());
@@ -91,7 +123,14 @@ impl Command {
     /// Bytes for its standard input, which otherwise is empty.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.stdin = bytes.into();
+        self.stdin = Input::Bytes(bytes.into());
+        self
+    }
+
+    /// A file of this host for its standard input, read while it runs.
+    #[must_use]
+    pub fn stdin_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.stdin = Input::File(path.into());
         self
     }
 
@@ -116,6 +155,29 @@ impl Command {
         self
     }
 
+    /// The user of the guest it runs as, instead of who logs in: by `runuser` or `su` if that is root, else by `sudo`.
+    /// Being ended by a signal, it then leaves 128 and the signal's number as its status; a user that is not there gives
+    /// status 126.
+    #[must_use]
+    pub fn user(mut self, name: impl Into<String>) -> Self {
+        self.user = Some(name.into());
+        self
+    }
+
+    /// The one way to the guest that may be taken, instead of the first that answers.
+    #[must_use]
+    pub fn over(mut self, channel: Channel) -> Self {
+        self.over = Some(channel);
+        self
+    }
+
+    /// With the standard input, and on the way, of `other`.
+    pub(super) fn input_of(mut self, other: &Self) -> Self {
+        self.stdin = other.stdin.clone();
+        self.over = other.over;
+        self
+    }
+
     /// People are shown `text` instead of the command itself.
     pub(crate) fn shown_as(mut self, text: &'static str) -> Self {
         self.shown = Some(text);
@@ -123,11 +185,42 @@ impl Command {
     }
 
     fn of(what: What) -> Self {
-        Self { what, shown: None, env: Vec::new(), cwd: None, stdin: Vec::new(), limit: None }
+        let stdin = Input::Bytes(Vec::new());
+        Self { what, shown: None, env: Vec::new(), cwd: None, user: None, stdin, limit: None, over: None }
+    }
+
+    /// The file it needs in the guest, if it needs one.
+    pub(super) fn needs_file(&self) -> Option<Upload<'_>> {
+        match &self.what {
+            What::Upload { text, .. } => Some(Upload { text, user: self.user.as_deref() }),
+            What::Script(_) | What::Argv(_) => None,
+        }
+    }
+
+    /// The same, with the file it needs at `path`.
+    pub(super) fn with_file_at(&self, path: &str) -> Self {
+        let mut placed = self.clone();
+        if let What::Upload { text, args } = &self.what {
+            let by_itself = text.starts_with(b"#!");
+            let program = [path.to_owned()];
+            let argv = if by_itself { vec![] } else { vec!["sh".to_owned()] };
+            placed.what = What::Argv(argv.into_iter().chain(program).chain(args.iter().cloned()).collect());
+        }
+        placed
     }
 
     /// The line for the guest's login shell. `call` marks everything the command starts.
     pub(super) fn line(&self, call: &str) -> Result<String, CommandError> {
+        let own = self.own_line(call)?;
+        let line = match &self.user {
+            None => own,
+            Some(user) => as_user(user, &own, call)?,
+        };
+        if line.len() > MAX_LINE { Err(CommandError::TooLong { len: line.len() }) } else { Ok(line) }
+    }
+
+    /// The line for a shell of the user it runs as.
+    fn own_line(&self, call: &str) -> Result<String, CommandError> {
         let mut line = format!("export {CALL_VARIABLE}={call}");
         for (name, value) in &self.env {
             if !is_variable(name) {
@@ -142,6 +235,9 @@ impl Command {
         match &self.what {
             What::Script(text) if text.trim().is_empty() => return Err(CommandError::Empty),
             What::Script(text) => line += &format!(" sh -c {}", quote(text, || "the script".to_owned())?),
+            What::Upload { text, .. } if text.trim_ascii().is_empty() => return Err(CommandError::Empty),
+            // Without a place it cannot be run; it gets one first.
+            What::Upload { .. } => line += " false",
             What::Argv(argv) => {
                 if argv.first().is_none_or(String::is_empty) {
                     return Err(CommandError::Empty);
@@ -153,8 +249,22 @@ impl Command {
                 }
             }
         }
-        if line.len() > MAX_LINE { Err(CommandError::TooLong { len: line.len() }) } else { Ok(line) }
+        Ok(line)
     }
+}
+
+/// `line` given to a shell of `user` by whoever logs in.
+fn as_user(user: &str, line: &str, call: &str) -> Result<String, CommandError> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if user.is_empty() || user.starts_with(['-', '.']) || !user.chars().all(is_name) {
+        return Err(CommandError::BadUser(user.to_owned()));
+    }
+    let line = quote(line, || "the command".to_owned())?;
+    Ok(format!(
+        "export {CALL_VARIABLE}={call}; l={line}; [ \"$(id -un)\" != {user} ] || exec sh -c \"$l\"; \
+         id -u {user} >/dev/null || exit 126; [ \"$(id -u)\" = 0 ] || exec sudo -n -u {user} sh -c \"$l\"; \
+         command -v runuser >/dev/null && exec runuser -s /bin/sh -c \"$l\" {user}; exec su -s /bin/sh -c \"$l\" {user}"
+    ))
 }
 
 impl From<&str> for Command {
@@ -181,6 +291,14 @@ impl fmt::Display for Command {
         match (self.shown, &self.what) {
             (Some(text), _) => f.write_str(text),
             (None, What::Script(text)) => f.write_str(text.trim()),
+            (None, What::Upload { text, args }) => {
+                let text = String::from_utf8_lossy(text);
+                let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+                write!(f, "(script beginning with `{first}`)")?;
+                args.iter().try_for_each(|arg| {
+                    write!(f, " {}", quote(arg, String::new).unwrap_or(Cow::Borrowed(arg)))
+                })
+            }
             (None, What::Argv(argv)) => {
                 for (i, word) in argv.iter().enumerate() {
                     let word = quote(word, String::new).unwrap_or(Cow::Borrowed(word));
@@ -263,6 +381,30 @@ mod tests {
     }
 
     #[test]
+    fn who_we_are_already_needs_nobodys_leave() {
+        let us = std::process::Command::new("id").arg("-un").output().unwrap().stdout;
+        let us = String::from_utf8(us).unwrap();
+        let script = Command::script("echo \"$0 $1\"; id -un").arg("a 'b'").user(us.trim());
+        assert_eq!(sh(&script), format!("sh a 'b'\n{us}").into_bytes());
+    }
+
+    #[rstest::rstest]
+    #[case("#!/bin/bash -ex\necho", "/tmp/f 'a b'")]
+    #[case("\necho", "sh /tmp/f 'a b'")]
+    fn a_script_is_run_by_what_its_first_line_names(#[case] text: &str, #[case] expected: &str) {
+        let command = Command::upload(text).arg("a b");
+        assert_eq!(command.with_file_at("/tmp/f").to_string(), expected);
+        assert!(command.to_string().ends_with("`) 'a b'"), "{command}");
+    }
+
+    #[test]
+    fn a_missing_user_is_status_126() {
+        let line = Command::from("true").user("polder-nobody").line("x").unwrap();
+        let status = std::process::Command::new("sh").args(["-c", &line]).output().unwrap().status;
+        assert_eq!(status.code(), Some(126));
+    }
+
+    #[test]
     fn a_missing_directory_is_status_126() {
         let line = Command::from("true").cwd("/does/not/exist").line("x").unwrap();
         let status = std::process::Command::new("sh").args(["-c", &line]).output().unwrap().status;
@@ -276,6 +418,11 @@ mod tests {
     #[case(Command::from("true").env("1A", ""), "`1A` is not a name for an environment variable")]
     #[case(Command::from("true").env("A;id", ""), "`A;id` is not a name for an environment variable")]
     #[case(Command::from(" \n"), "the command is empty")]
+    #[case(Command::upload(" \n"), "the command is empty")]
+    #[case(Command::from("id").user(""), "`` is not a name for a user")]
+    #[case(Command::from("id").user("-c"), "`-c` is not a name for a user")]
+    #[case(Command::from("id").user("a b"), "`a b` is not a name for a user")]
+    #[case(Command::from("id").user("$(id)"), "`$(id)` is not a name for a user")]
     #[case(Command::new(""), "the command is empty")]
     #[case(Command::new("x").arg("y".repeat(200_000)), "the command has 200032 bytes, at most 131071 are possible; write it to a file or to stdin")]
     fn what_no_guest_takes_is_refused(#[case] command: Command, #[case] message: &str) {

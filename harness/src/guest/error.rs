@@ -3,7 +3,13 @@
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use super::{
-    agent::AgentError, command::CommandError, link::SshError, output::Output, run::Stage, spec::Channel,
+    agent::AgentError,
+    command::CommandError,
+    link::SshError,
+    output::Output,
+    run::Stage,
+    serial::ConsoleError,
+    spec::{Channel, Standstill},
 };
 use crate::{
     base::{id::MachineName, wait::WaitError},
@@ -42,12 +48,14 @@ pub enum GuestError {
         source: CommandError,
     },
     /// There was no way to the guest; nothing was run.
-    #[error("cannot {what} on {machine}: it cannot be reached{console}")]
+    #[error("cannot {what} on {machine}: it cannot be reached{}{console}", because(*standstill))]
     Unreachable {
         /// The machine.
         machine: MachineName,
         /// What was asked for.
         what: String,
+        /// Why nothing in the machine can answer, where that is known.
+        standstill: Option<Standstill>,
         /// The end of its console.
         console: ConsoleTail,
         /// Why it cannot be reached.
@@ -112,6 +120,16 @@ pub enum GuestError {
         #[source]
         source: WaitError,
     },
+    /// A job's files are gone, and with them what it said and how it ended.
+    #[error(
+        "the job `{command}` is gone from {machine}: it was killed together with what watched it, or {machine} has started anew"
+    )]
+    JobGone {
+        /// The machine.
+        machine: MachineName,
+        /// The command.
+        command: String,
+    },
     /// The guest has no such file or folder.
     #[error("{machine} has no file or folder `{path}`")]
     NoSuchPath {
@@ -165,6 +183,25 @@ pub enum TransportError {
     /// Over the guest agent.
     #[error(transparent)]
     Agent(#[from] Arc<AgentError>),
+    /// On the console.
+    #[error(transparent)]
+    Console(#[from] Arc<ConsoleError>),
+}
+
+impl TransportError {
+    /// Whether what is there is not the machine that is meant.
+    pub(super) fn is_another_machine(&self) -> bool {
+        matches!(self, Self::Ssh(error) if matches!(**error, SshError::HostKey { .. }))
+    }
+
+    /// Whether another attempt on the same way cannot end otherwise.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::Ssh(error) => matches!(**error, SshError::HostKey { .. } | SshError::Auth { .. }),
+            Self::Agent(error) => error.is_final(),
+            Self::Console(error) => error.is_final(),
+        }
+    }
 }
 
 /// A command that was run, for an error: shows both outputs and the end of the console.
@@ -176,6 +213,8 @@ pub struct Ran {
     pub command: String,
     /// How it was run.
     pub over: Channel,
+    /// Why not in a better way, if there is one.
+    pub because: Option<String>,
     /// What it left.
     pub output: Output,
     /// The end of the console.
@@ -206,20 +245,22 @@ impl GuestError {
 
     /// The error and its causes in one line, without outputs and consoles: for a status.
     pub(super) fn brief(&self) -> String {
-        let mut text = first_line(self);
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text = format!("{text}: {}", first_line(error));
-            cause = error.source();
-        }
-        text
+        brief(self)
+    }
+}
+
+impl Ran {
+    /// How it was run, and why.
+    pub(super) fn way(&self) -> String {
+        let because = self.because.as_ref().map(|why| format!(", because {why}")).unwrap_or_default();
+        format!("over {}{because}", self.over)
     }
 }
 
 impl fmt::Display for Ran {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Output { stdout, stderr, took, .. } = &self.output;
-        write!(f, " (over {}, after {:.1} s)", self.over, took.as_secs_f64())?;
+        write!(f, " ({}, after {:.1} s)", self.way(), took.as_secs_f64())?;
         for (name, stream) in [("stdout", stdout), ("stderr", stderr)] {
             let text = stream.tail(SHOWN_LINES);
             if !text.trim().is_empty() {
@@ -234,6 +275,21 @@ impl fmt::Display for ConsoleTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() { Ok(()) } else { write!(f, "\n--- console ---\n{}", self.0.join("\n")) }
     }
+}
+
+fn because(standstill: Option<Standstill>) -> String {
+    standstill.map(|standstill| format!(", {standstill}")).unwrap_or_default()
+}
+
+/// `error` and its causes in one line.
+pub(super) fn brief(error: &dyn std::error::Error) -> String {
+    let mut text = first_line(error);
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {}", first_line(error));
+        cause = error.source();
+    }
+    text
 }
 
 fn first_line(error: &dyn std::error::Error) -> String {

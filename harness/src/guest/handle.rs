@@ -11,22 +11,20 @@ use tracing::Instrument;
 
 use super::{
     agent::Agent,
-    command::Command,
+    command::{Command, Input},
     console::Console,
     error::{CONSOLE_LINES, ConsoleTail, GuestError, Ran},
     limits,
-    output::{Capture, Captured, Output, Status},
-    run::{RunError, Sink, Source, Streams, call_mark},
+    output::{Capture, Output, Status},
+    run::{Sink, Source, Streams, call_mark},
+    serial::Serial,
     spec::{Channel, GuestSpec},
     ssh::Ssh,
 };
 use crate::{
-    base::{id::MachineName, wait::Deadline},
+    base::id::MachineName,
     image::{Ability, info::Unsupported},
 };
-
-/// Lines of each output that go into the log.
-const LOGGED_LINES: usize = 40;
 
 /// A running machine, to do things in. Cheap to clone; all clones share one ssh connection.
 ///
@@ -39,6 +37,7 @@ pub(super) struct Inner {
     pub(super) spec: GuestSpec,
     pub(super) ssh: Option<Arc<Ssh>>,
     pub(super) agent: Option<Agent>,
+    pub(super) serial: Option<Serial>,
     pub(super) console: Console,
     /// Tells what goes on beside everything else that the guest starts anew.
     pub(super) restarted: tokio::sync::Notify,
@@ -59,8 +58,9 @@ impl Guest {
         let factor = spec.time_factor;
         let ssh = spec.ssh.clone().map(|ssh| Arc::new(Ssh::new(ssh, factor)));
         let agent = spec.agent.clone().map(|port| Agent::new(port, factor));
+        let serial = spec.machine.clone().map(|port| Serial::new(port, spec.login.clone(), factor));
         let console = Console::new(spec.console.clone());
-        Self(Arc::new(Inner { spec, ssh, agent, console, restarted: tokio::sync::Notify::new() }))
+        Self(Arc::new(Inner { spec, ssh, agent, serial, console, restarted: tokio::sync::Notify::new() }))
     }
 
     /// The machine's name.
@@ -150,7 +150,7 @@ impl Guest {
         spec.abilities.require(&spec.image, ability).map_err(|source| self.unsupported(what, source))
     }
 
-    /// The ways in which commands can be run, the best first; an error when there is none.
+    /// The ways in which things are done that need no person, the best first; an error when there is none.
     pub(super) fn channels(&self, what: &str) -> Result<Vec<Channel>, GuestError> {
         let has = |ability| self.0.spec.abilities.has(ability);
         let ssh = (has(Ability::Ssh) && self.0.ssh.is_some()).then_some(Channel::Ssh);
@@ -161,53 +161,6 @@ impl Guest {
             return Err(self.unsupported(what, Unsupported { image, ability: Ability::Ssh }));
         }
         Ok(channels)
-    }
-
-    /// Runs `command` without a word in the log.
-    pub(super) async fn run(&self, command: &Command, limit: Duration) -> Result<Ran, GuestError> {
-        let over = *self.channels("run a command")?.first().unwrap_or(&Channel::Ssh);
-        let stdin = Source::Bytes(command.stdin.clone());
-        let stdout = Sink::Capture(self.capture("stdout"));
-        self.run_over(over, command, stdin, stdout, limit).await
-    }
-
-    /// Runs `command` over `over` between `stdin` and `stdout`; `limit` is real.
-    pub(super) async fn run_over(
-        &self,
-        over: Channel,
-        command: &Command,
-        stdin: Source,
-        stdout: Sink,
-        limit: Duration,
-    ) -> Result<Ran, GuestError> {
-        let mark = call_mark();
-        let line = command.line(&mark).map_err(|source| GuestError::Command {
-            machine: self.name().clone(),
-            command: command.to_string(),
-            source,
-        })?;
-        let mut streams = Streams { stdin, stdout, stderr: self.capture("stderr") };
-        let start = Instant::now();
-        let deadline = Deadline::within(limit);
-        // On the heap: the transports' futures are large, and every verb nests this one several deep.
-        let running = Box::pin(async {
-            match (over, &self.0.ssh, &self.0.agent) {
-                (Channel::Agent, _, Some(agent)) => agent.run(&line, &mark, &mut streams, deadline).await,
-                (_, Some(ssh), _) => ssh.run(&line, &mark, &mut streams, deadline).await,
-                // `channels` names only what is there.
-                (_, None, _) => Err(RunError::Local(std::io::ErrorKind::NotConnected.into())),
-            }
-        });
-        let result = self.unless_panicked(&format!("run `{command}`"), running).await?;
-
-        let status = result.as_ref().ok().cloned().unwrap_or(Status::Unknown);
-        let output = self.output(streams, status, start.elapsed()).await?;
-        let console = ConsoleTail(Vec::new());
-        let ran = Ran { machine: self.name().clone(), command: command.to_string(), over, output, console };
-        match result {
-            Ok(_) => Ok(ran),
-            Err(error) => Err(self.run_error(error, ran, limit).await),
-        }
     }
 
     /// Does `work`, unless the guest's kernel panics meanwhile; `what` follows "asked to".
@@ -251,49 +204,39 @@ impl Guest {
 
     async fn logged(&self, command: &Command) -> Result<Ran, GuestError> {
         let limit = self.scaled(command.limit.unwrap_or(limits::COMMAND));
-        let ran = self.run(command, limit).await?;
-        let Output { status, stdout, stderr, took } = &ran.output;
-        for (name, stream) in [("stdout", stdout), ("stderr", stderr)] {
-            let text = stream.tail(LOGGED_LINES);
-            if !text.is_empty() {
-                tracing::info!(target: "polder", stream = name, "{}", text.trim_end());
-            }
-        }
-        tracing::info!(target: "polder", "{status} over {} after {:.2} s", ran.over, took.as_secs_f64());
+        let told = |stream| Sink::Capture(self.capture(stream).told_as(stream));
+        let streams =
+            Streams { stdin: self.input(command).await?, stdout: told("stdout"), stderr: told("stderr") };
+        let ran = self.run_between(command, streams, limit).await?;
+        let (status, took) = (&ran.output.status, ran.output.took);
+        tracing::info!(target: "polder", "{status} {} after {:.2} s", ran.way(), took.as_secs_f64());
         Ok(ran)
     }
 
-    async fn output(&self, streams: Streams, status: Status, took: Duration) -> Result<Output, GuestError> {
-        let Streams { stdout, mut stderr, .. } = streams;
-        let kept = |source| self.local("keep the output of a command", source);
-        let stdout = match stdout {
-            Sink::Capture(mut capture) => capture.take().await.map_err(kept)?,
-            Sink::Chunks(_) => Captured::default(),
-        };
-        Ok(Output { status, stdout, stderr: stderr.take().await.map_err(kept)?, took })
-    }
-
-    pub(super) async fn run_error(&self, error: RunError, ran: Ran, limit: Duration) -> GuestError {
-        let ran = self.with_console(ran).await;
-        match error {
-            RunError::Before(source) => GuestError::Unreachable {
-                what: format!("run `{}`", ran.command),
-                machine: ran.machine,
-                console: ran.console,
-                source,
-            },
-            RunError::During(source) => GuestError::Lost { ran: Box::new(ran), source },
-            RunError::Deadline { stage, killed } => {
-                let (stage, started) = (stage.to_string(), stage.started());
-                GuestError::Deadline { ran: Box::new(ran), limit, stage, started, killed }
-            }
-            RunError::Local(source) => {
-                self.local(format!("provide the input or take the output of `{}`", ran.command), source)
+    /// What a command is given to read.
+    pub(super) async fn input(&self, command: &Command) -> Result<Source, GuestError> {
+        match &command.stdin {
+            Input::Bytes(bytes) => Ok(Source::Bytes(bytes.clone())),
+            Input::File(path) => {
+                let opened = tokio::fs::File::open(path).await;
+                let opened = opened.map_err(|e| self.local(format!("read {}", path.display()), e))?;
+                Ok(Source::reading(opened))
             }
         }
     }
 
-    fn unsupported(&self, what: &str, source: Unsupported) -> GuestError {
+    pub(super) async fn output(
+        &self,
+        streams: Streams,
+        status: Status,
+        took: Duration,
+    ) -> Result<Output, GuestError> {
+        let kept = |source| self.local("keep the output of a command", source);
+        let [stdout, stderr] = [streams.stdout, streams.stderr].map(Sink::taken);
+        Ok(Output { status, stdout: stdout.await.map_err(kept)?, stderr: stderr.await.map_err(kept)?, took })
+    }
+
+    pub(super) fn unsupported(&self, what: &str, source: Unsupported) -> GuestError {
         GuestError::Unsupported { machine: self.name().clone(), what: what.to_owned(), source }
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// A command without a deadline of its own.
 pub const COMMAND: Duration = Duration::from_secs(60);
+/// How long a guest that does not answer may take to come back, before a command that has not begun is given up.
+pub const BEGIN: Duration = Duration::from_secs(60);
 /// Copying a file or folder in either direction.
 pub const COPY: Duration = Duration::from_secs(300);
 /// [`Guest::until`](super::Guest::until) without `within`.
@@ -22,6 +24,12 @@ pub(super) const DIAL: Duration = Duration::from_secs(5);
 pub(super) const DIAL_ONCE: Duration = Duration::from_millis(500);
 /// Key exchange and authentication of ssh.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(15);
+/// Until a guest takes a command on a connection that is there, or on its console.
+pub(super) const OPEN: Duration = Duration::from_secs(5);
+/// How long a machine has to be off before a command for it is given up; one that goes back to a snapshot is, for a moment.
+pub(super) const OFF: Duration = Duration::from_secs(5);
+/// Finding out whether a machine is paused or off.
+pub(super) const STANDSTILL: Duration = Duration::from_secs(5);
 /// One look whether the guest is there.
 pub(super) const LOOK: Duration = Duration::from_secs(10);
 /// One look whether the guest has rebooted: short, because it hangs on the connection to the kernel that went.

@@ -1,7 +1,16 @@
 //! One ssh connection: key exchange, the pinned host key, authentication, opening sessions.
 //! Does not know what sessions are for, nor when to connect anew.
 
-use std::{borrow::Cow, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt, io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use russh::{
     client, kex,
@@ -82,7 +91,41 @@ pub enum SshError {
 /// One connection.
 pub(super) struct Link {
     handle: client::Handle<HostKeyCheck>,
+    /// Whether the server bears no second session beside the first.
+    is_narrow: bool,
+    /// Whether it has one.
+    is_taken: AtomicBool,
+    /// A session was given up that a narrow one may still have.
+    is_retired: AtomicBool,
 }
+
+/// Room for one session on a connection.
+pub(super) struct Room {
+    link: Arc<Link>,
+    is_over: bool,
+}
+
+impl Room {
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// The session is over on both sides; the connection can take another one.
+    pub(super) fn leave(&mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let given_back = if self.is_over { &self.link.is_taken } else { &self.link.is_retired };
+        given_back.store(!self.is_over, Ordering::Release);
+    }
+}
+
+/// How the server calls itself that bears only one session at a time: with a second one beside it, dropbear 2022.83 dies of
+/// an assertion of its own (`!channel->sent_close`) when one of them ends.
+const NARROW: &[u8] = b"dropbear";
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,7 +153,8 @@ impl Link {
         let stream = dialled.await.unwrap_or_else(late).map_err(|source| SshError::Dial { addr, source })?;
         let _ = stream.set_nodelay(true);
 
-        let check = HostKeyCheck { addr, pinned: host_key.clone() };
+        let is_narrow = Arc::new(AtomicBool::new(false));
+        let check = HostKeyCheck { addr, pinned: host_key.clone(), is_narrow: Arc::clone(&is_narrow) };
         let limit = limits::scaled(limits::HANDSHAKE, time_factor);
         let slow = |step| move |_| SshError::Slow { addr, step, limit };
         let connecting = client::connect_stream(config, stream, check);
@@ -128,15 +172,16 @@ impl Link {
             .map_err(|source| SshError::Handshake { addr, source })?;
         let mut accepted = result.success();
         if let (false, Some(password)) = (accepted, password) {
-            let result = tokio::time::timeout(limit, handle.authenticate_password(user, password))
+            let asking = by_password(&mut handle, user, password);
+            accepted = tokio::time::timeout(limit, asking)
                 .await
                 .map_err(slow("answer to the password"))?
                 .map_err(|source| SshError::Handshake { addr, source })?;
-            accepted = result.success();
         }
         if accepted {
             tracing::debug!(target: "polder", %addr, "opened an ssh connection");
-            Ok(Self { handle })
+            let is_narrow = is_narrow.load(Ordering::Acquire);
+            Ok(Self { handle, is_narrow, is_taken: false.into(), is_retired: false.into() })
         } else {
             let key = fingerprint(key.public_key());
             let besides = if password.is_some() { " and the password" } else { "" };
@@ -144,8 +189,25 @@ impl Link {
         }
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.handle.is_closed()
+    /// Opens a stream to where the server sees `addr`.
+    pub(super) async fn forward(
+        &self,
+        addr: SocketAddr,
+    ) -> Result<russh::ChannelStream<client::Msg>, russh::Error> {
+        let (host, port) = (addr.ip().to_string(), u32::from(addr.port()));
+        let channel = self.handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 0).await?;
+        Ok(channel.into_stream())
+    }
+
+    /// Whether it is of no use any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.handle.is_closed() || (self.is_narrow && self.is_retired.load(Ordering::Acquire))
+    }
+
+    /// Room for a session, if there is any as far as is known here.
+    pub(super) fn room(self: &Arc<Self>) -> Option<Room> {
+        let is_free = !self.is_narrow || !self.is_taken.swap(true, Ordering::AcqRel);
+        is_free.then(|| Room { link: Arc::clone(self), is_over: false })
     }
 
     /// Opens a session. In a task of its own: when the caller gives up meanwhile, the session is closed instead of
@@ -165,6 +227,33 @@ impl Link {
         });
         opening.await.map_err(std::io::Error::other)??.0.take().ok_or(russh::Error::Disconnect)
     }
+}
+
+/// Questions a server may ask before it has to let a user in.
+const QUESTIONS: usize = 5;
+
+/// Tells the password, in answer to questions where the server will not simply be told.
+async fn by_password(
+    handle: &mut client::Handle<HostKeyCheck>,
+    user: &str,
+    password: &str,
+) -> Result<bool, russh::Error> {
+    use client::KeyboardInteractiveAuthResponse as Reply;
+    if handle.authenticate_password(user, password).await?.success() {
+        return Ok(true);
+    }
+    let mut reply = handle.authenticate_keyboard_interactive_start(user, None).await?;
+    for _ in 0..QUESTIONS {
+        reply = match reply {
+            Reply::Success => return Ok(true),
+            Reply::Failure { .. } => return Ok(false),
+            Reply::InfoRequest { prompts, .. } => {
+                let answers = prompts.iter().map(|_| password.to_owned()).collect();
+                handle.authenticate_keyboard_interactive_respond(answers).await?
+            }
+        };
+    }
+    Ok(matches!(reply, Reply::Success))
 }
 
 /// What is asked of every connection to a guest.
@@ -195,6 +284,7 @@ fn fingerprint(key: &PublicKey) -> String {
 struct HostKeyCheck {
     addr: SocketAddr,
     pinned: Option<PublicKey>,
+    is_narrow: Arc<AtomicBool>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -207,6 +297,18 @@ enum LinkError {
 
 impl client::Handler for HostKeyCheck {
     type Error = LinkError;
+
+    async fn kex_done(
+        &mut self,
+        _: Option<&[u8]>,
+        _: &russh::Names,
+        session: &mut client::Session,
+    ) -> Result<(), LinkError> {
+        let server = session.remote_sshid();
+        let is_narrow = server.windows(NARROW.len()).any(|part| part == NARROW);
+        self.is_narrow.store(is_narrow, Ordering::Release);
+        Ok(())
+    }
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, LinkError> {
         let Some(pinned) = &self.pinned else {

@@ -26,7 +26,46 @@ impl Status {
     pub fn success(&self) -> bool {
         *self == Self::Code(0)
     }
+
+    /// What a shell on this host would say: the exit status, or 128 and the number of the signal; 255 when it is unknown.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Code(code) => u8::try_from(*code).unwrap_or(u8::MAX),
+            Self::Signal(name) => SIGNALS
+                .iter()
+                .find(|(_, known)| known == name)
+                .map(|(number, _)| *number)
+                .or_else(|| name.parse().ok())
+                .map_or(u8::MAX, |number| number.saturating_add(128)),
+            Self::Unknown => u8::MAX,
+        }
+    }
+
+    /// Ended by the signal of that number.
+    pub(super) fn signal(number: i32) -> Self {
+        let known = SIGNALS.iter().find(|(known, _)| i32::from(*known) == number);
+        Self::Signal(known.map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned()))
+    }
 }
+
+/// Signals by which programs end, as ssh calls them.
+const SIGNALS: &[(u8, &str)] = &[
+    (1, "HUP"),
+    (2, "INT"),
+    (3, "QUIT"),
+    (4, "ILL"),
+    (6, "ABRT"),
+    (7, "BUS"),
+    (8, "FPE"),
+    (9, "KILL"),
+    (10, "USR1"),
+    (11, "SEGV"),
+    (12, "USR2"),
+    (13, "PIPE"),
+    (14, "ALRM"),
+    (15, "TERM"),
+];
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,16 +132,25 @@ pub(super) struct Capture {
     cap: usize,
     spill: PathBuf,
     file: Option<tokio::fs::File>,
+    live: Option<Live>,
 }
 
 impl Capture {
     /// Keeps `cap` bytes in memory; everything goes to the file `spill` once there are more.
     pub(super) fn new(cap: usize, spill: PathBuf) -> Self {
-        Self { so_far: Captured::default(), cap, spill, file: None }
+        Self { so_far: Captured::default(), cap, spill, file: None, live: None }
+    }
+
+    /// Its lines go into the log as they come, too, `stream` naming them.
+    pub(super) fn told_as(self, stream: &'static str) -> Self {
+        Self { live: Some(Live { stream, told: 0, line: Vec::new() }), ..self }
     }
 
     pub(super) async fn write(&mut self, data: &[u8]) -> io::Result<()> {
         self.so_far.total += data.len() as u64;
+        if let Some(live) = &mut self.live {
+            live.tell(data);
+        }
         if self.file.is_none() && self.so_far.bytes.len() + data.len() > self.cap {
             let mut file = create(&self.spill).await?;
             file.write_all(&self.so_far.bytes).await?;
@@ -119,10 +167,58 @@ impl Capture {
 
     /// What arrived until now.
     pub(super) async fn take(&mut self) -> io::Result<Captured> {
+        if let Some(live) = self.live.take() {
+            live.end();
+        }
         if let Some(mut file) = self.file.take() {
             file.flush().await?;
         }
         Ok(std::mem::take(&mut self.so_far))
+    }
+}
+
+/// Lines of each output that go into the log; the others are counted.
+const TOLD_LINES: u64 = 100;
+/// Bytes of a line that go into the log.
+const TOLD_BYTES: usize = 4096;
+
+/// An output on its way into the log.
+#[derive(Debug)]
+struct Live {
+    stream: &'static str,
+    /// Lines that were there so far.
+    told: u64,
+    /// One that has not ended.
+    line: Vec<u8>,
+}
+
+impl Live {
+    fn tell(&mut self, data: &[u8]) {
+        for piece in data.split_inclusive(|&byte| byte == b'\n') {
+            let room = TOLD_BYTES.saturating_sub(self.line.len());
+            self.line.extend(piece.iter().take(room));
+            if piece.ends_with(b"\n") {
+                self.tell_line();
+            }
+        }
+    }
+
+    fn tell_line(&mut self) {
+        if self.told < TOLD_LINES {
+            let line = String::from_utf8_lossy(&self.line);
+            tracing::info!(target: "polder", stream = self.stream, "{}", line.trim_end());
+        }
+        self.told += 1;
+        self.line.clear();
+    }
+
+    fn end(mut self) {
+        if !self.line.is_empty() {
+            self.tell_line();
+        }
+        if let Some(more) = self.told.checked_sub(TOLD_LINES).filter(|&more| more > 0) {
+            tracing::info!(target: "polder", stream = self.stream, "[{more} lines more]");
+        }
     }
 }
 
@@ -158,6 +254,19 @@ mod tests {
         capture.write(b"abcd").await.unwrap();
         assert_eq!(capture.take().await.unwrap().text(), "abcd");
         assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
+    }
+
+    #[rstest::rstest]
+    #[case(Status::Code(0), 0)]
+    #[case(Status::Code(255), 255)]
+    #[case(Status::Code(-1), 255)]
+    #[case(Status::signal(9), 137)]
+    #[case(Status::signal(34), 162)]
+    #[case(Status::Signal("TERM".into()), 143)]
+    #[case(Status::Signal("Custom(\"x\")".into()), 255)]
+    #[case(Status::Unknown, 255)]
+    fn a_status_is_told_as_a_shell_would(#[case] status: Status, #[case] code: u8) {
+        assert_eq!(status.code(), code, "{status}");
     }
 
     #[test]

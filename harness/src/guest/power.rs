@@ -81,7 +81,11 @@ impl Guest {
     }
 
     async fn boot_id(&self, limit: Duration) -> Result<String, GuestError> {
-        let ran = self.run(&Command::new("cat").arg(BOOT_ID), limit).await?;
+        let read = Command::new("cat").arg(BOOT_ID);
+        // Over the best way: that another answers does not mean that it is back.
+        let best = self.channels("look whether it is back")?.first().copied();
+        let read = best.into_iter().fold(read, Command::over);
+        let ran = self.look(&read, limit).await?;
         if ran.output.status.success() {
             Ok(ran.output.stdout.text().trim().to_owned())
         } else {
@@ -93,6 +97,7 @@ impl Guest {
         GuestError::Unreachable {
             machine: self.name().clone(),
             what: what.to_owned(),
+            standstill: None,
             console: super::error::ConsoleTail(Vec::new()),
             source: std::sync::Arc::new(source).into(),
         }

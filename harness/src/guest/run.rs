@@ -1,14 +1,47 @@
-//! What running a command over any transport has in common: its streams, and the ways in which it does not end.
+//! What running a command over any transport has in common: the trait, the streams, and the ways in which it does not
+//! end.
 
-use std::{future::Future, io};
+use std::{fmt, future::Future, io, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::mpsc,
+    task::JoinHandle,
+};
 
 use super::{
     error::TransportError,
-    output::{Capture, Status},
+    output::{Capture, Captured, Status},
 };
-use crate::base::dial::BoxFuture;
+use crate::base::{dial::BoxFuture, wait::Deadline};
+
+/// A way to a guest on which command lines are run.
+pub(super) trait Transport: Send + Sync {
+    /// Runs a line to its end. Everything it starts carries the call's mark and is killed when the deadline passes, or
+    /// when the future is dropped.
+    ///
+    /// # Errors
+    /// [`RunError::Before`] only when nothing of it can have begun, and then within `call.opening`, with all of the
+    /// input still in `streams`.
+    fn run<'a>(&'a self, call: &'a Call, streams: &'a mut Streams)
+    -> BoxFuture<'a, Result<Status, RunError>>;
+}
+
+/// A command line on its way.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) line: String,
+    /// What everything the line starts is found by, see [`call_mark`].
+    pub(super) mark: String,
+    /// How long it may take until the guest takes the line.
+    pub(super) opening: Duration,
+    pub(super) deadline: Deadline,
+}
+
+/// Pieces of a stream that are read ahead.
+const AHEAD: usize = 16;
+/// Bytes of a piece.
+const PIECE: usize = 64 * 1024;
 
 /// A piece of a stream, or why there is no more of it.
 pub(super) type Chunk = io::Result<Vec<u8>>;
@@ -18,7 +51,7 @@ pub(super) type Chunk = io::Result<Vec<u8>>;
 pub(super) struct Streams {
     pub(super) stdin: Source,
     pub(super) stdout: Sink,
-    pub(super) stderr: Capture,
+    pub(super) stderr: Sink,
 }
 
 /// Where standard input comes from.
@@ -31,6 +64,35 @@ pub(super) enum Source {
 }
 
 impl Source {
+    /// What `reader` gives, read as it is needed.
+    pub(super) fn reading(mut reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        let (to, chunks) = mpsc::channel(AHEAD);
+        tokio::spawn(async move {
+            loop {
+                let mut bytes = Vec::with_capacity(PIECE);
+                let piece = match reader.read_buf(&mut bytes).await {
+                    Ok(0) => return,
+                    Ok(_) => Ok(bytes),
+                    Err(error) => Err(error),
+                };
+                let broken = piece.is_err();
+                if to.send(piece).await.is_err() || broken {
+                    return;
+                }
+            }
+        });
+        Self::Chunks(chunks)
+    }
+
+    /// All of it.
+    pub(super) async fn whole(&mut self) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.next().await {
+            all.extend(chunk?);
+        }
+        Ok(all)
+    }
+
     pub(super) async fn next(&mut self) -> Option<Chunk> {
         match self {
             Self::Bytes(bytes) if bytes.is_empty() => None,
@@ -40,22 +102,45 @@ impl Source {
     }
 }
 
-/// Where standard output goes.
-#[derive(Debug)]
+/// Where an output goes.
 pub(super) enum Sink {
     /// Into memory, or a file where it is too long.
     Capture(Capture),
     /// To a consumer.
     Chunks(mpsc::Sender<Chunk>),
+    /// To whoever reads along.
+    Writer(Box<dyn AsyncWrite + Send + Unpin>),
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Capture(_) => "Capture",
+            Self::Chunks(_) => "Chunks",
+            Self::Writer(_) => "Writer",
+        })
+    }
 }
 
 impl Sink {
+    /// What of it was kept.
+    pub(super) async fn taken(self) -> io::Result<Captured> {
+        match self {
+            Self::Capture(mut capture) => capture.take().await,
+            Self::Chunks(_) | Self::Writer(_) => Ok(Captured::default()),
+        }
+    }
+
     pub(super) async fn write(&mut self, data: &[u8]) -> io::Result<()> {
         match self {
             Self::Capture(capture) => capture.write(data).await,
             Self::Chunks(chunks) => {
                 let gone = |_| io::Error::new(io::ErrorKind::BrokenPipe, "nobody takes the output any more");
                 chunks.send(Ok(data.to_vec())).await.map_err(gone)
+            }
+            Self::Writer(writer) => {
+                writer.write_all(data).await?;
+                writer.flush().await
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::{self, Debug},
+    io,
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
@@ -9,6 +10,7 @@ use std::{
 };
 
 use russh::keys::{PrivateKey, PublicKey};
+use tokio::net::UnixStream;
 
 use crate::{
     base::{
@@ -31,6 +33,10 @@ pub struct GuestSpec {
     pub ssh: Option<SshSpec>,
     /// How its guest agent is reached, if it is.
     pub agent: Option<Arc<dyn AgentPort>>,
+    /// The machine it runs in, where somebody makes it for us.
+    pub machine: Option<Arc<dyn MachinePort>>,
+    /// Who logs in on its console, and with which password if one is asked for.
+    pub login: Login,
     /// The file into which the hypervisor records its console.
     pub console: PathBuf,
     /// Folder of this host for outputs that do not fit into memory; made when needed.
@@ -86,6 +92,55 @@ pub enum AgentPortError {
     Failed(String),
 }
 
+/// Who logs in on a console.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// The password; without one, only a console that asks for none can be used.
+    pub password: Option<String>,
+}
+
+/// Leaves the password out.
+impl Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login({})", self.user)
+    }
+}
+
+/// The machine around a guest, from outside.
+pub trait MachinePort: Debug + Send + Sync {
+    /// Opens its serial console: what is written is typed there, what is read was printed since.
+    ///
+    /// # Errors
+    /// It has none, it is off, or somebody else has it open; nothing answered within `limit`.
+    fn console(&self, limit: Duration) -> BoxFuture<'_, io::Result<UnixStream>>;
+
+    /// Why nothing inside can answer at the moment, as far as that can be told within `limit`.
+    fn standstill(&self, limit: Duration) -> BoxFuture<'_, Option<Standstill>>;
+}
+
+/// Why nothing in a machine can answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standstill {
+    /// It is paused.
+    Paused,
+    /// It is off, or was never started.
+    Off,
+    /// Its kernel panicked, or its emulator died.
+    Crashed,
+}
+
+impl fmt::Display for Standstill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Paused => "it is paused",
+            Self::Off => "it is off",
+            Self::Crashed => "it has crashed",
+        })
+    }
+}
+
 /// How something was done in a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channel {
@@ -93,6 +148,8 @@ pub enum Channel {
     Ssh,
     /// Over the guest agent.
     Agent,
+    /// Typed on its serial console.
+    Console,
 }
 
 impl fmt::Display for Channel {
@@ -100,6 +157,7 @@ impl fmt::Display for Channel {
         f.write_str(match self {
             Self::Ssh => "ssh",
             Self::Agent => "guest agent",
+            Self::Console => "console",
         })
     }
 }

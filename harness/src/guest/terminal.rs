@@ -1,4 +1,5 @@
-//! A person at a guest: the terminal of this process connected to a shell or command there, over ssh.
+//! A person at a guest: the terminal of this process connected to a shell or command there, over ssh, or to the console
+//! of the machine.
 
 use std::{
     io::{self, IsTerminal},
@@ -10,18 +11,25 @@ use russh::ChannelMsg;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
     signal::unix::{SignalKind, signal},
 };
 
 use super::{
     command::Command,
-    error::{GuestError, Ran},
+    error::{ConsoleTail, GuestError},
     handle::Guest,
+    limits,
     output::{Captured, Output, Status},
-    run::{RunError, Stage, call_mark},
+    run::{RunError, Stage},
+    serial::ConsoleError,
     spec::Channel,
+    ssh::Session,
 };
-use crate::image::Ability;
+use crate::{
+    base::wait::Deadline,
+    image::{Ability, info::Unsupported},
+};
 
 impl Guest {
     /// Connects the standard streams of this process to a login shell, or to `command`, and returns the exit status
@@ -31,33 +39,58 @@ impl Guest {
     /// The guest has no ssh, cannot be reached, or refuses.
     pub async fn shell(&self, command: Option<Command>) -> Result<u8, GuestError> {
         self.require(Ability::Ssh, "open a shell")?;
-        let machine = || self.name().clone();
-        let shown = command.as_ref().map_or_else(|| "(login shell)".to_owned(), ToString::to_string);
-        let line = command.map(|command| command.line(&call_mark())).transpose();
-        let line = line.map_err(|source| GuestError::Command {
-            machine: machine(),
-            command: shown.clone(),
-            source,
-        })?;
-        match self.terminal(line).await {
+        let limit = self.scaled(limits::BEGIN);
+        let uploaded = match &command {
+            Some(command) => self.upload(command, Deadline::within(limit)).await?,
+            None => None,
+        };
+        let placed = uploaded.as_ref().map(|(_, placed)| placed).or(command.as_ref());
+        let call = placed.map(|command| self.call(command, Deadline::within(limit))).transpose()?;
+        let status = self.terminal(call.map(|call| call.line), limit).await;
+        if let Some((file, _)) = uploaded {
+            file.remove().await;
+        }
+        match status {
             Ok(status) => Ok(status),
             Err(error) => {
+                let shown = command.unwrap_or_else(|| Command::new("login shell"));
                 let (stdout, stderr) = (Captured::default(), Captured::default());
                 let output = Output { status: Status::Unknown, stdout, stderr, took: Duration::ZERO };
-                let console = self.console().await;
-                let ran = Ran { machine: machine(), command: shown, over: Channel::Ssh, output, console };
-                Err(self.run_error(error, ran, Duration::ZERO).await)
+                Err(self.run_error(error, self.ran(&shown, Channel::Ssh, output), limit).await)
             }
         }
     }
 
-    async fn terminal(&self, line: Option<String>) -> Result<u8, RunError> {
+    /// Connects the standard streams of this process to the serial console of the machine, until Control-] is typed, the
+    /// input ends, or the machine goes. That it is recorded does not change.
+    ///
+    /// # Errors
+    /// [`GuestError::Unsupported`] where nobody makes the machine for us; it is off, or somebody else has its console
+    /// open.
+    pub async fn attend_console(&self) -> Result<(), GuestError> {
+        let Some(machine) = &self.0.spec.machine else {
+            let source = Unsupported { image: self.0.spec.image.clone(), ability: Ability::Console };
+            return Err(self.unsupported("open the console", source));
+        };
+        let opened = machine.console(self.scaled(limits::OPEN)).await;
+        let console = opened.map_err(|source| GuestError::Unreachable {
+            machine: self.name().clone(),
+            what: "open the console".to_owned(),
+            standstill: None,
+            console: ConsoleTail(Vec::new()),
+            source: Arc::new(ConsoleError::Open(source)).into(),
+        })?;
+        attend(console).await.map_err(|source| self.local("connect the terminal", source))
+    }
+
+    async fn terminal(&self, line: Option<String>, limit: Duration) -> Result<u8, RunError> {
         let Some(ssh) = self.0.ssh.clone() else {
             return Ok(255);
         };
         let mut stage = Stage::Connecting;
         let before = |e: Arc<super::link::SshError>| RunError::Before(e.into());
-        let (mut reader, writer) = ssh.open(&mut stage).await.map_err(before)?;
+        let Session { mut reader, writer, room: _room } =
+            ssh.open(limit, &mut stage).await.map_err(before)?;
         let sent = |r: Result<(), russh::Error>| r.map_err(|e| before(ssh.broken(Some(e))));
         let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
         if terminal {
@@ -94,6 +127,35 @@ impl Guest {
                     Some(ChannelMsg::Close) | None => return Ok(status),
                     Some(_) => {}
                 }
+            }
+        }
+    }
+}
+
+/// What leaves a console: Control-].
+const LEAVE: u8 = 0x1d;
+
+async fn attend(console: UnixStream) -> io::Result<()> {
+    let _raw = io::stdin().is_terminal().then(Raw::enter).transpose()?;
+    let (mut printed, mut typed) = console.into_split();
+    let (mut stdin, mut stdout) = (tokio::io::stdin(), tokio::io::stdout());
+    let (mut keys, mut bytes) = ([0; 4096], [0; 4096]);
+    loop {
+        tokio::select! {
+            read = stdin.read(&mut keys) => {
+                let read = keys.get(..read?).unwrap_or_default();
+                let left = read.iter().position(|&key| key == LEAVE);
+                typed.write_all(read.get(..left.unwrap_or(read.len())).unwrap_or_default()).await?;
+                if left.is_some() || read.is_empty() {
+                    return Ok(());
+                }
+            }
+            read = printed.read(&mut bytes) => match bytes.get(..read?) {
+                Some(bytes) if !bytes.is_empty() => {
+                    stdout.write_all(bytes).await?;
+                    stdout.flush().await?;
+                }
+                _ => return Ok(()),
             }
         }
     }

@@ -15,6 +15,7 @@ use super::{
     handle::{Guest, timed, verb},
     limits,
     output::Output,
+    spec::Channel,
 };
 use crate::{
     base::{
@@ -33,9 +34,9 @@ impl Guest {
         timed(verb!(self, "wait_for_ssh"), async {
             self.require(Ability::Ssh, "wait for ssh")?;
             let look = self.scaled(limits::LOOK);
-            let up = Command::new("true");
+            let up = Command::new("true").over(Channel::Ssh);
             self.wait("an answer over ssh", limit, limits::SHORT_PAUSE, || async {
-                match self.run(&up, look).await {
+                match self.look(&up, look).await {
                     Ok(_) => Seen::Ready(()),
                     // Waiting does not change the key of a machine.
                     Err(error) if is_final(&error) => Seen::Failed(error.brief()),
@@ -187,7 +188,7 @@ impl Guest {
         let one = command.limit.map(|limit| self.scaled(limit));
         self.wait(what, limit, limits::PAUSE, || async {
             let left = deadline.left();
-            match self.run(command, one.map_or(left, |one| one.min(left))).await {
+            match self.look(command, one.map_or(left, |one| one.min(left))).await {
                 Ok(Ran { output, .. }) => match judge(&output) {
                     Look::Ready(value) => Seen::Ready(value),
                     Look::NotYet(status) => Seen::NotYet(status),

@@ -22,6 +22,8 @@ pub enum Ability {
     Journal,
     /// Can reboot and come back.
     Reboot,
+    /// Lets somebody in on its serial console.
+    Console,
     /// Takes its identity (host name, keys, addresses) from SMBIOS strings before services start.
     Identity,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Ability {
             Self::Units => "systemd units",
             Self::Journal => "a systemd journal",
             Self::Reboot => "reboot",
+            Self::Console => "a console that lets somebody in",
             Self::Identity => "identity from SMBIOS",
         })
     }

@@ -12,6 +12,7 @@ mod extension;
 mod faults;
 mod files;
 mod gc;
+mod guests;
 mod images;
 mod keepers;
 mod kills;

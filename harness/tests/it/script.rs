@@ -3,8 +3,9 @@
 
 use std::{
     fs,
+    io::{Read, Write},
     os::unix::fs::PermissionsExt,
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -195,6 +196,7 @@ fn running(ground: &Ground, hermetic: bool) {
     for (from, to) in [("web", "db"), ("db", "web"), ("web", "db.script.test")] {
         shell(from, &format!("ping -c 1 -w 5 {to}"));
     }
+    passed_through(ground);
     ground.polder(&["export", "-d", "out"]).fails(2, "machines that run cannot be exported: web, db");
 
     let hosts = ground.polder(&["ansible-hosts", "-k", "disks/-1/template_name", "nics/0/net"]).ok();
@@ -214,6 +216,59 @@ fn running(ground: &Ground, hermetic: bool) {
     let who = format!("{}@{}", value("ansible_user").unwrap(), value("ansible_host").unwrap());
     let said = Said::of(&ssh.args([who.as_str(), "hostname; exit 3"]).output().unwrap());
     assert_eq!((said.code, said.out.as_str()), (Some(3), "web"), "{said:?}");
+}
+
+/// What is run in a machine has our streams, and we have its status.
+fn passed_through(ground: &Ground) {
+    let with = |input: &str, words: &[&str]| {
+        let mut command = ground.command(words);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        Said::of(&child.wait_with_output().unwrap())
+    };
+    let text = "cat; echo \"$1 $V\"; id -un; pwd; echo wrong >&2; exit 7";
+    let argv = ["sh", "-c", text, "sh", "a  b"];
+    for way in ["--ssh", "--agent", "--console"] {
+        let how = ["exec", "web", way, "--user", "nobody", "--env", "V=v", "--cwd", "/tmp", "--"];
+        let said = with("in\n", &[&how[..], &argv].concat());
+        assert_eq!((said.code, said.out.as_str()), (Some(7), "in\na  b v\nnobody\n/tmp"), "{said:?}");
+        assert!(said.err.lines().any(|line| line == "wrong"), "{said:?}");
+    }
+    let said = with("in", &["-f", "json", "exec", "web", "sh", "-c", "cat; kill -TERM $$"]);
+    let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&json["stdout"], &json["signal"], said.code), (&"in".into(), &"TERM".into(), Some(143)));
+    ground
+        .polder(&["exec", "web", "--timeout", "1", "sleep", "1000"])
+        .fails(1, "did not end on web within 1.0 s");
+    ground.polder(&["exec", "web", "--ssh", "--agent", "true"]).fails(2, "cannot be used with");
+    ground.polder(&["exec", "web", "--user", "a b", "true"]).fails(2, "not a name for a user");
+
+    fs::write(ground.path("deploy"), "#!/bin/sh -e\necho $0 $1\nfalse\necho never\n").unwrap();
+    for words in [&["script", "web", "deploy", "-x"][..], &["shell", "web", "deploy"]] {
+        let said = ground.polder(words);
+        assert!(said.code == Some(1) && said.out.starts_with("/tmp/.polder-"), "{said:?}");
+        let path = said.out.split(' ').next().unwrap();
+        ground.polder(&["exec", "web", "test", "!", "-e", path]).ok();
+    }
+    ground.polder(&["script", "web", "no-such"]).fails(2, "cannot read ");
+
+    let mut console = ground.command(&["console", "web"]);
+    let mut console = console.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut typing, mut printed) = (console.stdin.take().unwrap(), console.stdout.take().unwrap());
+    typing.write_all(b"\recho typed $((40+2))\r").unwrap();
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("typed 42") {
+        let mut piece = [0; 256];
+        let read = printed.read(&mut piece).unwrap();
+        assert!(read > 0, "{:?}", String::from_utf8_lossy(&seen));
+        seen.extend(&piece[..read]);
+    }
+    typing.write_all(b"\x1d").unwrap();
+    assert!(console.wait().unwrap().success());
+    let status = ground.json(&["status"]);
+    let recorded = status["Prefix"]["Lab"]["consoles"]["web"].as_str().unwrap();
+    assert!(fs::read_to_string(recorded).unwrap().contains("typed 42"));
 }
 
 fn snapshots(ground: &Ground) {

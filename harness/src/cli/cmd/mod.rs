@@ -2,10 +2,12 @@
 
 mod collect;
 mod config;
+mod console;
 mod control;
 mod copy;
 mod destroy;
 mod doctor;
+mod exec;
 mod export;
 pub(super) mod fault;
 mod gc;
@@ -18,6 +20,7 @@ mod power;
 mod prefixes;
 pub(super) mod repo;
 mod schema;
+mod script;
 mod serve;
 mod service;
 mod shell;
@@ -72,6 +75,9 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Lock { reason } => prefixes::lock(cx, &reason.join(" ")).await?.into(),
         Verb::Unlock => prefixes::unlock(cx).await?.into(),
         Verb::Shell(args) => shell::run(cx, &args).await?,
+        Verb::Exec(args) => exec::run(cx, &args).await?,
+        Verb::Script(args) => script::run(cx, &args).await?,
+        Verb::Console { host } => console::run(cx, &host).await?,
         Verb::CopyToVm(args) => copy::to_vm(cx, &args).await?.into(),
         Verb::CopyFromVm(args) => copy::from_vm(cx, &args).await?.into(),
         Verb::Collect(args) => collect::run(cx, &args).await?,

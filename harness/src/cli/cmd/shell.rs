@@ -55,7 +55,7 @@ fn command(words: &[String]) -> anyhow::Result<Option<Command>> {
     };
     Ok(match words {
         [] => None,
-        [one] if Path::new(one).is_file() => Some(Command::script(std::fs::read_to_string(one)?)),
+        [one] if Path::new(one).is_file() => Some(Command::upload(std::fs::read(one)?)),
         [one] => Some(Command::script(one.as_str())),
         [program, args @ ..] => Some(Command::new(program).args(args)),
     })

@@ -45,7 +45,7 @@ impl Guest {
         timed(verb!(self, "gather", paths = wanted.len()), async {
             let deadline = Deadline::within(self.scaled(limit));
             let (over, said) =
-                self.over_any("gather files", |over| self.look(over, wanted, caps, deadline)).await?;
+                self.over_any("gather files", |over| self.survey(over, wanted, caps, deadline)).await?;
             let plan = plan::plan(wanted, &said).map_err(|why| {
                 self.local(
                     "understand what there is to gather",
@@ -70,7 +70,7 @@ impl Guest {
         .await
     }
 
-    async fn look(
+    async fn survey(
         &self,
         over: Channel,
         wanted: &[String],

@@ -52,6 +52,8 @@ fn agent_only(agent: &Arc<FakeAgent>, dir: &Path) -> Guest {
         abilities: Abilities([Ability::Agent, Ability::AgentExec].into()),
         ssh: None,
         agent: Some(Arc::clone(agent) as _),
+        machine: None,
+        login: Login { user: "root".into(), password: None },
         console: dir.join("console"),
         outputs: dir.join("outputs"),
         time_factor: 1.0,
@@ -69,7 +71,7 @@ async fn without_ssh_commands_run_over_the_agent() {
     let output = guest.execute(command).await.unwrap();
     assert_eq!((output.stdout.text(), output.stderr.text()), ("a\nb v\nin".into(), "err\n".into()));
     assert_eq!(output.status, Status::Code(5));
-    assert_eq!(guest.execute("kill -9 $$").await.unwrap().status, Status::Signal("9".into()));
+    assert_eq!(guest.execute("kill -9 $$").await.unwrap().status, Status::Signal("KILL".into()));
     assert!(guest.succeed("false").await.unwrap_err().to_string().contains("(over guest agent, "));
 
     let path = dir.path().join("f");

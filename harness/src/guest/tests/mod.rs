@@ -18,10 +18,13 @@ mod breaking;
 mod commands;
 mod files;
 mod gather;
+mod jobs;
 mod password;
 mod rig;
+mod streams;
 mod sync;
 mod waiting;
+mod ways;
 
 use std::{
     fs,

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::{
     base::dial::{BoxFuture, Dial},
-    guest::{AgentPort, AgentPortError, Guest, GuestSpec, SshSpec},
+    guest::{AgentPort, AgentPortError, Guest, GuestSpec, Login, SshSpec},
     image::{Abilities, Ability},
 };
 
@@ -99,6 +99,8 @@ impl Rig {
                 host_key: Some(key(1).public_key().clone()),
             }),
             agent: None,
+            machine: None,
+            login: Login { user: "root".into(), password: None },
             console: self.dir.path().join("console"),
             outputs: self.dir.path().join("outputs"),
             time_factor: 1.0,

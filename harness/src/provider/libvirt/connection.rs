@@ -21,7 +21,7 @@ use crate::{
 pub const CLOSING: Duration = Duration::from_millis(500);
 
 /// What the threads of connections are called.
-const THREAD: &str = "libvirt";
+pub(super) const THREAD: &str = "libvirt";
 
 type Job = Box<dyn FnOnce(&Connect) + Send>;
 

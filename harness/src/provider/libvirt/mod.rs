@@ -2,6 +2,7 @@
 
 mod auth;
 mod connection;
+mod console;
 mod cpu;
 mod domain;
 mod emulator;

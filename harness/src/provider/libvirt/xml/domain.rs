@@ -136,8 +136,9 @@ fn devices(spec: &DomainSpec) -> Vec<Element> {
         devices.push(scsi.with("model", "virtio-scsi"));
     }
     devices.extend(spec.nics.iter().map(nic_element));
-    devices.push(Element::new("serial").with("type", "file").of([
-        Element::new("source").with("path", spec.console.display()).with("append", "on"),
+    // A terminal for whoever wants to type there; what is printed is recorded whether somebody looks or not.
+    devices.push(Element::new("serial").with("type", "pty").of([
+        Element::new("log").with("file", spec.console.display()).with("append", "on"),
         Element::new("target").with("port", "0"),
     ]));
     let agent = Element::new("target").with("type", "virtio").with("name", "org.qemu.guest_agent.0");
@@ -302,8 +303,8 @@ mod tests {
               <target dev="pdr1-0"/>
               <model type="virtio"/>
             </interface>
-            <serial type="file">
-              <source path="/run/polder/env/machines/r1/console.log" append="on"/>
+            <serial type="pty">
+              <log file="/run/polder/env/machines/r1/console.log" append="on"/>
               <target port="0"/>
             </serial>
             <channel type="unix">

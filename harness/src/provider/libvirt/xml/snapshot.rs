@@ -63,9 +63,13 @@ pub fn as_now(saved: &str, now: &DomainSpec) -> Result<String, XmlError> {
     let devices = domain.child_mut("devices").map(|devices| &mut devices.children);
     // The first serial port is there twice, as a console as well.
     let ports = devices.into_iter().flatten().filter(|d| matches!(d.name.as_str(), "serial" | "console"));
-    for port in ports.filter(|port| port.get("type") == Some("file")) {
-        if let Some(source) = port.child_mut("source") {
-            source.set("path", &now.console.display().to_string());
+    for port in ports {
+        let console = now.console.display().to_string();
+        // To a file itself: as machines were made that could not be typed at.
+        let is_file = port.get("type") == Some("file");
+        let (child, attribute) = if is_file { ("source", "path") } else { ("log", "file") };
+        if let Some(child) = port.child_mut(child) {
+            child.set(attribute, &console);
         }
     }
     if let (Boot::Uefi { nvram }, Some(os)) = (&now.boot, domain.child_mut("os"))
@@ -124,6 +128,7 @@ mod tests {
         <backingStore type='file'><source file='/base'/></backingStore><target dev='vda' bus='virtio'/></disk>\
         <disk type='file' device='cdrom'><source file='/iso'/><target dev='hdc' bus='scsi'/></disk>\
         <serial type='file'><source path='/e/log'/></serial><console type='file'><source path='/e/log'/></console>\
+        <serial type='pty'><source path='/dev/pts/1'/><log file='/e/log' append='on'/></serial>\
         <channel type='unix'><source path='/run/agent'/></channel></devices></domain>";
 
     fn now(dev: &str) -> DomainSpec {
@@ -188,6 +193,10 @@ mod tests {
             <console type="file">
               <source path="/new/log"/>
             </console>
+            <serial type="pty">
+              <source path="/dev/pts/1"/>
+              <log file="/new/log" append="on"/>
+            </serial>
             <channel type="unix">
               <source path="/run/agent"/>
             </channel>

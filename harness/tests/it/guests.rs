@@ -1,0 +1,210 @@
+//! Commands in real guests, over every way there is, while what they need is dead, frozen, full, paused, wrong or away.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant, SystemTime},
+};
+
+use polder::{
+    env::{Env, Host, Progress, Selection, Vm},
+    guest::{Channel, Command, GuestError, Status},
+    initfile::{self, Options},
+};
+
+use crate::arena;
+
+const TWO: &str = "
+domains:
+  tiny:
+    memory: 128
+    vcpu: 1
+    nics: [{net: lan}]
+    disks: [{name: root, type: template, template_name: minimal, dev: vda, format: qcow2}]
+  deb:
+    memory: 384
+    vcpu: 1
+    nics: [{net: lan}]
+    disks: [{name: root, type: template, template_name: debian12, dev: vda, format: qcow2}]
+nets:
+  lan: {type: nat, management: true}
+";
+
+const SECOND: Duration = Duration::from_secs(1);
+const WAYS: [Channel; 3] = [Channel::Ssh, Channel::Agent, Channel::Console];
+
+async fn up(text: &str, dir: &Path) -> Env {
+    let variable = |name: &str| match name {
+        "POLDER_RUNTIME_DIR" => Some(dir.join("labs").display().to_string()),
+        _ => std::env::var(name).ok(),
+    };
+    let spec = initfile::load_text(Path::new("g.yaml"), text, &Options::new(&variable)).unwrap().spec;
+    let host = Host::from_env(&variable).unwrap();
+    Env::up(&host, &spec, &Progress::new(|_| {})).await.unwrap()
+}
+
+fn ground() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("pg").tempdir_in("/var/tmp").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_run_or_say_why_not_whatever_is_broken() {
+    let dir = ground();
+    let env = up(TWO, dir.path()).await;
+    let (tiny, deb) = (env.vm("tiny").unwrap(), env.vm("deb").unwrap());
+    // Listening and silent the one, not listening the other.
+    let freeze = "(sleep 0.3; kill -STOP $(pidof dropbear)) >/dev/null 2>&1 &";
+    let of_tiny = async {
+        every_way(&tiny).await;
+        many_at_once(&tiny, 64).await;
+        full(&tiny, "dd if=/dev/zero of=/tmp/fill bs=1M 2>/dev/null", "rm /tmp/fill", "/tmp").await;
+        nothing_answers(&tiny, freeze, "kill -CONT $(pidof dropbear)").await;
+        wrong_clock(&tiny).await;
+        paused(&env, &tiny).await;
+        rebooting(&tiny).await;
+    };
+    let fill = "fallocate -l $(($(df --output=avail -k / | tail -n 1) - 500))K /fill; dd if=/dev/zero of=/more 2>/dev/null";
+    let of_deb = async {
+        every_way(&deb).await;
+        many_at_once(&deb, 64).await;
+        full(&deb, fill, "rm /fill /more", "/root").await;
+        nothing_answers(&deb, "systemctl stop ssh", "systemctl start ssh").await;
+        wrong_clock(&deb).await;
+    };
+    tokio::join!(of_tiny, of_deb);
+    env.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a campaign of its own: `cargo ci soak guests`"]
+async fn many_guests_answer_many_commands() {
+    let machine =
+        |n| TWO.lines().skip(2).take(5).collect::<Vec<_>>().join("\n").replace("tiny", &format!("tiny{n}"));
+    let machines: Vec<String> = (0..16).map(machine).collect();
+    let text = format!("domains:\n{}\nnets:\n  lan: {{type: nat, management: true}}\n", machines.join("\n"));
+    let dir = ground();
+    let env = up(&text, dir.path()).await;
+    let (rounds, _) = arena::campaign(1);
+    for _ in 0..rounds {
+        let vms = env.vms();
+        assert_eq!(vms.len(), 16);
+        let all = vms.into_iter().map(|vm| tokio::spawn(async move { many_at_once(&vm, 64).await }));
+        for one in all.collect::<Vec<_>>() {
+            one.await.unwrap();
+        }
+    }
+    env.down().await.unwrap();
+}
+
+async fn every_way(vm: &Vm) {
+    for over in WAYS {
+        let command = Command::script("echo \"$1 $V\"; cat; pwd; id -un; echo err >&2; exit 3");
+        let command = command.arg("a  'b'").env("V", "v").cwd("/tmp").user("nobody").stdin("in\n");
+        let output = vm.execute(command.over(over)).await.unwrap();
+        let said = (output.stdout.text(), output.stderr.text(), output.status);
+        assert_eq!(said, ("a  'b' v\nin\n/tmp\nnobody\n".into(), "err\n".into(), Status::Code(3)), "{over}");
+        let script = Command::upload("#!/bin/sh -e\necho $0; false; echo never").user("nobody").over(over);
+        let output = vm.execute(script).await.unwrap();
+        assert_eq!(output.status, Status::Code(1));
+        vm.succeed(Command::new("test").arg("!").arg("-e").arg(output.stdout.text().trim())).await.unwrap();
+        let endless = Command::script("echo begun; sleep 4741").over(over).timeout(SECOND);
+        let error = vm.execute(endless).await.unwrap_err();
+        assert!(matches!(error, GuestError::Deadline { killed: true, started: true, .. }), "{error}");
+        vm.fails("ps ax 2>/dev/null | grep '[s]leep 4741' || ps | grep '[s]leep 4741'").await.unwrap();
+    }
+    let job = vm.spawn("sleep 1; echo done").await.unwrap();
+    vm.restarted().await;
+    assert_eq!(job.wait(10 * SECOND).await.unwrap().stdout.text(), "done\n");
+}
+
+async fn many_at_once(vm: &Vm, commands: usize) {
+    let one = |n: usize| {
+        let vm = vm.clone();
+        let command = Command::script(format!("seq {n} {}; echo {n} >&2", n + 500));
+        tokio::spawn(async move { vm.execute(command).await })
+    };
+    for (n, command) in (0..commands).map(one).collect::<Vec<_>>().into_iter().enumerate() {
+        let output = command.await.unwrap().unwrap();
+        let expected: String = (n..=n + 500).map(|line| format!("{line}\n")).collect();
+        assert!(output.stdout.text() == expected && output.stderr.text() == format!("{n}\n"), "{output:?}");
+    }
+}
+
+async fn full(vm: &Vm, fill: &str, clear: &str, folder: &str) {
+    vm.execute(fill).await.unwrap();
+    let error = vm.succeed(format!("seq 100000 > {folder}/new")).await.unwrap_err();
+    assert!(error.to_string().contains("No space left on device"), "{error}");
+    let script = "#!/bin/sh\necho it runs in ${0%/*}";
+    let said = vm.succeed(Command::upload([script.as_bytes(), &[b'\n'; 100_000]].concat())).await.unwrap();
+    assert!(said.starts_with("it runs in /") && said.trim() != "it runs in /tmp", "{said}");
+    vm.succeed(format!("{clear} {folder}/new")).await.unwrap();
+}
+
+/// Neither ssh nor the agent: the console does, and brings them back.
+async fn nothing_answers(vm: &Vm, no_ssh: &str, ssh_again: &str) {
+    vm.succeed("kill -STOP $(pidof qemu-ga)").await.unwrap();
+    let start = Instant::now();
+    let frozen = vm.execute(Command::new("true").over(Channel::Agent).timeout(SECOND)).await.unwrap_err();
+    let limit = Duration::from_secs_f64(vm.spec().time_factor) + 15 * SECOND;
+    assert!(start.elapsed() < limit, "{:?}", start.elapsed());
+    assert!(
+        matches!(&frozen, GuestError::Unreachable { source, .. } if source.to_string().contains("guest agent"))
+    );
+    assert_eq!(vm.succeed("echo over ssh").await.unwrap(), "over ssh\n");
+    vm.succeed(no_ssh).await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    vm.restarted().await;
+    let mend = format!("kill -CONT $(pidof qemu-ga); {ssh_again}; echo mended; false");
+    let error = vm.succeed(Command::from(mend).timeout(4 * SECOND)).await.unwrap_err().to_string();
+    assert!(error.contains("(over console, because ssh failed: ") && error.contains("\nmended\n"), "{error}");
+    assert!(error.contains("; guest agent failed: "), "{error}");
+    for over in WAYS {
+        vm.succeed(Command::new("true").over(over)).await.unwrap();
+    }
+}
+
+async fn wrong_clock(vm: &Vm) {
+    vm.succeed("date -s '2001-02-03 04:05'").await.unwrap();
+    for over in WAYS {
+        let year = vm.succeed(Command::new("date").arg("+%Y").over(over)).await.unwrap();
+        assert_eq!(year, "2001\n", "{over}");
+    }
+    let error = vm.execute(Command::from("sleep 4742").timeout(SECOND)).await.unwrap_err();
+    assert!(matches!(error, GuestError::Deadline { killed: true, .. }), "{error}");
+    let now = SystemTime::now();
+    vm.agent().unwrap().set_time(now).await.unwrap();
+    let there: u64 = vm.succeed("date +%s").await.unwrap().trim().parse().unwrap();
+    let here = now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    assert!(there.abs_diff(here) < 60, "{there} is not {here}");
+}
+
+async fn paused(env: &Env, vm: &Vm) {
+    let only = Selection::of(&[vm.name().to_string()]);
+    env.pause(&only).await.unwrap();
+    let start = Instant::now();
+    let error = vm.execute(Command::from("true").timeout(SECOND)).await.unwrap_err();
+    let limit = Duration::from_secs_f64(vm.spec().time_factor) + 15 * SECOND;
+    assert!(error.to_string().contains("it is paused") && start.elapsed() < limit, "{error}");
+    let resuming = async {
+        tokio::time::sleep(SECOND).await;
+        env.resume(&only).await.unwrap();
+    };
+    let (said, ()) = tokio::join!(vm.succeed("echo awake"), resuming);
+    assert_eq!(said.unwrap(), "awake\n");
+}
+
+/// A command that is given while it goes down and comes back is not noticed by the machine it was before, or lost to it.
+async fn rebooting(vm: &Vm) {
+    let id = Command::new("cat").arg("/proc/sys/kernel/random/boot_id");
+    let before = vm.succeed(&id).await.unwrap();
+    let job = vm.spawn("sleep 1000").await.unwrap();
+    vm.ask_to_reboot().await.unwrap();
+    let deadline = Instant::now() + 120 * SECOND;
+    loop {
+        match vm.succeed(&id).await {
+            Ok(now) if now != before => break,
+            Ok(_) | Err(GuestError::Lost { .. }) => assert!(Instant::now() < deadline, "it does not go down"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(matches!(job.wait(SECOND).await, Err(GuestError::JobGone { .. })));
+}
