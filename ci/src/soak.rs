@@ -74,6 +74,14 @@ const CAMPAIGNS: &[Campaign] = &[
         test: "system::what_killed_commands_leave_on_a_daemon_can_be_destroyed",
         rounds: 40,
     },
+    Campaign {
+        name: "repo-kills",
+        what: "SIGKILL at any moment of a repository's build leaves the old one or the new one",
+        package: "polder",
+        target: "it",
+        test: "serving::a_killed_build_leaves_the_old_repository_or_the_new_one",
+        rounds: 300,
+    },
 ];
 
 /// Arguments of the verb.
