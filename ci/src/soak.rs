@@ -82,6 +82,14 @@ const CAMPAIGNS: &[Campaign] = &[
         test: "guests::many_guests_answer_many_commands",
         rounds: 20,
     },
+    Campaign {
+        name: "repo-kills",
+        what: "SIGKILL at any moment of a repository's build leaves the old one or the new one",
+        package: "polder",
+        target: "it",
+        test: "serving::a_killed_build_leaves_the_old_repository_or_the_new_one",
+        rounds: 300,
+    },
 ];
 
 /// Arguments of the verb.
