@@ -41,12 +41,11 @@ impl Defaults {
             LazyLock::new(|| toml::from_str(include_str!("defaults.toml")));
         let Ok(lists) = &*LISTS else { return Self::default() };
         let ids = ids(os_release);
-        let fits = |system: &&System| system.ids.iter().any(|id| ids.contains(&id.as_str()));
         let mut defaults = lists.common.clone();
         // What a system is comes before what it is like.
-        let mut by_id =
-            ids.iter().filter_map(|id| lists.systems.iter().find(|s| s.ids.iter().any(|i| i == id)));
-        if let Some(system) = by_id.next().filter(fits) {
+        let system =
+            |id: &&str| lists.systems.iter().find(|system| system.ids.iter().any(|known| known == id));
+        if let Some(system) = ids.iter().find_map(system) {
             defaults.paths.extend(system.paths.iter().cloned());
             defaults.commands.extend(system.commands.clone());
         }
@@ -88,7 +87,7 @@ mod tests {
         let all = lists.systems.iter().map(|s| &s.commands).chain([&lists.common.commands]);
         let is_name = |name: &String| name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
         assert!(all.flat_map(BTreeMap::keys).all(is_name));
-        let paths = lists.systems.iter().flat_map(|s| &s.paths).chain(&lists.common.paths);
-        assert!(paths.cloned().all(|path| path.starts_with('/')));
+        let mut paths = lists.systems.iter().flat_map(|s| &s.paths).chain(&lists.common.paths);
+        assert!(paths.all(|path| path.starts_with('/')));
     }
 }

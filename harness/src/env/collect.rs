@@ -122,12 +122,12 @@ impl Files {
         let (env, vm, dest) = (env.clone(), vm.clone(), dir.join(vm.name().as_str()));
         item(vm.name().to_string(), "files of the machine", move |_| async move {
             let parts = if is_off(state) {
-                self.from_disks(&env, &vm, dest).await?
+                self.on_disks(&env, &vm, dest).await?
             } else {
-                match self.from_within(&vm, &dest).await {
+                match self.within(&vm, &dest).await {
                     Ok(parts) => parts,
                     Err(error) if vm.is_made() => self
-                        .from_disks(&env, &vm, dest)
+                        .on_disks(&env, &vm, dest)
                         .await
                         .map_err(|and| format!("{}; and {}", with_causes(&error), with_causes(&*and)))?,
                     Err(error) => return Err(error.into()),
@@ -137,7 +137,7 @@ impl Files {
         })
     }
 
-    async fn from_within(self, vm: &Vm, dest: &Path) -> Result<Vec<Part>, GuestError> {
+    async fn within(self, vm: &Vm, dest: &Path) -> Result<Vec<Part>, GuestError> {
         let name = "os-release".to_owned();
         let ask = BTreeMap::from([(name, "cat /etc/os-release".to_owned())]);
         let (_, said) = vm.outputs(&ask, self.limit).await?;
@@ -173,7 +173,7 @@ impl Files {
         Ok(parts)
     }
 
-    async fn from_disks(
+    async fn on_disks(
         self,
         env: &Env,
         vm: &Vm,

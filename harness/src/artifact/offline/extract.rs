@@ -270,7 +270,7 @@ mod tests {
         let seen = vec![(PathBuf::from("/run/seen"), base.join("store"))];
         let disk = Disk { image: base.join("two.qcow2"), format: DiskFormat::Qcow2, seen };
 
-        let root = RootDisk::find(&[disk.clone()]).unwrap();
+        let root = RootDisk::find(std::slice::from_ref(&disk)).unwrap();
         assert_eq!(root.text("/etc/os-release").as_deref(), Some("ID=debian\n"));
         let wanted =
             ["/var/log/*.log", "/var/log/app/", "/link", "/var/log/big", "/var/log/holes", "/no", "/v*/x*"];

@@ -6,7 +6,7 @@ use super::*;
 async fn much_goes_there_and_back_exactly() {
     let rig = rig!();
     let guest = rig.guest();
-    let bytes = noise(256 << 20);
+    let bytes = noise(8 << 20).repeat(32);
     let (local, remote, back) =
         (rig.dir.path().join("l"), rig.dir.path().join("r"), rig.dir.path().join("b"));
     fs::write(&local, &bytes).unwrap();
