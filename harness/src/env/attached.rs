@@ -146,7 +146,11 @@ impl AttachedDisk {
             }
         });
         let device = || format!("disk {}", disk.dev);
-        let error = |source| EnvError::NotLetGo { machine: vm.name().clone(), device: device(), source };
+        let error = |source| EnvError::NotLetGo {
+            machine: vm.name().clone(),
+            device: device(),
+            source: Box::new(source),
+        };
         gone.await.map_err(error)?;
         fs::remove_file(&image).map_err(file("remove", &image))
     }

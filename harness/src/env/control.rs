@@ -94,19 +94,19 @@ impl Vm {
     }
 
     /// The lab, for what only libvirt can do with a machine.
-    pub(super) fn controlled(&self, what: &str) -> Result<std::sync::Arc<Running>, EnvError> {
+    pub(super) fn controlled(&self, what: &'static str) -> Result<std::sync::Arc<Running>, EnvError> {
         if !self.is_made() {
             return Err(self.cannot(what, format!("`{}` makes it, not libvirt", self.plan().provider)));
         }
         self.site().running()
     }
 
-    pub(super) fn cannot(&self, what: &str, why: impl Into<String>) -> EnvError {
-        EnvError::Control { what: what.to_owned(), machine: self.name().clone(), why: why.into() }
+    pub(super) fn cannot(&self, what: &'static str, why: impl Into<String>) -> EnvError {
+        EnvError::Control { what, machine: self.name().clone(), why: why.into() }
     }
 
-    pub(super) fn inside(&self, what: &str, source: crate::guest::GuestError) -> EnvError {
-        EnvError::Inside { what: what.to_owned(), machine: self.name().clone(), source: Box::new(source) }
+    pub(super) fn inside(&self, what: &'static str, source: crate::guest::GuestError) -> EnvError {
+        EnvError::Inside { what, machine: self.name().clone(), source: Box::new(source) }
     }
 }
 

@@ -67,7 +67,7 @@ pub enum EnvError {
     #[error("cannot {what} machine {machine}: {why}")]
     Control {
         /// What was tried, as a verb.
-        what: String,
+        what: &'static str,
         /// Which machine.
         machine: MachineName,
         /// Why not.
@@ -77,7 +77,7 @@ pub enum EnvError {
     #[error("cannot {what} machine {machine}")]
     Inside {
         /// What was tried, as a verb.
-        what: String,
+        what: &'static str,
         /// Which machine.
         machine: MachineName,
         /// Why not.
@@ -139,7 +139,7 @@ pub enum EnvError {
         device: String,
         /// How long it was waited.
         #[source]
-        source: WaitError,
+        source: Box<WaitError>,
     },
     /// Machines were named that there are not.
     #[error("{what}")]

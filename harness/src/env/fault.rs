@@ -112,10 +112,12 @@ fn over(what: &str, result: &Result<(), EnvError>) {
 
 /// What is being set back of an environment whose faults were dropped; clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Healing(Arc<Mutex<Vec<JoinHandle<Result<(), EnvError>>>>>);
+pub(super) struct Healing(Arc<Mutex<Vec<Task>>>);
+
+type Task = JoinHandle<Result<(), EnvError>>;
 
 impl Healing {
-    fn add(&self, task: JoinHandle<Result<(), EnvError>>) {
+    fn add(&self, task: Task) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
     }
 

@@ -171,7 +171,7 @@ impl Link {
         gone.await.map_err(|source| EnvError::NotLetGo {
             machine: self.vm.name().clone(),
             device: format!("NIC {mac}"),
-            source,
+            source: Box::new(source),
         })?;
         if net_hosts(&self.net.spec, &self.nic) {
             // One of the plan keeps its addresses for the next start.
