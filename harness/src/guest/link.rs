@@ -144,6 +144,16 @@ impl Link {
         }
     }
 
+    /// Opens a stream to where the server sees `addr`.
+    pub(super) async fn forward(
+        &self,
+        addr: SocketAddr,
+    ) -> Result<russh::ChannelStream<client::Msg>, russh::Error> {
+        let (host, port) = (addr.ip().to_string(), u32::from(addr.port()));
+        let channel = self.handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 0).await?;
+        Ok(channel.into_stream())
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.handle.is_closed()
     }

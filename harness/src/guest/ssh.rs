@@ -194,7 +194,7 @@ impl Ssh {
         .unwrap_or_else(|_| Err(Arc::new(SshError::Refused { addr: self.spec.addr })))
     }
 
-    async fn link(&self) -> Result<Arc<Link>, Arc<SshError>> {
+    pub(super) async fn link(&self) -> Result<Arc<Link>, Arc<SshError>> {
         let failed_before = self.attempts.failed();
         let mut link = self.link.lock().await;
         match &*link {

@@ -22,7 +22,7 @@ mod rig;
 mod waiting;
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::Path,
     sync::{Arc, atomic::Ordering},
