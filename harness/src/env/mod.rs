@@ -39,6 +39,7 @@ mod agent;
 mod asked;
 mod daemon;
 mod defaults;
+mod deploy;
 mod destroy;
 mod disk;
 mod doctor;
@@ -75,6 +76,8 @@ mod turn;
 
 pub use daemon::Daemon;
 pub use defaults::Defaults;
+pub use deploy::DeployOptions;
+pub use deploy::Deployed;
 pub use destroy::Destroyed;
 pub use doctor::look_at_daemon;
 pub use error::EnvError;

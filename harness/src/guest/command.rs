@@ -117,7 +117,7 @@ impl Command {
     }
 
     /// People are shown `text` instead of the command itself.
-    pub(super) fn shown_as(mut self, text: &'static str) -> Self {
+    pub(crate) fn shown_as(mut self, text: &'static str) -> Self {
         self.shown = Some(text);
         self
     }

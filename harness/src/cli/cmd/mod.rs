@@ -1,6 +1,7 @@
 //! One verb a file; each returns what is to be printed.
 
 mod config;
+mod deploy;
 mod destroy;
 mod doctor;
 mod export;
@@ -26,7 +27,13 @@ use super::{args::Verb, context::Cx, external, run::Said};
 pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
     let orderly = matches!(
         verb,
-        Verb::Init(_) | Verb::Up(_) | Verb::Start(_) | Verb::Snapshot(_) | Verb::Revert(_) | Verb::Export(_)
+        Verb::Init(_)
+            | Verb::Up(_)
+            | Verb::Start(_)
+            | Verb::Snapshot(_)
+            | Verb::Revert(_)
+            | Verb::Export(_)
+            | Verb::Deploy(_)
     );
     let work = one(cx, verb);
     // Those put things in order themselves when they are stopped; the others may be stopped anywhere.
@@ -40,6 +47,7 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Start(machines) => power::start(cx, &machines).await?.into(),
         Verb::Snapshot(args) => snapshot::run(cx, &args).await?.into(),
         Verb::Revert(args) => snapshot::revert(cx, &args).await?.into(),
+        Verb::Deploy(args) => deploy::run(cx, &args).await?.into(),
         Verb::Export(args) => export::run(cx, &args).await?.into(),
         Verb::Down => destroy::down(cx).await?.into(),
         Verb::Stop(machines) => power::stop(cx, &machines).await?.into(),
