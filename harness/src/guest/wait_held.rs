@@ -83,7 +83,7 @@ impl Guest {
             return self.wait_for_output(what, &once, limit, |output| judge_all(output, &judge)).await;
         }
         let held = Mutex::new(None);
-        self.wait_for_news(what, limit, || async {
+        let next = || async {
             let mut held = held.lock().await;
             let open = held.get_or_insert_with(|| Held::open(self, sight.command(&sight.held)));
             let silence = if sight.ticks { self.scaled(limits::LOOK) } else { limits::FOREVER };
@@ -97,8 +97,8 @@ impl Guest {
                 tokio::time::sleep(limits::PAUSE).await;
             }
             seen
-        })
-        .await
+        };
+        self.wait_for_news(what, limit, next).await
     }
 }
 

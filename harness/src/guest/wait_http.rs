@@ -113,7 +113,7 @@ impl Guest {
             };
             let look = self.scaled(limits::LOOK);
             self.wait(&http.to_string(), limit, limits::SHORT_PAUSE, || async {
-                match tokio::time::timeout(look, ask(ssh, http)).await {
+                match tokio::time::timeout(look, Box::pin(ask(ssh, http))).await {
                     Ok(Ok(answer)) => http.judge(answer),
                     Ok(Err(why)) => Seen::NotYet(why),
                     Err(_) => Seen::NotYet(format!("no answer within {:.1} s", look.as_secs_f64())),

@@ -112,7 +112,7 @@ impl Guest {
                     )
                 }
             };
-            let Ran { output, .. } = self.run(&ask, self.scaled(limits::COMMAND)).await?;
+            let Ran { output, .. } = Box::pin(self.run(&ask, self.scaled(limits::COMMAND))).await?;
             let text = output.stdout.text();
             let last = text.lines().last().unwrap_or_default();
             let after = match log.is_journal() {

@@ -203,8 +203,9 @@ impl Guest {
         Fut: Future<Output = Seen<T>>,
     {
         let answered = AtomicBool::new(true);
-        let looks = wait_for(what, self.scaled(limit), pause, || noting(&answered, look()));
-        self.waited(what, looks, &answered).await
+        // On the heap: who waits for many things would have all of them on the stack.
+        let looks = Box::pin(wait_for(what, self.scaled(limit), pause, || noting(&answered, look())));
+        Box::pin(self.waited(what, looks, &answered)).await
     }
 
     /// Takes news until it is ready; `limit` is not scaled yet.
@@ -219,8 +220,8 @@ impl Guest {
         Fut: Future<Output = Seen<T>>,
     {
         let answered = AtomicBool::new(true);
-        let news = wait_for_news(what, self.scaled(limit), || noting(&answered, next()));
-        self.waited(what, news, &answered).await
+        let news = Box::pin(wait_for_news(what, self.scaled(limit), || noting(&answered, next())));
+        Box::pin(self.waited(what, news, &answered)).await
     }
 
     async fn waited<T>(

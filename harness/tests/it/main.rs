@@ -30,3 +30,4 @@ mod system;
 mod templates;
 mod typed;
 mod ui;
+mod waits;

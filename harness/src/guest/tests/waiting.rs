@@ -380,3 +380,33 @@ async fn the_agent_is_asked_where_no_session_can_be_held() {
     let error = told(&guest.wait_for_log(&log, "three", SECOND).await.unwrap_err());
     assert!(error.contains("last seen: two"), "{error}");
 }
+
+/// Who waits for many things has all of them on the stack.
+#[test]
+fn verbs_that_wait_are_small() {
+    let guest = Guest::new(GuestSpec {
+        name: "web".parse().unwrap(),
+        image: "minimal".into(),
+        abilities: Abilities::default(),
+        ssh: None,
+        agent: None,
+        console: "/".into(),
+        outputs: "/".into(),
+        time_factor: 1.0,
+    });
+    let (http, log) = (Http::get(80, "/"), Log::journal());
+    let sizes = [
+        size_of_val(&guest.wait_for_ssh(SECOND)),
+        size_of_val(&guest.wait_for_port(80, SECOND)),
+        size_of_val(&guest.wait_for_http(&http, SECOND)),
+        size_of_val(&guest.wait_for_file("/", SECOND)),
+        size_of_val(&guest.wait_for_unit("x", SECOND)),
+        size_of_val(&guest.wait_for_log(&log, "x", SECOND)),
+        size_of_val(&guest.end_of(&log)),
+        size_of_val(&guest.wait_until_succeeds("x", SECOND)),
+        size_of_val(&guest.while_process("x", guest.wait_for_port(80, SECOND))),
+        size_of_val(&guest.execute("x")),
+        size_of_val(&guest.succeed("x")),
+    ];
+    assert!(sizes.iter().all(|&size| size < 8), "{sizes:?}");
+}
