@@ -53,7 +53,7 @@ pub struct WaitError {
     /// What was waited for.
     pub what: String,
     /// What was seen.
-    pub seen: History,
+    pub seen: Box<History>,
     /// How often it was looked.
     pub looks: u32,
     /// How long it was waited.
@@ -295,7 +295,7 @@ impl<'a> Watch<'a> {
     fn over(&mut self, end: End) -> WaitError {
         WaitError {
             what: self.what.to_owned(),
-            seen: std::mem::take(&mut self.seen),
+            seen: Box::new(std::mem::take(&mut self.seen)),
             looks: self.looks,
             waited: self.start.elapsed(),
             end,

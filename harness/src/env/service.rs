@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How long a service may take to become what its manager says it has made of it (stretched by the time factor).
-const SETTLING: Duration = Duration::from_secs(5);
+const SETTLING: Duration = Duration::from_secs(2);
 /// Between two looks whether it has.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Lines of a service's log that its errors show.
