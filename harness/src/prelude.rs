@@ -2,9 +2,13 @@
 pub use anyhow::{Context as _, bail, ensure};
 
 pub use crate::Result;
+pub use crate::base::within::{
+    assert_equals_within, assert_equals_within_long, assert_equals_within_short, assert_true_within,
+    assert_true_within_long, assert_true_within_short, consistently, eventually,
+};
 pub use crate::env::{Env, Net, Vm};
 pub use crate::event::Trouble;
-pub use crate::guest::Command;
+pub use crate::guest::{Command, Http, Log, Pattern};
 pub use crate::suite::Artifacts;
 
 /// `n` seconds.

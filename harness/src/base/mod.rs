@@ -14,3 +14,4 @@ pub mod sys;
 pub mod text;
 pub mod time;
 pub mod wait;
+pub mod within;

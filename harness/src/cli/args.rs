@@ -103,7 +103,7 @@ pub(super) struct Global {
 pub(super) enum Verb {
     /// Make a prefix from an init file: disks, addresses, keys. Nothing runs yet.
     Init(InitArgs),
-    /// Init, start, and wait until every machine answers.
+    /// Init, start, wait until every machine answers, and deploy.
     Up(InitArgs),
     /// Destroy without asking.
     Down,
@@ -150,6 +150,8 @@ pub(super) enum Verb {
     Snapshot(Snapshot),
     /// Bring machines back to a snapshot.
     Revert(Revert),
+    /// Run the deploy scripts of machines in them.
+    Deploy(Deploy),
     /// Write disks and an init file that make the same environment elsewhere.
     Export(Export),
     /// Open a shell in a machine, or run a command or script there; its exit status becomes ours.
@@ -176,7 +178,7 @@ pub(super) enum Verb {
     Fault(FaultArgs),
     /// Write what a machine's screen shows into a file, as PNG; the machine needs `graphics: true`.
     Screenshot(Screenshot),
-    /// Ask for, start, stop or restart a service in a machine.
+    /// Ask for, start, stop or restart a service in a machine, or read its log.
     Service(ServiceArgs),
     /// Serve files to machines over HTTP, at the gateway of the management net, until stopped.
     Serve {
@@ -309,6 +311,17 @@ pub(super) struct Snapshot {
 pub(super) struct Revert {
     /// The snapshot; its machines go back.
     pub(super) name: String,
+}
+
+/// Options of `deploy`.
+#[derive(Debug, Group)]
+pub(super) struct Deploy {
+    /// Only the scripts of this machine, or only this one of them, by its file name.
+    #[arg(long, value_name = "VM[/SCRIPT]", num_args = 1..)]
+    pub(super) only: Vec<String>,
+    /// Also those that are to run once and were done before.
+    #[arg(long)]
+    pub(super) again: bool,
 }
 
 /// Options of `export`.
@@ -482,7 +495,7 @@ pub(super) struct ServiceArgs {
     pub(super) host: String,
     /// The service.
     pub(super) name: String,
-    /// What to do; its state is printed afterwards.
+    /// What to do; its state is printed afterwards, or with `logs` what it wrote lately.
     #[arg(default_value = "status")]
     pub(super) what: ServiceVerb,
 }
@@ -494,6 +507,7 @@ pub(super) enum ServiceVerb {
     Start,
     Stop,
     Restart,
+    Logs,
 }
 
 /// Options of `ansible-hosts`.

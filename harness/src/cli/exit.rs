@@ -55,6 +55,8 @@ fn of_env(error: &EnvError) -> Exit {
         EnvError::InitFile(_)
         | EnvError::Plan(_)
         | EnvError::NoMachine { .. }
+        | EnvError::NoScript { .. }
+        | EnvError::NotRunning { .. }
         | EnvError::NotStarted
         | EnvError::Running { .. }
         | EnvError::Control { .. }
@@ -69,6 +71,7 @@ fn of_env(error: &EnvError) -> Exit {
             | LeaseError::InUse { .. }
             | LeaseError::Full { .. },
         ) => Exit::Usage,
+        EnvError::Deploy { .. } => Exit::Failed,
         EnvError::Stopped => Exit::Stopped,
         // The machine was there and did not do it.
         EnvError::Inside { .. } => Exit::Failed,
@@ -133,6 +136,8 @@ mod tests {
         let snapshot = || "x".to_owned();
         let usage = [
             EnvError::NoMachine { what: "no machine `x`".into() },
+            EnvError::NoScript { what: "no script `x`".into() },
+            EnvError::NotRunning { what: "deployed", machines: vec!["x".into()] },
             EnvError::NotStarted,
             EnvError::Running { what: "exported", machines: vec!["x".into()] },
             EnvError::Export(vec![]),
@@ -157,7 +162,18 @@ mod tests {
         ];
         let left = [EnvError::NotUndone { error: Box::new(EnvError::NotStarted), left: "x".into() }];
         let stopped = [EnvError::Stopped, EnvError::Several(vec![EnvError::Stopped, EnvError::Stopped])];
-        let failed = [EnvError::Workdir(WorkdirError::InUse { path: "/".into(), holder: None })];
+        let script = || EnvError::Deploy {
+            machine: "x".parse().unwrap(),
+            script: "/x".into(),
+            what: "ended".into(),
+            output: "/x".into(),
+            tail: String::new(),
+        };
+        let failed = [
+            EnvError::Workdir(WorkdirError::InUse { path: "/".into(), holder: None }),
+            script(),
+            EnvError::Several(vec![script(), script()]),
+        ];
         let of = |exit: Exit, errors: Vec<EnvError>| errors.into_iter().map(move |error| (exit, error));
         let all = of(Exit::Usage, usage.into()).chain(of(Exit::Environment, environment.into()));
         let all = all.chain(of(Exit::Left, left.into())).chain(of(Exit::Stopped, stopped.into()));

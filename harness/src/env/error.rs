@@ -213,6 +213,34 @@ pub enum EnvError {
         /// Which, and what happened.
         why: String,
     },
+    /// A deploy script failed.
+    #[error("the deploy script {} {what} on machine {machine}; its output is in {}{tail}", script.display(), output.display())]
+    Deploy {
+        /// The machine.
+        machine: MachineName,
+        /// The script, on the host.
+        script: PathBuf,
+        /// What became of it, such as `ended with exit status 3`.
+        what: String,
+        /// The file of its standard output; that of its standard error lies beside it.
+        output: PathBuf,
+        /// The end of its output, on lines of its own.
+        tail: String,
+    },
+    /// Deploy scripts were named that there are not.
+    #[error("{what}")]
+    NoScript {
+        /// Which, and what there is.
+        what: String,
+    },
+    /// Machines are needed that do not run.
+    #[error("machines that are off cannot be {what}: {}; `polder start` starts them", machines.join(", "))]
+    NotRunning {
+        /// What was to be done with them, such as `deployed`.
+        what: &'static str,
+        /// Which.
+        machines: Vec<String>,
+    },
     /// Machines were named that cannot be kept.
     #[error("machines that libvirt does not make cannot be kept in snapshots: {}", .0.join(", "))]
     NotKept(Vec<String>),

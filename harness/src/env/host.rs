@@ -11,7 +11,7 @@ use crate::{
     image::ImageStore,
     lab::{LabHost, LabKind},
     provider::{MachineProvider, Ssh},
-    service::{ServiceManager, SysVInit, Systemd, SystemdContainer},
+    service::{OpenRc, ServiceManager, SysVInit, Systemd, SystemdContainer},
     template::{self, Limits, Repo, TemplateEvent, Templates, TemplatesConfig},
 };
 
@@ -73,7 +73,7 @@ impl Host {
         let vm_types = vec!["default".to_owned()];
         let providers: Vec<Arc<dyn MachineProvider>> = vec![Arc::new(Ssh::default())];
         let services: Vec<Arc<dyn ServiceManager>> =
-            vec![Arc::new(Systemd), Arc::new(SystemdContainer), Arc::new(SysVInit)];
+            vec![Arc::new(Systemd), Arc::new(SystemdContainer), Arc::new(OpenRc), Arc::new(SysVInit)];
         Ok(Self {
             lab,
             images,

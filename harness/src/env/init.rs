@@ -3,7 +3,7 @@
 use super::{
     Env, EnvError, Host, Progress, asked,
     daemon::Identity,
-    disk,
+    deploy, disk,
     error::chain,
     lease,
     prepare::{Place, Prepared, prepare},
@@ -83,6 +83,7 @@ impl Env {
         keys.save(folder)?;
         state.save(folder)?;
         let env = Self::assemble(host, Home::Prefix(Prefix::at(folder)), state, &keys)?;
+        deploy::copy(&env, progress)?;
         disk::make(&env).await?;
         if host.kind == LabKind::System {
             lease::renew(host, &Identity::of(folder, &env.state().uuid)?, &env.plan().nets).await?;

@@ -114,7 +114,7 @@ fn spec_of(machine: &MachineSpec, vm: &Vm, chains: &Chains) -> Value {
         disks.map(|(number, spec)| disk(spec, images.get(number).copied().flatten())).collect();
     let snapshots = chains.snapshots.iter().filter(|snapshot| snapshot.machines.contains_key(vm.name()));
     let mut metadata = plan.metadata.clone();
-    metadata.insert("deploy-scripts".into(), json!(plan.deploy_scripts));
+    metadata.insert("deploy-scripts".into(), super::deploy::paths(plan));
     let domain = plan.domain.as_ref();
     let entries = [
         ("name", json!(machine.name)),

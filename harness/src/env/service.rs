@@ -1,10 +1,20 @@
 //! Services of a machine: its manager is the one the init file names, else the first that finds itself there.
 
-use super::{EnvError, Vm};
+use std::time::Duration;
+
+use super::{EnvError, Vm, error::chain};
 use crate::{
+    base::wait::{Look, wait_for},
     guest::{Command, Status},
     service::{Answer, ServiceManager, ServiceState},
 };
+
+/// How long a service may take to become what its manager says it has made of it (stretched by the time factor).
+const SETTLING: Duration = Duration::from_secs(2);
+/// Between two looks whether it has.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Lines of a service's log that its errors show.
+const LAST_WORDS: usize = 10;
 
 /// A service of a machine that runs.
 #[derive(Debug, Clone)]
@@ -148,14 +158,41 @@ impl Service {
         }
     }
 
-    /// Asks for something, and looks whether it has come true.
+    /// Asks for something, and looks whether it comes true.
     async fn request(&self, argv: Vec<String>, wanted: ServiceState) -> Result<(), EnvError> {
         let (line, answer) = (argv.join(" "), answer(&self.vm, argv).await?);
-        let state = self.state().await?;
-        if answer.code == Some(0) && state == wanted {
-            return Ok(());
+        if answer.code != Some(0) {
+            let state = self.state().await?;
+            let why = format!("is {state} after `{line}`: {}{}", said(&answer), self.last_words().await);
+            return Err(self.error(&why));
         }
-        Err(self.error(&format!("is {state} after `{line}`: {}", said(&answer))))
+        let limit = SETTLING.mul_f64(self.vm.spec().time_factor);
+        let what = format!("the service `{}` to be {wanted} after `{line}`", self.name);
+        let settled = wait_for(&what, limit, PAUSE, async || match self.state().await {
+            Ok(state) if state == wanted => Look::Ready(()),
+            Ok(state) => Look::NotYet(format!("it is {state}")),
+            Err(error) => Look::NotYet(chain(&error)),
+        });
+        match settled.await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let why = format!(
+                    "is not {wanted} after `{line}` ({}): {error}{}",
+                    said(&answer),
+                    self.last_words().await
+                );
+                Err(self.error(&why))
+            }
+        }
+    }
+
+    /// The end of what it wrote, for an error; as far as that can be had.
+    async fn last_words(&self) -> String {
+        let log = self.logs().await.ok().flatten().unwrap_or_default();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+        let end = lines.iter().skip(lines.len().saturating_sub(LAST_WORDS));
+        let end: String = end.map(|line| format!("\n  {line}")).collect();
+        if end.is_empty() { end } else { format!("; its log ends with:{end}") }
     }
 
     fn error(&self, why: &str) -> EnvError {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Env, EnvError, Host, Progress, Selection, Vm, daemon, disk,
+    Env, EnvError, Host, Progress, Selection, Vm, daemon, deploy, disk,
     error::{chain, file},
     host::limits,
     network, ordered, parallel,
@@ -77,7 +77,8 @@ struct Started {
 }
 
 impl Env {
-    /// Brings up what `spec` asks for in a lab that ends with this process, and waits until every machine answers.
+    /// Brings up what `spec` asks for in a lab that ends with this process, waits until every machine answers, and runs
+    /// their deploy scripts.
     ///
     /// # Errors
     /// The first failure, and what there is of the environment: it can be looked at, then must go down.
@@ -105,7 +106,8 @@ impl Env {
                 let (env, progress) = (env.clone(), progress.clone());
                 async move { ready(&env, None, &vm, Instant::now(), &progress).await }
             };
-            parallel::first_failure(others, each).await
+            parallel::first_failure(others, each).await?;
+            deploy::run(&env, &turn, deploy::all(&env), false, progress).await.map(drop)
         };
         match work.await {
             Ok(()) => Ok(env),

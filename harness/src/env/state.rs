@@ -1,7 +1,7 @@
 //! What is written down of an environment, so that any process can take it over: `state.json` in its folder.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -38,6 +38,9 @@ pub(super) struct EnvState {
     /// NICs that were attached to machines since those were switched on.
     #[serde(default)]
     pub(super) attached: BTreeMap<MachineName, Vec<PlannedNic>>,
+    /// Digests of the deploy scripts that were done on the disks machines have now.
+    #[serde(default)]
+    pub(super) deployed: BTreeMap<MachineName, BTreeSet<String>>,
 }
 
 /// Where an environment lives.
@@ -74,6 +77,7 @@ impl EnvState {
             chains: Chains::default(),
             names: BTreeMap::new(),
             attached: BTreeMap::new(),
+            deployed: BTreeMap::new(),
         }
     }
 

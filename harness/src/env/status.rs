@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Serialize;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
 use super::{
     Env, EnvError, host::limits, network, ordered, plan::MachinePlan, select::made, site::Ground,
@@ -198,7 +198,7 @@ impl Env {
 /// What the init file says of a machine in its `metadata`: there, deploy scripts are always listed.
 fn metadata(plan: &MachinePlan) -> Map<String, Json> {
     let mut all = plan.metadata.clone();
-    all.insert("deploy-scripts".into(), plan.deploy_scripts.iter().map(|path| json!(path)).collect());
+    all.insert("deploy-scripts".into(), super::deploy::paths(plan));
     all
 }
 

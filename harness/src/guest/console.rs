@@ -43,10 +43,10 @@ impl Console {
         all.into_iter().skip(skipped).collect()
     }
 
-    /// The first line with `text` in it since the machine was made.
-    pub(super) async fn find(&self, text: &str) -> io::Result<Option<String>> {
+    /// The first line that `fits` since the machine was made.
+    pub(super) async fn find(&self, fits: impl Fn(&str) -> bool) -> io::Result<Option<String>> {
         let all = self::text(&read_from(&self.path, 0).await?);
-        Ok(all.lines().map(plain).find(|line| line.contains(text)))
+        Ok(all.lines().map(plain).find(|line| fits(line)))
     }
 
     /// Returns when the guest's kernel has panicked, with the line that says so; never otherwise.

@@ -41,6 +41,9 @@ pub(super) const KEEPALIVE: Duration = Duration::from_secs(5);
 /// Questions without an answer after which an ssh connection is dead.
 pub(super) const KEEPALIVE_MISSES: usize = 3;
 
+/// No deadline but that of whoever waits for it.
+pub(super) const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// Between two looks at something inside the guest.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
 /// Between two looks at something cheap: a port, the console file, a refused ssh session.
@@ -53,8 +56,7 @@ pub const IN_MEMORY: usize = 16 * 1024 * 1024;
 
 /// `limit` for a machine that is `factor` times slower; what no clock can hold is cut to a century.
 pub(super) fn scaled(limit: Duration, factor: f64) -> Duration {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    Duration::try_from_secs_f64(limit.as_secs_f64() * factor).map_or(CENTURY, |scaled| scaled.min(CENTURY))
+    Duration::try_from_secs_f64(limit.as_secs_f64() * factor).map_or(FOREVER, |scaled| scaled.min(FOREVER))
 }
 
 #[cfg(test)]

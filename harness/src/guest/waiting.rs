@@ -1,5 +1,6 @@
-//! The verbs that wait: each has a deadline, looks at the state (never at a change), says in its error what it saw
-//! last, and fails at once when the guest's kernel panics or what is waited for cannot come any more.
+//! The verbs that wait: each has a deadline, looks at the state (never at a change), says in its error what it saw, and
+//! fails at once when the guest's kernel panics or what is waited for cannot come any more. Here are those that look from
+//! outside and those that run a command of the caller; the others are in `wait_*`.
 
 use std::{
     fmt,
@@ -15,12 +16,13 @@ use super::{
     handle::{Guest, timed, verb},
     limits,
     output::Output,
+    pattern::Pattern,
     spec::Channel,
 };
 use crate::{
     base::{
         dial::BoxFuture,
-        wait::{Deadline, Look, wait_for},
+        wait::{Deadline, Look, WaitError, wait_for, wait_for_news},
     },
     image::{Ability, info::Unsupported},
 };
@@ -69,24 +71,6 @@ impl Guest {
         .await
     }
 
-    /// Waits until a systemd unit is active; fails at once when it has failed or there is none of that name.
-    ///
-    /// # Errors
-    /// [`GuestError::Wait`], [`GuestError::Panicked`]; [`GuestError::Unsupported`] without systemd.
-    pub async fn wait_for_unit(&self, unit: &str, limit: Duration) -> Result<(), GuestError> {
-        timed(verb!(self, "wait_for_unit", unit = unit), async {
-            self.require(Ability::Units, "wait for a unit")?;
-            let command = Command::new("systemctl")
-                .args(["show", "--property=LoadState,ActiveState,SubState,Result", "--"])
-                .arg(unit);
-            self.wait_for_output(&format!("unit `{unit}`"), &command, limit, |output| {
-                unit_state(&output.stdout.text())
-            })
-            .await
-        })
-        .await
-    }
-
     /// Waits until a TCP port of the guest takes connections from outside.
     ///
     /// # Errors
@@ -103,25 +87,6 @@ impl Guest {
                 match ssh.spec().dial.dial(addr, limits::DIAL_ONCE).await {
                     Ok(_) => Seen::Ready(()),
                     Err(error) => Seen::NotYet(error.to_string()),
-                }
-            })
-            .await
-        })
-        .await
-    }
-
-    /// Waits until the guest has a file, folder or anything else at `path`.
-    ///
-    /// # Errors
-    /// [`GuestError::Wait`], [`GuestError::Panicked`]; as [`Guest::execute`] when it cannot look at all.
-    pub async fn wait_for_file(&self, path: &str, limit: Duration) -> Result<(), GuestError> {
-        timed(verb!(self, "wait_for_file", path = path), async {
-            let command = Command::new("test").arg("-e").arg(path);
-            self.wait_for_output(&format!("`{path}`"), &command, limit, |output| {
-                if output.status.success() {
-                    Look::Ready(())
-                } else {
-                    Look::NotYet("it is not there".to_owned())
                 }
             })
             .await
@@ -156,16 +121,44 @@ impl Guest {
         Until { guest: self.clone(), command: command.into(), holds: Box::new(holds), limit: limits::UNTIL }
     }
 
-    /// Waits until the console has a line with `text` in it, from the first start on; returns the line.
+    /// Runs a command again and again until it fails; returns what it left then.
+    ///
+    /// # Errors
+    /// As [`Guest::wait_until_succeeds`].
+    pub async fn wait_until_fails(
+        &self,
+        command: impl Into<Command>,
+        limit: Duration,
+    ) -> Result<Output, GuestError> {
+        let command = command.into();
+        timed(verb!(self, "wait_until_fails", command = command), async {
+            let judge = |output: &Output| match success(output) {
+                Look::Ready(out) => Look::NotYet(format!("it succeeded and printed: {}", shorten(&out))),
+                _ => Look::Ready(output.clone()),
+            };
+            self.wait_for_output(&format!("failure of `{command}`"), &command, limit, judge).await
+        })
+        .await
+    }
+
+    /// Waits until the console has a line that fits, from the first start on; returns the line.
     ///
     /// # Errors
     /// [`GuestError::Wait`], [`GuestError::Panicked`].
-    pub async fn wait_for_console(&self, text: &str, limit: Duration) -> Result<String, GuestError> {
-        timed(verb!(self, "wait_for_console", text = text), async {
-            self.wait(&format!("`{text}` on the console"), limit, limits::SHORT_PAUSE, || async {
-                match self.0.console.find(text).await {
+    pub async fn wait_for_console(
+        &self,
+        pattern: impl Into<Pattern>,
+        limit: Duration,
+    ) -> Result<String, GuestError> {
+        let pattern = pattern.into();
+        timed(verb!(self, "wait_for_console", pattern = pattern), async {
+            self.wait(&format!("{pattern} on the console"), limit, limits::SHORT_PAUSE, || async {
+                match self.0.console.find(|line| pattern.is_in(line)).await {
                     Ok(Some(line)) => Seen::Ready(line),
-                    Ok(None) => Seen::NotYet("no such line".to_owned()),
+                    Ok(None) => Seen::NotYet(match self.0.console.tail(1).await.pop() {
+                        Some(line) => format!("no such line, the last one is: {line}"),
+                        None => "no line at all".to_owned(),
+                    }),
                     Err(error) => Seen::NotYet(format!("the console cannot be read: {error}")),
                 }
             })
@@ -175,7 +168,7 @@ impl Guest {
     }
 
     /// Waits until `judge` is content with what `command` leaves.
-    async fn wait_for_output<T>(
+    pub(super) async fn wait_for_output<T>(
         &self,
         what: &str,
         command: &Command,
@@ -189,11 +182,7 @@ impl Guest {
         self.wait(what, limit, limits::PAUSE, || async {
             let left = deadline.left();
             match self.look(command, one.map_or(left, |one| one.min(left))).await {
-                Ok(Ran { output, .. }) => match judge(&output) {
-                    Look::Ready(value) => Seen::Ready(value),
-                    Look::NotYet(status) => Seen::NotYet(status),
-                    Look::Failed(status) => Seen::Failed(status),
-                },
+                Ok(Ran { output, .. }) => Seen::of(judge(&output)),
                 Err(error) if is_final(&error) => Seen::Failed(error.brief()),
                 Err(error @ GuestError::Deadline { started: true, .. }) => Seen::NotYet(error.brief()),
                 Err(error) => Seen::Away(error.brief()),
@@ -215,19 +204,34 @@ impl Guest {
         Fut: Future<Output = Seen<T>>,
     {
         let answered = AtomicBool::new(true);
-        let looks = wait_for(what, self.scaled(limit), pause, || {
-            let look = look();
-            async {
-                let seen = look.await;
-                answered.store(!matches!(seen, Seen::Away(_)), Ordering::Relaxed);
-                match seen {
-                    Seen::Ready(value) => Look::Ready(value),
-                    Seen::NotYet(status) | Seen::Away(status) => Look::NotYet(status),
-                    Seen::Failed(status) => Look::Failed(status),
-                }
-            }
-        });
-        match self.unless_panicked(&format!("wait for {what}"), looks).await? {
+        // On the heap: who waits for many things would have all of them on the stack.
+        let looks = Box::pin(wait_for(what, self.scaled(limit), pause, || noting(&answered, look())));
+        Box::pin(self.waited(what, looks, &answered)).await
+    }
+
+    /// Takes news until it is ready; `limit` is not scaled yet.
+    pub(super) async fn wait_for_news<T, F, Fut>(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut next: F,
+    ) -> Result<T, GuestError>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Seen<T>>,
+    {
+        let answered = AtomicBool::new(true);
+        let news = Box::pin(wait_for_news(what, self.scaled(limit), || noting(&answered, next())));
+        Box::pin(self.waited(what, news, &answered)).await
+    }
+
+    async fn waited<T>(
+        &self,
+        what: &str,
+        wait: impl Future<Output = Result<T, WaitError>>,
+        answered: &AtomicBool,
+    ) -> Result<T, GuestError> {
+        match self.unless_panicked(&format!("wait for {what}"), wait).await? {
             Ok(value) => Ok(value),
             Err(source) => Err(GuestError::Wait {
                 machine: self.name().clone(),
@@ -236,6 +240,17 @@ impl Guest {
                 source,
             }),
         }
+    }
+}
+
+/// Notes whether the guest answered to a look.
+async fn noting<T>(answered: &AtomicBool, look: impl Future<Output = Seen<T>>) -> Look<T> {
+    let seen = look.await;
+    answered.store(!matches!(seen, Seen::Away(_)), Ordering::Relaxed);
+    match seen {
+        Seen::Ready(value) => Look::Ready(value),
+        Seen::NotYet(status) | Seen::Away(status) => Look::NotYet(status),
+        Seen::Failed(status) => Look::Failed(status),
     }
 }
 
@@ -248,6 +263,17 @@ pub(super) enum Seen<T> {
     Away(String),
     /// Never.
     Failed(String),
+}
+
+impl<T> Seen<T> {
+    /// A look at which the guest answered.
+    pub(super) fn of(look: Look<T>) -> Self {
+        match look {
+            Look::Ready(value) => Self::Ready(value),
+            Look::NotYet(status) => Self::NotYet(status),
+            Look::Failed(status) => Self::Failed(status),
+        }
+    }
 }
 
 /// A wait for an output, made by [`Guest::until`].
@@ -304,30 +330,15 @@ fn success(output: &Output) -> Look<String> {
 }
 
 /// The end of a text, short enough for a status.
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     const CHARS: usize = 400;
     let text = text.trim();
     let skip = text.chars().count().saturating_sub(CHARS);
     if skip == 0 { text.to_owned() } else { format!("...{}", text.chars().skip(skip).collect::<String>()) }
 }
 
-/// Reads the properties `systemctl show` prints.
-fn unit_state(shown: &str) -> Look<()> {
-    let property = |name: &str| {
-        shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or("unknown")
-    };
-    let (active, sub) = (property("ActiveState"), property("SubState"));
-    match (property("LoadState"), active) {
-        ("not-found", _) => Look::Failed("there is no such unit".to_owned()),
-        (load @ ("bad-setting" | "error" | "masked"), _) => Look::Failed(format!("the unit is {load}")),
-        (_, "active") => Look::Ready(()),
-        (_, "failed") => Look::Failed(format!("it has failed ({})", property("Result"))),
-        _ => Look::NotYet(format!("{active} ({sub})")),
-    }
-}
-
 /// Whether another attempt cannot end otherwise.
-fn is_final(error: &GuestError) -> bool {
+pub(super) fn is_final(error: &GuestError) -> bool {
     use super::{error::TransportError, link::SshError};
     match error {
         GuestError::Unsupported { .. } | GuestError::Command { .. } | GuestError::Local { .. } => true,
@@ -340,36 +351,4 @@ fn is_final(error: &GuestError) -> bool {
 
 fn cause(error: &dyn std::error::Error) -> String {
     error.source().map(ToString::to_string).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[rstest::rstest]
-    #[case("LoadState=loaded\nActiveState=active\nSubState=running\nResult=success\n", "Ready(())")]
-    #[case(
-        "LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\n",
-        "NotYet(\"activating (auto-restart)\")"
-    )]
-    #[case(
-        "LoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success\n",
-        "NotYet(\"inactive (dead)\")"
-    )]
-    #[case(
-        "LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\n",
-        "Failed(\"it has failed (exit-code)\")"
-    )]
-    #[case(
-        "LoadState=not-found\nActiveState=inactive\nSubState=dead\nResult=success\n",
-        "Failed(\"there is no such unit\")"
-    )]
-    #[case(
-        "LoadState=masked\nActiveState=inactive\nSubState=dead\nResult=success\n",
-        "Failed(\"the unit is masked\")"
-    )]
-    #[case("", "NotYet(\"unknown (unknown)\")")]
-    fn unit_states(#[case] shown: &str, #[case] expected: &str) {
-        assert_eq!(format!("{:?}", unit_state(shown)), expected);
-    }
 }

@@ -235,7 +235,7 @@ impl ImageStore {
         })
         .await;
         waited.map_err(|source| {
-            let holder = source.last.clone();
+            let holder = source.seen.last();
             fatal.unwrap_or(ImageError::Busy { image: recipe.name.clone(), holder, source })
         })
     }

@@ -1,6 +1,6 @@
 //! One entry of `domains` to a [`MachineSpec`]. What machines are to one another and to nets is `check.rs`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use quick_xml::{Reader, events::Event};
 use serde_json::{Map, Value as Json};
@@ -13,7 +13,7 @@ use super::{
     problems::Problems,
     reader::{self, Fields, json},
     shape::{shown, suggest},
-    spec::{CloudInit, CpuSpec, Firmware, KernelBoot, MachineSpec, OvaSource, Topology},
+    spec::{CloudInit, CpuSpec, DeployScript, Firmware, KernelBoot, MachineSpec, OvaSource, Topology},
 };
 use crate::base::id::MachineName;
 
@@ -254,7 +254,7 @@ fn metadata(
     fields: Fields<'_>,
     files: &Files<'_>,
     problems: &mut Problems,
-) -> (Vec<PathBuf>, Map<String, Json>) {
+) -> (Vec<DeployScript>, Map<String, Json>) {
     const SCRIPTS: &str = "deploy-scripts";
     const OLD_SCRIPTS: &str = "ovirt-scripts";
     let mut free = fields.free("metadata");
@@ -274,23 +274,38 @@ fn metadata(
             let message = format!("`{OLD_SCRIPTS}` is the old name of `{SCRIPTS}`");
             problems.warn("init::historic-key", &key.span, message, Some(format!("write `{SCRIPTS}`")));
         }
-        let Value::List(items) = value.value() else {
-            let message = format!("`{name}` must be a list of files, this is {}", value.kind());
-            problems.add("init::bad-script", &value.span, message, None);
-            continue;
-        };
-        for item in items {
-            if reader::text(item).is_none() {
-                let message = format!("an item of `{name}` must be a file, this is {}", item.kind());
-                problems.add("init::bad-script", &item.span, message, None);
-            }
-            scripts.extend(files.existing(item, problems));
-        }
-        if !items.is_empty() {
-            let message = format!("`{name}` are not run by this version");
-            let help = Some("run each with `polder shell MACHINE SCRIPT` once the machine is up".to_owned());
-            problems.warn("init::no-effect", &key.span, message, help);
-        }
+        scripts.extend(reader::items(value).iter().filter_map(|item| deploy_script(item, files, problems)));
     }
     (scripts, free)
+}
+
+/// A script: a file, or a mapping that says more of it.
+fn deploy_script(item: &Node, files: &Files<'_>, problems: &mut Problems) -> Option<DeployScript> {
+    if reader::text(item).is_some() {
+        return Some(DeployScript { path: files.existing(item, problems)?, ..DeployScript::default() });
+    }
+    let fields = Fields::of(item);
+    let mut env = BTreeMap::new();
+    for (name, value) in fields.get("env").map(reader::entries).unwrap_or_default() {
+        if !is_variable(name.text()) {
+            let message = format!("`{}` is not a name for a variable", shown(name.text()));
+            let help = Some("letters, digits and `_`, no digit first".to_owned());
+            problems.add("init::bad-variable", &name.span, message, help);
+        }
+        env.extend(reader::text(value).map(|value| (name.text().to_owned(), value.to_owned())));
+    }
+    let path = fields.get("path").and_then(|path| files.existing(path, problems));
+    Some(DeployScript {
+        path: path?,
+        args: fields.texts("args").into_iter().map(|node| node.text().to_owned()).collect(),
+        env,
+        timeout: fields.parsed("timeout").map(Duration::from_secs),
+        once: fields.flag("once").unwrap_or_default(),
+    })
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

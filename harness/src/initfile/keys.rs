@@ -3,7 +3,7 @@
 
 use super::table::{
     Key,
-    Kind::{self, Any, Bool, Default, Each, Either, Form, Map, Object, Percent, Text, Whole, Word},
+    Kind::{self, Any, Bool, Default, Each, Either, Form, Map, Object, Open, Percent, Text, Whole, Word},
     Mapping,
     Status::{Computed, Historic},
 };
@@ -79,11 +79,7 @@ pub(crate) static DOMAIN: Mapping = Mapping {
         ),
         Key::new("nics", Each(&Object(&NIC)), "Network cards; their order makes eth0, eth1, ..."),
         Key::new("disks", Each(&Object(&DISK)), "Disks; the first is the root disk."),
-        Key::new(
-            "metadata",
-            Map(&Any),
-            "Free-form, but for `deploy-scripts`: scripts for the guest, not run yet.",
-        ),
+        Key::new("metadata", Open(&METADATA), "Free-form, but for the scripts to deploy."),
         Key::new("artifacts", Each(&Text), "Absolute guest paths to collect."),
         Key::new("groups", TEXTS, "Inventory groups."),
         Key::new("bootstrap", Bool, "Whether the disk is prepared before the first boot."),
@@ -99,7 +95,7 @@ pub(crate) static DOMAIN: Mapping = Mapping {
         Key::new(
             "service_provider",
             Text,
-            "What manages services in the guest: `systemd`, `sysvinit` or `systemdcontainer`.",
+            "What manages services in the guest: `systemd`, `sysvinit`, `openrc` or `systemdcontainer`; what process 1 is tells if absent.",
         ),
         Key::new("guest-agent", Text, "Service name of the guest agent; says that the image has one."),
         Key::new("skip-export", Bool, "Whether export leaves the machine out."),
@@ -117,6 +113,39 @@ pub(crate) static DOMAIN: Mapping = Mapping {
         Key::idle("snapshots", Computed, "Belongs to a running environment."),
         Key::idle("cpu", Historic, "Use `vcpu`."),
         Key::idle("service_class", Historic, "Use `service_provider`."),
+    ],
+};
+
+const DEPLOY_SCRIPTS: Kind = Each(&Either(&[Text, Object(&DEPLOY_SCRIPT)]));
+
+/// What means something in a domain's `metadata`.
+pub(crate) static METADATA: Mapping = Mapping {
+    name: "metadata",
+    of: "`metadata`",
+    keys: &[
+        Key::new(
+            "deploy-scripts",
+            DEPLOY_SCRIPTS,
+            "Scripts to run in the machine, in order, by `deploy`, `up` and suites: files of the host, or mappings that say more.",
+        ),
+        Key::new("ovirt-scripts", DEPLOY_SCRIPTS, "Old name of `deploy-scripts`."),
+    ],
+};
+
+/// An item of `deploy-scripts`, where it is more than a file.
+pub(crate) static DEPLOY_SCRIPT: Mapping = Mapping {
+    name: "deploy-script",
+    of: "a deploy script",
+    keys: &[
+        Key::new("path", Text, "The script, a file of the host.").required(),
+        Key::new("args", Each(&Text), "Its arguments."),
+        Key::new("env", Map(&Text), "Variables of its environment."),
+        Key::new(
+            "timeout",
+            Whole { min: 1, max: 86_400, unit: "seconds" },
+            "How long it may take; 1800 if absent.",
+        ),
+        Key::new("once", Bool, "Whether it is left out once it was done as it is."),
     ],
 };
 

@@ -84,6 +84,13 @@ fn of(kind: &Kind, definitions: &mut Map<String, Json>) -> Map<String, Json> {
             define(mapping, definitions);
             json!({ "$ref": format!("#/$defs/{}", mapping.name) })
         }
+        Kind::Open(mapping) => {
+            define(mapping, definitions);
+            if let Some(schema) = definitions.get_mut(mapping.name).and_then(Json::as_object_mut) {
+                schema.shift_remove("additionalProperties");
+            }
+            json!({ "$ref": format!("#/$defs/{}", mapping.name) })
+        }
         Kind::Either(kinds) => {
             let any: Vec<Json> = kinds.iter().map(|kind| of(kind, definitions).into()).collect();
             json!({ "anyOf": any })

@@ -73,6 +73,16 @@ fn kind(node: &Node, at: &Span, what: &str, kind: &Kind, problems: &mut Problems
         Kind::Any => {}
         Kind::Default if node.is_null() => {}
         Kind::Object(mapping) => object(node, at, mapping, problems),
+        Kind::Open(mapping) => match node.value() {
+            Value::Map(entries) => {
+                for (key, node) in entries {
+                    if let Some(known) = mapping.find(key.text()) {
+                        value(key, node, known, mapping, problems);
+                    }
+                }
+            }
+            Value::List(_) | Value::Scalar { .. } => wrong_kind(node, what, "a mapping", None, problems),
+        },
         Kind::Map(each) => match node.value() {
             Value::Map(entries) => {
                 for (key, value) in entries {
@@ -130,7 +140,7 @@ fn either(node: &Node, at: &Span, what: &str, kinds: &[Kind], problems: &mut Pro
 fn looks_like(kind: &Kind) -> &'static str {
     match kind {
         Kind::Each(_) => "a list",
-        Kind::Map(_) | Kind::Object(_) => "a mapping",
+        Kind::Map(_) | Kind::Object(_) | Kind::Open(_) => "a mapping",
         _ => "a single value",
     }
 }

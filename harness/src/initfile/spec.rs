@@ -84,8 +84,8 @@ pub struct MachineSpec {
     pub artifacts: Vec<String>,
     /// Inventory groups.
     pub groups: Vec<String>,
-    /// Scripts of the host that `deploy` runs in the guest, in order; absolute, and there when the file was read.
-    pub deploy_scripts: Vec<PathBuf>,
+    /// Scripts of the host that `deploy` runs in the guest, in order.
+    pub deploy_scripts: Vec<DeployScript>,
     /// Operating system, such as `el8`; the root disk's own word for it when absent.
     pub distro: Option<String>,
     /// Whether the disk is prepared before the first boot.
@@ -114,6 +114,21 @@ impl MachineSpec {
     pub fn place_of(&self, key: &str) -> &Place {
         self.places.get(key).unwrap_or(&self.at)
     }
+}
+
+/// A script of the host that `deploy` runs in a guest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployScript {
+    /// The script: absolute, and there when the init file was read.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables of its environment.
+    pub env: BTreeMap<String, String>,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+    /// Whether it is left out once it was done as it is.
+    pub once: bool,
 }
 
 /// The CPU of a machine. At most one of `model` and `custom` is given; neither: the best the accelerator can do.

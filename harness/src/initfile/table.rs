@@ -85,6 +85,8 @@ pub(crate) enum Kind {
     Map(&'static Kind),
     /// A mapping with keys of its own.
     Object(&'static Mapping),
+    /// A mapping with keys of its own, and any others.
+    Open(&'static Mapping),
     /// One of several kinds, no two of which look alike.
     Either(&'static [Kind]),
 }

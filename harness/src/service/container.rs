@@ -1,25 +1,28 @@
 //! systemd in a container of the guest, which keeps a part of its services; the others are the guest's own.
 
 use super::{
-    spec::{Answer, ServiceManager, ServiceState, argv},
+    spec::{Answer, ServiceManager, ServiceState, sh},
     systemd::unit_state,
 };
 
 /// What the container is called.
 const CONTAINER: &str = "vdsmc";
 
+/// Finds the program that has the container: `$d`.
+const ENGINE: &str =
+    "for d in docker podman; do $d inspect --type container vdsmc >/dev/null 2>&1 && break; done";
+
 /// The manager `systemdcontainer`.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemdContainer;
 
 impl SystemdContainer {
-    /// In the container, and where that does not know the service, beside it.
-    fn either(verb: &str, service: &str) -> Vec<String> {
-        let inside = format!("docker exec {CONTAINER} systemctl");
-        let knows = format!("{inside} show --property=LoadState -- \"$1\" | grep -qx LoadState=loaded");
-        let script =
-            format!("if {knows}; then {inside} {verb} -- \"$1\"; else systemctl {verb} -- \"$1\"; fi");
-        argv(["sh", "-c", &script, "sh", service])
+    /// In the container, and where that does not know the service, beside it. `$1` in `words` is the service.
+    fn either(words: &str, service: &str) -> Vec<String> {
+        let inside = format!("$d exec {CONTAINER}");
+        let knows =
+            format!("{inside} systemctl show --property=LoadState -- \"$1\" | grep -qx LoadState=loaded");
+        sh(&format!("{ENGINE}; if {knows}; then {inside} {words}; else {words}; fi"), service)
     }
 }
 
@@ -28,14 +31,16 @@ impl ServiceManager for SystemdContainer {
         "systemdcontainer"
     }
 
+    /// Process 1 cannot know it: it only has what somebody runs beside.
     fn probe(&self) -> Vec<String> {
-        argv(["docker", "inspect", "--type", "container", CONTAINER])
+        sh(&format!("{ENGINE}; $d inspect --type container {CONTAINER}"), "")
     }
 
     fn query(&self, service: &str) -> Vec<String> {
         let show = "systemctl show --property=LoadState,ActiveState -- \"$1\"";
-        let script = format!("docker exec {CONTAINER} {show} | grep -v '^LoadState=not-found' ; {show}");
-        argv(["sh", "-c", &script, "sh", service])
+        let script =
+            format!("{ENGINE}; $d exec {CONTAINER} {show} | grep -v '^LoadState=not-found' ; {show}");
+        sh(&script, service)
     }
 
     /// The container's answer comes first and counts, unless it knows no such service.
@@ -47,15 +52,20 @@ impl ServiceManager for SystemdContainer {
     }
 
     fn start(&self, service: &str) -> Vec<String> {
-        Self::either("start", service)
+        Self::either("systemctl start -- \"$1\"", service)
     }
 
     fn stop(&self, service: &str) -> Vec<String> {
-        Self::either("stop", service)
+        Self::either("systemctl stop -- \"$1\"", service)
     }
 
     fn restart(&self, service: &str) -> Option<Vec<String>> {
-        Some(Self::either("restart", service))
+        Some(Self::either("systemctl restart -- \"$1\"", service))
+    }
+
+    fn logs(&self, service: &str) -> Option<Vec<String>> {
+        let journal = "journalctl --boot --no-pager --lines=200 --unit \"$1\"";
+        Some(Self::either(journal, service))
     }
 }
 
@@ -65,18 +75,20 @@ mod tests {
 
     /// A service of the container that cannot be stopped is no reason to stop one of the guest's that is called alike.
     #[rstest::rstest]
-    #[case::inside("loaded", 5, "docker exec vdsmc systemctl stop -- x")]
-    #[case::beside("not-found", 0, "systemctl stop -- x")]
+    #[case::inside("docker", "loaded", 5, "docker exec vdsmc systemctl stop -- x")]
+    #[case::beside("docker", "not-found", 0, "systemctl stop -- x")]
+    #[case::podman("podman", "loaded", 5, "podman exec vdsmc systemctl stop -- x")]
     fn what_the_container_knows_is_only_done_there(
+        #[case] engine: &str,
         #[case] loads: &str,
         #[case] code: i32,
         #[case] told: &str,
     ) {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().display();
-        for name in ["docker", "systemctl"] {
+        for name in [engine, "systemctl"] {
             let script = format!(
-                "#!/bin/sh\ncase \"$*\" in *show*) echo LoadState={loads}; exit;; esac\n\
+                "#!/bin/sh\ncase \"$*\" in inspect*) exit;; *show*) echo LoadState={loads}; exit;; esac\n\
                  echo \"{name} $*\" >> {at}/told\n[ {name} = systemctl ] || exit 5\n"
             );
             let file = dir.path().join(name);

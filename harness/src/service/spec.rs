@@ -72,6 +72,22 @@ pub trait ServiceManager: Debug + Send + Sync {
     }
 }
 
+/// A script of the guest's shell, with `$1` for `service`.
+pub(super) fn sh(script: &str, service: &str) -> Vec<String> {
+    argv(["sh", "-c", script, "sh", service])
+}
+
+/// Prints the end of what a service wrote where nobody keeps that for it: its own file, else its lines in everybody's.
+pub(super) fn log_files(service: &str) -> Vec<String> {
+    sh(
+        "for file in \"/var/log/$1.log\" \"/var/log/$1/$1.log\" \"/var/log/$1/error.log\"; do \
+         [ -f \"$file\" ] && exec tail -n 200 \"$file\"; done; \
+         for file in /var/log/messages /var/log/syslog /var/log/daemon.log; do \
+         [ -f \"$file\" ] && grep -F -- \"$1\" \"$file\"; done | tail -n 200",
+        service,
+    )
+}
+
 /// Words of a command line.
 pub(super) fn argv<const N: usize>(words: [&str; N]) -> Vec<String> {
     words.map(str::to_owned).to_vec()

@@ -1,6 +1,6 @@
 //! systemd.
 
-use super::spec::{Answer, ServiceManager, ServiceState, argv};
+use super::spec::{Answer, ServiceManager, ServiceState, argv, sh};
 
 /// The manager `systemd`.
 #[derive(Debug, Clone, Copy)]
@@ -11,9 +11,9 @@ impl ServiceManager for Systemd {
         "systemd"
     }
 
-    /// Whether it is what runs, as `sd_booted(3)` does it: its programs may lie about without.
+    /// Whether it is process 1: its programs may lie about without.
     fn probe(&self) -> Vec<String> {
-        argv(["test", "-d", "/run/systemd/system"])
+        sh("read -r one </proc/1/comm && [ \"$one\" = systemd ]", "")
     }
 
     fn query(&self, service: &str) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! Scripts in `/etc/init.d`, by way of `service`.
 
-use super::spec::{Answer, ServiceManager, ServiceState, argv};
+use super::spec::{Answer, ServiceManager, ServiceState, argv, log_files, sh};
 
 /// The manager `sysvinit`.
 #[derive(Debug, Clone, Copy)]
@@ -11,8 +11,13 @@ impl ServiceManager for SysVInit {
         "sysvinit"
     }
 
+    /// Process 1 is an `init` that is not OpenRC's, and there is what its scripts are called by.
     fn probe(&self) -> Vec<String> {
-        argv(["sh", "-c", "test -x /sbin/service || test -x /usr/sbin/service"])
+        sh(
+            "read -r one </proc/1/comm && [ \"$one\" = init ] && [ ! -e /run/openrc/softlevel ] || exit 1; \
+             PATH=$PATH:/usr/sbin:/sbin; command -v service",
+            "",
+        )
     }
 
     fn query(&self, service: &str) -> Vec<String> {
@@ -43,6 +48,10 @@ impl ServiceManager for SysVInit {
 
     fn restart(&self, service: &str) -> Option<Vec<String>> {
         Some(argv(["service", service, "restart"]))
+    }
+
+    fn logs(&self, service: &str) -> Option<Vec<String>> {
+        Some(log_files(service))
     }
 }
 

@@ -59,7 +59,7 @@ impl FileLock {
         })
         .await;
         waited.map_err(|source| {
-            let holder = source.last.clone();
+            let holder = source.seen.last();
             fatal.unwrap_or(TemplateError::Busy { what: what.to_owned(), holder, source: Box::new(source) })
         })
     }

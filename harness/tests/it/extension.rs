@@ -254,7 +254,7 @@ fn services_are_managed_by_a_verb_and_a_manager_of_somebody_elses() {
     done(&["start"]);
     done(&["shell", "web", SERVICE]);
     let (code, _, error) = ground.stock(&["service", "web", "echo"]);
-    let none = "none is there of systemd, systemdcontainer, sysvinit";
+    let none = "none is there of systemd, systemdcontainer, openrc, sysvinit";
     assert!(code == Some(5) && error.contains(none), "{error}");
 
     assert_eq!(done(&["svc", "web", "echo", "status"]), "inactive by small");

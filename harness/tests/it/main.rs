@@ -35,3 +35,4 @@ mod system;
 mod templates;
 mod typed;
 mod ui;
+mod waits;

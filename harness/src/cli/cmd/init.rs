@@ -12,7 +12,7 @@ use crate::{
         init_args::{InitArgs, Reading},
     },
     config::Config,
-    env::{Env, Selection},
+    env::{DeployOptions, Env, Selection},
     initfile::{self, InitFileError, Loaded},
     workdir::Workdir,
 };
@@ -52,7 +52,9 @@ pub(in crate::cli) async fn up(cx: &Cx, args: &InitArgs) -> anyhow::Result<()> {
         // It undoes what it has begun when it is stopped.
         env.start(&Selection::All, &cx.progress()).await?;
         let ready = async { Ok(env.wait_ready(&Selection::All, &cx.progress()).await?) };
-        cx.unless_stopped(ready).await
+        cx.unless_stopped(ready).await?;
+        env.deploy(&DeployOptions::default(), &cx.progress()).await?;
+        anyhow::Ok(())
     };
     // It stays: it can be looked at, and started again.
     up.await

@@ -5,6 +5,7 @@ mod config;
 mod console;
 mod control;
 mod copy;
+mod deploy;
 mod destroy;
 mod doctor;
 mod exec;
@@ -43,6 +44,7 @@ pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
             | Verb::Export(_)
             | Verb::Serve { .. }
             | Verb::Fault(_)
+            | Verb::Deploy(_)
     );
     let work = one(cx, verb);
     // Those put things in order themselves when they are stopped; the others may be stopped anywhere.
@@ -56,6 +58,7 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Start(machines) => power::start(cx, &machines).await?.into(),
         Verb::Snapshot(args) => snapshot::run(cx, &args).await?.into(),
         Verb::Revert(args) => snapshot::revert(cx, &args).await?.into(),
+        Verb::Deploy(args) => deploy::run(cx, &args).await?.into(),
         Verb::Export(args) => export::run(cx, &args).await?.into(),
         Verb::Down => destroy::down(cx).await?.into(),
         Verb::Stop(machines) => power::stop(cx, &machines).await?.into(),

@@ -16,6 +16,10 @@ pub(in crate::cli) async fn run(cx: &Cx, args: &ServiceArgs) -> anyhow::Result<S
         ServiceVerb::Start => service.start().await?,
         ServiceVerb::Stop => service.stop().await?,
         ServiceVerb::Restart => service.restart().await?,
+        ServiceVerb::Logs => {
+            let log = service.logs().await?.unwrap_or_default();
+            return if cx.for_people() { Ok(log.trim_end().to_owned()) } else { cx.print(&log) };
+        }
     }
     cx.print(&service.state().await?)
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json};
 use crate::{
     base::id::{DiskName, MachineName},
     image::{Abilities, ImageInfo, Seed},
-    initfile::spec::Place,
+    initfile::spec::{DeployScript, Place},
     lab::{Bind, View, accel::Accel},
     net::{PlannedNic, Scope},
     provider::{
@@ -144,7 +144,7 @@ pub struct MachinePlan {
     /// Inventory groups.
     pub groups: Vec<String>,
     /// Scripts of the host that are run in it, in order.
-    pub deploy_scripts: Vec<PathBuf>,
+    pub deploy_scripts: Vec<DeployScript>,
     /// What manages its services; found out when absent.
     pub service_provider: Option<String>,
     /// Service name of its guest agent; found out when absent.

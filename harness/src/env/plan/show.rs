@@ -66,12 +66,9 @@ fn show_machine(f: &mut fmt::Formatter<'_>, machine: &MachinePlan, nets: &[Plann
     for (disk, plan) in machine.domain.iter().flat_map(|domain| &domain.disks).zip(&machine.disks) {
         show_disk(f, disk, plan)?;
     }
-    let scripts: Vec<_> = machine.deploy_scripts.iter().map(|path| path.display().to_string()).collect();
-    let listed = [
-        ("groups", &machine.groups),
-        ("deploy scripts, which this version does not run:", &scripts),
-        ("collects", &machine.artifacts),
-    ];
+    let scripts: Vec<_> =
+        machine.deploy_scripts.iter().map(|script| script.path.display().to_string()).collect();
+    let listed = [("groups", &machine.groups), ("deploys", &scripts), ("collects", &machine.artifacts)];
     for (what, items) in listed {
         if !items.is_empty() {
             writeln!(f, "  {what} {}", items.join(" "))?;

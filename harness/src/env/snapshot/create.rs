@@ -206,12 +206,13 @@ impl Moving {
     }
 
     fn frozen(&self, env: &Env) -> Frozen {
+        let deployed = env.state().deployed.remove(self.vm.name()).unwrap_or_default();
         let attached = env.state().attached.remove(self.vm.name()).filter(|_| self.memory.is_some());
         let disks = self.layers.iter().map(|layer| (layer.dev.clone(), layer.over.clone()));
         let raw = self.layers.iter().filter(|layer| layer.over_format == ImageFormat::Raw);
         let raw = raw.map(|layer| layer.dev.clone()).collect();
         let (memory, attached) = (self.memory.clone(), attached.unwrap_or_default());
-        Frozen { disks: disks.collect(), raw, memory, attached }
+        Frozen { disks: disks.collect(), raw, memory, attached, deployed }
     }
 }
 

@@ -37,6 +37,9 @@ pub struct Frozen {
     /// NICs it has in its memory that are not of the plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attached: Vec<PlannedNic>,
+    /// Digests of the deploy scripts that were done on its disks.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub deployed: BTreeSet<String>,
 }
 
 /// The images of an environment's machines: which are written to, which lie over which, which belong to snapshots.

@@ -54,6 +54,7 @@ impl Env {
         turn.update(|state| {
             for (machine, frozen) in &snapshot.machines {
                 state.attached.insert(machine.clone(), frozen.attached.clone());
+                state.deployed.insert(machine.clone(), frozen.deployed.clone());
             }
             let chains = &mut state.chains;
             chains.serial = serial;
@@ -76,6 +77,7 @@ impl Env {
             }
             turn.update(|state| {
                 (state.chains.tops, state.chains.current) = (before.chains.tops, before.chains.current);
+                state.deployed = before.deployed;
                 snapshot.machines.keys().for_each(|machine| drop(state.attached.remove(machine)));
             })?;
             let tidied = self.sweep(&turn).and(self.end_unneeded(&turn).await);

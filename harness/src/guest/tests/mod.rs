@@ -27,7 +27,7 @@ mod waiting;
 mod ways;
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::Path,
     sync::{Arc, atomic::Ordering},

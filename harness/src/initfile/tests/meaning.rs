@@ -6,8 +6,8 @@ use super::{
     super::{
         load,
         spec::{
-            DhcpRange, DiskBus, DiskFormat, DiskSource, Firmware, Ipv6Net, Ipv6Spec, KernelBoot, LinkSpec,
-            NetKind, OvaSource, Topology, VlanSpec,
+            DeployScript, DhcpRange, DiskBus, DiskFormat, DiskSource, Firmware, Ipv6Net, Ipv6Spec,
+            KernelBoot, LinkSpec, NetKind, OvaSource, Topology, VlanSpec,
         },
     },
     *,
@@ -182,7 +182,7 @@ fn lagos_suite_means_what_lago_means() {
     assert_eq!((server.memory_mib, server.vcpus, server.root_password.as_deref()), (2048, 4, Some("s3cret")));
     assert_eq!(server.service_provider.as_deref(), Some("systemd"));
     let scripts = ["/lab/deploy/common.sh", "/lab/deploy/server.sh"].map(PathBuf::from);
-    assert_eq!(server.deploy_scripts, scripts);
+    assert_eq!(server.deploy_scripts, scripts.map(|path| DeployScript { path, ..DeployScript::default() }));
     assert!(server.metadata.is_empty(), "the scripts stand elsewhere");
     let version = Some("v3".to_owned());
     assert_eq!(server.disks[0].source, DiskSource::Template { name: "el-base".to_owned(), version });
@@ -193,6 +193,33 @@ fn lagos_suite_means_what_lago_means() {
     assert_eq!((client.provider.as_deref(), client.vm_type.as_deref()), (None, None));
     assert!(client.bootstrap && !client.skip_export && client.boot_time.is_none());
     assert_eq!(spec.nets[1].mtu, Some(9000));
+}
+
+#[test]
+fn a_deploy_script_is_a_file_or_says_more() {
+    let spec = read(
+        "domains:
+  a:
+    metadata:
+      site: here
+      deploy-scripts:
+        - first.sh
+        - {path: $ISOS/second, args: [-v, two words, 3], env: {WHO: me, N: 1}, timeout: 90, once: true, comment: x}
+nets: {lan: {}}
+",
+    )
+    .unwrap();
+    let machine = &spec.machines[0];
+    let second = DeployScript {
+        path: "/isos/second".into(),
+        args: ["-v", "two words", "3"].map(str::to_owned).to_vec(),
+        env: [("N", "1"), ("WHO", "me")].map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        timeout: Some(Duration::from_secs(90)),
+        once: true,
+    };
+    let first = DeployScript { path: "/lab/first.sh".into(), ..DeployScript::default() };
+    assert_eq!(machine.deploy_scripts, [first, second]);
+    assert_eq!(machine.metadata.keys().collect::<Vec<_>>(), ["site"]);
 }
 
 #[test]
