@@ -21,6 +21,7 @@ pub mod artifact;
 pub mod guest;
 pub mod provider;
 pub mod service;
+pub mod sysprep;
 // -- assembly
 pub mod env;
 // -- what was left behind

@@ -1,11 +1,12 @@
 //! Ground everything stands on: names, deadlines, child processes, versioned files, the dial and sandbox traits,
-//! credentials, exit codes. Knows no more of the domain than names.
+//! credentials, passwords as hashes, exit codes. Knows no more of the domain than names.
 
 pub mod credentials;
 pub mod dial;
 pub mod exit;
 pub mod id;
 pub mod owner;
+pub mod password;
 pub mod process;
 pub mod sandbox;
 pub mod store;

@@ -37,6 +37,7 @@
 
 mod agent;
 mod asked;
+mod bootstrap;
 mod daemon;
 mod defaults;
 mod destroy;
