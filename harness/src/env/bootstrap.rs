@@ -35,6 +35,8 @@ use crate::{
 
 /// For one call of `qemu-img` that reads a whole disk.
 const COPY: Duration = Duration::from_secs(30 * 60);
+/// Images of more bytes are not unpacked only to be looked at.
+const LARGEST: u64 = 4 << 30;
 
 /// What is to be known of disks before it can be planned how they are prepared.
 #[derive(Default)]
@@ -51,12 +53,10 @@ pub(super) async fn look(host: &Host, got: &Fetched, progress: &Progress) -> Res
     let made_here =
         |machine: &&MachineSpec| machine.provider.as_deref().is_none_or(|provider| provider == LOCAL);
     for machine in got.spec.machines.iter().filter(made_here) {
-        if machine.bootstrap
-            && machine.cloud_init.is_none()
-            && let Some((image, format)) = machine.disks.first().and_then(|disk| foreign(disk, got))
-        {
+        if let Some((image, format)) = machine.disks.first().and_then(|disk| foreign(disk, got)) {
             match seen(host, &image, format, progress).await {
-                Ok(found) => drop(looked.found.insert(image, found)),
+                Ok(Some(found)) => drop(looked.found.insert(image, found)),
+                Ok(None) => progress.say(&format!("{} is too large to be looked at", image.display())),
                 // It may have cloud-init all the same.
                 Err(error) => {
                     let (name, why) = (image.display(), chain(&error));
@@ -64,10 +64,10 @@ pub(super) async fn look(host: &Host, got: &Fetched, progress: &Progress) -> Res
                 }
             }
         }
-        let folder = machine.at.file.parent().unwrap_or(Path::new("/"));
         for disk in &machine.disks {
             // What is wrong with them is the plan's to say.
-            let steps = sysprep::steps(&disk.build, Meaning { folder, key: "" }).unwrap_or_default();
+            let steps = sysprep::steps(&disk.build, Meaning { folder: &disk.build_folder, key: "" })
+                .unwrap_or_default();
             let Some((image, _)) = base(disk, got).filter(|_| !steps.is_empty()) else { continue };
             let below = got.backing.get(&image).into_iter().flatten();
             for image in std::iter::once(&image).chain(below) {
@@ -118,13 +118,14 @@ fn foreign(disk: &DiskSpec, got: &Fetched) -> Option<(PathBuf, ImageFormat)> {
     base(disk, got).filter(|_| !ours)
 }
 
-/// What is on an image, as it was seen last: it is looked at once as long as it stays the same.
+/// What is on an image, as it was seen last: it is looked at once as long as it stays the same. One that had to be unpacked
+/// for it and is very large is not looked at.
 async fn seen(
     host: &Host,
     image: &Path,
     format: ImageFormat,
     progress: &Progress,
-) -> Result<Found, EnvError> {
+) -> Result<Option<Found>, EnvError> {
     #[derive(Serialize, Deserialize)]
     struct Seen {
         found: Found,
@@ -139,7 +140,10 @@ async fn seen(
     let known = folder.join(format!("{name}.json"));
     // One that cannot be read is as good as none.
     if let Ok(Some(Seen { found })) = store::read(&known) {
-        return Ok(found);
+        return Ok(Some(found));
+    }
+    if format == ImageFormat::Qcow2 && fs::metadata(image).map_err(file("look at", image))?.len() > LARGEST {
+        return Ok(None);
     }
     progress.say(&format!("looking at what is on {}", image.display()));
     fs::create_dir_all(&folder).map_err(file("make", &folder))?;
@@ -153,7 +157,7 @@ async fn seen(
         }
     };
     store::write(&known, &Seen { found: found.clone() })?;
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// Tells an image from the same one after it was changed.

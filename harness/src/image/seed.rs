@@ -277,7 +277,6 @@ mod tests {
             user_data: Some("#!/bin/sh\necho ==polder==\n"),
             meta_data: Some("role: db\n"),
             network_config: Some("version: 1\n"),
-            ..Asked::default()
         };
         let Seed { user_data, meta_data, network_config } = seed(&asked);
         insta::assert_snapshot!(format!("{user_data}---\n{meta_data}---\n{network_config}"), @r#"

@@ -87,6 +87,7 @@ fn disk(node: &Node, fields: Fields<'_>, files: &Files<'_>, problems: &mut Probl
         source,
         metadata: fields.free("metadata"),
         build: fields.list("build").iter().map(json).collect(),
+        build_folder: problems.folder(node.span.file).to_owned(),
         skip_export: fields.flag("skip-export").unwrap_or_default(),
     })
 }

@@ -1,11 +1,11 @@
 //! Somebody else's image: Debian with cloud-init, prepared from packages, of which Polder knows no more than that there is
 //! a disk and a kernel. Its making is for all tests that need a machine that is not one of our images.
 
-use std::time::Duration;
+use std::{path::Path, process::Command, time::Duration};
 
 use polder::{
     env::{Env, Host, Progress, plan::IdentityFrom},
-    image::{Content, GuestFile, ImageInfo, ImageStore, Recipe, recipe},
+    image::{GuestFile, ImageInfo, ImageStore, Recipe, recipe},
     initfile::{self, Options},
     lab::LabHost,
 };
@@ -36,8 +36,16 @@ pub(crate) async fn debian12_cloud(host: &LabHost) -> ImageInfo {
 /// The lines of an init file by which the machine `name` is made from that image, as from any disk with a kernel beside
 /// it; `more` are further ones.
 pub(crate) fn machine(image: &ImageInfo, name: &str, more: &str) -> String {
-    let at = |file: &std::path::Path| image.dir.join(file).display().to_string();
-    let (kernel, initrd, disk) = (at(&image.kernel), at(&image.initrd), at(&image.disk));
+    let disk = format!(
+        "template, template_type: qcow2, path: {}, dev: vda, format: qcow2",
+        image.dir.join(&image.disk).display()
+    );
+    machine_from(image, &disk, name, more)
+}
+
+fn machine_from(image: &ImageInfo, disk: &str, name: &str, more: &str) -> String {
+    let at = |file: &Path| image.dir.join(file).display().to_string();
+    let (kernel, initrd) = (at(&image.kernel), at(&image.initrd));
     let cmdline = &image.cmdline;
     format!(
         "  {name}:
@@ -45,8 +53,7 @@ pub(crate) fn machine(image: &ImageInfo, name: &str, more: &str) -> String {
     kernel: {kernel}
     initrd: {initrd}
     cmdline: {cmdline} root=/dev/vda
-    guest-agent: qemu-guest-agent
-    disks: [{{name: root, type: template, template_type: qcow2, path: {disk}, dev: vda, format: qcow2}}]
+    disks: [{{name: root, type: {disk}}}]
 {more}"
     )
 }
@@ -54,8 +61,10 @@ pub(crate) fn machine(image: &ImageInfo, name: &str, more: &str) -> String {
 const MORE: &str = "    nics: [{net: lan}, {net: back, mtu: 1400}]
     root-password: 'r00t: \"x\"'
     cloud-init: {user-data: {write_files: [{path: /srv/theirs, content: theirs}], ssh_authorized_keys: [ssh-rsa BBBB]}}
-nets:
-  lan: {management: true, ipv6: true, dns_domain_name: foreign.test}
+";
+
+const NETS: &str = "nets:
+  lan: {management: true, ipv6: true, dns_domain_name: foreign.test, dhcp: {start: 100, end: 200}}
   back: {type: isolated, gw: 10.9.8.1}
 ";
 
@@ -71,12 +80,35 @@ cat /srv/theirs; echo
 cloud-init query instance-id
 ";
 
+/// The same image in a file at `to`, in which nobody listens to a seed, and all NICs ask for their addresses.
+fn without_cloud_init(image: &ImageInfo, to: &Path) {
+    let run = |program: &str, words: &[&str]| {
+        let output = Command::new(program).args(words).output().unwrap();
+        assert!(output.status.success(), "{program} {words:?}: {output:?}");
+    };
+    let (from, to_text) = (image.dir.join(&image.disk).display().to_string(), to.display().to_string());
+    run("qemu-img", &["convert", "-q", "-f", "qcow2", "-O", "raw", &from, &to_text]);
+    let off = to.with_extension("off");
+    std::fs::write(&off, "[Match]\nName=e*\n[Network]\nDHCP=yes\n").unwrap();
+    for (folder, name) in [("/etc/cloud", "cloud-init.disabled"), ("/etc/systemd/network", "80-dhcp.network")]
+    {
+        let commands = to.with_extension("commands");
+        std::fs::write(&commands, format!("cd {folder}\nwrite {} {name}\n", off.display())).unwrap();
+        run("/usr/sbin/debugfs", &["-w", "-f", &commands.display().to_string(), &to_text]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_image_becomes_the_machine_it_is_asked_to_be() {
     let env = |name: &str| std::env::var(name).ok();
     let host = Host::from_env(&env).unwrap();
     let image = debian12_cloud(&host.lab).await;
-    let text = format!("domains:\n{}", machine(&image, "cloudy", MORE));
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let plain = dir.path().join("plain.raw");
+    without_cloud_init(&image, &plain);
+    let disk = format!("file, path: {}, dev: vda, format: raw", plain.display());
+    let plain = machine_from(&image, &disk, "plain", "    root-password: other\n    nics: [{net: lan}]\n");
+    let text = format!("domains:\n{}{plain}{NETS}", machine(&image, "cloudy", MORE));
     let spec = initfile::load_text("foreign.yaml".as_ref(), &text, &Options::new(&env)).unwrap().spec;
     let env = Env::up(&host, &spec, &Progress::new(|text| eprintln!("{text}"))).await.unwrap();
     let vm = env.vm("cloudy").unwrap();
@@ -97,9 +129,16 @@ theirs
     // Within its abilities it is like any other machine.
     vm.wait_for_agent(Duration::from_secs(60)).await.unwrap();
     vm.write_file("/srv/there", "and back").await.unwrap();
-    let dir = tempfile::tempdir().unwrap();
     vm.copy_from("/srv/there", dir.path().join("back")).await.unwrap();
     assert_eq!(std::fs::read(dir.path().join("back")).unwrap(), b"and back");
     assert!(vm.service("ssh").is_active().await.unwrap() && !vm.service("cron").exists().await.unwrap());
+
+    // The other one has no cloud-init: it was told by files on its disk, whose host key is the one that is expected.
+    let vm = env.vm("plain").unwrap();
+    assert_eq!((vm.plan().identity, vm.plan().distro.as_deref()), (IdentityFrom::Disk, Some("debian")));
+    let said =
+        vm.succeed("hostname; sed -n 's/^root:.6.*/hashed/p' /etc/shadow; cat /etc/machine-id | wc -c").await;
+    assert_eq!(said.unwrap(), "plain\nhashed\n33\n");
+    vm.wait_for_agent(Duration::from_secs(60)).await.unwrap();
     env.down().await.unwrap();
 }

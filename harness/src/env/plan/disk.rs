@@ -203,7 +203,7 @@ fn steps(
         why,
     };
     let (build, key) = (&disk.build, inputs.authorized_key);
-    let folder = machine.at.file.parent().unwrap_or(Path::new("/"));
+    let folder = disk.build_folder.as_path();
     let mut shared = sysprep::steps(build, Meaning { folder, key }).map_err(|why| wrong(why.join("; ")))?;
     if !shared.is_empty()
         && (matches!(disk.source, DiskSource::Empty { .. }) || disk.format == DiskFormat::Iso)
