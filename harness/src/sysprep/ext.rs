@@ -326,6 +326,9 @@ mod tests {
                     text += &format!("{path}: not there\n");
                     continue;
                 };
+                // What was there before is of whoever made the disk.
+                let ours = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+                let (user, group) = if (*user, *group) == ours { (0, 0) } else { (*user, *group) };
                 text += &format!("{path}: {mode:o} {user}:{group}");
                 if *is_file {
                     text += &format!(" {:?}", String::from_utf8(system.read(path).await.unwrap()).unwrap());

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use polder::lab::LabHost;
+
 use crate::{
     arena,
     typed::{Ground, Said},
@@ -115,10 +117,7 @@ impl Site {
 
     /// Folders of layers that environments of this project use, and what was left of some.
     fn layers(&self) -> Vec<PathBuf> {
-        let cache = std::env::var("POLDER_CACHE_DIR").map_or_else(
-            |_| PathBuf::from(std::env::var("HOME").unwrap()).join(".cache/polder"),
-            PathBuf::from,
-        );
+        let cache = LabHost::from_env(&|name| std::env::var(name).ok()).unwrap().cache;
         let here = self.0.path("").display().to_string();
         let ours = |folder: &PathBuf| {
             let users = fs::read_dir(folder.join("users")).into_iter().flatten().flatten();

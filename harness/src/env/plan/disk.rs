@@ -212,6 +212,17 @@ fn steps(
     }
     let first = shared.iter().position(|step| step.own).unwrap_or(shared.len());
     let own = shared.split_off(first);
+    let is_image = match &disk.source {
+        DiskSource::Template { name, version } => {
+            inputs.images.contains_key(name)
+                && !inputs.templates.contains_key(&(name.clone(), version.clone()))
+        }
+        _ => false,
+    };
+    if let Some(last) = shared.last_mut().filter(|_| is_image) {
+        // The program fills it in where it is empty; machines that share a layer are not to share this.
+        last.commands.push(("truncate".to_owned(), Some("/etc/machine-id".to_owned())));
+    }
     Ok((shared, own))
 }
 
