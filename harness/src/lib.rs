@@ -23,6 +23,7 @@ pub mod health;
 pub mod provider;
 pub mod repo;
 pub mod service;
+pub mod sysprep;
 // -- assembly
 pub mod env;
 // -- what was left behind

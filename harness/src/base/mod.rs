@@ -1,5 +1,5 @@
 //! Ground everything stands on: names, deadlines, child processes, versioned and growing files, the dial and sandbox
-//! traits, credentials, exit codes. Knows no more of the domain than names.
+//! traits, credentials, passwords as hashes, exit codes. Knows no more of the domain than names.
 
 pub mod credentials;
 pub mod dial;
@@ -7,6 +7,7 @@ pub mod exit;
 pub mod follow;
 pub mod id;
 pub mod owner;
+pub mod password;
 pub mod process;
 pub mod sandbox;
 pub mod store;

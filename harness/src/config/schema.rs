@@ -32,10 +32,7 @@ const ROOT: &[(&str, &str)] = &[
     ("workdir_path", "The workdir to use, instead of looking for it upwards."),
     ("prefix_name", "The prefix in the workdir; `current` follows the link."),
     ("ssh_user", "Who logs in to machines whose init file does not say it."),
-    (
-        "ssh_password",
-        "Their password, which machines with cloud-init get and which is tried where no key opens one.",
-    ),
+    ("ssh_password", "Their password, which machines get and which is tried where no key opens one."),
     ("ssh_tries", "How often a machine is tried to be reached."),
     ("ssh_timeout", "How long each try lasts, in seconds."),
     ("libvirt_url", "The libvirt that system labs use, `qemu:///system` or `qemu:///session`."),

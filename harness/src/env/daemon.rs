@@ -227,6 +227,8 @@ fn admit(emulator: &EmulatorUser, who: &Identity, vm: &Vm, spec: &DomainSpec) ->
         Made::Over(backing) => Some(&backing.path),
         Made::Copy(_) | Made::Empty { .. } | Made::Seed(_) => None,
     });
+    let layers = vm.plan().disks.iter().filter_map(|disk| Some(&disk.layer.as_ref()?.base.path));
+    let below = below.chain(layers);
     let booted = match &spec.boot {
         Boot::Kernel { kernel, initrd, .. } => [Some(kernel), initrd.as_ref()],
         Boot::Bios | Boot::Uefi { .. } => [None, None],

@@ -11,9 +11,10 @@ use serde_json::json;
 
 use super::{
     Env, EnvError, Vm,
+    bootstrap::Own,
     error::file,
     parallel,
-    plan::{Backing, ImagePlan, Made},
+    plan::{Backing, DiskPlan, ImagePlan, MachinePlan, Made},
     snapshot::Frozen,
 };
 use crate::{
@@ -32,16 +33,45 @@ const COPY: Duration = Duration::from_secs(30 * 60);
 pub(super) async fn make(env: &Env) -> Result<(), EnvError> {
     let machines = &env.plan().machines;
     let disks = machines.iter().flat_map(|machine| &machine.disks);
-    let images: Vec<&ImagePlan> = disks.filter_map(|disk| disk.image.as_ref()).collect();
-    let files = images.iter().map(|image| &image.path).chain(machines.iter().map(|machine| &machine.console));
+    let images = disks.filter_map(|disk| disk.image.as_ref());
+    let files = images.map(|image| &image.path).chain(machines.iter().map(|machine| &machine.console));
     for folder in files.filter_map(|path| Some(env.folder().join(path).parent()?.to_owned())) {
         fs::create_dir_all(&folder).map_err(file("make", &folder))?;
     }
-    let work = |image: ImagePlan| {
+    let work = |(machine, disk): (MachinePlan, DiskPlan)| {
         let env = env.clone();
-        async move { create(&env, &image).await }
+        async move {
+            match &disk.image {
+                Some(image) => prepared(&env, &machine, &disk, image).await,
+                None => Ok(()),
+            }
+        }
     };
-    parallel::each(images.into_iter().cloned().collect(), work).await.map(drop)
+    let each =
+        machines.iter().flat_map(|machine| machine.disks.iter().map(|disk| (machine.clone(), disk.clone())));
+    parallel::each(each.collect(), work).await.map(drop)
+}
+
+/// Makes one disk image, prepared for its machine's first boot where that is planned.
+async fn prepared(
+    env: &Env,
+    machine: &MachinePlan,
+    disk: &DiskPlan,
+    image: &ImagePlan,
+) -> Result<(), EnvError> {
+    let over = match &image.made {
+        Made::Over(backing) => Some((backing, Some(backing))),
+        Made::Copy(of) => Some((of, None)),
+        Made::Empty { .. } | Made::Seed(_) => None,
+    };
+    match over {
+        Some((of, over)) if disk.bootstrap.is_some() || !disk.steps.is_empty() => {
+            let path = env.folder().join(&image.path);
+            let from = Backing { path: outside(env, &of.path), format: of.format };
+            Own { machine, disk, from, path: &path, format: image.format, over }.make().await
+        }
+        _ => create(env, image).await,
+    }
 }
 
 /// Makes one disk image.

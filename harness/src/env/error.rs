@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 use super::plan::PlanErrors;
 use crate::{
     base::{
-        id::{MachineName, NetName},
+        id::{DiskName, MachineName, NetName},
         process::ProcessError,
         store::StoreError,
         wait::WaitError,
@@ -16,6 +16,7 @@ use crate::{
     lab::LabError,
     net::{lease::LeaseError, live::LiveError},
     provider::{MachineError, ProviderError},
+    sysprep::SysprepError,
     template::TemplateError,
     workdir::WorkdirError,
 };
@@ -32,6 +33,20 @@ pub enum EnvError {
     /// What the file asks for does not fit together.
     #[error(transparent)]
     Plan(#[from] PlanErrors),
+    /// A disk could not be prepared for its machine.
+    #[error("cannot prepare the disk {disk} of machine {machine}")]
+    Prepare {
+        /// Which.
+        machine: MachineName,
+        /// Its disk.
+        disk: DiskName,
+        /// Why.
+        #[source]
+        source: SysprepError,
+    },
+    /// What disks are prepared with is not there.
+    #[error(transparent)]
+    Sysprep(#[from] SysprepError),
     /// The lab.
     #[error(transparent)]
     Lab(#[from] LabError),

@@ -305,6 +305,7 @@ fn disk_of(machine: &MachineSpec, letter: char, disk: OvaDisk) -> Result<DiskSpe
         source: DiskSource::Qcow2 { path: disk.path.clone() },
         metadata: disk.metadata,
         build: Vec::new(),
+        build_folder: PathBuf::new(),
         skip_export: false,
     })
 }

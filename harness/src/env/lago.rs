@@ -64,6 +64,8 @@ pub(super) fn state(host: &Host, prefix: &Prefix) -> Result<EnvState, EnvError> 
         template_names: &[],
         downloads: &BTreeMap::new(),
         backing: &BTreeMap::new(),
+        found: &BTreeMap::new(),
+        prints: &BTreeMap::new(),
         authorized_key: "",
         host_keys: &host_keys,
         vm_types: &spec

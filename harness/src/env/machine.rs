@@ -177,7 +177,9 @@ fn guest_spec(
         let dial = provider.map_or_else(|| Arc::new((*site).clone()) as Arc<dyn Dial>, |maker| maker.dial());
         let host_key = match machine.identity {
             IdentityFrom::Itself => None,
-            IdentityFrom::Smbios | IdentityFrom::CloudInit => keys.host_key(&machine.name)?,
+            IdentityFrom::Smbios | IdentityFrom::CloudInit | IdentityFrom::Disk => {
+                keys.host_key(&machine.name)?
+            }
         };
         let (addr, user) = (SocketAddr::new(ip, 22), machine.login.user.clone());
         let password = machine.login.password.clone();

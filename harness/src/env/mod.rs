@@ -38,6 +38,7 @@
 mod agent;
 mod asked;
 mod attached;
+mod bootstrap;
 mod collect;
 mod console;
 mod control;

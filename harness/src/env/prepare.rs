@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     EnvError, Host, Progress,
+    bootstrap::{self, Looked},
     daemon::{self, Identity},
     fetch::{self, Fetched, fetch},
     keys::Keys,
@@ -92,7 +93,9 @@ pub(super) async fn prepare(
         may_place: !matches!(place, Place::Nowhere),
         user: place.user(),
     };
-    let Fetched { spec, images, templates, downloads, backing } = fetch(host, &spec, &to, progress).await?;
+    let fetched = fetch(host, &spec, &to, progress).await?;
+    let Looked { found, prints } = bootstrap::look(host, &fetched, progress).await?;
+    let Fetched { spec, images, templates, downloads, backing } = fetched;
     let made_here = |machine: &crate::initfile::spec::MachineSpec| {
         machine.provider.as_deref().is_none_or(|provider| provider == LOCAL)
     };
@@ -124,6 +127,8 @@ pub(super) async fn prepare(
         template_names: &[],
         downloads: &downloads,
         backing: &backing,
+        found: &found,
+        prints: &prints,
         authorized_key: &keys.authorized()?,
         host_keys: keys.hosts(),
         vm_types: &host.vm_types.iter().map(String::as_str).collect::<Vec<_>>(),
@@ -132,6 +137,9 @@ pub(super) async fn prepare(
     };
     let plan = plan::plan(&spec, &inputs)?;
     plan.warnings.iter().for_each(|warning| progress.warn(&warning.to_string()));
+    if !matches!(place, Place::Nowhere) {
+        bootstrap::layers(host, &plan, place.identity(), progress).await?;
+    }
     Ok(Prepared { plan, keys, factor: choice.factor })
 }
 

@@ -21,12 +21,23 @@ pub struct Identity {
     pub authorized_key: String,
     /// The ssh host key: an ed25519 private key in OpenSSH's PEM form, without a pass phrase.
     pub host_key: String,
+    /// Who else gets in than root by key, and who by password.
+    pub users: Vec<User>,
     /// NICs in order: the first becomes `eth0`, whatever the bus says.
     pub nics: Vec<NicIdentity>,
     /// Name server; absent: DHCP's, if any.
     pub dns: Option<IpAddr>,
     /// DNS search domain.
     pub search: Option<String>,
+}
+
+/// Somebody who may log in, by the same key as root. One who is not there is made.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// The hash of the password; absent: by key only.
+    pub password: Option<String>,
 }
 
 /// One NIC.
@@ -87,6 +98,9 @@ impl Identity {
         put("key", self.authorized_key.trim());
         let body = self.host_key.lines().filter(|line| !line.starts_with("-----"));
         put("hostkey", &body.collect::<String>());
+        for User { name, password } in &self.users {
+            put("user", &format!("{name}:{}", password.as_deref().unwrap_or_default()));
+        }
         for nic in &self.nics {
             put("nic", &nic.to_string());
             if let Some(Address6 { ip, prefix, gateway }) = nic.address6 {
@@ -143,6 +157,10 @@ mod tests {
             authorized_key: "ssh-ed25519 AAAAC3 polder\n".into(),
             host_key: "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\nBB\n-----END OPENSSH PRIVATE KEY-----\n"
                 .into(),
+            users: vec![
+                User { name: "root".into(), password: Some("$6$AA$BB".into()) },
+                User { name: "joe".into(), password: None },
+            ],
             nics: vec![
                 NicIdentity {
                     mac: Mac::from_ip(Ipv4Addr::new(10, 0, 0, 2)),
@@ -183,6 +201,8 @@ mod tests {
         polder.host=web
         polder.key=ssh-ed25519 AAAAC3 polder
         polder.hostkey=AAAABB
+        polder.user=root:$6$AA$BB
+        polder.user=joe:
         polder.nic=54:52:0a:00:00:02,static,10.0.0.2/24,10.0.0.1,9000
         polder.nic=02:00:00:00:00:ab,dhcp,,,
         polder.nic6=02:00:00:00:00:ab,fd00::2/64,fd00::1
@@ -215,14 +235,14 @@ mod tests {
     #[test]
     fn debug_shows_no_keys() {
         let text = format!("{:?}", identity());
-        assert!(text.contains("web") && !text.contains("AAAA"), "{text}");
+        assert!(text.contains("web") && !text.contains("AAAA") && !text.contains("$6$"), "{text}");
     }
 
     proptest! {
         #[test]
         fn whatever_the_key_is_it_stays_one_string(key in any::<String>()) {
             let strings = Identity { authorized_key: key, ..identity() }.oem_strings();
-            prop_assert_eq!(strings.len(), 10);
+            prop_assert_eq!(strings.len(), 12);
             prop_assert!(strings.iter().all(|s| s.starts_with("polder.") && !s.contains(char::is_control)));
         }
     }

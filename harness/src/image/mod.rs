@@ -9,6 +9,7 @@ pub mod seed;
 
 mod build;
 mod error;
+mod layer;
 mod sources;
 mod store;
 
@@ -17,8 +18,9 @@ mod tests;
 
 pub use build::Progress;
 pub use error::ImageError;
-pub use identity::{Address6, Identity, NicAddress, NicIdentity};
+pub use identity::{Address6, Identity, NicAddress, NicIdentity, User};
 pub use info::{Abilities, Ability, ImageInfo, Unsupported};
+pub use layer::layer_disk;
 pub use recipe::{Content, GuestFile, Recipe, Userland};
 pub use recipes::{recipe, recipes};
 pub use seed::Seed;

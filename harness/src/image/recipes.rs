@@ -60,6 +60,7 @@ fn minimal() -> Recipe {
             GuestFile::text("etc/inittab", guest!("minimal/inittab")),
             GuestFile::program("etc/init.d/rcS", guest!("minimal/rcS")),
             GuestFile::program("etc/init.d/rcK", guest!("minimal/rcK")),
+            GuestFile::program("etc/init.d/console", guest!("minimal/console")),
             GuestFile::program("etc/init.d/agent", guest!("minimal/agent")),
             GuestFile::program("etc/init.d/power", guest!("minimal/power")),
             GuestFile::program("etc/init.d/hardware", guest!("minimal/hardware")),
@@ -68,9 +69,10 @@ fn minimal() -> Recipe {
             GuestFile::program("etc/udhcpc.script", guest!("minimal/udhcpc.script")),
             GuestFile::text(
                 "etc/passwd",
-                "root:*:0:0:root:/root:/bin/sh\nnobody:*:65534:65534:nobody:/:/bin/false\n",
+                "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
             ),
             GuestFile::text("etc/group", "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"),
+            GuestFile::text("etc/shadow", "root:*:19700:0:99999:7:::\nnobody:*:19700:0:99999:7:::\n"),
             GuestFile::text("etc/shells", "/bin/sh\n"),
             GuestFile::text("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
             GuestFile::text(
@@ -141,6 +143,7 @@ fn debian12_files() -> Vec<GuestFile> {
         ),
         GuestFile::text("etc/systemd/system/polder-dns.path", guest!("debian12/polder-dns.path")),
         GuestFile::text("etc/systemd/system/polder-dns.service", guest!("debian12/polder-dns.service")),
+        GuestFile::program("usr/lib/polder/console", guest!("debian12/console")),
         GuestFile::program("usr/lib/polder/dns", guest!("debian12/dns")),
     ];
     let wants = |target: &str, unit: &str, at: &str| {

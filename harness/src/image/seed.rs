@@ -11,7 +11,7 @@ use fatfs::{FileSystem, FormatVolumeOptions, FsOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use super::identity::{Address6, Identity, NicAddress, NicIdentity};
+use super::identity::{Address6, Identity, NicAddress, NicIdentity, User};
 
 /// The documents on the disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,10 +27,6 @@ pub struct Seed {
 /// What a person wants cloud-init to be told besides.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Asked<'a> {
-    /// Password of root; without it, root gets in by key only.
-    pub root_password: Option<&'a str>,
-    /// Who else gets a password, one that the image has, and which.
-    pub user_password: Option<(&'a str, &'a str)>,
     /// User data in any form cloud-init takes. It is merged into ours: lists become longer, what we set stays.
     pub user_data: Option<&'a str>,
     /// Lines (or JSON) that are added to our meta-data; what they say again wins.
@@ -101,16 +97,21 @@ fn user_data(identity: &Identity, asked: &Asked<'_>) -> String {
         if let Some(search) = &identity.search {
             map.insert("fqdn".into(), json!(format!("{host}.{search}")));
         }
-        let root = asked.root_password.map(|password| ("root", password));
-        let passwords: String = root
-            .into_iter()
-            .chain(asked.user_password)
-            .map(|(user, password)| format!("{user}:{password}\n"))
-            .collect();
+        let password = |user: &User| user.password.as_ref().map(|hash| format!("{}:{hash}\n", user.name));
+        let passwords: String = identity.users.iter().filter_map(password).collect();
         // Without a password nobody is let in by one.
         if !passwords.is_empty() {
             map.insert("ssh_pwauth".into(), json!(true));
             map.insert("chpasswd".into(), json!({ "expire": false, "list": passwords }));
+        }
+        let others = identity.users.iter().filter(|user| user.name != "root").map(|user| {
+            let key = identity.authorized_key.trim();
+            json!({ "name": user.name, "ssh_authorized_keys": [key], "lock_passwd": user.password.is_none() })
+        });
+        let others: Vec<Json> = others.collect();
+        if !others.is_empty() {
+            // The image's own user stays.
+            map.insert("users".into(), std::iter::once(json!("default")).chain(others).collect());
         }
     }
     let config = format!("#cloud-config\n{config}\n");
@@ -218,6 +219,7 @@ mod tests {
             hostname: "web".parse().unwrap(),
             authorized_key: "ssh-ed25519 AAAA polder\n".into(),
             host_key: "-----BEGIN\nKEY\n".into(),
+            users: Vec::new(),
             nics: vec![
                 NicIdentity { address6: Some(six), ..nic(1, NicAddress::Dhcp) },
                 NicIdentity { mtu: Some(9000), ..nic(2, fixed) },
@@ -247,18 +249,26 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_set_when_one_is_given() {
-        let config = |asked: &Asked<'_>| -> Json {
-            let said = seed(asked).user_data;
+    fn those_who_may_log_in_are_there_with_their_hashes() {
+        let config = |users: &[(&str, Option<&str>)]| -> Json {
+            let user = |(name, hash): &(&str, Option<&str>)| User {
+                name: (*name).into(),
+                password: hash.map(str::to_owned),
+            };
+            let identity = Identity { users: users.iter().map(user).collect(), ..identity() };
+            let said = Seed::new(&identity, "i-1", &Asked::default()).user_data;
             serde_json::from_str(said.trim_start_matches("#cloud-config\n")).unwrap()
         };
-        let none = config(&Asked::default());
-        assert!(none.get("ssh_pwauth").is_none() && none.get("chpasswd").is_none(), "{none}");
-        let user = config(&Asked { user_password: Some(("joe", "x")), ..Asked::default() });
-        assert_eq!(user["chpasswd"]["list"], "joe:x\n");
-        let said = seed(&Asked { root_password: Some("x: \"1\""), ..Asked::default() }).user_data;
-        let config: Json = serde_json::from_str(said.trim_start_matches("#cloud-config\n")).unwrap();
-        assert_eq!(config["chpasswd"]["list"], "root:x: \"1\"\n");
+        let none = config(&[]);
+        assert!(["ssh_pwauth", "chpasswd", "users"].iter().all(|key| none.get(*key).is_none()), "{none}");
+        let root = config(&[("root", Some("$6$a$b"))]);
+        assert!(root["chpasswd"]["list"] == "root:$6$a$b\n" && root.get("users").is_none(), "{root}");
+        let both = config(&[("root", Some("$6$a$b")), ("joe", Some("$6$c$d"))]);
+        assert_eq!(both["chpasswd"]["list"], "root:$6$a$b\njoe:$6$c$d\n");
+        assert_eq!((&both["users"][0], &both["users"][1]["lock_passwd"]), (&json!("default"), &json!(false)));
+        let by_key = config(&[("joe", None)]);
+        assert!(by_key.get("ssh_pwauth").is_none() && by_key["users"][1]["lock_passwd"] == true, "{by_key}");
+        assert_eq!(by_key["users"][1]["ssh_authorized_keys"][0], "ssh-ed25519 AAAA polder");
     }
 
     #[test]
@@ -267,7 +277,6 @@ mod tests {
             user_data: Some("#!/bin/sh\necho ==polder==\n"),
             meta_data: Some("role: db\n"),
             network_config: Some("version: 1\n"),
-            ..Asked::default()
         };
         let Seed { user_data, meta_data, network_config } = seed(&asked);
         insta::assert_snapshot!(format!("{user_data}---\n{meta_data}---\n{network_config}"), @r#"

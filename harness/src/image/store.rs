@@ -26,7 +26,7 @@ use crate::base::{
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
 
 const LOCK: &str = ".lock-";
-const PARTIAL: &str = ".partial-";
+pub(super) const PARTIAL: &str = ".partial-";
 
 /// The cache.
 #[derive(Debug, Clone)]
@@ -106,7 +106,7 @@ impl ImageStore {
         if let Some(info) = self.find(recipe) {
             return Ok(info);
         }
-        let lock = self.lock(recipe, progress).await?;
+        let lock = self.lock_recipe(recipe, progress).await?;
         match self.find(recipe) {
             Some(info) => Ok(info),
             None => self.build_locked(&lock, recipe, sandbox, progress).await,
@@ -123,7 +123,7 @@ impl ImageStore {
         sandbox: &dyn Sandbox,
         progress: Progress<'_>,
     ) -> Result<ImageInfo, ImageError> {
-        let lock = self.lock(recipe, progress).await?;
+        let lock = self.lock_recipe(recipe, progress).await?;
         self.build_locked(&lock, recipe, sandbox, progress).await
     }
 
@@ -147,12 +147,13 @@ impl ImageStore {
             let path = self.folder().join(&folder);
             let (name, digest) = folder.rsplit_once('-').unwrap_or((&folder, ""));
             let (name, digest) = (name.to_owned(), digest.to_owned());
-            listed.push(Listed { name, digest, size: size(&path), path, state: State::Stale });
+            let state = if self.is_used(&folder) { State::Built } else { State::Stale };
+            listed.push(Listed { name, digest, size: size(&path), path, state });
         }
         Ok(listed)
     }
 
-    /// Removes images that none of `recipes` makes, and what killed or failed builds left; leaves alone what somebody
+    /// Removes images that none of `recipes` makes, layers that no environment uses, and what killed or failed builds left; leaves alone what somebody
     /// is building at this moment.
     ///
     /// # Errors
@@ -168,6 +169,7 @@ impl ImageStore {
             } else {
                 (name.as_str(), !recipes.iter().any(|recipe| recipe.folder() == name))
             };
+            let gone = gone && !self.is_used(&name);
             if !gone {
                 continue;
             }
@@ -206,21 +208,31 @@ impl ImageStore {
         Ok(info)
     }
 
-    async fn lock(&self, recipe: &Recipe, progress: Progress<'_>) -> Result<BuildLock, ImageError> {
+    async fn lock_recipe(&self, recipe: &Recipe, progress: Progress<'_>) -> Result<BuildLock, ImageError> {
         if let Some(problem) = recipe.problem() {
             return Err(ImageError::Recipe { image: recipe.name.clone(), problem });
         }
+        self.lock(&recipe.name, &recipe.folder(), progress).await
+    }
+
+    /// The lock on the folder of an image that is called `image`.
+    pub(super) async fn lock(
+        &self,
+        image: &str,
+        folder: &str,
+        progress: Progress<'_>,
+    ) -> Result<BuildLock, ImageError> {
         let images = self.folder();
         fs::create_dir_all(&images).or_cannot("create", images)?;
         let mut told = None;
         let mut fatal = None;
-        let what = format!("the build of image {}", recipe.name);
+        let what = format!("the build of image {image}");
         let waited = wait_for(&what, PATIENCE, Duration::from_millis(200), || {
-            let look = match self.try_lock(&recipe.folder()) {
+            let look = match self.try_lock(folder) {
                 Ok(Ok(lock)) => Look::Ready(lock),
                 Ok(Err(holder)) => {
                     if told.as_ref() != Some(&holder) {
-                        progress(&format!("waiting for {holder}, which builds image {}", recipe.name));
+                        progress(&format!("waiting for {holder}, which builds image {image}"));
                         told = Some(holder.clone());
                     }
                     Look::NotYet(holder)
@@ -236,7 +248,7 @@ impl ImageStore {
         .await;
         waited.map_err(|source| {
             let holder = source.seen.last();
-            fatal.unwrap_or(ImageError::Busy { image: recipe.name.clone(), holder, source })
+            fatal.unwrap_or(ImageError::Busy { image: image.to_owned(), holder, source })
         })
     }
 
@@ -300,12 +312,12 @@ impl ImageStore {
 
 /// The right to build one image; the kernel takes it back when its holder dies.
 #[derive(Debug)]
-struct BuildLock {
+pub(super) struct BuildLock {
     _file: File,
 }
 
 /// Removes a file or folder, if it is there.
-fn remove(path: &Path) -> Result<(), ImageError> {
+pub(super) fn remove(path: &Path) -> Result<(), ImageError> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).or_cannot("remove", path),

@@ -75,11 +75,6 @@ fn disk(node: &Node, fields: Fields<'_>, files: &Files<'_>, problems: &mut Probl
     let bus = known(fields, "bus", BUSES);
     let dev = fields.get("dev").and_then(|node| dev(node, fields, format, bus, problems));
     let serial = fields.get("serial").and_then(|node| serial(node, problems));
-    if let Some(key) = fields.key("build").filter(|_| !fields.list("build").is_empty()) {
-        let message = "the steps of `build` are not run by this version".to_owned();
-        let help = Some("prepare the image beforehand, or let `cloud-init` do it".to_owned());
-        problems.warn("init::no-effect", &key.span, message, help);
-    }
     let (source, at) = source(node, fields, format, files, problems)?;
     Some(DiskSpec {
         name: name?,
@@ -92,6 +87,7 @@ fn disk(node: &Node, fields: Fields<'_>, files: &Files<'_>, problems: &mut Probl
         source,
         metadata: fields.free("metadata"),
         build: fields.list("build").iter().map(json).collect(),
+        build_folder: problems.folder(node.span.file).to_owned(),
         skip_export: fields.flag("skip-export").unwrap_or_default(),
     })
 }

@@ -82,10 +82,22 @@ pub(crate) static DOMAIN: Mapping = Mapping {
         Key::new("metadata", Open(&METADATA), "Free-form, but for the scripts to deploy."),
         Key::new("artifacts", Each(&Text), "Absolute guest paths to collect."),
         Key::new("groups", TEXTS, "Inventory groups."),
-        Key::new("bootstrap", Bool, "Whether the disk is prepared before the first boot."),
+        Key::new(
+            "bootstrap",
+            Bool,
+            "Whether a disk that is not of our images is prepared, so that the machine has its name, keys and addresses.",
+        ),
         Key::new("distro", Text, "Operating system, such as `el8`."),
-        Key::new("root-password", Text, "Password of root in the guest."),
-        Key::new("ssh-user", Text, "Who logs in."),
+        Key::new(
+            "root-password",
+            Text,
+            "Password of root in the guest, where only the key opens it otherwise.",
+        ),
+        Key::new(
+            "ssh-user",
+            Text,
+            "Who logs in; made in the guest where that can be done, with the same key as root.",
+        ),
         Key::new("ssh-password", Text, "Password of that user in the guest; without it, by key only."),
         Key::new(
             "boot_time_sec",
@@ -255,7 +267,11 @@ pub(crate) static DISK: Mapping = Mapping {
             "Its turn among what the firmware tries to boot.",
         ),
         Key::new("metadata", Map(&Any), "What is known about its contents, such as `root-partition`."),
-        Key::new("build", Each(&Any), "Steps that change its contents before the first boot; not run yet."),
+        Key::new(
+            "build",
+            Each(&Any),
+            "Steps that change its contents before the first boot: each `virt-customize` with its options.",
+        ),
         Key::new("skip-export", Bool, "Whether export leaves it out."),
     ],
 };

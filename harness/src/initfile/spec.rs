@@ -281,8 +281,11 @@ pub struct DiskSpec {
     pub source: DiskSource,
     /// What is known about its contents, such as `root-partition`.
     pub metadata: Map<String, Json>,
-    /// Steps that change its contents before the first boot, as written.
+    /// Steps that change its contents before the first boot, as written: they mean something to whoever carries them out.
     pub build: Vec<Json>,
+    /// Where relative paths in them start (absolute).
+    #[serde(default)]
+    pub build_folder: PathBuf,
     /// Whether `export` leaves it out.
     pub skip_export: bool,
 }

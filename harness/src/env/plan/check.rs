@@ -59,6 +59,8 @@ pub fn check(spec: &EnvSpec, known: &Known<'_>) -> Result<Vec<Warning>, PlanErro
         template_names: &[],
         downloads: &disks().filter_map(download).collect(),
         backing: &BTreeMap::new(),
+        found: &BTreeMap::new(),
+        prints: &BTreeMap::new(),
         authorized_key: "",
         host_keys: &host_keys,
         vm_types: known.vm_types,

@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use super::{
     super::export::IMAGE_KEY,
     error::{PlanError, help},
     files::Files,
-    model::{Backing, DiskPlan, ImagePlan, Made, PlanInputs},
+    model::{Backing, DiskPlan, ImagePlan, LayerPlan, Made, PlanInputs},
 };
 use crate::{
     image::{self, ImageInfo, Seed},
     initfile::spec::{DiskBus, DiskFormat, DiskSource, DiskSpec, MachineSpec, Place},
     provider::spec::{Access, Bus, DomainDisk, ImageFormat},
+    sysprep::{self, Found, Meaning, Step},
     template::{Metadata, TemplateDisk, TemplateId},
 };
 
@@ -58,6 +61,22 @@ fn like<'a>(metadata: &Metadata, inputs: &PlanInputs<'a>) -> Option<&'a ImageInf
     inputs.images.get(metadata.get(IMAGE_KEY)?.as_str()?)
 }
 
+/// What was seen of a machine's first disk.
+pub(super) fn found<'a>(machine: &MachineSpec, inputs: &PlanInputs<'a>) -> Option<&'a Found> {
+    let disk = machine.disks.first()?;
+    let path = match &disk.source {
+        DiskSource::Template { name, version } => {
+            &inputs.templates.get(&(name.clone(), version.clone()))?.path
+        }
+        DiskSource::Qcow2 { path } => path,
+        DiskSource::File { path, url, .. } => {
+            path.as_ref().or_else(|| inputs.downloads.get(url.as_ref()?))?
+        }
+        DiskSource::Empty { .. } => return None,
+    };
+    inputs.found.get(path)
+}
+
 fn boots(disk: &DiskSpec) -> bool {
     !matches!(disk.source, DiskSource::Empty { .. })
 }
@@ -76,7 +95,20 @@ pub(super) fn disk(
         let path = PathBuf::from(format!("images/{}+{}.{format}", machine.name, disk.name));
         Some(ImagePlan { path, format, made })
     };
-    let over = |backing: Backing| made(ImageFormat::Qcow2, Made::Over(backing));
+    let (shared, own) = steps(machine, disk, inputs)?;
+    let mut layer = None;
+    // Steps that others may ask for as well are carried out once, in a layer of their own.
+    let mut over = |on: Backing, host: &Path, files: &mut Files<'_>| {
+        if shared.is_empty() {
+            return made(ImageFormat::Qcow2, Made::Over(on));
+        }
+        let plan = layer_plan(host, on.format, &shared, inputs);
+        let below = inputs.backing.get(host).into_iter().flatten().cloned();
+        let below: Vec<PathBuf> = std::iter::once(host.to_owned()).chain(below).collect();
+        let path = files.add(&image::layer_disk(inputs.image_store, &plan.digest), &below);
+        layer = Some(plan);
+        made(ImageFormat::Qcow2, Made::Over(Backing { path, format: ImageFormat::Qcow2 }))
+    };
     let mut template = None;
     let mut metadata = disk.metadata.clone();
     let mut access = Access::ReadWrite;
@@ -84,24 +116,30 @@ pub(super) fn disk(
     let mut base = None;
     let image = match &disk.source {
         DiskSource::Template { name, version } => {
-            let (backing, version) = match named(name, version.as_ref(), &disk.at, inputs)? {
+            let (backing, host, version) = match named(name, version.as_ref(), &disk.at, inputs)? {
                 Named::Image(image) => {
                     let path = image_dir(image, inputs)?.join(&image.disk);
-                    (Backing { path, format: ImageFormat::Qcow2 }, None)
+                    (Backing { path, format: ImageFormat::Qcow2 }, image.dir.join(&image.disk), None)
                 }
                 Named::Template(found) => {
                     metadata.extend(found.metadata.clone());
                     let path = template_path(&found.path, inputs, files);
                     // Images of repositories are raw when they are ready for use.
-                    (Backing { path, format: ImageFormat::Raw }, Some(found.id.version.clone()))
+                    let version = found.id.version.clone();
+                    if !shared.is_empty() {
+                        let path = found.path.clone();
+                        let below = Backing { path, format: ImageFormat::Raw };
+                        base = Some((format!("{name}:{version}"), below));
+                    }
+                    (Backing { path, format: ImageFormat::Raw }, found.path.clone(), Some(version))
                 }
             };
             template = Some((name.clone(), version));
-            over(backing)
+            over(backing, &host, files)
         }
         DiskSource::Qcow2 { path } => {
             base = template_below(path, inputs, files);
-            over(Backing { path: add(path, inputs, files), format: ImageFormat::Qcow2 })
+            over(Backing { path: add(path, inputs, files), format: ImageFormat::Qcow2 }, path, files)
         }
         DiskSource::Empty { size } => made(format(disk.format), Made::Empty { size: *size }),
         DiskSource::File { path, url, copy } => {
@@ -113,6 +151,7 @@ pub(super) fn disk(
                 .filter(|_| url.is_none() || fetched.is_none())
                 .or(fetched)
                 .ok_or_else(not_fetched)?;
+            let host = path;
             let path = add(path, inputs, files);
             if disk.format == DiskFormat::Iso {
                 access = Access::Cdrom;
@@ -120,7 +159,7 @@ pub(super) fn disk(
                 None
             } else {
                 let backing = Backing { path, format: format(disk.format) };
-                if *copy { made(backing.format, Made::Copy(backing)) } else { over(backing) }
+                if *copy { made(backing.format, Made::Copy(backing)) } else { over(backing, host, files) }
             }
         }
     };
@@ -142,10 +181,62 @@ pub(super) fn disk(
         base,
         image,
         metadata,
-        build: disk.build.clone(),
+        // A copy is nobody else's.
+        steps: if layer.is_none() { [shared, own].concat() } else { own },
+        layer,
+        bootstrap: None,
         skip_export: disk.skip_export,
     };
     Ok((domain, plan))
+}
+
+/// The steps of `build`: those that do the same for everybody, and from the first on that does not, all others.
+fn steps(
+    machine: &MachineSpec,
+    disk: &DiskSpec,
+    inputs: &PlanInputs<'_>,
+) -> Result<(Vec<Step>, Vec<Step>), PlanError> {
+    let wrong = |why| PlanError::BadBuild {
+        at: disk.at.clone(),
+        machine: machine.name.clone(),
+        disk: disk.name.clone(),
+        why,
+    };
+    let (build, key) = (&disk.build, inputs.authorized_key);
+    let folder = disk.build_folder.as_path();
+    let mut shared = sysprep::steps(build, Meaning { folder, key }).map_err(|why| wrong(why.join("; ")))?;
+    if !shared.is_empty()
+        && (matches!(disk.source, DiskSource::Empty { .. }) || disk.format == DiskFormat::Iso)
+    {
+        return Err(wrong("there is no system on it that could be changed".to_owned()));
+    }
+    let first = shared.iter().position(|step| step.own).unwrap_or(shared.len());
+    let own = shared.split_off(first);
+    let is_image = match &disk.source {
+        DiskSource::Template { name, version } => {
+            inputs.images.contains_key(name)
+                && !inputs.templates.contains_key(&(name.clone(), version.clone()))
+        }
+        _ => false,
+    };
+    if let Some(last) = shared.last_mut().filter(|_| is_image) {
+        // The program fills it in where it is empty; machines that share a layer are not to share this.
+        last.commands.push(("truncate".to_owned(), Some("/etc/machine-id".to_owned())));
+    }
+    Ok((shared, own))
+}
+
+/// The layer that `steps` make of the image `on`.
+fn layer_plan(on: &Path, format: ImageFormat, steps: &[Step], inputs: &PlanInputs<'_>) -> LayerPlan {
+    let below = inputs.backing.get(on).into_iter().flatten().map(PathBuf::as_path);
+    let gone_in = steps.iter().flat_map(|step| &step.files).map(PathBuf::as_path);
+    let prints = std::iter::once(on).chain(below).chain(gone_in).map(|file| inputs.prints.get(file));
+    let prints: Vec<_> = prints.collect();
+    let mut hasher = Sha256::new();
+    // Debug is used rather than a serialization because it cannot fail.
+    hasher.update(format!("{on:?} {format:?} {steps:?} {prints:?}"));
+    let digest = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    LayerPlan { digest, base: Backing { path: on.to_owned(), format }, steps: steps.to_vec() }
 }
 
 /// What the guest calls the first of its disks, as long as it has found no others than those of that bus: it numbers
@@ -208,7 +299,9 @@ pub(super) fn seed(
         base: None,
         image: Some(image),
         metadata: serde_json::Map::new(),
-        build: Vec::new(),
+        layer: None,
+        bootstrap: None,
+        steps: Vec::new(),
         skip_export: true,
     };
     Ok((domain, plan))

@@ -148,6 +148,18 @@ pub enum PlanError {
         /// The machine.
         machine: MachineName,
     },
+    /// Steps of a disk that cannot be carried out.
+    #[error("{at}: the disk `{disk}` of machine `{machine}` cannot be built: {why}")]
+    BadBuild {
+        /// The disk's place.
+        at: Place,
+        /// The machine.
+        machine: MachineName,
+        /// The disk.
+        disk: DiskName,
+        /// Everything wrong with it.
+        why: String,
+    },
     /// A CPU written out by hand that is no XML.
     #[error("{at}: the CPU of machine `{machine}` cannot be made: {why}")]
     BadCpu {
@@ -157,6 +169,28 @@ pub enum PlanError {
         machine: MachineName,
         /// Why.
         why: String,
+    },
+    /// A password that nobody could type.
+    #[error(
+        "{at}: a password of machine `{machine}` cannot be set: it is empty or has control characters in it"
+    )]
+    BadPassword {
+        /// Where it stands.
+        at: Place,
+        /// The machine.
+        machine: MachineName,
+    },
+    /// A user whom no system would have.
+    #[error(
+        "{at}: `{user}` cannot be the name of a user of machine `{machine}`; use letters, digits, `_`, `-` and `.`"
+    )]
+    BadUser {
+        /// Where it stands.
+        at: Place,
+        /// The machine.
+        machine: MachineName,
+        /// The name.
+        user: String,
     },
     /// A fragment of XML that cannot be laid over ours.
     #[error("{at}: the XML of machine `{machine}` cannot be laid over ours: {error}")]
@@ -212,7 +246,10 @@ impl PlanError {
             | Self::NotFetched { at, .. }
             | Self::NoBus { at, .. }
             | Self::NoDeviceLeft { at, .. }
+            | Self::BadBuild { at, .. }
             | Self::BadCpu { at, .. }
+            | Self::BadPassword { at, .. }
+            | Self::BadUser { at, .. }
             | Self::BadOverlay { at, .. }
             | Self::Refused { at, .. }
             | Self::Net { at, .. } => Some(at),

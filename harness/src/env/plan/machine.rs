@@ -7,12 +7,12 @@ use super::{
     error::{PlanError, help},
     files::Files,
     identity,
-    model::{DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, ROOT, TYPE, Warning},
+    model::{Bootstrap, DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, ROOT, TYPE, Warning},
 };
 use crate::{
     base::id::uuid,
     image::{Abilities, Ability},
-    initfile::spec::{Firmware, MachineSpec, NicSpec},
+    initfile::spec::{DiskSource, Firmware, MachineSpec, NicSpec},
     lab::accel::Accel,
     net::{PlannedNet, PlannedNic, prefixed_name},
     provider::{
@@ -20,6 +20,7 @@ use crate::{
         libvirt::xml::{self, Element},
         spec::{Boot, Cpu, CpuModel, DomainDisk, DomainNic, DomainSpec, Label, Screen, Topology},
     },
+    sysprep::{self, Found},
 };
 
 /// The machine type that today's systems are made for.
@@ -27,6 +28,20 @@ const MACHINE_TYPE: &str = "q35";
 
 /// How long a machine may take until it answers whose image is not ours and which does not say.
 const FOREIGN_BOOT: Duration = Duration::from_secs(600);
+
+/// How a machine is told who it is.
+struct Told {
+    from: IdentityFrom,
+    /// Where on its disk that is written, if it is: in the ext file system that begins there, or wherever it has to be.
+    onto: Option<Option<u64>>,
+    why: Option<String>,
+}
+
+impl Told {
+    fn of(from: IdentityFrom) -> Self {
+        Self { from, onto: None, why: None }
+    }
+}
 
 /// Everything one machine is decided from.
 pub(super) struct Planner<'a> {
@@ -64,22 +79,10 @@ impl<'a> Planner<'a> {
     /// What the file asks for and this machine does not heed.
     pub(super) fn warnings(&self) -> Vec<Warning> {
         let Root::Ours(image) = disk::root(self.spec, self.inputs) else { return Vec::new() };
-        let idle = [
-            ("cloud-init", self.spec.cloud_init.is_some()),
-            ("root-password", self.spec.root_password.is_some()),
-            ("ssh-password", self.spec.ssh_password.is_some()),
-        ];
-        // A default that is configured is not the file's.
-        let idle = idle.into_iter().filter(|(key, said)| *said && self.spec.places.contains_key(*key));
-        idle.map(|(key, _)| {
-            let name = &image.name;
-            let message = match key {
-                "cloud-init" => format!("`cloud-init` does nothing: there is none in the image `{name}`"),
-                _ => format!("`{key}` does nothing: the image `{name}` lets nobody in by a password"),
-            };
-            Warning { at: self.spec.place_of(key).clone(), message }
-        })
-        .collect()
+        let name = &image.name;
+        let message = format!("`cloud-init` does nothing: there is none in the image `{name}`");
+        let idle = self.spec.cloud_init.as_ref();
+        idle.map(|_| Warning { at: self.spec.place_of("cloud-init").clone(), message }).into_iter().collect()
     }
 
     fn vm_type(&self) -> &'a str {
@@ -119,7 +122,8 @@ impl<'a> Planner<'a> {
             provider: provider.name().to_owned(),
             what,
         }));
-        let plan = self.common(Root::Foreign, IdentityFrom::Itself, None, Vec::new());
+        let told = Told::of(IdentityFrom::Itself);
+        let plan = self.common(Root::Foreign, told, None, Vec::new());
         Some(MachinePlan { order: Some(order), management_ip: address, ..plan })
     }
 
@@ -131,7 +135,8 @@ impl<'a> Planner<'a> {
         self.check(root, errors);
         let cpu = self.cpu().map_err(|error| errors.push(error)).ok();
         let overlay = self.overlay().map_err(|error| errors.push(error)).ok();
-        let (oem_strings, told) = match self.tell(root, &mut disks, &mut plans) {
+        let mut oem_strings = Vec::new();
+        let told = match self.tell(root, &mut disks, &mut plans, &mut oem_strings) {
             Ok(told) => told,
             Err(error) => {
                 errors.push(error);
@@ -287,31 +292,87 @@ impl<'a> Planner<'a> {
         root: Root<'_>,
         disks: &mut Vec<DomainDisk>,
         plans: &mut Vec<DiskPlan>,
-    ) -> Result<(Vec<String>, IdentityFrom), PlanError> {
-        let seeded = self.spec.cloud_init.is_some() || matches!(root, Root::Foreign) && self.spec.bootstrap;
-        let ours = matches!(root, Root::Ours(_));
-        if !ours && !seeded {
-            return Ok((Vec::new(), IdentityFrom::Itself));
+        oem_strings: &mut Vec<String>,
+    ) -> Result<Told, PlanError> {
+        let told = self.way(root, plans.first());
+        let asked = self.spec.cloud_init.is_some();
+        if told.from == IdentityFrom::Itself && told.onto.is_none() && !asked {
+            return Ok(told);
         }
         let who = identity::identity(self.spec, self.nics, self.nets, self.inputs)?;
-        if seeded {
+        if told.from == IdentityFrom::Smbios {
+            *oem_strings = who.oem_strings();
+        }
+        if let (Some(file_system), Some(first)) = (told.onto, plans.first_mut()) {
+            let actions = sysprep::actions(self.distro().as_deref(), &who);
+            first.bootstrap = Some(Bootstrap { file_system, actions });
+        }
+        if asked || told.from == IdentityFrom::CloudInit {
             let (disk, plan) =
                 disk::seed(self.spec, disks, identity::seed(self.spec, &who, self.inputs), self.inputs)?;
             disks.push(disk);
             plans.push(plan);
         }
-        if ours {
-            Ok((who.oem_strings(), IdentityFrom::Smbios))
-        } else {
-            Ok((Vec::new(), IdentityFrom::CloudInit))
+        Ok(told)
+    }
+
+    /// The way in which it listens: the quickest there is.
+    fn way(&self, root: Root<'_>, first: Option<&DiskPlan>) -> Told {
+        if let Root::Ours(_) = root {
+            return Told::of(IdentityFrom::Smbios);
         }
+        if self.spec.cloud_init.is_some() {
+            return Told::of(IdentityFrom::CloudInit);
+        }
+        if !self.spec.bootstrap || !matches!(root, Root::Foreign) {
+            return Told::of(IdentityFrom::Itself);
+        }
+        // What is not made for it cannot be written to.
+        let found =
+            disk::found(self.spec, self.inputs).filter(|_| first.is_some_and(|disk| disk.image.is_some()));
+        let distro = self.distro();
+        let takes_key = sysprep::takes_host_key(distro.as_deref());
+        let onto = if takes_key { IdentityFrom::Disk } else { IdentityFrom::Itself };
+        let of_old = distro.filter(|distro| sysprep::DISTROS.contains(&distro.as_str()));
+        let (from, onto, why) = match (found, of_old) {
+            (None, _) => return Told::of(IdentityFrom::CloudInit),
+            (Some(Found { root: Some(at), cloud_init: Some(false), .. }), _) => {
+                let why = "by files written to its ext file system, because cloud-init is not on it";
+                (onto, Some(Some(*at)), why.to_owned())
+            }
+            (Some(Found { root: None, .. }), Some(distro)) => {
+                let why = format!(
+                    "by virt-customize, because its disk cannot be looked into and is said to be `{distro}`"
+                );
+                (onto, Some(None), why)
+            }
+            (Some(Found { root: None, .. }), None) => {
+                let why = "by cloud-init, if that is there: its disk cannot be looked into";
+                (IdentityFrom::CloudInit, None, why.to_owned())
+            }
+            (Some(_), _) => (IdentityFrom::CloudInit, None, "by cloud-init, which is on its disk".to_owned()),
+        };
+        Told { from, onto, why: Some(format!("told who it is {why}")) }
+    }
+
+    /// Its operating system: what the init file says, or else its image, or else what was seen on its disk.
+    fn distro(&self) -> Option<String> {
+        let of_image = || match &self.spec.disks.first()?.source {
+            DiskSource::Template { name, version } => {
+                self.inputs.templates.get(&(name.clone(), version.clone()))?.metadata.get("distro")?.as_str()
+            }
+            _ => None,
+        };
+        let said = || self.spec.disks.first()?.metadata.get("distro")?.as_str();
+        let seen = || disk::found(self.spec, self.inputs)?.distro.as_deref();
+        self.spec.distro.as_deref().or_else(of_image).or_else(said).or_else(seen).map(str::to_owned)
     }
 
     /// Everything that does not depend on who makes it.
     fn common(
         &self,
         root: Root<'_>,
-        identity: IdentityFrom,
+        told: Told,
         domain: Option<DomainSpec>,
         disks: Vec<DiskPlan>,
     ) -> MachinePlan {
@@ -320,7 +381,6 @@ impl<'a> Planner<'a> {
         let served =
             |nic: &&PlannedNic| self.net(nic).is_some_and(|net| net.management && net.server().is_some());
         let management = self.nics.iter().find(served);
-        let distro = disks.first().and_then(|root| root.metadata.get("distro")?.as_str().map(str::to_owned));
         let image = disks.first().and_then(|root| root.template.as_ref());
         MachinePlan {
             name: spec.name.clone(),
@@ -329,9 +389,10 @@ impl<'a> Planner<'a> {
             domain,
             order: None,
             image: image.map(|(name, _)| name.clone()),
-            distro: spec.distro.clone().or(distro),
+            distro: self.distro(),
             abilities: self.abilities(root),
-            identity,
+            identity: told.from,
+            told: told.why,
             login: Login {
                 user: spec.ssh_user.clone().unwrap_or_else(|| ROOT.to_owned()),
                 password: spec.ssh_password.clone(),
@@ -352,16 +413,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What is known of our images; of others, what nearly all of them can and what the init file says.
+    /// What is known of our images; of others, what nearly all of them can, what the init file says, and what was seen
+    /// on their disks.
     fn abilities(&self, root: Root<'_>) -> Abilities {
         if let Root::Ours(image) = root {
             return image.abilities.clone();
         }
+        let seen = disk::found(self.spec, self.inputs).filter(|found| found.root.is_some());
         let mut abilities = vec![Ability::Ssh, Ability::Sftp, Ability::Reboot];
-        if self.spec.service_provider.as_deref().is_none_or(|provider| provider == "systemd") {
+        let has_systemd = seen.is_none_or(|found| found.systemd);
+        if self.spec.service_provider.as_deref().map_or(has_systemd, |provider| provider == "systemd") {
             abilities.extend([Ability::Units, Ability::Journal]);
         }
-        if self.spec.guest_agent.is_some() {
+        if self.spec.guest_agent.is_some() || seen.is_some_and(|found| found.agent) {
             abilities.push(Ability::Agent);
         }
         Abilities(abilities.into_iter().collect())

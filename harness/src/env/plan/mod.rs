@@ -18,6 +18,6 @@ pub use decide::plan;
 pub(in crate::env) use disk::unknown_image;
 pub use error::{PlanError, PlanErrors};
 pub use model::{
-    Backing, DiskPlan, EnvPlan, IdentityFrom, ImagePlan, LOCAL, Login, MachinePlan, Made, PlanInputs, ROOT,
-    TYPE, Warning,
+    Backing, Bootstrap, DiskPlan, EnvPlan, IdentityFrom, ImagePlan, LOCAL, LayerPlan, Login, MachinePlan,
+    Made, PlanInputs, ROOT, TYPE, Warning,
 };

@@ -22,6 +22,7 @@ use crate::{
         libvirt::Cpus,
         spec::{DomainSpec, ImageFormat, Label, NetworkSpec},
     },
+    sysprep::{Action, Found, Step},
     template::TemplateDisk,
 };
 
@@ -61,6 +62,10 @@ pub struct PlanInputs<'a> {
     pub downloads: &'a BTreeMap<String, PathBuf>,
     /// Everything images lie over, for those that lie over something. Of links, first what they lead to.
     pub backing: &'a BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// What is on foreign disks, by their images.
+    pub found: &'a BTreeMap<PathBuf, Found>,
+    /// What distinguishes the contents of files of the host: of what is changed by `build`, and of what goes in there.
+    pub prints: &'a BTreeMap<PathBuf, String>,
     /// The line of `authorized_keys` that lets the harness in.
     pub authorized_key: &'a str,
     /// A private host key for each machine.
@@ -127,6 +132,9 @@ pub struct MachinePlan {
     pub abilities: Abilities,
     /// Who tells it its name, keys and addresses.
     pub identity: IdentityFrom,
+    /// How, and why in this way, where there was a choice.
+    #[serde(default)]
+    pub told: Option<String>,
     /// Who logs in.
     pub login: Login,
     /// Its address on its management net.
@@ -163,6 +171,8 @@ pub enum IdentityFrom {
     Smbios,
     /// A seed for cloud-init.
     CloudInit,
+    /// Files on its disk, written before its first boot.
+    Disk,
     /// Nobody: it has the host keys it has.
     Itself,
 }
@@ -194,10 +204,37 @@ pub struct DiskPlan {
     pub image: Option<ImagePlan>,
     /// What is known about its contents.
     pub metadata: Map<String, Json>,
-    /// Steps that change its contents before the first boot, as written.
-    pub build: Vec<Json>,
+    /// The layer it lies over that steps of `build` made.
+    #[serde(default)]
+    pub layer: Option<LayerPlan>,
+    /// Changes of its files before the first boot that make its machine itself.
+    #[serde(default)]
+    pub bootstrap: Option<Bootstrap>,
+    /// Steps of `build` that are this disk's own, after them.
+    #[serde(default)]
+    pub steps: Vec<Step>,
     /// Whether `export` leaves it out.
     pub skip_export: bool,
+}
+
+/// An image that steps of `build` make of another one: the same for all disks that ask for the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerPlan {
+    /// Names it in the store.
+    pub digest: String,
+    /// What it lies over, on the host.
+    pub base: Backing,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// What is written onto a disk so that its machine is itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bootstrap {
+    /// Where the ext file system for it begins, in bytes; absent: only `virt-customize` can do it.
+    pub file_system: Option<u64>,
+    /// What is changed.
+    pub actions: Vec<Action>,
 }
 
 /// A disk image to be made.

@@ -117,6 +117,9 @@ fn show_domain(
         Boot::Bios => writeln!(f, "  boots from disk")?,
         Boot::Uefi { .. } => writeln!(f, "  boots from disk by UEFI")?,
     }
+    if let Some(told) = &machine.told {
+        writeln!(f, "  {told}")?;
+    }
     if domain.overlay.is_some() {
         writeln!(f, "  with XML of its own")?;
     }
@@ -140,6 +143,10 @@ fn show_disk(f: &mut fmt::Formatter<'_>, disk: &DomainDisk, plan: &DiskPlan) -> 
     }
     if let Some(order) = disk.boot_order {
         write!(f, ", boot order {order}")?;
+    }
+    let steps = plan.steps.len() + plan.layer.as_ref().map_or(0, |layer| layer.steps.len());
+    if steps > 0 {
+        write!(f, ", built in {steps} step{}", if steps == 1 { "" } else { "s" })?;
     }
     writeln!(f)
 }

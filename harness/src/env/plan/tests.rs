@@ -108,6 +108,8 @@ fn planned_with<T>(
             "/lab/layer.qcow2".into(),
             vec!["/lab/base.raw".into(), "/var/lib/x".into()],
         )]),
+        found: &BTreeMap::new(),
+        prints: &BTreeMap::new(),
         authorized_key: "ssh-ed25519 AAAA polder",
         host_keys: &host_keys,
         vm_types: &["default", "engine"],
@@ -341,7 +343,7 @@ fn people_decide_what_cloud_init_is_told() {
     };
     let plan = planned_with(ONE, change, |(spec, inputs)| plan(spec, inputs)).unwrap();
     let Made::Seed(seed) = &plan.machines[0].disks[1].image.as_ref().unwrap().made else { panic!() };
-    assert!(seed.user_data.contains("#!/bin/sh") && seed.user_data.contains("root:secret"), "{seed:?}");
+    assert!(seed.user_data.contains("#!/bin/sh") && seed.user_data.contains("root:$6$"), "{seed:?}");
     assert!(seed.meta_data.ends_with("role: db\n") && seed.network_config == "version: 1\n");
 }
 
