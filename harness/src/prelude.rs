@@ -5,6 +5,7 @@ pub use crate::Result;
 pub use crate::env::{Env, Net, Vm};
 pub use crate::guest::Command;
 pub use crate::suite::Artifacts;
+pub use crate::suite::Vms;
 
 /// `n` seconds.
 #[must_use]

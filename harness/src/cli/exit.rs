@@ -2,7 +2,7 @@
 
 use crate::{
     base::exit::Exit, config::ConfigError, env::EnvError, image::ImageError, initfile::InitFileError,
-    net::lease::LeaseError, template::TemplateError, workdir::WorkdirError,
+    net::lease::LeaseError, provider::MachineError, template::TemplateError, workdir::WorkdirError,
 };
 
 use super::external::NoSuchVerb;
@@ -63,6 +63,7 @@ fn of_env(error: &EnvError) -> Exit {
             | LeaseError::InUse { .. }
             | LeaseError::Full { .. },
         ) => Exit::Usage,
+        EnvError::Machine { source: MachineError::Unsupported { .. }, .. } => Exit::Usage,
         EnvError::Stopped => Exit::Stopped,
         EnvError::NotUndone { .. } => Exit::Left,
         // Whose fault those are is their own matter.
@@ -131,6 +132,10 @@ mod tests {
             EnvError::Template(TemplateError::NoRepo),
             EnvError::Workdir(WorkdirError::NoPrefixHere { start: "/".into() }),
             EnvError::Several(vec![EnvError::NotStarted, EnvError::Export(vec![])]),
+            EnvError::Machine {
+                machine: "x".into(),
+                source: MachineError::Unsupported { provider: "ssh".into(), what: "pause" },
+            },
         ];
         let no_such_file = || std::io::Error::from(std::io::ErrorKind::NotFound);
         let environment = [

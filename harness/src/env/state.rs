@@ -1,7 +1,7 @@
 //! What is written down of an environment, so that any process can take it over: `state.json` in its folder.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -38,6 +38,9 @@ pub(super) struct EnvState {
     /// NICs that were attached to machines since those were switched on.
     #[serde(default)]
     pub(super) attached: BTreeMap<MachineName, Vec<PlannedNic>>,
+    /// Machines their types have set up.
+    #[serde(default)]
+    pub(super) set_up: BTreeSet<MachineName>,
 }
 
 /// Where an environment lives.
@@ -74,6 +77,7 @@ impl EnvState {
             chains: Chains::default(),
             names: BTreeMap::new(),
             attached: BTreeMap::new(),
+            set_up: BTreeSet::new(),
         }
     }
 

@@ -19,5 +19,5 @@ pub(in crate::env) use disk::unknown_image;
 pub use error::{PlanError, PlanErrors};
 pub use model::{
     Backing, DiskPlan, EnvPlan, IdentityFrom, ImagePlan, LOCAL, Login, MachinePlan, Made, PlanInputs, ROOT,
-    TYPE, Warning,
+    SSH, TYPE, Warning,
 };

@@ -69,6 +69,8 @@ fn show_machine(f: &mut fmt::Formatter<'_>, machine: &MachinePlan, nets: &[Plann
     let scripts: Vec<_> = machine.deploy_scripts.iter().map(|path| path.display().to_string()).collect();
     let listed = [
         ("groups", &machine.groups),
+        ("roles", &machine.roles),
+        ("capabilities", &machine.capabilities),
         ("deploy scripts, which this version does not run:", &scripts),
         ("collects", &machine.artifacts),
     ];

@@ -37,6 +37,9 @@ pub struct Frozen {
     /// NICs it has in its memory that are not of the plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attached: Vec<PlannedNic>,
+    /// Whether its type had set it up.
+    #[serde(default)]
+    pub set_up: bool,
 }
 
 /// The images of an environment's machines: which are written to, which lie over which, which belong to snapshots.
