@@ -29,4 +29,5 @@ mod stopping;
 mod system;
 mod templates;
 mod typed;
+mod types;
 mod ui;

@@ -8,6 +8,7 @@ mod gc;
 mod images;
 mod init;
 mod inventory;
+mod ovirt;
 mod pages;
 mod plan;
 mod power;
@@ -20,13 +21,24 @@ mod status;
 pub(super) mod templates;
 mod validate;
 
-use super::{args::Verb, context::Cx, external, run::Said};
+use super::{
+    args::{Ovirt, Verb},
+    context::Cx,
+    external,
+    run::Said,
+};
 
 /// Does what was asked for.
 pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
     let orderly = matches!(
         verb,
-        Verb::Init(_) | Verb::Up(_) | Verb::Start(_) | Verb::Snapshot(_) | Verb::Revert(_) | Verb::Export(_)
+        Verb::Init(_)
+            | Verb::Up(_)
+            | Verb::Start(_)
+            | Verb::Snapshot(_)
+            | Verb::Revert(_)
+            | Verb::Export(_)
+            | Verb::Ovirt { what: Ovirt::Start { .. } }
     );
     let work = one(cx, verb);
     // Those put things in order themselves when they are stopped; the others may be stopped anywhere.
@@ -58,6 +70,7 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Service(args) => service::run(cx, &args).await?.into(),
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
         Verb::Proxy { machine } => inventory::proxy(cx, &machine).await?.into(),
+        Verb::Ovirt { what } => ovirt::run(cx, what).await?.into(),
         Verb::GenerateConfig { verbose, toml } => config::run(cx, verbose, toml)?.into(),
         Verb::Plan(args) => plan::run(cx, &args).await?.into(),
         Verb::Validate(args) => validate::run(cx, &args)?,
