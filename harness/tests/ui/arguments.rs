@@ -19,7 +19,7 @@ mod demo {
     async fn d() {}
 
     #[test(needs)]
-    async fn e(#[role] one: &u8, #[role("a")] #[role("b")] two: &u8) {}
+    async fn e(#[role] _one: &u8, #[role("a")] #[role("b")] _two: &u8) {}
 
     #[test(needs("a", b("c"), d))]
     async fn f() {}
