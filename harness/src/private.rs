@@ -8,7 +8,7 @@ pub use crate::{
     front::main,
     suite::{
         extract::{FromSuite, extract, verdict},
-        registry::{EnvFile, Ignore, Param, SUITES, ScenarioDef, StepDef, SuiteDef},
+        registry::{Capability, EnvFile, Ignore, Param, SUITES, ScenarioDef, StepDef, SuiteDef},
         task::blocking,
     },
 };

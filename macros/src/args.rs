@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use proc_macro2::TokenStream;
-use syn::{Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Token, parse::Parser, punctuated::Punctuated};
+use syn::{
+    Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Token, parenthesized,
+    parse::{ParseStream, Parser},
+    punctuated::Punctuated,
+};
 
 use crate::errors::{Errors, suggestion};
 
@@ -15,11 +19,19 @@ pub(crate) struct SuiteArgs {
     pub(crate) if_var: Option<LitStr>,
 }
 
-/// Arguments of `#[test]`, `#[setup]` and `#[teardown]`; the last two take no `after`.
+/// Arguments of `#[test]`, `#[setup]` and `#[teardown]`; the last two take a `timeout` alone.
 #[derive(Default)]
 pub(crate) struct StepArgs {
     pub(crate) after: Vec<Ident>,
+    pub(crate) needs: Vec<Capability>,
     pub(crate) timeout: Option<Duration>,
+}
+
+/// Something a machine must be capable of.
+pub(crate) struct Capability {
+    /// The role of the machine, if that matters.
+    pub(crate) role: Option<Ident>,
+    pub(crate) name: LitStr,
 }
 
 /// Reads the arguments of `#[suite(..)]`.
@@ -46,9 +58,21 @@ pub(crate) fn step(attr: &Attribute, known: &[&str], errors: &mut Errors) -> Ste
     };
     each(tokens, known, errors, |word, meta, errors| match word {
         "after" => args.after = names(meta, errors),
+        "needs" => args.needs = capabilities(meta, errors),
         _ => args.timeout = timeout(meta, errors),
     });
     args
+}
+
+/// Reads `#[role("server")]` of a parameter.
+pub(crate) fn role(attr: &Attribute, errors: &mut Errors) -> Option<LitStr> {
+    match attr.meta.require_list().and_then(|list| list.parse_args::<LitStr>()) {
+        Ok(role) => Some(role),
+        Err(_) => {
+            errors.at(attr, "write #[role(\"server\")]");
+            None
+        }
+    }
 }
 
 /// Reads `#[ignore]` or `#[ignore = "why"]`; the outer option says whether it is there.
@@ -113,6 +137,41 @@ fn names(meta: &Meta, errors: &mut Errors) -> Vec<Ident> {
         Err(error) => errors.push(quoted(meta).unwrap_or(error)),
     }
     Vec::new()
+}
+
+/// `needs("ipv6", router("bgp", "ospf"))`.
+fn capabilities(meta: &Meta, errors: &mut Errors) -> Vec<Capability> {
+    let list = meta.require_list().and_then(|list| list.parse_args_with(capability_list));
+    match list {
+        Ok(capabilities) if !capabilities.is_empty() => capabilities,
+        _ => {
+            errors.at(meta, "write needs(\"ipv6\") or needs(router(\"bgp\"))");
+            Vec::new()
+        }
+    }
+}
+
+fn capability_list(input: ParseStream<'_>) -> syn::Result<Vec<Capability>> {
+    let mut capabilities = Vec::new();
+    while !input.is_empty() {
+        if input.peek(LitStr) {
+            capabilities.push(Capability { role: None, name: input.parse()? });
+        } else {
+            let role: Ident = input.parse()?;
+            let content;
+            parenthesized!(content in input);
+            let names = Punctuated::<LitStr, Token![,]>::parse_terminated(&content)?;
+            if names.is_empty() {
+                return Err(content.error("name what it must be capable of"));
+            }
+            let of_role = |name| Capability { role: Some(role.clone()), name };
+            capabilities.extend(names.into_iter().map(of_role));
+        }
+        if !input.is_empty() {
+            input.parse::<Token![,]>()?;
+        }
+    }
+    Ok(capabilities)
 }
 
 /// A better message for `after("name")`.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Item, ReturnType};
+use syn::{Item, ReturnType, ext::IdentExt};
 
 use crate::{
+    args::Capability,
     errors::Errors,
     model::{Param, Scenario, Step, Suite},
 };
@@ -102,10 +103,14 @@ fn references(Scenario { step, after, .. }: &Scenario) -> TokenStream {
     quote!(#(#cfgs)* const _: fn() = || { #(let _ = #after;)* };)
 }
 
-fn scenario(Scenario { step: inner, after, ignore }: &Scenario) -> TokenStream {
+fn scenario(Scenario { step: inner, after, needs, ignore }: &Scenario) -> TokenStream {
     let cfgs = inner.cfgs();
     let step = step_fields(inner);
     let after = after.iter().map(ToString::to_string);
+    let needs = needs.iter().map(|Capability { role, name }| {
+        let role = option(role.as_ref().map(|role| role.unraw().to_string()).map(|role| quote!(#role)));
+        quote!(::polder::__private::Capability { role: #role, name: #name })
+    });
     let ignore = match ignore {
         Some(Some(why)) => quote!(::polder::__private::Ignore::Because(#why)),
         Some(None) => quote!(::polder::__private::Ignore::Yes),
@@ -113,7 +118,12 @@ fn scenario(Scenario { step: inner, after, ignore }: &Scenario) -> TokenStream {
     };
     quote! {
         #(#cfgs)*
-        ::polder::__private::ScenarioDef { step: #step, after: &[#(#after),*], ignore: #ignore }
+        ::polder::__private::ScenarioDef {
+            step: #step,
+            after: &[#(#after),*],
+            needs: &[#(#needs),*],
+            ignore: #ignore,
+        }
     }
 }
 
@@ -127,9 +137,14 @@ fn step_fields(step: &Step) -> TokenStream {
     let signature = &step.function.sig;
     let function = &signature.ident;
     let (name, line, timeout) = (step.name(), line(function.span()), option(step.timeout.map(time)));
-    let params = step.params.iter().map(|Param { name, ty, .. }| {
+    let params = step.params.iter().map(|Param { name, role, ty, .. }| {
+        let role = option(role.as_ref().map(|role| quote!(#role)));
         quote! {
-            ::polder::__private::Param { name: #name, need: <#ty as ::polder::__private::FromSuite>::NEED }
+            ::polder::__private::Param {
+                name: #name,
+                role: #role,
+                need: <#ty as ::polder::__private::FromSuite>::NEED,
+            }
         }
     });
     let values: Vec<Ident> =

@@ -10,7 +10,7 @@ use syn::{
 };
 
 use crate::{
-    args::{self, StepArgs, SuiteArgs},
+    args::{self, Capability, StepArgs, SuiteArgs},
     envfile::EnvFile,
     errors::{Errors, suggestion},
 };
@@ -42,6 +42,7 @@ pub(crate) struct Step {
 pub(crate) struct Scenario {
     pub(crate) step: Step,
     pub(crate) after: Vec<Ident>,
+    pub(crate) needs: Vec<Capability>,
     /// Whether it is ignored, and why.
     pub(crate) ignore: Option<Option<LitStr>>,
 }
@@ -50,6 +51,8 @@ pub(crate) struct Scenario {
 pub(crate) struct Param {
     /// What it asks for by name; the underscore that marks an unused parameter is not part of it.
     pub(crate) name: String,
+    /// What it asks for by role instead.
+    pub(crate) role: Option<LitStr>,
     pub(crate) ty: Type,
     /// Where its `&` stands.
     pub(crate) reference: Span,
@@ -139,15 +142,15 @@ impl Suite {
         for (_, second) in roles.iter().skip(1) {
             errors.at(second, "a function is one of `#[test]`, `#[setup]` and `#[teardown]`, once");
         }
-        let known: &[&str] = if *role == Role::Test { &["after", "timeout"] } else { &["timeout"] };
-        let StepArgs { after, timeout } = args::step(attr, known, errors);
+        let known: &[&str] = if *role == Role::Test { &["after", "needs", "timeout"] } else { &["timeout"] };
+        let StepArgs { after, needs, timeout } = args::step(attr, known, errors);
         refuse_foreign_tests(&function, errors);
-        let params = check_signature(&function.sig, errors);
+        let params = check_signature(&mut function.sig, errors);
         let step = Step { function, mark: attr.path().span(), params, timeout };
         match role {
             Role::Test => {
                 let ignore = ignore.map(|attr| args::ignore(&attr, errors));
-                self.add(Scenario { step, after, ignore }, errors);
+                self.add(Scenario { step, after, needs, ignore }, errors);
             }
             Role::Setup | Role::Teardown => {
                 if let Some(attr) = ignore {
@@ -224,7 +227,7 @@ fn role(attr: &Attribute) -> Option<Role> {
 }
 
 /// The step's parameters; a mistake in one does not hide those of the others.
-fn check_signature(signature: &Signature, errors: &mut Errors) -> Vec<Param> {
+fn check_signature(signature: &mut Signature, errors: &mut Errors) -> Vec<Param> {
     if let Some(token) = &signature.constness {
         errors.at(token, "a step cannot be `const`");
     }
@@ -240,10 +243,10 @@ fn check_signature(signature: &Signature, errors: &mut Errors) -> Vec<Param> {
     if let Some(token) = &signature.variadic {
         errors.at(token, "a step cannot be variadic");
     }
-    signature.inputs.iter().filter_map(|input| param(input, errors)).collect()
+    signature.inputs.iter_mut().filter_map(|input| param(input, errors)).collect()
 }
 
-fn param(input: &FnArg, errors: &mut Errors) -> Option<Param> {
+fn param(input: &mut FnArg, errors: &mut Errors) -> Option<Param> {
     let typed = match input {
         FnArg::Typed(typed) => typed,
         FnArg::Receiver(receiver) => {
@@ -251,6 +254,7 @@ fn param(input: &FnArg, errors: &mut Errors) -> Option<Param> {
             return None;
         }
     };
+    let role = take_role(&mut typed.attrs, errors);
     let name = match &*typed.pat {
         Pat::Ident(pat) if pat.by_ref.is_none() && pat.mutability.is_none() && pat.subpat.is_none() => {
             let name = pat.ident.unraw().to_string();
@@ -263,13 +267,24 @@ fn param(input: &FnArg, errors: &mut Errors) -> Option<Param> {
     };
     match &*typed.ty {
         Type::Reference(reference) if reference.mutability.is_none() && reference.lifetime.is_none() => {
-            Some(Param { name, ty: (*reference.elem).clone(), reference: reference.and_token.span })
+            Some(Param { name, role, ty: (*reference.elem).clone(), reference: reference.and_token.span })
         }
         ty => {
             errors.at(ty, "parameters are shared references, `name: &Type`; the runner keeps the value");
             None
         }
     }
+}
+
+/// Takes `#[role(..)]` from a parameter.
+fn take_role(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> Option<LitStr> {
+    let (roles, others) = std::mem::take(attrs).into_iter().partition(|attr| attr.path().is_ident("role"));
+    *attrs = others;
+    let roles: Vec<Attribute> = roles;
+    for second in roles.iter().skip(1) {
+        errors.at(second, "a parameter is of one role");
+    }
+    roles.first().and_then(|attr| args::role(attr, errors))
 }
 
 /// Attributes that make a test of another kind, or that the runner does not know.

@@ -199,6 +199,11 @@ pub(super) enum Verb {
         #[arg(value_name = "VM")]
         machine: String,
     },
+    /// Start, stop and look at oVirt: what can be done without the engine's own SDK.
+    Ovirt {
+        #[command(subcommand)]
+        what: Ovirt,
+    },
     /// Print the configuration that holds, and where each value came from.
     GenerateConfig {
         /// Also keys without a value.
@@ -508,6 +513,27 @@ pub(super) enum ServiceVerb {
     Stop,
     Restart,
     Logs,
+}
+
+/// What to do with oVirt.
+#[derive(Debug, Subcommand)]
+pub(super) enum Ovirt {
+    /// Start all machines, and wait until the engine runs, and vdsm on its hosts; print how one gets in.
+    Start {
+        /// Refused: it takes the engine's SDK.
+        #[arg(long, hide = true)]
+        with_vms: bool,
+        /// Refused as well.
+        #[arg(long, hide = true, value_name = "SECONDS", requires = "with_vms")]
+        vms_timeout: Option<u32>,
+    },
+    /// Shut all machines down; the engine is told nothing.
+    Stop,
+    /// Show how the engine and its hosts are, and how one gets in.
+    Status,
+    /// Other verbs of Lago's, to say where they went.
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
 }
 
 /// Options of `ansible-hosts`.

@@ -2,8 +2,8 @@
 
 use crate::{
     base::exit::Exit, config::ConfigError, env::EnvError, guest::GuestError, image::ImageError,
-    initfile::InitFileError, net::lease::LeaseError, repo::RepoError, template::TemplateError,
-    workdir::WorkdirError,
+    initfile::InitFileError, net::lease::LeaseError, provider::MachineError, repo::RepoError,
+    template::TemplateError, workdir::WorkdirError,
 };
 
 use super::external::NoSuchVerb;
@@ -72,6 +72,7 @@ fn of_env(error: &EnvError) -> Exit {
             | LeaseError::Full { .. },
         ) => Exit::Usage,
         EnvError::Deploy { .. } => Exit::Failed,
+        EnvError::Machine { source: MachineError::Unsupported { .. }, .. } => Exit::Usage,
         EnvError::Stopped => Exit::Stopped,
         // The machine was there and did not do it.
         EnvError::Inside { .. } => Exit::Failed,
@@ -150,6 +151,10 @@ mod tests {
             EnvError::Template(TemplateError::NoRepo),
             EnvError::Workdir(WorkdirError::NoPrefixHere { start: "/".into() }),
             EnvError::Several(vec![EnvError::NotStarted, EnvError::Export(vec![])]),
+            EnvError::Machine {
+                machine: "x".into(),
+                source: MachineError::Unsupported { provider: "ssh".into(), what: "pause" },
+            },
         ];
         let no_such_file = || std::io::Error::from(std::io::ErrorKind::NotFound);
         let environment = [

@@ -1,14 +1,10 @@
 //! What a binary of one's own adds to the command.
 
-use std::{fmt::Debug, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
-use super::{
-    exit::BadInput,
-    output::{self, OutputFormat},
-};
+use super::output::{self, OutputFormat};
 use crate::{
-    env::Host,
-    initfile::{EnvSpec, spec::MachineSpec},
+    env::{Host, MachineType},
     provider::MachineProvider,
     service::ServiceManager,
     template::SourceFactory,
@@ -23,22 +19,10 @@ use crate::{
 /// ```
 pub struct Extensions {
     formats: Vec<Box<dyn OutputFormat>>,
-    types: Vec<Box<dyn MachineType>>,
+    types: Vec<Arc<dyn MachineType>>,
     sources: Vec<(String, SourceFactory)>,
     providers: Vec<Arc<dyn MachineProvider>>,
     services: Vec<Arc<dyn ServiceManager>>,
-}
-
-/// A class of machines, named by `vm-type` in init files.
-pub trait MachineType: Debug + Send + Sync {
-    /// What it is called there.
-    fn name(&self) -> &str;
-
-    /// Adds to a machine of that class what all of them have, before anything is decided.
-    ///
-    /// # Errors
-    /// What of the machine does not go with its class.
-    fn shape(&self, machine: &mut MachineSpec) -> anyhow::Result<()>;
 }
 
 impl std::fmt::Debug for Extensions {
@@ -75,11 +59,11 @@ impl Extensions {
         self
     }
 
-    /// Adds a class of machines; one that is there under its name is replaced.
+    /// Adds a type of machines; one that is there under its name is replaced.
     #[must_use]
     pub fn machine_type(mut self, machine_type: impl MachineType + 'static) -> Self {
         self.types.retain(|known| known.name() != machine_type.name());
-        self.types.push(Box::new(machine_type));
+        self.types.push(Arc::new(machine_type));
         self
     }
 
@@ -112,28 +96,11 @@ impl Extensions {
         super::run::main(self)
     }
 
-    /// Lets each machine be shaped by its class, which is `default` where the file says none; classes nobody knows are the
-    /// plan's to report.
-    pub(super) fn shape(&self, spec: &mut EnvSpec, default: &str) -> Result<(), BadInput> {
-        for machine in &mut spec.machines {
-            let name = machine.vm_type.as_deref().unwrap_or(default);
-            if let Some(class) = self.types.iter().find(|class| class.name() == name) {
-                class.shape(machine).map_err(|error| {
-                    BadInput(format!(
-                        "{}: machine {} is no {}: {error:#}",
-                        machine.at,
-                        machine.name,
-                        class.name()
-                    ))
-                })?;
-            }
-        }
-        Ok(())
-    }
-
     /// Lets `host` have everything that was added.
     pub(super) fn extend(&self, host: &mut Host) {
-        host.vm_types.extend(self.types.iter().map(|class| class.name().to_owned()));
+        let typed = |name: &str| self.types.iter().any(|one| one.name() == name);
+        host.types.retain(|known| !typed(known.name()));
+        host.types.extend(self.types.iter().cloned());
         let added = |name: &str| self.providers.iter().any(|provider| provider.name() == name);
         host.providers.retain(|known| !added(known.name()));
         host.providers.extend(self.providers.iter().cloned());

@@ -18,7 +18,6 @@ mod run;
 use std::process::ExitCode;
 
 pub use extensions::Extensions;
-pub use extensions::MachineType;
 pub use output::OutputFormat;
 
 /// The whole of the `polder` command.

@@ -64,7 +64,7 @@ impl Env {
         let xml = running.connection.domain_xml(vm.domain(), limits::COMMAND).await;
         let taken = disks_of(&xml.map_err(|error| running.explain(error))?);
         let free = ('a'..='z').map(|letter| format!("vd{letter}")).find(|dev| !taken.contains(dev));
-        let dev = free.ok_or_else(|| vm.cannot(WHAT, "it has 26 already"))?;
+        let dev = free.ok_or_else(|| vm.refuse(WHAT, "it has 26 already"))?;
         let (format, made) = match disk {
             NewDisk::Empty { size } => (ImageFormat::Qcow2, Made::Empty { size: *size }),
             NewDisk::Copy { path, format } => {

@@ -61,7 +61,7 @@ impl Vm {
     pub async fn type_text(&self, text: &str) -> Result<(), EnvError> {
         let running = self.controlled("type on")?;
         let strokes: Result<Vec<_>, char> = text.chars().map(|c| stroke(c).ok_or(c)).collect();
-        let strokes = strokes.map_err(|c| self.cannot("type on", format!("no key makes {c:?}")))?;
+        let strokes = strokes.map_err(|c| self.refuse("type on", format!("no key makes {c:?}")))?;
         for keys in strokes {
             self.press_all(&running.connection, &keys).await?;
         }
@@ -76,7 +76,7 @@ impl Vm {
         const WHAT: &str = "take a picture of the screen of";
         let running = self.controlled(WHAT)?;
         if !self.has_screen() {
-            return Err(self.cannot(WHAT, "it has none; `graphics: true` in the init file gives it one"));
+            return Err(self.refuse(WHAT, "it has none; `graphics: true` in the init file gives it one"));
         }
         let image = running.connection.screenshot(self.domain(), limits::DOMAIN).await;
         image.map_err(|error| running.explain(error))
@@ -95,13 +95,12 @@ impl Vm {
 
     /// The lab, for what only libvirt can do with a machine.
     pub(super) fn controlled(&self, what: &'static str) -> Result<std::sync::Arc<Running>, EnvError> {
-        if !self.is_made() {
-            return Err(self.cannot(what, format!("`{}` makes it, not libvirt", self.plan().provider)));
-        }
+        self.require_made(what)?;
         self.site().running()
     }
 
-    pub(super) fn cannot(&self, what: &'static str, why: impl Into<String>) -> EnvError {
+    /// Says why that cannot be done with it as it is.
+    pub(super) fn refuse(&self, what: &'static str, why: impl Into<String>) -> EnvError {
         EnvError::Control { what, machine: self.name().clone(), why: why.into() }
     }
 

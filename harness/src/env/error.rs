@@ -256,9 +256,27 @@ pub enum EnvError {
         /// Which.
         machines: Vec<String>,
     },
-    /// Machines were named that cannot be kept.
-    #[error("machines that libvirt does not make cannot be kept in snapshots: {}", .0.join(", "))]
-    NotKept(Vec<String>),
+    /// A machine is not what its type says.
+    #[error("machine {machine} of the vm-type `{vm_type}` is not {what}")]
+    NotUp {
+        /// Which.
+        machine: MachineName,
+        /// Its type.
+        vm_type: String,
+        /// What it is not: `set up`, or `up`.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: anyhow::Error,
+    },
+    /// The type of a machine is not part of this binary.
+    #[error("machine {machine} is of the vm-type `{vm_type}`, which this command does not have")]
+    NoType {
+        /// The machine.
+        machine: MachineName,
+        /// The type.
+        vm_type: String,
+    },
     /// A snapshot has that name already.
     #[error("there is a snapshot `{name}` already; take another name, or delete it first")]
     SnapshotExists {

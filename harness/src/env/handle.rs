@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    EnvError, Host, Net, Progress, Vm, daemon,
+    EnvError, Host, Names, Net, Progress, Vm, daemon,
     error::chain,
     host::limits,
     keys::Keys,
@@ -29,41 +29,6 @@ use crate::{
     provider::MachineState,
     workdir::{Maker, Prefix},
 };
-
-/// Names of the machines and nets of an init file, in its order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Names {
-    /// The machines.
-    pub machines: Vec<String>,
-    /// The nets.
-    pub nets: Vec<String>,
-}
-
-impl Names {
-    /// The names in `spec`.
-    #[must_use]
-    pub fn of(spec: &EnvSpec) -> Self {
-        let machines = spec.machines.iter().map(|m| m.name.to_string()).collect();
-        Self { machines, nets: spec.nets.iter().map(|n| n.name.to_string()).collect() }
-    }
-
-    /// The machine a Rust identifier means: `-` and `.` of a name are `_` in it.
-    #[must_use]
-    pub fn machine(&self, ident: &str) -> Option<&str> {
-        find(&self.machines, ident)
-    }
-
-    /// The net a Rust identifier means.
-    #[must_use]
-    pub fn net(&self, ident: &str) -> Option<&str> {
-        find(&self.nets, ident)
-    }
-}
-
-fn find<'a>(names: &'a [String], ident: &str) -> Option<&'a str> {
-    let meant = |name: &&String| *name == ident || name.replace(['-', '.'], "_") == ident;
-    names.iter().find(meant).map(String::as_str)
-}
 
 /// An environment, up or down; clones are the same one.
 #[derive(Clone)]
@@ -94,9 +59,7 @@ impl Env {
     /// # Errors
     /// Every reason why it cannot be as asked.
     pub fn check(host: &Host, spec: &EnvSpec) -> Result<Vec<Warning>, PlanErrors> {
-        let mut spec = spec.clone();
-        host.defaults.fill(&mut spec);
-        prepare::check(host, &spec)
+        prepare::check(host, &mut spec.clone())
     }
 
     /// Decides everything for `spec` without making any of it (images excepted: their facts are needed).
@@ -201,8 +164,7 @@ impl Env {
     /// Names of its machines and nets.
     #[must_use]
     pub fn names(&self) -> Names {
-        let machines = self.0.plan.machines.iter().map(|m| m.name.to_string()).collect();
-        Names { machines, nets: self.0.plan.nets.iter().map(|n| n.name.to_string()).collect() }
+        Names::of_plan(&self.0.plan)
     }
 
     /// What was decided.
@@ -228,8 +190,8 @@ impl Env {
     /// # Errors
     /// libvirt or the provider does not answer, or this binary has no such provider.
     pub async fn state_of(&self, vm: &Vm) -> Result<MachineState, EnvError> {
-        if let Some((provider, order)) = vm.ordered()? {
-            return ordered::state(self, provider, order).await;
+        if let Some(state) = ordered::state(self, vm).await? {
+            return Ok(state);
         }
         match self.site().ground() {
             Ground::Down => Ok(MachineState::Absent),

@@ -4,11 +4,19 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{EnvError, daemon::Daemon, defaults::Defaults, places::Places};
+use super::{
+    EnvError,
+    daemon::Daemon,
+    defaults::Defaults,
+    places::Places,
+    plan::PlanError,
+    types::{self, MachineType},
+};
 use crate::{
     base::credentials::Credentials,
     config::{Config, Lab},
     image::ImageStore,
+    initfile::EnvSpec,
     lab::{LabHost, LabKind},
     provider::{MachineProvider, Ssh},
     service::{OpenRc, ServiceManager, SysVInit, Systemd, SystemdContainer},
@@ -30,8 +38,8 @@ pub struct Host {
     pub templates: Templates,
     /// The daemon of system labs.
     pub daemon: Daemon,
-    /// Classes of machines there are, by their names in `vm-type`.
-    pub vm_types: Vec<String>,
+    /// Types of machines there are, by their names in `vm-type`.
+    pub types: Vec<Arc<dyn MachineType>>,
     /// What machines have that their init file leaves open.
     pub defaults: Defaults,
     /// Who makes machines that libvirt does not, by their names in `vm-provider`.
@@ -70,8 +78,7 @@ impl Host {
             limits: Limits::default(),
         };
         let templates = Templates::new(config, |_| None, template::Progress::new(|_| {}));
-        let vm_types = vec!["default".to_owned()];
-        let providers: Vec<Arc<dyn MachineProvider>> = vec![Arc::new(Ssh::default())];
+        let providers: Vec<Arc<dyn MachineProvider>> = vec![Arc::new(Ssh)];
         let services: Vec<Arc<dyn ServiceManager>> =
             vec![Arc::new(Systemd), Arc::new(SystemdContainer), Arc::new(OpenRc), Arc::new(SysVInit)];
         Ok(Self {
@@ -81,7 +88,7 @@ impl Host {
             kind: LabKind::Hermetic,
             templates,
             daemon,
-            vm_types,
+            types: types::builtin(),
             providers,
             services,
             defaults: Defaults::default(),
@@ -136,6 +143,18 @@ impl Host {
         let (defaults, lock_timeout) = (Defaults::of(config), config.lock_timeout);
         let repo_port = config.repo_port;
         Ok(Self { kind, templates, daemon, defaults, repo_port, lock_timeout, ..host })
+    }
+
+    /// Puts in what `spec` leaves open: defaults, then what machines have by their types. Returns what does not go with
+    /// those.
+    pub(super) fn complete(&self, spec: &mut EnvSpec) -> Vec<PlanError> {
+        self.defaults.fill(spec);
+        types::shape(spec, &self.types)
+    }
+
+    /// Names of the types of machines.
+    pub(super) fn type_names(&self) -> Vec<&str> {
+        self.types.iter().map(|one| one.name()).collect()
     }
 
     /// Names of the managers of services.

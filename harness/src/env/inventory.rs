@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{Env, EnvError, Vm, snapshot::Chains, state::LabState};
+use super::{Env, EnvError, Vm, plan::SSH, snapshot::Chains, state::LabState};
 use crate::{
     initfile::spec::{DiskFormat, DiskSource, DiskSpec, MachineSpec},
     net::PlannedNic,
@@ -61,11 +61,14 @@ impl Env {
 fn variables(vm: &Vm, folder: &Path, proxy: Option<String>) -> Vec<(&'static str, String)> {
     let paths = Prefix::at(folder).paths().clone();
     let key = if paths.key().exists() { paths.key() } else { paths.lago_key() };
+    let login = &vm.plan().login;
+    let key = login.key.clone().unwrap_or(key);
+    let port = (login.port != SSH).then(|| ("ansible_port", login.port.to_string()));
     let user = vm.spec().ssh.as_ref().map_or_else(|| "root".to_owned(), |ssh| ssh.user.clone());
     let address = vm.ip().map(|ip| ("ansible_host", ip.to_string()));
     let access = [("ansible_user", user), ("ansible_ssh_private_key_file", key.display().to_string())];
     let proxy = proxy.map(|args| ("ansible_ssh_common_args", args));
-    address.into_iter().chain(access).chain(proxy).collect()
+    address.into_iter().chain(port).chain(access).chain(proxy).collect()
 }
 
 /// Options of ssh that lead to a machine in a lab of its own. Labs use the same addresses over and over, so that what
@@ -134,6 +137,8 @@ fn spec_of(machine: &MachineSpec, vm: &Vm, chains: &Chains) -> Value {
         ("ova", json!(machine.ova.as_ref().map(|ova| &ova.url))),
         ("distro", json!(plan.distro)),
         ("groups", json!(machine.groups)),
+        ("roles", json!(plan.roles)),
+        ("capabilities", json!(plan.capabilities)),
         ("artifacts", json!(machine.artifacts)),
         ("bootstrap", json!(machine.bootstrap)),
         ("ssh-user", json!(plan.login.user)),

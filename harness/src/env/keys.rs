@@ -36,8 +36,7 @@ impl Keys {
     pub(super) fn load(folder: &Path, hosts: HostKeys) -> Result<Self, EnvError> {
         let (ours, lago) = (folder.join(CLIENT), folder.join(LAGO));
         let path = if lago.exists() && !ours.exists() { lago } else { ours };
-        let client = fs::read_to_string(&path).map_err(file("read", &path))?;
-        Ok(Self { client: Arc::new(parse(&client)?), hosts })
+        Ok(Self { client: Arc::new(read(&path)?), hosts })
     }
 
     /// Writes the client's key pair into `folder`, the private half for this user alone.
@@ -85,6 +84,16 @@ fn generate(comment: &str) -> Result<PrivateKey, EnvError> {
 
 fn text(key: &PrivateKey) -> Result<String, EnvError> {
     Ok(key.to_openssh(LineEnding::LF).map_err(failed("write a private key"))?.to_string())
+}
+
+/// The private key in a file.
+pub(super) fn read(path: &Path) -> Result<PrivateKey, EnvError> {
+    parse(&fs::read_to_string(path).map_err(file("read", path))?)
+}
+
+/// A public key in OpenSSH's form.
+pub(super) fn public(text: &str) -> Result<PublicKey, EnvError> {
+    text.parse().map_err(failed("read a public key"))
 }
 
 fn parse(text: &str) -> Result<PrivateKey, EnvError> {

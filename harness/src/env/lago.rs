@@ -19,6 +19,7 @@ use super::{
     plan::{self, EnvPlan, ImagePlan, MachinePlan, Made, PlanInputs, TYPE},
     snapshot::{Chains, Frozen, Snapshot},
     state::{EnvState, LabState},
+    types,
 };
 use crate::{
     base::id::MachineName,
@@ -43,7 +44,11 @@ pub(super) fn state(host: &Host, prefix: &Prefix) -> Result<EnvState, EnvError> 
     let lago = lago::read(prefix)?;
     let who = Identity::of(prefix.path(), &lago.uuid)?;
     let folder = who.folder.as_path();
-    let spec = spec_of(&lago, folder)?;
+    let mut spec = spec_of(&lago, folder)?;
+    // It runs as it is: what does not go with its type is nobody's error any more.
+    let _ = types::shape(&mut spec, &host.types);
+    let known: Vec<String> =
+        spec.machines.iter().filter_map(|machine| machine.vm_type.clone()).chain([TYPE.to_owned()]).collect();
     let kvm = match host.accel.as_str() {
         "auto" => fs::File::options().read(true).write(true).open("/dev/kvm").is_ok(),
         other => other == "kvm",
@@ -68,12 +73,7 @@ pub(super) fn state(host: &Host, prefix: &Prefix) -> Result<EnvState, EnvError> 
         prints: &BTreeMap::new(),
         authorized_key: "",
         host_keys: &host_keys,
-        vm_types: &spec
-            .machines
-            .iter()
-            .filter_map(|machine| machine.vm_type.as_deref())
-            .chain([TYPE])
-            .collect::<Vec<_>>(),
+        vm_types: &known.iter().map(String::as_str).collect::<Vec<_>>(),
         providers: &host.providers,
         service_managers: &host.service_names(),
     };

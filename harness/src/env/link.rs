@@ -74,6 +74,7 @@ impl Link {
     /// # Errors
     /// libvirt refuses: the machine is off, for example.
     pub async fn down(&self) -> Result<Fault, EnvError> {
+        self.vm.require_made("unplug")?;
         let running = self.net.env.site().running()?;
         self.plug(&running, false).await?;
         let what = format!("the cable of {self} is unplugged");
@@ -86,6 +87,7 @@ impl Link {
     /// # Errors
     /// libvirt refuses.
     pub async fn up(&self) -> Result<(), EnvError> {
+        self.vm.require_made("plug in")?;
         let running = self.net.env.site().running()?;
         self.plug(&running, true).await
     }
@@ -96,6 +98,7 @@ impl Link {
     /// # Errors
     /// The machine is off, or the lab does not have what it takes.
     pub async fn impair(&self, what: Impairment) -> Result<Fault, EnvError> {
+        self.vm.require_made("impair links of")?;
         let running = self.net.env.site().running()?;
         let relay = relay(&self.net.spec, &self.nic, what);
         let what = format!("the link of {self} is worse, seed {}: {what:?}", relay.seed);
@@ -108,10 +111,12 @@ impl Link {
     /// # Errors
     /// The file cannot be written, or the packets not be had.
     pub async fn capture(&self, path: &Path) -> Result<Capture, EnvError> {
+        self.vm.require_made("capture packets of")?;
         fault::capture(&self.net.env, &self.nic.tap, path).await
     }
 
     pub(super) async fn attach(net: Net, vm: Vm) -> Result<Self, EnvError> {
+        vm.require_made("attach NICs to")?;
         let env = net.env.clone();
         let turn = Turn::begin(&env, "attach").await?;
         let running = env.site().running()?;

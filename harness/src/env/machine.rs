@@ -7,13 +7,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use russh::keys::PrivateKey;
 use tokio::sync::OnceCell;
 
 use super::{
-    EnvError, Host, Net,
+    EnvError, Host, MachineType, Net,
     agent::LibvirtAgent,
     console::LibvirtMachine,
-    keys::Keys,
+    error::chain,
+    keys::{self, Keys},
     plan::{IdentityFrom, MachinePlan},
     site::Site,
 };
@@ -24,11 +26,15 @@ use crate::{
     image::Ability,
     net::PlannedNic,
     provider::{
-        MachineOrder, MachineProvider,
+        MachineError, MachineOrder, MachineProvider,
         spec::{CpuModel, DomainSpec},
     },
     service::ServiceManager,
 };
+
+/// The file that says which host keys machines have shown that are there anyway, in the environment's folder and in
+/// OpenSSH's form.
+const KNOWN_HOSTS: &str = "known_hosts";
 
 /// A machine: everything a [`Guest`] can do, and where it stands in the environment.
 #[derive(Clone, Debug)]
@@ -37,6 +43,8 @@ pub struct Vm {
     plan: Arc<MachinePlan>,
     /// Who makes it, if that is not libvirt and is known to this binary.
     provider: Option<Arc<dyn MachineProvider>>,
+    /// Its type, if that is known to this binary.
+    kind: Option<Arc<dyn MachineType>>,
     managers: Arc<[Arc<dyn ServiceManager>]>,
     /// Which of them manages its services, as far as it was found out.
     manager: Arc<OnceCell<usize>>,
@@ -59,11 +67,13 @@ impl Vm {
         let named = |provider: &&Arc<dyn MachineProvider>| provider.name() == plan.provider;
         let provider = common.host.providers.iter().find(named).cloned();
         let guest = Guest::new(guest_spec(plan, common, provider.as_deref())?);
+        let kind = common.host.types.iter().find(|one| one.name() == plan.vm_type).cloned();
         let managers = common.host.services.clone().into();
         Ok(Self {
             guest,
             plan: Arc::new(plan.clone()),
             provider,
+            kind,
             managers,
             manager: Arc::default(),
             site: common.site.clone(),
@@ -111,6 +121,24 @@ impl Vm {
         }
     }
 
+    /// Its type, as init files call it.
+    #[must_use]
+    pub fn vm_type(&self) -> &str {
+        &self.plan.vm_type
+    }
+
+    /// What it is there for: what its type and the init file say.
+    #[must_use]
+    pub fn roles(&self) -> &[String] {
+        &self.plan.roles
+    }
+
+    /// What can be tested with it.
+    #[must_use]
+    pub fn capabilities(&self) -> &[String] {
+        &self.plan.capabilities
+    }
+
     /// What was decided for it.
     #[must_use]
     pub fn plan(&self) -> &MachinePlan {
@@ -135,6 +163,27 @@ impl Vm {
     /// Which trouble of it nobody is blamed for.
     pub(super) fn tolerance(&self) -> MutexGuard<'_, Tolerance> {
         self.tolerance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is there without us, and stays.
+    pub(super) fn is_there_anyway(&self) -> bool {
+        self.provider.as_ref().is_some_and(|provider| !provider.makes())
+    }
+
+    /// Refuses a machine that libvirt does not make, with which that cannot be done.
+    pub(super) fn require_made(&self, what: &'static str) -> Result<(), EnvError> {
+        if self.is_made() { Ok(()) } else { Err(self.cannot(what)) }
+    }
+
+    /// Says that whoever makes it cannot do that with it.
+    pub(super) fn cannot(&self, what: &'static str) -> EnvError {
+        let source = MachineError::Unsupported { provider: self.plan.provider.clone(), what };
+        EnvError::Machine { machine: self.name().to_string(), source }
+    }
+
+    /// Its type, if this binary has it.
+    pub(super) fn machine_type(&self) -> Option<&dyn MachineType> {
+        self.kind.as_deref()
     }
 
     /// What may manage its services, in the order of asking.
@@ -175,15 +224,25 @@ fn guest_spec(
     let reachable = machine.management_ip.filter(|_| machine.abilities.has(Ability::Ssh));
     let ssh = reachable.map(|ip| {
         let dial = provider.map_or_else(|| Arc::new((*site).clone()) as Arc<dyn Dial>, |maker| maker.dial());
-        let host_key = match machine.identity {
-            IdentityFrom::Itself => None,
-            IdentityFrom::Smbios | IdentityFrom::CloudInit | IdentityFrom::Disk => {
+        let login = &machine.login;
+        let host_key = match (&login.host_key, machine.identity) {
+            (Some(said), _) => Some(keys::public(said)?),
+            (None, IdentityFrom::Itself) => None,
+            (None, IdentityFrom::Smbios | IdentityFrom::CloudInit | IdentityFrom::Disk) => {
                 keys.host_key(&machine.name)?
             }
         };
-        let (addr, user) = (SocketAddr::new(ip, 22), machine.login.user.clone());
-        let password = machine.login.password.clone();
-        Ok::<_, EnvError>(SshSpec { dial, addr, user, key: keys.client(), password, host_key })
+        // Other machines may come back with another key.
+        let stays = provider.is_some_and(|maker| !maker.makes());
+        Ok::<_, EnvError>(SshSpec {
+            dial,
+            addr: SocketAddr::new(ip, login.port),
+            user: login.user.clone(),
+            key: key_to(machine, keys),
+            password: login.password.clone(),
+            host_key,
+            known_hosts: stays.then(|| folder.join(KNOWN_HOSTS)),
+        })
     });
     let agent = |domain: &DomainSpec| -> Arc<dyn AgentPort> {
         Arc::new(LibvirtAgent::new((*site).clone(), domain.name.clone()))
@@ -202,5 +261,14 @@ fn guest_spec(
         console: folder.join(&machine.console),
         outputs: folder.join("outputs"),
         time_factor: *factor,
+    })
+}
+
+/// The key that opens a machine. One that is gone must not keep anybody from all that needs no key.
+fn key_to(machine: &MachinePlan, keys: &Keys) -> Arc<PrivateKey> {
+    let Some(path) = &machine.login.key else { return keys.client() };
+    keys::read(path).map(Arc::new).unwrap_or_else(|error| {
+        tracing::warn!(target: "polder", "machine {}: {}", machine.name, chain(&error));
+        keys.client()
     })
 }

@@ -8,15 +8,17 @@ use tokio::time::timeout;
 
 use super::{
     Destroyed, Env, EnvError, Host, Progress, Selection, Vm,
+    error::chain,
     host::limits,
     parallel,
     plan::EnvPlan,
     state::EnvState,
-    stop::{How, Stopped, Switch},
+    stop::{How, Stopped, state_for},
     turn::Turn,
 };
 use crate::{
-    provider::{Answer, MachineError, MachineOrder, MachineProvider, MachineState, ProviderCx},
+    guest::Command,
+    provider::{Answer, Deed, MachineError, MachineOrder, MachineState, ProviderCx},
     workdir::{Kind, Prefix, Thing},
 };
 
@@ -38,14 +40,55 @@ pub(super) fn require_lasting(host: &Host, plan: &EnvPlan) -> Result<(), EnvErro
     EnvError::all(refused.collect())
 }
 
-/// How a machine is.
-pub(super) async fn state(
-    env: &Env,
-    provider: &dyn MachineProvider,
-    order: &MachineOrder,
-) -> Result<MachineState, EnvError> {
+/// Of `vms` those that can do one of `deeds`: libvirt's can do all. One that cannot and was named is an error, before
+/// anything is done to any of them.
+pub(super) fn able(vms: Vec<Vm>, deeds: &[Deed], selection: &Selection) -> Result<Vec<Vm>, EnvError> {
+    let mut able = Vec::new();
+    let mut errors = Vec::new();
+    for vm in vms {
+        // A provider that this binary does not have is an error where it is asked.
+        let cannot = vm
+            .ordered()
+            .ok()
+            .flatten()
+            .is_some_and(|(provider, _)| !deeds.iter().any(|deed| provider.deeds().contains(deed)));
+        match deeds.first().filter(|_| cannot) {
+            Some(deed) if selection.is_named() => errors.push(vm.cannot(deed.name())),
+            Some(deed) => {
+                let (name, provider) = (vm.name(), &vm.plan().provider);
+                tracing::info!(target: "polder", "{name} is left as it is: `{provider}` cannot {deed} machines");
+            }
+            None => able.push(vm),
+        }
+    }
+    EnvError::all(errors).map(|()| able)
+}
+
+/// How a machine is that has a provider. One that is there anyway is what it takes to log in to it.
+pub(super) async fn state(env: &Env, vm: &Vm) -> Result<Option<MachineState>, EnvError> {
+    let Some((provider, order)) = vm.ordered()? else { return Ok(None) };
     let cx = cx(env, limits::COMMAND);
-    ask(order, &cx, provider.state(order, &cx)).await
+    let state = ask(order, &cx, provider.state(order, &cx)).await?;
+    if provider.makes() || state != MachineState::Running {
+        return Ok(Some(state));
+    }
+    Ok(Some(match reach(vm).await {
+        Ok(()) => MachineState::Running,
+        Err(error) => {
+            tracing::warn!(target: "polder", "{}", chain(&error));
+            MachineState::Unreachable
+        }
+    }))
+}
+
+/// Logs in to a machine that is there anyway: what keeps us out will not go away by waiting.
+async fn reach(vm: &Vm) -> Result<(), EnvError> {
+    if vm.spec().ssh.is_none() {
+        return Ok(());
+    }
+    let login = vm.execute(Command::new("true").timeout(limits::COMMAND)).await;
+    let failed = |source| EnvError::NotReady { machine: vm.name().clone(), source: Box::new(source) };
+    login.map(drop).map_err(failed)
 }
 
 /// How those machines are that have a provider here.
@@ -64,7 +107,8 @@ pub(super) async fn states(env: &Env) -> Result<BTreeMap<String, MachineState>, 
     Ok(parallel::each(vms, each).await?.into_iter().collect())
 }
 
-/// Starts those of `vms` that do not run; `begun` hears of each before it is asked for.
+/// Starts those of `vms` that do not run; `begun` hears of each before it is asked for. Those that are there anyway only
+/// have to be.
 pub(super) async fn start(
     env: &Env,
     turn: &Turn<'_>,
@@ -72,6 +116,19 @@ pub(super) async fn start(
     begun: impl FnOnce(&[Vm]),
     progress: &Progress,
 ) -> Result<(), EnvError> {
+    let (there, vms): (Vec<_>, Vec<_>) = vms.into_iter().partition(Vm::is_there_anyway);
+    let each = |vm: Vm| {
+        let (env, progress) = (env.clone(), progress.clone());
+        async move {
+            let Some((provider, order)) = vm.ordered()? else { return Ok(()) };
+            let cx = cx(&env, limits::COMMAND);
+            ask(order, &cx, provider.start(order, &cx)).await?;
+            reach(&vm).await?;
+            progress.say(&format!("{} is there", vm.name()));
+            Ok(())
+        }
+    };
+    parallel::each(there, each).await?;
     let mut off = Vec::new();
     for vm in vms {
         match env.state_of(&vm).await? {
@@ -104,19 +161,17 @@ pub(super) async fn stop(
     env: &Env,
     vms: Vec<Vm>,
     limit: Duration,
-    selection: &Selection,
     progress: &Progress,
 ) -> Result<Vec<Stopped>, EnvError> {
-    let named = selection.is_named();
     let each = |vm: Vm| {
         let (env, progress) = (env.clone(), progress.clone());
         async move {
-            let Some(how) = unless_all(named, end(&env, &vm, limit).await)? else { return Ok(None) };
+            let how = end(&env, &vm, limit).await?;
             progress.say(&format!("{} {how}", vm.name()));
-            Ok(Some(Stopped { machine: vm.name().clone(), how }))
+            Ok(Stopped { machine: vm.name().clone(), how })
         }
     };
-    Ok(parallel::each(vms, each).await?.into_iter().flatten().collect())
+    parallel::each(vms, each).await
 }
 
 async fn end(env: &Env, vm: &Vm, limit: Duration) -> Result<How, EnvError> {
@@ -125,43 +180,34 @@ async fn end(env: &Env, vm: &Vm, limit: Duration) -> Result<How, EnvError> {
     if matches!(state, MachineState::Absent | MachineState::Off) {
         return Ok(How::Already);
     }
-    if state == MachineState::Running && !limit.is_zero() {
+    let can = |deed| provider.deeds().contains(&deed);
+    if can(Deed::Shutdown) && state == MachineState::Running && !limit.is_zero() {
         let cx = cx(env, limit);
-        if ask(order, &cx, provider.shutdown(order, &cx)).await.is_ok() {
-            return Ok(How::Graceful);
+        let done = ask(order, &cx, provider.act(Deed::Shutdown, order, &cx)).await;
+        if done.is_ok() || !can(Deed::Stop) {
+            return done.map(|()| How::Graceful);
         }
     }
     let cx = cx(env, limits::PROVIDER);
-    ask(order, &cx, provider.stop(order, &cx)).await?;
+    ask(order, &cx, provider.act(Deed::Stop, order, &cx)).await?;
     Ok(How::Forced)
 }
 
 /// Reboots, pauses or resumes machines that are in the state for it.
-pub(super) async fn switch(
-    env: &Env,
-    switch: Switch,
-    vms: Vec<Vm>,
-    selection: &Selection,
-) -> Result<(), EnvError> {
-    let named = selection.is_named();
+pub(super) async fn switch(env: &Env, deed: Deed, vms: Vec<Vm>) -> Result<(), EnvError> {
     let each = |vm: Vm| {
         let env = env.clone();
         async move {
             let Some((provider, order)) = vm.ordered()? else { return Ok(()) };
             let state = env.state_of(&vm).await?;
-            if state != switch.from() && state != MachineState::Unreachable {
+            if state != state_for(deed) && state != MachineState::Unreachable {
                 return Ok(());
             }
+            if deed == Deed::Reboot {
+                vm.restarted().await;
+            }
             let cx = cx(&env, limits::PROVIDER);
-            let done = match switch {
-                Switch::Reboot => {
-                    vm.restarted().await;
-                    provider.reboot(order, &cx)
-                }
-                Switch::Pause => provider.pause(order, &cx),
-                Switch::Resume => provider.resume(order, &cx),
-            };
-            unless_all(named, ask(order, &cx, done).await).map(drop)
+            ask(order, &cx, provider.act(deed, order, &cx)).await
         }
     };
     parallel::each(vms, each).await.map(drop)
@@ -177,7 +223,8 @@ pub(super) async fn remove(env: &Env) -> Result<(), EnvError> {
             ask(order, &cx, provider.remove(order, &cx)).await
         }
     };
-    parallel::each(split(env.vms()).1, each).await.map(drop)
+    let made = split(env.vms()).1.into_iter().filter(|vm| !vm.is_there_anyway());
+    parallel::each(made.collect(), each).await.map(drop)
 }
 
 /// Removes what providers may still have of the environment of a prefix: what its journal says was begun, and where the
@@ -211,6 +258,10 @@ pub(super) async fn clear(
             destroyed.try_to(Err(EnvError::NoProvider { provider: maker, machine: order.name }));
             continue;
         };
+        // Those that are there anyway stay.
+        if !provider.makes() {
+            continue;
+        }
         destroyed.found(progress, format!("the machine {id} of the vm-provider `{maker}`"));
         let cx = ProviderCx { folder: folder.clone(), deadline: limits::PROVIDER };
         destroyed.try_to(ask(&order, &cx, provider.remove(&order, &cx)).await);
@@ -234,23 +285,15 @@ async fn ask<T>(order: &MachineOrder, cx: &ProviderCx, call: Answer<'_, T>) -> R
     answer.map_err(|source| EnvError::Machine { machine: order.name.clone(), source })
 }
 
-/// What a provider cannot do at all is only said where it was asked of all machines.
-fn unless_all<T>(named: bool, result: Result<T, EnvError>) -> Result<Option<T>, EnvError> {
-    match result {
-        Err(EnvError::Machine { machine, source: source @ MachineError::Unsupported { .. } }) if !named => {
-            tracing::info!(target: "polder", "{machine} is left as it is: {source}");
-            Ok(None)
-        }
-        other => other.map(Some),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{path::Path, sync::Arc};
 
     use super::*;
-    use crate::initfile::{Options, load_text};
+    use crate::{
+        initfile::{Options, load_text},
+        provider::MachineProvider,
+    };
 
     /// Nobody asks it anything.
     #[derive(Debug)]
@@ -263,7 +306,10 @@ mod tests {
         fn start<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
             Box::pin(std::future::pending())
         }
-        fn stop<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
+        fn deeds(&self) -> &[Deed] {
+            &[]
+        }
+        fn act<'a>(&'a self, _: Deed, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
             Box::pin(std::future::pending())
         }
         fn state<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a, MachineState> {

@@ -6,14 +6,15 @@ use super::{
     EnvError, Host, Progress,
     bootstrap::{self, Looked},
     daemon::{self, Identity},
+    error::chain,
     fetch::{self, Fetched, fetch},
-    keys::Keys,
+    keys::{self, Keys},
     lease,
     plan::{self, EnvPlan, LOCAL, PlanError, PlanErrors, PlanInputs, Warning},
 };
 use crate::{
     image::ImageInfo,
-    initfile::EnvSpec,
+    initfile::{EnvSpec, spec::MachineSpec},
     lab::{
         self, LabKind, View,
         accel::{self, Accel, Choice},
@@ -74,9 +75,8 @@ pub(super) async fn prepare(
 ) -> Result<Prepared, EnvError> {
     let scratch = host.lab.cache.join("downloads");
     let mut spec = spec.clone();
-    host.defaults.fill(&mut spec);
     // Whatever can be said at once is, before anything is got.
-    let mut wrong = check(host, &spec).err().map(|errors| errors.0).unwrap_or_default();
+    let mut wrong = check(host, &mut spec).err().map(|errors| errors.0).unwrap_or_default();
     // Which subnets are free is another matter where others have some.
     wrong.retain(|error| !(matches!(place, Place::Shared(_)) && matches!(error, PlanError::Net { .. })));
     match fetch::unknown(host, &spec, progress).await {
@@ -96,9 +96,8 @@ pub(super) async fn prepare(
     let fetched = fetch(host, &spec, &to, progress).await?;
     let Looked { found, prints } = bootstrap::look(host, &fetched, progress).await?;
     let Fetched { spec, images, templates, downloads, backing } = fetched;
-    let made_here = |machine: &crate::initfile::spec::MachineSpec| {
-        machine.provider.as_deref().is_none_or(|provider| provider == LOCAL)
-    };
+    let made_here =
+        |machine: &MachineSpec| machine.provider.as_deref().is_none_or(|provider| provider == LOCAL);
     let choice = match spec.machines.iter().any(made_here) {
         true => accelerator(host, &images, progress).await?,
         false => Choice { accel: Accel::Tcg, why: String::new(), factor: 1.0 },
@@ -131,7 +130,7 @@ pub(super) async fn prepare(
         prints: &prints,
         authorized_key: &keys.authorized()?,
         host_keys: keys.hosts(),
-        vm_types: &host.vm_types.iter().map(String::as_str).collect::<Vec<_>>(),
+        vm_types: &host.type_names(),
         providers: &host.providers,
         service_managers: &host.service_names(),
     };
@@ -143,17 +142,32 @@ pub(super) async fn prepare(
     Ok(Prepared { plan, keys, factor: choice.factor })
 }
 
-/// What can be said of `spec` without having any of its images.
-pub(super) fn check(host: &Host, spec: &EnvSpec) -> Result<Vec<Warning>, PlanErrors> {
+/// Completes `spec`, and says what can be said of it without having any of its images.
+pub(super) fn check(host: &Host, spec: &mut EnvSpec) -> Result<Vec<Warning>, PlanErrors> {
+    let mut wrong = host.complete(spec);
+    wrong.extend(spec.machines.iter().filter_map(unusable_key));
     let picky = spec.machines.iter().any(|machine| machine.cpu.model.is_some());
     let known = plan::Known {
         cpus: &if picky { Cpus::of_host() } else { Cpus::default() },
-        vm_types: &host.vm_types.iter().map(String::as_str).collect::<Vec<_>>(),
+        vm_types: &host.type_names(),
         providers: &host.providers,
         service_managers: &host.service_names(),
         way_out: host.kind == LabKind::System || lab::pasta().is_some(),
     };
-    plan::check(spec, &known)
+    match plan::check(spec, &known) {
+        Ok(warnings) if wrong.is_empty() => Ok(warnings),
+        checked => {
+            wrong.extend(checked.err().map(|errors| errors.0).unwrap_or_default());
+            Err(PlanErrors(wrong))
+        }
+    }
+}
+
+/// A key to log in with has to be one, and to be readable without anybody typing a passphrase.
+fn unusable_key(machine: &MachineSpec) -> Option<PlanError> {
+    let error = keys::read(machine.ssh_key.as_deref()?).err()?;
+    let (at, machine) = (machine.place_of("ssh-key").clone(), machine.name.clone());
+    Some(PlanError::BadKey { at, machine, why: chain(&error) })
 }
 
 async fn accelerator(

@@ -43,6 +43,20 @@ impl Env {
     }
 }
 
+impl Env {
+    /// The machines of a role, in the init file's order.
+    #[must_use]
+    pub fn with_role(&self, role: &str) -> Vec<Vm> {
+        self.vms().into_iter().filter(|vm| vm.roles().iter().any(|own| own == role)).collect()
+    }
+
+    /// The machines with a capability, in the init file's order.
+    #[must_use]
+    pub fn with_capability(&self, capability: &str) -> Vec<Vm> {
+        self.vms().into_iter().filter(|vm| vm.capabilities().iter().any(|own| own == capability)).collect()
+    }
+}
+
 /// Those of `vms` that libvirt makes; what is done with the others is up to their providers.
 pub(super) fn made(vms: Vec<Vm>) -> Vec<Vm> {
     vms.into_iter().filter(Vm::is_made).collect()

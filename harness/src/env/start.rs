@@ -107,7 +107,8 @@ impl Env {
                 async move { ready(&env, None, &vm, Instant::now(), &progress).await }
             };
             parallel::first_failure(others, each).await?;
-            deploy::run(&env, &turn, deploy::all(&env), false, progress).await.map(drop)
+            deploy::run(&env, &turn, deploy::all(&env), false, progress).await?;
+            env.set_up_in(&turn, env.vms(), progress).await
         };
         match work.await {
             Ok(()) => Ok(env),
@@ -161,7 +162,8 @@ impl Env {
         }
     }
 
-    /// Waits until machines answer, over ssh or their guest agent; one that can do neither is ready when it runs.
+    /// Waits until machines answer, over ssh or their guest agent; one that can do neither, or whose type is not waited
+    /// for, is ready when it runs.
     ///
     /// # Errors
     /// Every machine that is not running, or does not answer in time.
@@ -323,7 +325,7 @@ impl Env {
             EnvError::all(machines.err().into_iter().chain(nets.err()).collect())
         };
         let quiet = Progress::new(|_| {});
-        let others = ordered::stop(self, others, Duration::ZERO, &Selection::All, &quiet).await;
+        let others = ordered::stop(self, others, Duration::ZERO, &quiet).await;
         let left = others.err().into_iter().chain(ours.await.err()).collect();
         match EnvError::all(left) {
             Ok(()) => error,
@@ -424,6 +426,10 @@ async fn ready(
     progress: &Progress,
 ) -> Result<(), EnvError> {
     let abilities = &vm.plan().abilities;
+    if !vm.plan().awaited {
+        progress.say(&format!("{} is not waited for: it is of the vm-type `{}`", vm.name(), vm.vm_type()));
+        return Ok(());
+    }
     let limit = vm.plan().boot_time.unwrap_or(limits::READY);
     let answer = async {
         // The guest stretches its deadlines itself.

@@ -41,6 +41,9 @@ pub(super) struct EnvState {
     /// Digests of the deploy scripts that were done on the disks machines have now.
     #[serde(default)]
     pub(super) deployed: BTreeMap<MachineName, BTreeSet<String>>,
+    /// Machines their types have set up.
+    #[serde(default)]
+    pub(super) set_up: BTreeSet<MachineName>,
 }
 
 /// Where an environment lives.
@@ -78,6 +81,7 @@ impl EnvState {
             names: BTreeMap::new(),
             attached: BTreeMap::new(),
             deployed: BTreeMap::new(),
+            set_up: BTreeSet::new(),
         }
     }
 

@@ -21,7 +21,10 @@ use crate::{
     },
     image::Ability,
     lab::LabKind,
-    provider::libvirt::{Connection, DomainState},
+    provider::{
+        Deed,
+        libvirt::{Connection, DomainState},
+    },
     workdir::Kind,
 };
 
@@ -67,9 +70,9 @@ impl Env {
     /// # Errors
     /// Every machine and network that could not be ended.
     pub async fn stop(&self, selection: &Selection, progress: &Progress) -> Result<Vec<Stopped>, EnvError> {
-        let vms = self.select(selection)?;
+        let vms = ordered::able(self.select(selection)?, &[Deed::Stop], selection)?;
         let turn = Turn::begin(self, "stop").await?;
-        self.end(&turn, vms, Duration::ZERO, selection, progress).await
+        self.end(&turn, vms, Duration::ZERO, progress).await
     }
 
     /// Asks machines to switch themselves off, through their guest agent or the power button; one that is still on
@@ -83,9 +86,9 @@ impl Env {
         limit: Duration,
         progress: &Progress,
     ) -> Result<Vec<Stopped>, EnvError> {
-        let vms = self.select(selection)?;
+        let vms = ordered::able(self.select(selection)?, &[Deed::Shutdown, Deed::Stop], selection)?;
         let turn = Turn::begin(self, "shutdown").await?;
-        self.end(&turn, vms, self.scaled(limit), selection, progress).await
+        self.end(&turn, vms, self.scaled(limit), progress).await
     }
 
     /// Asks machines to start anew, through their guest agent, over ssh, or with the power button; does not wait until
@@ -94,7 +97,7 @@ impl Env {
     /// # Errors
     /// Every machine that could not be asked.
     pub async fn reboot(&self, selection: &Selection) -> Result<(), EnvError> {
-        self.switch(Switch::Reboot, selection).await
+        self.switch(Deed::Reboot, selection).await
     }
 
     /// Stops the processors of machines that run.
@@ -102,7 +105,7 @@ impl Env {
     /// # Errors
     /// Every machine that could not be paused.
     pub async fn pause(&self, selection: &Selection) -> Result<(), EnvError> {
-        self.switch(Switch::Pause, selection).await
+        self.switch(Deed::Pause, selection).await
     }
 
     /// Lets paused machines go on.
@@ -110,7 +113,7 @@ impl Env {
     /// # Errors
     /// Every machine that could not be resumed.
     pub async fn resume(&self, selection: &Selection) -> Result<(), EnvError> {
-        self.switch(Switch::Resume, selection).await
+        self.switch(Deed::Resume, selection).await
     }
 
     /// Stops all machines and takes its mark from the prefix: nobody finds it any more, but its files stay.
@@ -119,7 +122,8 @@ impl Env {
     /// As [`Env::stop`].
     pub async fn cleanup(&self, progress: &Progress) -> Result<(), EnvError> {
         let turn = Turn::begin(self, "cleanup").await?;
-        self.end(&turn, self.vms(), Duration::ZERO, &Selection::All, progress).await?;
+        let vms = ordered::able(self.vms(), &[Deed::Stop], &Selection::All)?;
+        self.end(&turn, vms, Duration::ZERO, progress).await?;
         match turn.prefix() {
             Some(prefix) => Ok(prefix.unmark_initialized()?),
             None => Ok(()),
@@ -132,7 +136,6 @@ impl Env {
         turn: &Turn<'_>,
         vms: Vec<Vm>,
         limit: Duration,
-        selection: &Selection,
         progress: &Progress,
     ) -> Result<Vec<Stopped>, EnvError> {
         let (made, others) = ordered::split(vms);
@@ -140,7 +143,7 @@ impl Env {
             true => Ok(vec![]),
             false => self.end_made(turn, made, limit, progress).await,
         };
-        match (ended, ordered::stop(self, others, limit, selection, progress).await) {
+        match (ended, ordered::stop(self, others, limit, progress).await) {
             (Ok(made), Ok(others)) => Ok(made.into_iter().chain(others).collect()),
             (made, others) => Err(EnvError::several(made.err().into_iter().chain(others.err()).collect())),
         }
@@ -236,23 +239,18 @@ impl Env {
         }
     }
 
-    async fn switch(&self, switch: Switch, selection: &Selection) -> Result<(), EnvError> {
-        let (vms, others) = ordered::split(self.select(selection)?);
-        let verb = match switch {
-            Switch::Reboot => "reboot",
-            Switch::Pause => "pause",
-            Switch::Resume => "resume",
-        };
-        let _turn = Turn::begin(self, verb).await?;
+    async fn switch(&self, deed: Deed, selection: &Selection) -> Result<(), EnvError> {
+        let (vms, others) = ordered::split(ordered::able(self.select(selection)?, &[deed], selection)?);
+        let _turn = Turn::begin(self, &deed.to_string()).await?;
         let made = match vms.is_empty() && !others.is_empty() {
             true => Ok(()),
-            false => self.switch_made(switch, vms).await,
+            false => self.switch_made(deed, vms).await,
         };
-        let others = ordered::switch(self, switch, others, selection).await;
+        let others = ordered::switch(self, deed, others).await;
         EnvError::all(made.err().into_iter().chain(others.err()).collect())
     }
 
-    async fn switch_made(&self, switch: Switch, vms: Vec<Vm>) -> Result<(), EnvError> {
+    async fn switch_made(&self, deed: Deed, vms: Vec<Vm>) -> Result<(), EnvError> {
         if matches!(self.site().ground(), Ground::Down) {
             return Ok(()); // all of them are off
         }
@@ -262,11 +260,11 @@ impl Env {
             async move {
                 let (connection, domain) = (&running.connection, vm.domain());
                 let state = connection.domain_state(domain, limits::COMMAND).await;
-                if state.map_err(|e| running.explain(e))? != switch.from() {
+                if state.map_err(|e| running.explain(e))? != state_for(deed) {
                     return Ok(());
                 }
-                let done = match switch {
-                    Switch::Reboot => {
+                let done = match deed {
+                    Deed::Reboot => {
                         // Not every guest hears its power button, and nobody can tell whether it did: one that
                         // has no agent is told over ssh, if that goes.
                         let deaf = !vm.plan().abilities.has(Ability::Agent);
@@ -277,8 +275,10 @@ impl Env {
                         vm.restarted().await;
                         connection.reboot_domain(domain, limits::DOMAIN).await
                     }
-                    Switch::Pause => connection.suspend_domain(domain, limits::DOMAIN).await,
-                    Switch::Resume => connection.resume_domain(domain, limits::DOMAIN).await,
+                    Deed::Pause => connection.suspend_domain(domain, limits::DOMAIN).await,
+                    Deed::Resume => connection.resume_domain(domain, limits::DOMAIN).await,
+                    // Those end machines, in a way of their own.
+                    Deed::Stop | Deed::Shutdown => return Ok(()),
                 };
                 done.map_err(|e| running.explain(e))
             }
@@ -287,20 +287,11 @@ impl Env {
     }
 }
 
-#[derive(Clone, Copy)]
-pub(super) enum Switch {
-    Reboot,
-    Pause,
-    Resume,
-}
-
-impl Switch {
-    /// In which state a machine is for it.
-    pub(super) fn from(self) -> DomainState {
-        match self {
-            Self::Reboot | Self::Pause => DomainState::Running,
-            Self::Resume => DomainState::Paused,
-        }
+/// In which state a machine is for it.
+pub(super) fn state_for(deed: Deed) -> DomainState {
+    match deed {
+        Deed::Resume => DomainState::Paused,
+        Deed::Stop | Deed::Shutdown | Deed::Reboot | Deed::Pause => DomainState::Running,
     }
 }
 

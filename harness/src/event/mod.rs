@@ -166,9 +166,9 @@ pub enum Outcome {
         /// Such as "`boots` failed".
         reason: String,
     },
-    /// Marked to be ignored and not selected.
+    /// Marked to be ignored and not selected, or machines are not capable of it.
     Ignored {
-        /// The author's reason.
+        /// The author's reason, or what is lacking.
         reason: Option<String>,
     },
 }

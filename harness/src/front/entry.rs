@@ -80,15 +80,15 @@ fn start(line: &CommandLine) -> Result<Exit, FrontError> {
         print_list(&select::list(&suites, &line.filter(), unit), line.format()).map_err(FrontError::Run)?;
         return Ok(Exit::Done);
     }
-    let (picked, filtered_out) = select::pick(suites, &line.filter(), unit);
-    check_names(&picked)?;
+    let (mut picked, filtered_out) = select::pick(suites, &line.filter(), unit);
     if picked.is_empty() {
         reporter::empty(line, filtered_out).map_err(FrontError::Run)?;
         return Ok(Exit::Done);
     }
-    let sink = Sink::create(&output_root(), SystemTime::now())?;
     let host = host()?;
-    run::run(line, picked, filtered_out, threads.get(), sink, host).map_err(FrontError::Run)
+    let unwanted = check_names(&mut picked, &host)?;
+    let sink = Sink::create(&output_root(), SystemTime::now())?;
+    run::run(line, picked, filtered_out + unwanted, threads.get(), sink, host).map_err(FrontError::Run)
 }
 
 /// The host as it is configured. What is configured for verbs of the command is not ours to judge.
@@ -127,10 +127,12 @@ fn print_list(names: &[String], format: Format) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the init files of what will run can be read and have what is named; all problems of all suites.
-fn check_names(picked: &[Picked]) -> Result<(), FrontError> {
-    let mut problems = Vec::new();
-    for Picked { suite, selection } in picked {
+/// Whether the init files of what will run can be read and have what is named; all problems of all suites. Leaves out
+/// what their machines are not capable of, and returns how many scenarios nobody wants then.
+fn check_names(picked: &mut [Picked], host: &Host) -> Result<usize, FrontError> {
+    let (mut problems, mut unwanted) = (Vec::new(), 0);
+    for one in picked {
+        let Picked { suite, selection } = &*one;
         if selection.run.is_empty() {
             continue;
         }
@@ -143,15 +145,18 @@ fn check_names(picked: &[Picked]) -> Result<(), FrontError> {
             })
             .transpose();
         match names {
-            Ok(loaded) => problems.extend(
-                check::check(suite, loaded.map(|l| Names::of(&l.spec)).as_ref())
-                    .iter()
-                    .map(ToString::to_string),
-            ),
+            Ok(loaded) => {
+                let names = loaded.map(|loaded| Names::of(host, &loaded.spec));
+                problems.extend(check::check(suite, names.as_ref()).iter().map(ToString::to_string));
+                if let Some(names) = names {
+                    let lacking = check::lacking(suite, &names);
+                    unwanted += select::leave_out(one, lacking);
+                }
+            }
             Err(error) => problems.push(error.render(io::stderr().is_terminal())),
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(FrontError::Suites(problems)) }
+    if problems.is_empty() { Ok(unwanted) } else { Err(FrontError::Suites(problems)) }
 }
 
 /// Where runs lie: `polder` in cargo's target folder, which is above the binary.

@@ -65,9 +65,10 @@ pub(super) fn run(
 
 fn begin(reporter: &mut Reporter, picked: &[Picked]) {
     let scenarios = picked.iter().map(|picked| picked.selection.run.len()).sum();
-    let ignored: usize = picked.iter().map(|picked| picked.selection.ignored.len()).sum();
+    let idle = |picked: &Picked| picked.selection.ignored.len() + picked.selection.left_out.len();
+    let idle: usize = picked.iter().map(idle).sum();
     let suites = picked.iter().map(|picked| picked.suite.name.clone()).collect();
-    reporter.begin(scenarios + ignored, suites, scenarios);
+    reporter.begin(scenarios + idle, suites, scenarios);
 }
 
 async fn suites(runner: Runner, picked: Vec<Picked>, threads: usize) {

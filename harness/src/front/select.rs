@@ -1,7 +1,9 @@
 //! From all suites to what is listed or run. Pure.
 
+use std::collections::BTreeMap;
+
 use crate::suite::{
-    order::{Candidate, Filter, Ignored, Selection, ignored_set, select},
+    order::{self, Candidate, Filter, Ignored, Selection, ignored_set, select},
     registry::{Ignore, Suite},
 };
 
@@ -69,6 +71,14 @@ pub(super) fn pick(suites: Vec<Suite>, filter: &Filter, unit: Unit) -> (Vec<Pick
     (picked, filtered_out)
 }
 
+/// Leaves out what cannot be run here, with what needs it; returns how many scenarios nobody wants any more.
+pub(super) fn leave_out(picked: &mut Picked, lacking: BTreeMap<usize, String>) -> usize {
+    let selection = std::mem::take(&mut picked.selection);
+    let before = selection.filtered_out;
+    picked.selection = order::leave_out(selection, &candidates(&picked.suite), lacking);
+    picked.selection.filtered_out - before
+}
+
 fn candidates(suite: &Suite) -> Vec<Candidate<'static>> {
     let candidate = |scenario: &'static crate::suite::registry::ScenarioDef| Candidate {
         name: scenario.step.name,
@@ -86,7 +96,7 @@ mod tests {
     const fn scenario(name: &'static str, after: &'static [&'static str], ignore: Ignore) -> ScenarioDef {
         let run = |_| -> crate::base::dial::BoxFuture<'static, crate::Result> { Box::pin(async { Ok(()) }) };
         let step = StepDef { name, line: 1, params: &[], timeout: None, plain: false, run };
-        ScenarioDef { step, after, ignore }
+        ScenarioDef { step, after, needs: &[], ignore }
     }
 
     const fn suite(module: &'static str, scenarios: &'static [ScenarioDef]) -> SuiteDef {

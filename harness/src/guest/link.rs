@@ -5,6 +5,7 @@ use std::{
     borrow::Cow,
     fmt, io,
     net::SocketAddr,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +15,7 @@ use std::{
 
 use russh::{
     client, kex,
-    keys::{HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate},
+    keys::{self, HashAlg, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate, known_hosts},
 };
 
 use super::{limits, spec::SshSpec};
@@ -60,6 +61,19 @@ pub enum SshError {
         shown: String,
         /// Fingerprint of the key it should have.
         pinned: String,
+    },
+    /// What is known of host keys cannot be read or noted.
+    #[error("cannot {what} the host key of {addr} in {}", path.display())]
+    KnownHosts {
+        /// The address.
+        addr: SocketAddr,
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: Box<keys::Error>,
     },
     /// The key is not accepted, nor a password if there is one.
     #[error("{addr} refuses {offered} for the user `{user}`")]
@@ -140,7 +154,7 @@ impl Link {
         config: Arc<client::Config>,
         time_factor: f64,
     ) -> Result<Self, SshError> {
-        let SshSpec { dial, addr, user, key, password, host_key } = spec;
+        let SshSpec { dial, addr, user, key, password, .. } = spec;
         let addr = *addr;
         let limit = limits::scaled(limits::DIAL, time_factor);
         let dialled = wait_for("a connection", limit, limits::SHORT_PAUSE, async || {
@@ -154,7 +168,12 @@ impl Link {
         let _ = stream.set_nodelay(true);
 
         let is_narrow = Arc::new(AtomicBool::new(false));
-        let check = HostKeyCheck { addr, pinned: host_key.clone(), is_narrow: Arc::clone(&is_narrow) };
+        let check = HostKeyCheck {
+            addr,
+            pinned: pinned(spec)?,
+            note: spec.known_hosts.clone(),
+            is_narrow: Arc::clone(&is_narrow),
+        };
         let limit = limits::scaled(limits::HANDSHAKE, time_factor);
         let slow = |step| move |_| SshError::Slow { addr, step, limit };
         let connecting = client::connect_stream(config, stream, check);
@@ -263,7 +282,8 @@ pub(super) fn config(spec: &SshSpec, time_factor: f64) -> client::Config {
     let first = [kex::CURVE25519, kex::CURVE25519_PRE_RFC_8731];
     let others = preferred.kex.iter().filter(|name| !first.contains(name)).cloned();
     preferred.kex = Cow::Owned(first.iter().cloned().chain(others).collect());
-    if let Some(pinned) = &spec.host_key {
+    // What cannot be read is said when it is connected.
+    if let Ok(Some(pinned)) = pinned(spec) {
         // A server with several host keys shows the pinned one.
         let pinned = pinned.algorithm();
         let others = preferred.key.iter().filter(|name| **name != pinned).cloned();
@@ -281,10 +301,36 @@ fn fingerprint(key: &PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
+/// The only host key that is accepted, as far as one is known.
+fn pinned(spec: &SshSpec) -> Result<Option<PublicKey>, SshError> {
+    let (SshSpec { addr, host_key: None, .. }, Some(path)) = (spec, &spec.known_hosts) else {
+        return Ok(spec.host_key.clone());
+    };
+    let known = known_hosts::known_host_keys_path(&addr.ip().to_string(), addr.port(), path);
+    let unreadable =
+        |source| SshError::KnownHosts { addr: *addr, what: "look up", path: path.clone(), source };
+    Ok(known.map_err(Box::new).map_err(unreadable)?.into_iter().next().map(|(_, key)| key))
+}
+
 struct HostKeyCheck {
     addr: SocketAddr,
     pinned: Option<PublicKey>,
     is_narrow: Arc<AtomicBool>,
+    /// Where a key is noted that is shown first.
+    note: Option<PathBuf>,
+}
+
+impl HostKeyCheck {
+    /// Notes a key that was shown first.
+    fn note(&self, key: &PublicKey) -> Result<(), SshError> {
+        let (addr, Some(path)) = (self.addr, &self.note) else { return Ok(()) };
+        known_hosts::learn_known_hosts_path(&addr.ip().to_string(), addr.port(), key, path)
+            .map_err(Box::new)
+            .map_err(|source| SshError::KnownHosts { addr, what: "note", path: path.clone(), source })?;
+        let (key, path) = (fingerprint(key), path.display());
+        tracing::info!(target: "polder", "{addr} is met for the first time: its host key {key} is noted in {path}");
+        Ok(())
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -312,6 +358,9 @@ impl client::Handler for HostKeyCheck {
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, LinkError> {
         let Some(pinned) = &self.pinned else {
+            if let PublicKeyOrCertificate::PublicKey { key, .. } = shown {
+                self.note(key).map_err(|error| LinkError::HostKey(Box::new(error)))?;
+            }
             return Ok(true);
         };
         match shown {

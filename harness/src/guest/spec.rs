@@ -58,8 +58,11 @@ pub struct SshSpec {
     pub key: Arc<PrivateKey>,
     /// The user's password, for a server that refuses the key.
     pub password: Option<String>,
-    /// The only host key that is accepted; without it any is.
+    /// The only host key that is accepted; without it any is, unless `known_hosts` says otherwise.
     pub host_key: Option<PublicKey>,
+    /// A file of host keys in OpenSSH's form: where no key is pinned, the one that is shown first is noted there, and no
+    /// other is accepted from then on.
+    pub known_hosts: Option<PathBuf>,
 }
 
 /// Leaves the private key and the password out.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use quick_xml::{Reader, events::Event};
+use russh::keys::PublicKey;
 use serde_json::{Map, Value as Json};
 
 use super::{
@@ -51,7 +52,9 @@ fn machine(
 ) -> Option<MachineSpec> {
     let (cpu, vcpus) = cpu(fields, problems);
     let (deploy_scripts, metadata) = metadata(fields, files, problems);
+    let (capabilities, vm_type) = ovirt(fields, problems);
     let artifacts = fields.list("artifacts").iter();
+    let listed = |key| fields.texts(key).into_iter().map(|node| node.text().to_owned());
     // Everything is read before the name decides, so that all problems are found.
     let boot = boot(fields, files, problems);
     let cloud_init = cloud_init(fields, files, problems);
@@ -60,11 +63,16 @@ fn machine(
     let disks = disk::read_all(fields.list("disks"), files, problems);
     let artifacts = artifacts.filter_map(|item| guest_path(item, problems)).collect();
     machine_type(fields, problems);
+    let ssh_address = fields.get("ssh-address");
+    let ssh_address =
+        ssh_address.and_then(|node| reader::parsed(node, "`ssh-address`", "init::bad-address", problems));
+    let ssh_key = fields.get("ssh-key").and_then(|node| files.existing(node, problems));
+    let ssh_host_key = fields.get("ssh-host-key").and_then(|node| host_key(node, files, problems));
     Some(MachineSpec {
         name: name?,
         at: problems.place(&key.span),
         places: fields.places(problems),
-        vm_type: fields.owned("vm-type"),
+        vm_type: fields.owned("vm-type").or(vm_type),
         provider: fields.owned("vm-provider"),
         memory_mib: fields.parsed("memory").unwrap_or(DEFAULT_MEMORY_MIB),
         vcpus,
@@ -79,13 +87,20 @@ fn machine(
         nics: Vec::new(),
         disks,
         artifacts,
-        groups: fields.texts("groups").into_iter().map(|node| node.text().to_owned()).collect(),
+        groups: listed("groups").collect(),
+        roles: listed("roles").collect(),
+        capabilities: listed("capabilities").chain(capabilities).collect(),
+        awaited: true,
         deploy_scripts,
         distro: fields.owned("distro"),
         bootstrap: fields.flag("bootstrap").unwrap_or(true),
         root_password: fields.owned("root-password"),
         ssh_user: fields.owned("ssh-user"),
         ssh_password: fields.owned("ssh-password"),
+        ssh_address,
+        ssh_port: fields.parsed("ssh-port"),
+        ssh_key,
+        ssh_host_key,
         boot_time: fields.parsed("boot_time_sec").map(Duration::from_secs),
         service_provider: fields.owned("service_provider"),
         guest_agent: fields.owned("guest-agent"),
@@ -247,6 +262,75 @@ fn guest_path(node: &Node, problems: &mut Problems) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
+}
+
+/// A public key as OpenSSH writes it, in the file or beside it.
+fn host_key(node: &Node, files: &Files<'_>, problems: &mut Problems) -> Option<String> {
+    let text = files.document(node, &|text| text.contains(' '), problems)?;
+    match text.parse::<PublicKey>() {
+        Ok(_) => Some(text.trim().to_owned()),
+        Err(error) => {
+            let message = format!("`ssh-host-key` must be a public key: {error}");
+            let help = "write it such as `ssh-ed25519 AAAA...`, or the name of a file with that".to_owned();
+            problems.add("init::bad-host-key", &node.span, message, Some(help));
+            None
+        }
+    }
+}
+
+/// Capabilities and the type of machine as Lago's suites say them, in `metadata`.
+fn ovirt(fields: Fields<'_>, problems: &mut Problems) -> (Vec<String>, Option<String>) {
+    let (mut capabilities, mut vm_type) = (Vec::new(), None);
+    for (key, value) in fields.get("metadata").map(reader::entries).unwrap_or_default() {
+        match key.text() {
+            "ovirt-capabilities" => capabilities = words(value, problems),
+            "ovirt-role" => vm_type = old_role(key, value, fields, problems),
+            _ => {}
+        }
+    }
+    (capabilities, vm_type)
+}
+
+fn words(value: &Node, problems: &mut Problems) -> Vec<String> {
+    let items = match value.value() {
+        Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(value),
+    };
+    let mut words = Vec::new();
+    for item in items {
+        match reader::text(item) {
+            Some(word) => words.push(word.to_owned()),
+            None => {
+                let message =
+                    format!("an item of `ovirt-capabilities` must be a word, this is {}", item.kind());
+                problems.add("init::bad-capability", &item.span, message, None);
+            }
+        }
+    }
+    words
+}
+
+/// The type that `ovirt-role` meant before there was `vm-type`, where that says nothing.
+fn old_role(key: &Node, value: &Node, fields: Fields<'_>, problems: &mut Problems) -> Option<String> {
+    let Some(role) = reader::text(value) else {
+        let message = format!("`ovirt-role` must be a word, this is {}", value.kind());
+        problems.add("init::bad-role", &value.span, message, None);
+        return None;
+    };
+    let (message, help, meant) = match fields.text("vm-type") {
+        Some(own) => (
+            format!("`ovirt-role` does nothing beside `vm-type: {}`", shown(own)),
+            "remove it".to_owned(),
+            None,
+        ),
+        None => (
+            "`ovirt-role` in `metadata` is deprecated".to_owned(),
+            format!("write `vm-type: ovirt-{}` instead", shown(role)),
+            Some(format!("ovirt-{role}")),
+        ),
+    };
+    problems.warn("init::historic-key", &key.span, message, Some(help));
+    meant
 }
 
 /// Scripts to run in the guest, and what else `metadata` says.

@@ -79,9 +79,15 @@ pub(crate) static DOMAIN: Mapping = Mapping {
         ),
         Key::new("nics", Each(&Object(&NIC)), "Network cards; their order makes eth0, eth1, ..."),
         Key::new("disks", Each(&Object(&DISK)), "Disks; the first is the root disk."),
-        Key::new("metadata", Open(&METADATA), "Free-form, but for the scripts to deploy."),
+        Key::new("metadata", Open(&METADATA), "Free-form, but for the scripts to deploy, and `ovirt-capabilities`, which are `capabilities`."),
         Key::new("artifacts", Each(&Text), "Absolute guest paths to collect."),
         Key::new("groups", TEXTS, "Inventory groups."),
+        Key::new(
+            "roles",
+            TEXTS,
+            "What it is there for, such as `server`: suites ask for machines by role. Those of its `vm-type` come on top.",
+        ),
+        Key::new("capabilities", TEXTS, "What can be tested with it: suites leave out what needs more."),
         Key::new(
             "bootstrap",
             Bool,
@@ -100,6 +106,26 @@ pub(crate) static DOMAIN: Mapping = Mapping {
         ),
         Key::new("ssh-password", Text, "Password of that user in the guest; without it, by key only."),
         Key::new(
+            "ssh-address",
+            Either(&[IPV4, IPV6]),
+            "Where it is reached; its address on a management net if absent. Machines of the provider `ssh` have it from here, or from the `ip` of a NIC.",
+        ),
+        Key::new(
+            "ssh-port",
+            Whole { min: 1, max: 65_535, unit: "" },
+            "The port of its ssh server; 22 if absent.",
+        ),
+        Key::new(
+            "ssh-key",
+            Text,
+            "A file with the private key of `ssh-user`; a key made for the environment if absent.",
+        ),
+        Key::new(
+            "ssh-host-key",
+            Text,
+            "The public key it shows, such as `ssh-ed25519 AAAA...`, or a file with it. Of a machine that is there anyway, the one it shows first is kept if absent.",
+        ),
+        Key::new(
             "boot_time_sec",
             Whole { min: 1, max: 86_400, unit: "seconds" },
             "How long it may take until the machine answers, in seconds; 60 for images of our own, else 600.",
@@ -111,7 +137,11 @@ pub(crate) static DOMAIN: Mapping = Mapping {
         ),
         Key::new("guest-agent", Text, "Service name of the guest agent; says that the image has one."),
         Key::new("skip-export", Bool, "Whether export leaves the machine out."),
-        Key::new("vm-type", Text, "Class of machine."),
+        Key::new(
+            "vm-type",
+            Text,
+            "Type of machine: `default`, one of `ovirt-engine`, `ovirt-host`, `ovirt-he-host`, `ovirt-node`, or an extension.",
+        ),
         Key::new("vm-provider", Text, "Who makes the machine: `local-libvirt`, `ssh`, or an extension."),
         Key::new(
             "based-on",

@@ -51,7 +51,7 @@ pub struct MachineSpec {
     /// Where the values of its own keys stand, by key.
     #[serde(default)]
     pub places: BTreeMap<String, Place>,
-    /// Class of machine: `default`, or one an extension adds; chosen when absent. Not checked here.
+    /// Type of machine: `default`, or another that the host knows; chosen when absent. Not checked here.
     pub vm_type: Option<String>,
     /// Who makes it: `local-libvirt`, `ssh`, or one an extension adds; chosen when absent. Not checked here.
     pub provider: Option<String>,
@@ -84,6 +84,15 @@ pub struct MachineSpec {
     pub artifacts: Vec<String>,
     /// Inventory groups.
     pub groups: Vec<String>,
+    /// What it is there for: suites ask for machines by role.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// What can be tested with it.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// Whether it is waited for until it answers. No init file says it: types of machines do.
+    #[serde(default = "yes")]
+    pub awaited: bool,
     /// Scripts of the host that `deploy` runs in the guest, in order.
     pub deploy_scripts: Vec<DeployScript>,
     /// Operating system, such as `el8`; the root disk's own word for it when absent.
@@ -96,6 +105,18 @@ pub struct MachineSpec {
     pub ssh_user: Option<String>,
     /// With which password, if not by key.
     pub ssh_password: Option<String>,
+    /// Where it is reached; at its address on a management net when absent.
+    #[serde(default)]
+    pub ssh_address: Option<IpAddr>,
+    /// The port of its ssh server; ssh's own when absent.
+    #[serde(default)]
+    pub ssh_port: Option<u16>,
+    /// File of the private key (absolute); a key made for the environment when absent.
+    #[serde(default)]
+    pub ssh_key: Option<PathBuf>,
+    /// The public key it shows, in OpenSSH's form.
+    #[serde(default)]
+    pub ssh_host_key: Option<String>,
     /// How long it may take until it answers.
     pub boot_time: Option<Duration>,
     /// What manages services in the guest, such as `systemd`; found out when absent.
@@ -106,6 +127,10 @@ pub struct MachineSpec {
     pub skip_export: bool,
     /// Free-form, but for the deploy scripts, which are in [`deploy_scripts`](Self::deploy_scripts).
     pub metadata: Map<String, Json>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl MachineSpec {

@@ -1,7 +1,13 @@
 //! Providers of machines: whoever makes machines that libvirt does not. What libvirt makes for us in a lab goes another
 //! way, because much more can be done with it.
 
-use std::{fmt::Debug, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Debug},
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -48,6 +54,8 @@ pub struct MachineOrder {
     pub nics: Vec<PlannedNic>,
     /// Where the init file says it is reached.
     pub address: Option<IpAddr>,
+    /// The port of its ssh server.
+    pub port: u16,
     /// Free-form, from the init file.
     pub metadata: Map<String, Value>,
 }
@@ -62,8 +70,44 @@ impl MachineOrder {
             vcpus: 0,
             nics: Vec::new(),
             address: None,
+            port: 22,
             metadata: Map::new(),
         }
+    }
+}
+
+/// What can be done to a machine besides starting it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// It ends at once. What is needed to start it again may stay until [`remove`](MachineProvider::remove).
+    Stop,
+    /// It shuts down by itself; that is done when it has.
+    Shutdown,
+    /// It restarts.
+    Reboot,
+    /// Its processors are halted.
+    Pause,
+    /// A paused one goes on.
+    Resume,
+}
+
+impl Deed {
+    /// As in "cannot reboot machines".
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Shutdown => "shut down",
+            Self::Reboot => "reboot",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -122,46 +166,23 @@ pub trait MachineProvider: Debug + Send + Sync {
     /// Makes the machine run; it need not answer yet.
     fn start<'a>(&'a self, order: &'a MachineOrder, cx: &'a ProviderCx) -> Answer<'a>;
 
-    /// Ends it at once. What is needed to start it again may stay until [`remove`](Self::remove).
-    fn stop<'a>(&'a self, order: &'a MachineOrder, cx: &'a ProviderCx) -> Answer<'a>;
-
     /// How it is now.
     fn state<'a>(&'a self, order: &'a MachineOrder, cx: &'a ProviderCx) -> Answer<'a, MachineState>;
 
-    /// Lets it shut down by itself; comes back when it has.
-    fn shutdown<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
-        unsupported(self.name(), "shut down")
-    }
+    /// What else can be done to its machines: it is asked for nothing that is not among this.
+    fn deeds(&self) -> &[Deed];
 
-    /// Lets it restart.
-    fn reboot<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
-        unsupported(self.name(), "reboot")
-    }
+    /// Does one of its deeds.
+    fn act<'a>(&'a self, deed: Deed, order: &'a MachineOrder, cx: &'a ProviderCx) -> Answer<'a>;
 
-    /// Halts its processors.
-    fn pause<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
-        unsupported(self.name(), "pause")
-    }
-
-    /// Lets a paused one go on.
-    fn resume<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
-        unsupported(self.name(), "resume")
-    }
-
-    /// Removes everything that was made for it. It is asked for when the environment is destroyed, in case of damage with
+    /// Removes everything that was made for it, where anything was. It is asked for when the environment is destroyed, in case of damage with
     /// nothing of the order left but its id.
     fn remove<'a>(&'a self, order: &'a MachineOrder, cx: &'a ProviderCx) -> Answer<'a> {
-        self.stop(order, cx)
+        self.act(Deed::Stop, order, cx)
     }
 
     /// How its machines' addresses are reached.
     fn dial(&self) -> Arc<dyn Dial> {
         Arc::new(Plain)
     }
-}
-
-/// Says that a provider cannot do something.
-pub(super) fn unsupported<'a>(provider: &str, what: &'static str) -> Answer<'a> {
-    let provider = provider.to_owned();
-    Box::pin(async move { Err(MachineError::Unsupported { provider, what }) })
 }

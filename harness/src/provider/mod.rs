@@ -8,6 +8,7 @@ mod ssh;
 
 pub use error::ProviderError;
 pub use machine::Answer;
+pub use machine::Deed;
 pub use machine::MachineError;
 pub use machine::MachineOrder;
 pub use machine::MachineProvider;

@@ -1,5 +1,5 @@
-//! Machines that are there anyway and only reached. They are neither ours to start nor to stop; how they are is what
-//! their ssh server says.
+//! Machines that are there anyway and only reached. They are neither ours to start nor to stop. Here it is only
+//! found out whether an ssh server is there; whether it lets us in is the guest layer's to say.
 
 use std::{
     io,
@@ -10,25 +10,15 @@ use std::{
 use anyhow::anyhow;
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
-use super::machine::{Answer, MachineOrder, MachineProvider, MachineState, ProviderCx, unsupported};
+use super::machine::{Answer, Deed, MachineError, MachineOrder, MachineProvider, MachineState, ProviderCx};
 use crate::base::dial::{BoxFuture, Dial};
 
 /// How ssh servers begin.
 const BANNER: &[u8] = b"SSH-";
-/// Where they listen.
-const PORT: u16 = 22;
 
 /// The provider `ssh`.
 #[derive(Debug, Clone, Copy)]
-pub struct Ssh {
-    port: u16,
-}
-
-impl Default for Ssh {
-    fn default() -> Self {
-        Self { port: PORT }
-    }
-}
+pub struct Ssh;
 
 impl Ssh {
     /// What it is called.
@@ -36,13 +26,13 @@ impl Ssh {
 
     async fn look(&self, order: &MachineOrder, limit: Duration) -> Result<(), anyhow::Error> {
         let address = order.address.ok_or_else(|| anyhow!("{NO_ADDRESS}"))?;
-        let answer = timeout(limit, banner(address, self.port)).await;
+        let answer = timeout(limit, banner(address, order.port)).await;
         let answer = answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        answer.map_err(|error| anyhow!("no ssh server answers at {address}, port {}: {error}", self.port))
+        answer.map_err(|error| anyhow!("no ssh server answers at {address}, port {}: {error}", order.port))
     }
 }
 
-const NO_ADDRESS: &str = "one of its NICs must say its `ip`";
+const NO_ADDRESS: &str = "say its `ssh-address`, or the `ip` of one of its NICs";
 
 async fn banner(address: IpAddr, port: u16) -> io::Result<()> {
     let mut stream = TcpStream::connect(SocketAddr::new(address, port)).await?;
@@ -68,8 +58,13 @@ impl MachineProvider for Ssh {
         Box::pin(async move { Ok(self.look(order, cx.deadline).await?) })
     }
 
-    fn stop<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
-        unsupported(Self::NAME, "stop")
+    fn deeds(&self) -> &[Deed] {
+        &[]
+    }
+
+    fn act<'a>(&'a self, deed: Deed, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
+        let error = MachineError::Unsupported { provider: Self::NAME.to_owned(), what: deed.name() };
+        Box::pin(async move { Err(error) })
     }
 
     fn state<'a>(&'a self, order: &'a MachineOrder, cx: &'a ProviderCx) -> Answer<'a, MachineState> {
@@ -79,10 +74,6 @@ impl MachineProvider for Ssh {
                 Err(_) => MachineState::Unreachable,
             })
         })
-    }
-
-    fn remove<'a>(&'a self, _: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
-        Box::pin(async { Ok(()) })
     }
 }
 
@@ -105,8 +96,8 @@ mod tests {
 
     use super::*;
 
-    async fn state(order: &MachineOrder, port: u16) -> (MachineState, Option<String>) {
-        let (ssh, cx) = (Ssh { port }, ProviderCx { folder: "/".into(), deadline: Duration::from_secs(5) });
+    async fn state(order: &MachineOrder) -> (MachineState, Option<String>) {
+        let (ssh, cx) = (Ssh, ProviderCx { folder: "/".into(), deadline: Duration::from_secs(5) });
         let started = ssh.start(order, &cx).await.err().map(|error| error.to_string());
         (ssh.state(order, &cx).await.unwrap(), started)
     }
@@ -120,14 +111,14 @@ mod tests {
                 listener.accept().unwrap().0.write_all(greeting.as_bytes()).unwrap();
             }
         });
-        let order = MachineOrder { address: "127.0.0.1".parse().ok(), ..MachineOrder::lost("a") };
-        assert_eq!(state(&order, port).await, (MachineState::Running, None));
-        let (other, why) = state(&order, port).await;
+        let order = MachineOrder { address: "127.0.0.1".parse().ok(), port, ..MachineOrder::lost("a") };
+        assert_eq!(state(&order).await, (MachineState::Running, None));
+        let (other, why) = state(&order).await;
         assert!(other == MachineState::Unreachable && why.unwrap().contains("something else than ssh"));
         server.join().unwrap();
-        let (gone, why) = state(&order, port).await;
+        let (gone, why) = state(&order).await;
         assert_eq!(gone, MachineState::Unreachable);
         assert!(why.unwrap().starts_with(&format!("no ssh server answers at 127.0.0.1, port {port}: ")));
-        assert_eq!(Ssh::default().check(&MachineOrder::lost("a")), Err(vec![NO_ADDRESS.to_owned()]));
+        assert_eq!(Ssh.check(&MachineOrder::lost("a")), Err(vec![NO_ADDRESS.to_owned()]));
     }
 }

@@ -1,10 +1,12 @@
 //! Whether the init file has what the scenarios' parameters name; every problem at once. Pure.
 
+use std::collections::BTreeMap;
+
 use crate::{base::text::did_you_mean, env::Names};
 
 use super::{
     extract::Need,
-    registry::{StepDef, Suite},
+    registry::{Capability, Param, ScenarioDef, StepDef, Suite},
 };
 
 /// A parameter that names nothing.
@@ -21,8 +23,13 @@ pub(crate) fn check(suite: &Suite, names: Option<&Names>) -> Vec<Missing> {
     let def = suite.def;
     let scenarios = def.scenarios.iter().map(|scenario| &scenario.step);
     let steps = def.setup.iter().chain(scenarios).chain(def.teardown);
+    let needy = def.scenarios.iter().filter(|scenario| names.is_none() && !scenario.needs.is_empty());
+    let needy = needy.map(|ScenarioDef { step, .. }| {
+        (step, format!("`{}` needs capabilities, but the suite names no init file (`env = ..`)", step.name))
+    });
     steps
         .flat_map(|step| step_problems(suite, step, names).into_iter().map(move |problem| (step, problem)))
+        .chain(needy)
         .map(|(step, problem)| Missing {
             place: format!("{}:{}", def.file, step.line),
             suite: suite.name.clone(),
@@ -31,18 +38,50 @@ pub(crate) fn check(suite: &Suite, names: Option<&Names>) -> Vec<Missing> {
         .collect()
 }
 
+/// The scenarios of `suite` that no machine is there for, and what each lacks.
+pub(crate) fn lacking(suite: &Suite, names: &Names) -> BTreeMap<usize, String> {
+    let lacks = |(index, scenario): (usize, &ScenarioDef)| {
+        let missing = scenario.needs.iter().filter(|need| !names.can(need.role, need.name));
+        let missing: Vec<String> = missing.map(|need| missing_need(need, names)).collect();
+        (!missing.is_empty()).then(|| (index, missing.join("; ")))
+    };
+    suite.def.scenarios.iter().enumerate().filter_map(lacks).collect()
+}
+
+fn missing_need(need: &Capability, names: &Names) -> String {
+    match need.role {
+        Some(role) if names.role(role).is_empty() => no_role(role, "", names),
+        Some(role) => format!("no machine of role `{role}` has the capability `{}`", need.name),
+        None => format!("no machine has the capability `{}`", need.name),
+    }
+}
+
+/// `place` is where none was found, as in " in demo.yaml".
+fn no_role(role: &str, place: &str, names: &Names) -> String {
+    let all: Vec<&str> = names.roles.keys().map(String::as_str).collect();
+    let help = match did_you_mean(role, all.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if all.is_empty() => "no machine has a role".to_owned(),
+        None => format!("roles here: {}", all.join(", ")),
+    };
+    format!("no machine of role `{role}`{place}; {help}")
+}
+
 fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<String> {
     let file = suite.def.env.map_or("", |env| env.path);
     let file = file.rsplit('/').next().unwrap_or(file);
-    let problem = |param: &super::registry::Param| {
+    let problem = |param: &Param| {
         let name = param.name;
         let Some(names) = names else {
             return (param.need != Need::Nothing).then(|| {
                 format!("`{}` asks for `{name}`, but the suite names no init file (`env = ..`)", step.name)
             });
         };
+        if let Some(role) = param.role {
+            return role_problem(param, role, &format!(" in {file}"), names);
+        }
         let (what, known, found) = match param.need {
-            Need::Nothing | Need::Environment => return None,
+            Need::Nothing | Need::Environment | Need::Machines => return None,
             Need::Machine => ("machine", &names.machines, names.machine(name)),
             Need::Net => ("net", &names.nets, names.net(name)),
         };
@@ -56,27 +95,55 @@ fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<St
     step.params.iter().filter_map(problem).collect()
 }
 
+/// What is wrong with a parameter that asks for a role.
+fn role_problem(param: &Param, role: &str, place: &str, names: &Names) -> Option<String> {
+    match (names.role(role), param.need) {
+        (_, Need::Nothing | Need::Environment | Need::Net) => {
+            Some(format!("`{}` is no machine, and has no role", param.name))
+        }
+        ([], Need::Machine | Need::Machines) => Some(no_role(role, place, names)),
+        (several @ [_, _, ..], Need::Machine) => {
+            let all = several.join(", ");
+            Some(format!("several machines are of role `{role}`{place}: {all}; a `&Vms` is all of them"))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::registry::{EnvFile, Ignore, Param, ScenarioDef, SuiteDef};
+    use super::super::registry::{EnvFile, Ignore, SuiteDef};
     use super::*;
 
+    const fn param(name: &'static str, role: Option<&'static str>, need: Need) -> Param {
+        Param { name, role, need }
+    }
+
     const PARAMS: &[Param] = &[
-        Param { name: "r3", need: Need::Machine },
-        Param { name: "web_1", need: Need::Machine },
-        Param { name: "lan", need: Need::Net },
-        Param { name: "r1", need: Need::Net },
-        Param { name: "env", need: Need::Environment },
-        Param { name: "whatever", need: Need::Nothing },
+        param("r3", None, Need::Machine),
+        param("web_1", None, Need::Machine),
+        param("lan", None, Need::Net),
+        param("r1", None, Need::Net),
+        param("env", None, Need::Environment),
+        param("whatever", None, Need::Nothing),
+        param("all", None, Need::Machines),
+        param("server", Some("web-server"), Need::Machine),
+        param("again", Some("web_server"), Need::Machine),
+        param("routers", Some("router"), Need::Machines),
+        param("one", Some("router"), Need::Machine),
+        param("near", Some("ruoter"), Need::Machines),
+        param("far", Some("x"), Need::Machine),
+        param("lan", Some("router"), Need::Net),
     ];
-    const STEP: StepDef = StepDef {
-        name: "routes",
-        line: 12,
-        params: PARAMS,
-        timeout: None,
-        plain: false,
-        run: |_| Box::pin(async { Ok(()) }),
-    };
+    const fn step(name: &'static str, params: &'static [Param]) -> StepDef {
+        StepDef { name, line: 12, params, timeout: None, plain: false, run: |_| Box::pin(async { Ok(()) }) }
+    }
+    const fn scenario(name: &'static str, needs: &'static [Capability]) -> ScenarioDef {
+        ScenarioDef { step: step(name, &[]), after: &[], needs, ignore: Ignore::No }
+    }
+    const fn able(role: Option<&'static str>, name: &'static str) -> Capability {
+        Capability { role, name }
+    }
     static DEF: SuiteDef = SuiteDef {
         module: "t::demo",
         file: "tests/demo.rs",
@@ -86,22 +153,57 @@ mod tests {
         if_var: None,
         setup: &[],
         teardown: &[],
-        scenarios: &[ScenarioDef { step: STEP, after: &[], ignore: Ignore::No }],
+        scenarios: &[
+            ScenarioDef { step: step("routes", PARAMS), after: &[], needs: &[], ignore: Ignore::No },
+            scenario("together", &[able(Some("router"), "bgp"), able(Some("router"), "ospf")]),
+            scenario("anywhere", &[able(None, "bgp"), able(None, "tls")]),
+            scenario("not_there", &[able(Some("web_server"), "bgp"), able(Some("router"), "x")]),
+            scenario("nobody", &[able(Some("host"), "bgp")]),
+            scenario("no_matter", &[able(None, "x")]),
+        ],
     };
+
+    fn names() -> Names {
+        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        let by = |list: &[(&str, &[&str])]| list.iter().map(|(k, v)| (k.to_string(), owned(v))).collect();
+        Names {
+            machines: owned(&["r1", "r2", "web-1"]),
+            nets: owned(&["lan"]),
+            roles: by(&[("router", &["r1", "r2"]), ("web-server", &["web-1"])]),
+            capabilities: by(&[("bgp", &["r1"]), ("ospf", &["r2"]), ("tls", &["web-1"])]),
+        }
+    }
 
     #[test]
     fn names_what_is_not_in_the_file() {
         let suite = Suite { name: "demo".into(), def: &DEF };
-        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        let names = Names { machines: owned(&["r1", "r2", "web-1"]), nets: owned(&["lan"]) };
-        let problems: Vec<String> = check(&suite, Some(&names)).iter().map(ToString::to_string).collect();
+        let problems: Vec<String> = check(&suite, Some(&names())).iter().map(ToString::to_string).collect();
+        let expected = [
+            "no machine `r3` in demo.yaml; did you mean `r1`?",
+            "no net `r1` in demo.yaml",
+            "several machines are of role `router` in demo.yaml: r1, r2; a `&Vms` is all of them",
+            "no machine of role `ruoter` in demo.yaml; did you mean `router`?",
+            "no machine of role `x` in demo.yaml; roles here: router, web-server",
+            "`lan` is no machine, and has no role",
+        ];
+        let expected = expected.map(|problem| format!("tests/demo.rs:12: suite `demo`: {problem}"));
+        assert_eq!(problems, expected);
+        assert_eq!(check(&suite, None).len(), 13 + 5, "without a file nothing can be named, or needed");
+    }
+
+    #[test]
+    fn what_a_role_must_be_capable_of_its_machines_are_together() {
+        let suite = Suite { name: "demo".into(), def: &DEF };
+        let lacking: Vec<String> =
+            lacking(&suite, &names()).into_iter().map(|(index, why)| format!("{index} {why}")).collect();
         assert_eq!(
-            problems,
+            lacking,
             [
-                "tests/demo.rs:12: suite `demo`: no machine `r3` in demo.yaml; did you mean `r1`?",
-                "tests/demo.rs:12: suite `demo`: no net `r1` in demo.yaml",
+                "3 no machine of role `web_server` has the capability `bgp`; \
+                 no machine of role `router` has the capability `x`",
+                "4 no machine of role `host`; roles here: router, web-server",
+                "5 no machine has the capability `x`",
             ]
         );
-        assert_eq!(check(&suite, None).len(), 5, "without a file nothing can be named");
     }
 }

@@ -1,6 +1,6 @@
 //! From a parameter's type to its value, and from what a step returned to its verdict.
 
-use std::future::Future;
+use std::{future::Future, ops::Deref};
 
 use crate::{
     Result,
@@ -19,8 +19,10 @@ pub enum Need {
     Nothing,
     /// That there is one.
     Environment,
-    /// A machine with the parameter's name.
+    /// A machine: the one of the parameter's role, else the one of its name.
     Machine,
+    /// The machines of the parameter's role, else all.
+    Machines,
     /// A net with the parameter's name.
     Net,
 }
@@ -45,7 +47,7 @@ pub enum Need {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a scenario",
     label = "not something a suite provides",
-    note = "`Env`, `Vm`, `Net` and `Artifacts` are; implement `polder::FromSuite` for a type of your own"
+    note = "`Env`, `Vm`, `Vms`, `Net` and `Artifacts` are; implement `polder::FromSuite` for a type of your own"
 )]
 pub trait FromSuite: Sized + Send + Sync + 'static {
     /// What it asks of the environment.
@@ -69,8 +71,40 @@ impl FromSuite for Vm {
     const NEED: Need = Need::Machine;
     async fn from_suite(cx: &SuiteCx, param: &Param) -> Result<Self> {
         let env = cx.env()?;
-        let vm = env.names().machine(param.name).and_then(|name| env.vm(name));
+        let vm = match param.role {
+            Some(_) => Vms::from_suite(cx, param).await?.iter().next().cloned(),
+            None => env.names().machine(param.name).and_then(|name| env.vm(name)),
+        };
         vm.ok_or_else(|| anyhow::anyhow!("no machine `{}` in the environment", param.name))
+    }
+}
+
+/// Machines of a suite, in the init file's order: those of a role, or all.
+#[derive(Debug, Clone)]
+pub struct Vms(Vec<Vm>);
+
+impl Deref for Vms {
+    type Target = [Vm];
+    fn deref(&self) -> &[Vm] {
+        &self.0
+    }
+}
+
+impl<'a> IntoIterator for &'a Vms {
+    type Item = &'a Vm;
+    type IntoIter = std::slice::Iter<'a, Vm>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl FromSuite for Vms {
+    const NEED: Need = Need::Machines;
+    async fn from_suite(cx: &SuiteCx, param: &Param) -> Result<Self> {
+        let env = cx.env()?;
+        let Some(role) = param.role else { return Ok(Self(env.vms())) };
+        let names = env.names();
+        Ok(Self(names.role(role).iter().filter_map(|name| env.vm(name)).collect()))
     }
 }
 

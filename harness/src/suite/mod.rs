@@ -17,5 +17,6 @@ pub use context::SuiteCx;
 pub use extract::FromSuite;
 pub use extract::Need;
 pub use extract::Verdict;
+pub use extract::Vms;
 pub use registry::Param;
 pub use task::block_on;

@@ -1,6 +1,6 @@
 //! Which scenarios of a suite are run, in which order and why. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the command line asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,7 +55,9 @@ pub(crate) struct Selection {
     pub(crate) run: Vec<Planned>,
     /// Selected, but ignored.
     pub(crate) ignored: Vec<usize>,
-    /// How many are neither.
+    /// Selected, but not to be run here, for these reasons.
+    pub(crate) left_out: BTreeMap<usize, String>,
+    /// How many are none of that.
     pub(crate) filtered_out: usize,
 }
 
@@ -97,6 +99,31 @@ pub(crate) fn select(suite: &str, scenarios: &[Candidate<'_>], filter: &Filter) 
         .collect();
     selection.filtered_out = scenarios.len() - selection.run.len() - selection.ignored.len();
     selection
+}
+
+/// Takes out of a selection what cannot be run here (`lacking` says why), with what needs it, and what only those needed.
+pub(crate) fn leave_out(
+    selection: Selection,
+    scenarios: &[Candidate<'_>],
+    mut lacking: BTreeMap<usize, String>,
+) -> Selection {
+    let needs = needs(scenarios);
+    for (index, needs) in needs.iter().enumerate() {
+        let need = needs.iter().find(|need| lacking.contains_key(need)).and_then(|need| scenarios.get(*need));
+        if let Some(need) = need {
+            lacking.entry(index).or_insert_with(|| format!("needs `{}`, which is left out", need.name));
+        }
+    }
+    let selected = selection.run.iter().filter(|planned| !planned.prerequisite).map(|planned| planned.index);
+    let (left_out, selected): (Vec<_>, Vec<_>) = selected.partition(|index| lacking.contains_key(index));
+    let mut needed: BTreeSet<usize> = selected.iter().copied().collect();
+    selected.iter().for_each(|&index| collect(index, &needs, &mut needed));
+    let before = selection.run.len();
+    let mut run = selection.run;
+    run.retain(|planned| needed.contains(&planned.index));
+    let filtered_out = selection.filtered_out + before - run.len() - left_out.len();
+    let left_out = left_out.into_iter().filter_map(|index| lacking.remove_entry(&index)).collect();
+    Selection { run, left_out, filtered_out, ..selection }
 }
 
 /// Scenarios that are ignored, themselves or with one they need.
@@ -173,9 +200,37 @@ mod tests {
         assert_eq!(show(&select("demo", SCENARIOS, &filter)), expected);
     }
 
+    #[test]
+    fn what_is_left_out_takes_along_what_needs_it() {
+        let all = || select("demo", SCENARIOS, &filter(&[], &[], false, Ignored::Include));
+        let left = |selection, index, scenarios: &[Candidate<'_>]| {
+            let lacking = BTreeMap::from([(index, "why".to_owned())]);
+            let selection = leave_out(selection, scenarios, lacking);
+            let out: Vec<String> = selection.left_out.iter().map(|(i, why)| format!("!{i} {why}")).collect();
+            format!("{}: {}", show(&selection), out.join(", "))
+        };
+        assert_eq!(left(all(), 1, SCENARIOS), "0 2 out 0: !1 why, !3 needs `routes`, which is left out");
+        assert_eq!(left(all(), 3, SCENARIOS), "0 1 2 out 0: !3 why");
+        // Nobody else wants `boots` then.
+        let one = select("demo", SCENARIOS, &filter(&["routes"], &[], false, Ignored::Skip));
+        assert_eq!(left(one, 1, SCENARIOS), " out 3: !1 why");
+        let slower = select("demo", SCENARIOS, &filter(&["slower"], &[], false, Ignored::Include));
+        assert_eq!(left(slower, 2, SCENARIOS), " out 3: !3 needs `slow`, which is left out");
+    }
+
     /// Scenarios named by their index, each needing some earlier ones.
     fn suites() -> impl Strategy<Value = Vec<(Vec<usize>, bool)>> {
         prop::collection::vec((prop::collection::vec(0_usize..20, 0..3), any::<bool>()), 0..20)
+    }
+
+    /// Made for good: they are few and small.
+    fn candidates(suite: &[(Vec<usize>, bool)]) -> Vec<Candidate<'static>> {
+        let names: Vec<&'static str> = (0..suite.len()).map(|i| &*format!("s{i}").leak()).collect();
+        let candidate = |(i, (needs, ignored)): (usize, &(Vec<usize>, bool))| {
+            let earlier: Vec<&'static str> = needs.iter().filter(|n| **n < i).map(|n| names[*n]).collect();
+            Candidate { name: names[i], after: earlier.leak(), ignored: *ignored }
+        };
+        suite.iter().enumerate().map(candidate).collect()
     }
 
     fn filters() -> impl Strategy<Value = Filter> {
@@ -192,15 +247,7 @@ mod tests {
     proptest! {
         #[test]
         fn selections_are_sound(suite in suites(), filter in filters()) {
-            let names: Vec<String> = (0..suite.len()).map(|i| format!("s{i}")).collect();
-            let after: Vec<Vec<&str>> = suite
-                .iter()
-                .enumerate()
-                .map(|(i, (needs, _))| needs.iter().filter(|n| **n < i).map(|n| names[*n].as_str()).collect())
-                .collect();
-            let candidates: Vec<Candidate<'_>> = (0..suite.len())
-                .map(|i| Candidate { name: &names[i], after: &after[i], ignored: suite[i].1 })
-                .collect();
+            let candidates = candidates(&suite);
             let selection = select("demo", &candidates, &filter);
 
             prop_assert!(selection.run.is_sorted_by(|a, b| a.index < b.index), "source order, each once");
@@ -211,7 +258,7 @@ mod tests {
             for planned in &selection.run {
                 let scenario = &candidates[planned.index];
                 for need in scenario.after {
-                    let need = names.iter().position(|n| n == need).unwrap();
+                    let need = candidates.iter().position(|other| other.name == *need).unwrap();
                     prop_assert!(runs.contains(&need), "{} runs without {need}", scenario.name);
                 }
                 let selected = filter.selects(&format!("demo::{}", scenario.name));
@@ -227,6 +274,34 @@ mod tests {
             }
             for index in &selection.ignored {
                 prop_assert!(ignored.contains(index) && filter.ignored == Ignored::Skip);
+            }
+        }
+
+        #[test]
+        fn what_is_left_out_is_left_out_with_all_that_needs_it(
+            suite in suites(),
+            filter in filters(),
+            lacking in prop::collection::btree_set(0_usize..20, 0..4),
+        ) {
+            let candidates = candidates(&suite);
+            let before = select("demo", &candidates, &filter);
+            let why = lacking.iter().filter(|i| **i < suite.len()).map(|i| (*i, "why".to_owned())).collect();
+            let selection = leave_out(before.clone(), &candidates, why);
+
+            let counted = selection.run.len() + selection.ignored.len() + selection.left_out.len();
+            prop_assert_eq!(counted + selection.filtered_out, suite.len());
+            prop_assert_eq!(&selection.ignored, &before.ignored);
+            let runs: BTreeSet<usize> = selection.run.iter().map(|p| p.index).collect();
+            prop_assert!(runs.is_disjoint(&lacking));
+            for planned in &selection.run {
+                prop_assert!(before.run.contains(planned));
+                let needs = candidates[planned.index].after;
+                prop_assert!(needs.iter().all(|need| runs.iter().any(|i| candidates[*i].name == *need)));
+                let wanted = runs.iter().any(|i| candidates[*i].after.contains(&candidates[planned.index].name));
+                prop_assert!(!planned.prerequisite || wanted);
+            }
+            for planned in before.run.iter().filter(|planned| !planned.prerequisite) {
+                prop_assert!(runs.contains(&planned.index) != selection.left_out.contains_key(&planned.index));
             }
         }
     }

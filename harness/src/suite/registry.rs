@@ -66,8 +66,19 @@ pub struct ScenarioDef {
     pub step: StepDef,
     /// Scenarios, earlier in the suite, that must have passed.
     pub after: &'static [&'static str],
+    /// What its machines must be capable of; else it is left out.
+    pub needs: &'static [Capability],
     /// `#[ignore]`.
     pub ignore: Ignore,
+}
+
+/// Something a machine must be capable of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capability {
+    /// The role of the machine; any when absent.
+    pub role: Option<&'static str>,
+    /// What it must be capable of, as init files call it.
+    pub name: &'static str,
 }
 
 /// A parameter of a step.
@@ -75,6 +86,8 @@ pub struct ScenarioDef {
 pub struct Param {
     /// Its name: what machine or net is asked for, when the type is one.
     pub name: &'static str,
+    /// The role of the machines that are asked for; else the name says it.
+    pub role: Option<&'static str>,
     /// What its type asks for.
     pub need: Need,
 }

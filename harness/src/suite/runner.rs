@@ -64,6 +64,9 @@ impl Runner {
         for &index in &selection.ignored {
             self.report_ignored(suite, index);
         }
+        for (&index, reason) in &selection.left_out {
+            self.report_left_out(suite, index, reason);
+        }
         if !selection.run.is_empty() {
             self.run_selected(suite, &selection.run).await;
         }
@@ -221,6 +224,14 @@ impl Runner {
             }
         };
         self.report_finished(suite, scenario.step.name, Outcome::Ignored { reason }, Duration::ZERO);
+    }
+
+    fn report_left_out(&self, suite: &Suite, index: usize, reason: &str) {
+        let Some(scenario) = suite.def.scenarios.get(index) else {
+            return;
+        };
+        let outcome = Outcome::Ignored { reason: Some(reason.to_owned()) };
+        self.report_finished(suite, scenario.step.name, outcome, Duration::ZERO);
     }
 
     fn report_not_run(&self, suite: &Suite, index: usize, reason: &str) {

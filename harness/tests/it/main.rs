@@ -37,5 +37,6 @@ mod stopping;
 mod system;
 mod templates;
 mod typed;
+mod types;
 mod ui;
 mod waits;

@@ -115,11 +115,29 @@ fn wrong_names_are_said_before_anything_starts() {
     error: nothing was run
     harness/tests/suites/wrong_names.rs:10: suite `wrong_names`: no net `wan` in unbootable.yaml; did you mean `lan`?
     harness/tests/suites/wrong_names.rs:15: suite `wrong_names`: no machine `wbe` in unbootable.yaml; did you mean `web`?
+    harness/tests/suites/wrong_names.rs:15: suite `wrong_names`: no machine of role `engine` in unbootable.yaml; no machine has a role
     harness/tests/suites/wrong_names.rs:25: suite `without_file`: `asks_for_a_machine` asks for `web`, but the suite names no init file (`env = ..`)
+    harness/tests/suites/wrong_names.rs:33: suite `without_file`: `needs_something` needs capabilities, but the suite names no init file (`env = ..`)
     ");
     assert!(!ran.root().exists(), "nothing has begun");
     let ran = run("wrong_names", &["--list"]);
     assert_eq!(ran.code, Some(0), "{}", ran.notes);
+}
+
+#[test]
+fn what_no_machine_is_capable_of_is_left_out_and_starts_nothing() {
+    let ran = run("pair", &["needs_more", "comes_after_it", "--include-ignored"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.notes);
+    assert_eq!(
+        ran.outcomes(),
+        [
+            "pair::needs_more ... ignored, no machine of role `first_one` has the capability `ping`; \
+             no machine has the capability `fly`",
+            "pair::comes_after_it ... ignored, needs `needs_more`, which is left out",
+        ]
+    );
+    assert_eq!(ran.result(), "ok. 0 passed; 0 failed; 2 ignored; 0 measured; 3 filtered out");
+    assert!(!ran.events().iter().any(|event| event["kind"] == "scenario_started"), "no machine is started");
 }
 
 #[test]

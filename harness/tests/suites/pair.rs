@@ -30,6 +30,26 @@ mod pair {
         Ok(())
     }
 
+    #[test(needs("ping", node("ping")))]
+    async fn roles_are_asked_for(
+        #[role("first_one")] one: &Vm,
+        #[role("node")] nodes: &Vms,
+        all: &Vms,
+    ) -> Result {
+        let names = |vms: &Vms| vms.iter().map(|vm| vm.name().to_string()).collect::<Vec<_>>();
+        ensure!(one.name().as_str() == "left" && names(nodes) == ["left", "right"], "{one:?} {nodes:?}");
+        ensure!(names(all) == names(nodes));
+        Ok(())
+    }
+
+    #[test(needs(first_one("ping"), "fly"))]
+    async fn needs_more(#[role("first_one")] one: &Vm) -> Result {
+        bail!("{} cannot do that", one.name())
+    }
+
+    #[test(after(needs_more))]
+    async fn comes_after_it() {}
+
     #[teardown]
     async fn tidy(right: &Vm) -> Result {
         right.succeed("sync").await?;

@@ -12,8 +12,8 @@ mod wrong_names {
     }
 
     #[test]
-    async fn asks_for_too_much(web: &Vm, wbe: &Vm) {
-        let _ = (web, wbe);
+    async fn asks_for_too_much(web: &Vm, wbe: &Vm, #[role("engine")] engine: &Vm) {
+        let _ = (web, wbe, engine);
     }
 }
 
@@ -28,6 +28,9 @@ mod without_file {
 
     #[test]
     async fn asks_for_nothing() {}
+
+    #[test(needs("ipv6"))]
+    async fn needs_something() {}
 }
 
 polder::main!();

@@ -17,6 +17,15 @@ mod demo {
     #[test(after)]
     #[ignore("why")]
     async fn d() {}
+
+    #[test(needs)]
+    async fn e(#[role] _one: &u8, #[role("a")] #[role("b")] _two: &u8) {}
+
+    #[test(needs("a", b("c"), d))]
+    async fn f() {}
+
+    #[test(needs(a()))]
+    async fn g() {}
 }
 
 fn main() {}

@@ -17,12 +17,11 @@ use crate::{
     workdir::Workdir,
 };
 
-/// Reads an init file with the process's environment, and lets classes of machines shape it; tells its warnings.
+/// Reads an init file with the process's environment; tells its warnings.
 /// `prefix` is where the environment will be.
 pub(super) fn read(cx: &Cx, file: &Path, reading: &Reading, prefix: &Path) -> anyhow::Result<Loaded> {
-    let mut loaded = load(file, reading, prefix)?;
+    let loaded = load(file, reading, prefix)?;
     loaded.warnings.iter().for_each(|warning| cx.warn_of(warning));
-    cx.extensions.shape(&mut loaded.spec, &cx.config.default_vm_type)?;
     Ok(loaded)
 }
 
@@ -54,7 +53,8 @@ pub(in crate::cli) async fn up(cx: &Cx, args: &InitArgs) -> anyhow::Result<()> {
         let ready = async { Ok(env.wait_ready(&Selection::All, &cx.progress()).await?) };
         cx.unless_stopped(ready).await?;
         env.deploy(&DeployOptions::default(), &cx.progress()).await?;
-        anyhow::Ok(())
+        let set_up = async { Ok(env.set_up(&Selection::All, &cx.progress()).await?) };
+        cx.unless_stopped(set_up).await
     };
     // It stays: it can be looked at, and started again.
     up.await

@@ -15,6 +15,7 @@ mod gc;
 mod images;
 mod init;
 mod inventory;
+mod ovirt;
 mod pages;
 mod plan;
 mod power;
@@ -30,7 +31,12 @@ mod status;
 pub(super) mod templates;
 mod validate;
 
-use super::{args::Verb, context::Cx, external, run::Said};
+use super::{
+    args::{Ovirt, Verb},
+    context::Cx,
+    external,
+    run::Said,
+};
 
 /// Does what was asked for.
 pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
@@ -45,6 +51,7 @@ pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
             | Verb::Serve { .. }
             | Verb::Fault(_)
             | Verb::Deploy(_)
+            | Verb::Ovirt { what: Ovirt::Start { .. } }
     );
     let work = one(cx, verb);
     // Those put things in order themselves when they are stopped; the others may be stopped anywhere.
@@ -90,6 +97,7 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Service(args) => service::run(cx, &args).await?.into(),
         Verb::AnsibleHosts(args) => inventory::run(cx, &args).await?.into(),
         Verb::Proxy { machine } => inventory::proxy(cx, &machine).await?.into(),
+        Verb::Ovirt { what } => ovirt::run(cx, what).await?.into(),
         Verb::GenerateConfig { verbose, toml } => config::run(cx, verbose, toml)?.into(),
         Verb::Plan(args) => plan::run(cx, &args).await?.into(),
         Verb::Validate(args) => validate::run(cx, &args)?,

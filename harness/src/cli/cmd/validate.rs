@@ -19,9 +19,7 @@ pub(in crate::cli) fn run(cx: &Cx, args: &ValidateArgs) -> anyhow::Result<Said> 
     let loaded = super::init::load(&args.file, &args.reading, &cx.planned_prefix(None)?);
     let (host, mut planned) = (cx.host()?, Ok(Vec::new()));
     if let Ok(Loaded { spec, .. }) = &loaded {
-        let mut spec = spec.clone();
-        cx.extensions.shape(&mut spec, &cx.config.default_vm_type)?;
-        planned = Env::check(&host, &spec);
+        planned = Env::check(&host, spec);
     }
     let good = loaded.is_ok() && planned.is_ok();
     let text = match (args.json, cx.for_people()) {

@@ -134,6 +134,8 @@ fn machine(out: &MachineOut<'_>) -> Value {
     e.map("metadata", &spec.metadata);
     e.list("artifacts", &spec.artifacts);
     e.list("groups", &spec.groups);
+    e.list("roles", &spec.roles);
+    e.list("capabilities", &spec.capabilities);
     if !spec.bootstrap {
         e.put("bootstrap", false);
     }
@@ -141,6 +143,10 @@ fn machine(out: &MachineOut<'_>) -> Value {
     e.some("root-password", spec.root_password.clone());
     e.some("ssh-user", spec.ssh_user.clone());
     e.some("ssh-password", spec.ssh_password.clone());
+    e.some("ssh-address", spec.ssh_address.map(|ip| ip.to_string()));
+    e.some("ssh-port", spec.ssh_port);
+    e.some("ssh-key", spec.ssh_key.as_ref().map(|path| path.to_string_lossy().into_owned()));
+    e.some("ssh-host-key", spec.ssh_host_key.clone());
     e.some("boot_time_sec", spec.boot_time.map(|time| time.as_secs()));
     e.some("service_provider", spec.service_provider.clone());
     e.some("guest-agent", spec.guest_agent.clone());

@@ -27,7 +27,7 @@ use crate::{
 pub struct Known<'a> {
     /// The CPU models there are.
     pub cpus: &'a Cpus,
-    /// Classes of machines.
+    /// Types of machines.
     pub vm_types: &'a [&'a str],
     /// Who makes machines that libvirt does not.
     pub providers: &'a [Arc<dyn MachineProvider>],

@@ -214,6 +214,40 @@ pub enum PlanError {
         /// What is wrong.
         what: String,
     },
+    /// A machine that does not go with its type.
+    #[error("{at}: machine `{machine}` is no `{vm_type}`: {what}")]
+    WrongType {
+        /// Where its type is named.
+        at: Place,
+        /// The machine.
+        machine: MachineName,
+        /// Its type.
+        vm_type: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// More machines of a type than there can be.
+    #[error("{at}: machine `{machine}` is one `{vm_type}` too many: an environment has at most {most}")]
+    TooMany {
+        /// Where its type is named.
+        at: Place,
+        /// The machine.
+        machine: MachineName,
+        /// Its type.
+        vm_type: String,
+        /// How many there can be.
+        most: usize,
+    },
+    /// A key to log in with that cannot be used.
+    #[error("{at}: machine `{machine}` cannot be logged in to: {why}")]
+    BadKey {
+        /// Where the key is named.
+        at: Place,
+        /// The machine.
+        machine: MachineName,
+        /// Why it cannot be used.
+        why: String,
+    },
     /// No host key was made for a machine.
     #[error("there is no host key for machine `{machine}`")]
     NoHostKey {
@@ -252,6 +286,9 @@ impl PlanError {
             | Self::BadUser { at, .. }
             | Self::BadOverlay { at, .. }
             | Self::Refused { at, .. }
+            | Self::WrongType { at, .. }
+            | Self::TooMany { at, .. }
+            | Self::BadKey { at, .. }
             | Self::Net { at, .. } => Some(at),
             Self::OutsideStore { .. } | Self::NoHostKey { .. } => None,
         }

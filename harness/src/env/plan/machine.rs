@@ -7,7 +7,9 @@ use super::{
     error::{PlanError, help},
     files::Files,
     identity,
-    model::{Bootstrap, DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, ROOT, TYPE, Warning},
+    model::{
+        Bootstrap, DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, ROOT, SSH, TYPE, Warning,
+    },
 };
 use crate::{
     base::id::uuid,
@@ -93,6 +95,10 @@ impl<'a> Planner<'a> {
         self.spec.provider.as_deref().unwrap_or(LOCAL)
     }
 
+    fn port(&self) -> u16 {
+        self.spec.ssh_port.unwrap_or(SSH)
+    }
+
     /// `what` is a key of the init file, too.
     fn known(&self, what: &'static str, name: &str, known: &[&str], errors: &mut Vec<PlanError>) {
         if !known.contains(&name) {
@@ -104,7 +110,7 @@ impl<'a> Planner<'a> {
     /// A machine that somebody else makes, or that is there anyway.
     fn ordered(&self, provider: &dyn MachineProvider, errors: &mut Vec<PlanError>) -> Option<MachinePlan> {
         let given = |nic: &NicSpec| nic.ip.map(Into::into).or(nic.ip6.map(Into::into));
-        let address = self.spec.nics.iter().find_map(given);
+        let address = self.spec.ssh_address.or_else(|| self.spec.nics.iter().find_map(given));
         let order = MachineOrder {
             id: prefixed_name(self.inputs.uuid, self.spec.name.as_str(), 0)?,
             name: self.spec.name.to_string(),
@@ -112,6 +118,7 @@ impl<'a> Planner<'a> {
             vcpus: self.spec.vcpus,
             nics: self.nics.to_vec(),
             address,
+            port: self.port(),
             metadata: self.spec.metadata.clone(),
         };
         let disks = (!self.spec.disks.is_empty()).then(|| "it cannot have disks of ours".to_owned());
@@ -396,15 +403,21 @@ impl<'a> Planner<'a> {
             login: Login {
                 user: spec.ssh_user.clone().unwrap_or_else(|| ROOT.to_owned()),
                 password: spec.ssh_password.clone(),
+                port: self.port(),
+                key: spec.ssh_key.clone(),
+                host_key: spec.ssh_host_key.clone(),
                 root_password: spec.root_password.clone(),
             },
-            management_ip: management.and_then(|nic| nic.addresses().next()),
+            management_ip: spec.ssh_address.or_else(|| management?.addresses().next()),
             nics: self.nics.to_vec(),
             disks,
             console: self.console(),
             boot_time: spec.boot_time.or_else(|| (!matches!(root, Root::Ours(_))).then_some(FOREIGN_BOOT)),
             artifacts: spec.artifacts.clone(),
             groups: spec.groups.clone(),
+            roles: spec.roles.clone(),
+            capabilities: spec.capabilities.clone(),
+            awaited: spec.awaited,
             deploy_scripts: spec.deploy_scripts.clone(),
             service_provider: spec.service_provider.clone(),
             guest_agent: spec.guest_agent.clone(),

@@ -19,5 +19,5 @@ pub(in crate::env) use disk::unknown_image;
 pub use error::{PlanError, PlanErrors};
 pub use model::{
     Backing, Bootstrap, DiskPlan, EnvPlan, IdentityFrom, ImagePlan, LOCAL, LayerPlan, Login, MachinePlan,
-    Made, PlanInputs, ROOT, TYPE, Warning,
+    Made, PlanInputs, ROOT, SSH, TYPE, Warning,
 };

@@ -28,8 +28,10 @@ use crate::{
 
 /// Who logs in where nobody else is named.
 pub const ROOT: &str = "root";
-/// The class of machines that are of no other.
+/// The type of machines that are of no other.
 pub const TYPE: &str = "default";
+/// Where ssh servers listen that do not say it.
+pub const SSH: u16 = 22;
 /// The provider of machines that libvirt makes.
 pub const LOCAL: &str = "local-libvirt";
 
@@ -70,7 +72,7 @@ pub struct PlanInputs<'a> {
     pub authorized_key: &'a str,
     /// A private host key for each machine.
     pub host_keys: &'a BTreeMap<MachineName, String>,
-    /// Classes of machines there are.
+    /// Types of machines there are.
     pub vm_types: &'a [&'a str],
     /// Who makes machines that libvirt does not.
     pub providers: &'a [Arc<dyn MachineProvider>],
@@ -115,7 +117,7 @@ impl std::fmt::Display for Warning {
 pub struct MachinePlan {
     /// Its name.
     pub name: MachineName,
-    /// Its class.
+    /// Its type.
     pub vm_type: String,
     /// Who makes it.
     pub provider: String,
@@ -151,6 +153,15 @@ pub struct MachinePlan {
     pub artifacts: Vec<String>,
     /// Inventory groups.
     pub groups: Vec<String>,
+    /// What it is there for.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// What can be tested with it.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// Whether it is waited for until it answers.
+    #[serde(default = "yes")]
+    pub awaited: bool,
     /// Scripts of the host that are run in it, in order.
     pub deploy_scripts: Vec<DeployScript>,
     /// What manages its services; found out when absent.
@@ -177,6 +188,14 @@ pub enum IdentityFrom {
     Itself,
 }
 
+const fn yes() -> bool {
+    true
+}
+
+const fn ssh() -> u16 {
+    SSH
+}
+
 /// Who logs in to a machine.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Login {
@@ -184,6 +203,15 @@ pub struct Login {
     pub user: String,
     /// The password, should the key not do.
     pub password: Option<String>,
+    /// The port of its ssh server.
+    #[serde(default = "ssh")]
+    pub port: u16,
+    /// File of the key to log in with, if it is not the environment's.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+    /// The public key it shows, where the init file says it.
+    #[serde(default)]
+    pub host_key: Option<String>,
     /// Password of root.
     pub root_password: Option<String>,
 }

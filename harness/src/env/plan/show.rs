@@ -68,7 +68,13 @@ fn show_machine(f: &mut fmt::Formatter<'_>, machine: &MachinePlan, nets: &[Plann
     }
     let scripts: Vec<_> =
         machine.deploy_scripts.iter().map(|script| script.path.display().to_string()).collect();
-    let listed = [("groups", &machine.groups), ("deploys", &scripts), ("collects", &machine.artifacts)];
+    let listed = [
+        ("groups", &machine.groups),
+        ("roles", &machine.roles),
+        ("capabilities", &machine.capabilities),
+        ("deploys", &scripts),
+        ("collects", &machine.artifacts),
+    ];
     for (what, items) in listed {
         if !items.is_empty() {
             writeln!(f, "  {what} {}", items.join(" "))?;

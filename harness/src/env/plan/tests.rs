@@ -114,7 +114,7 @@ fn planned_with<T>(
         host_keys: &host_keys,
         vm_types: &["default", "engine"],
         service_managers: &["systemd", "sysvinit", "systemdcontainer"],
-        providers: &[Arc::new(Ssh::default())],
+        providers: &[Arc::new(Ssh)],
     };
     then((&spec, &inputs))
 }
@@ -563,7 +563,7 @@ fn a_machine_that_is_there_anyway_is_only_reached() {
 #[case::uefi(|m: &mut MachineSpec| { m.firmware = Firmware::Uefi; m.disks[0].source = DiskSource::Template { name: "tiny".into(), version: None } },
     "lab.yaml:3:3: machine `a` asks for UEFI, but the image `tiny` has no boot loader: its kernel is started directly")]
 #[case::reached(|m: &mut MachineSpec| m.provider = Some("ssh".into()),
-    "lab.yaml:3:3: machine `a` cannot be had of the vm-provider `ssh`: it cannot have disks of ours\nlab.yaml:3:3: machine `a` cannot be had of the vm-provider `ssh`: one of its NICs must say its `ip`")]
+    "lab.yaml:3:3: machine `a` cannot be had of the vm-provider `ssh`: it cannot have disks of ours\nlab.yaml:3:3: machine `a` cannot be had of the vm-provider `ssh`: say its `ssh-address`, or the `ip` of one of its NICs")]
 fn what_cannot_be_is_said(#[case] change: fn(&mut MachineSpec), #[case] expected: &str) {
     assert_eq!(shown(|spec| change(&mut spec.machines[0])), expected);
 }

@@ -66,11 +66,12 @@ impl Env {
     ) -> Result<Snapshot, EnvError> {
         check_name(name)?;
         let (vms, others) = self.select(&options.machines)?.into_iter().partition::<Vec<_>, _>(Vm::is_made);
-        let others: Vec<_> = others.iter().map(|vm| vm.name().to_string()).collect();
-        if (options.machines.is_named() || vms.is_empty()) && !others.is_empty() {
-            return Err(EnvError::NotKept(others));
+        if options.machines.is_named() || vms.is_empty() {
+            EnvError::all(others.iter().map(|vm| vm.cannot("take snapshots of")).collect())?;
         }
-        others.iter().for_each(|name| progress.say(&format!("{name} is not kept: libvirt does not make it")));
+        for vm in others {
+            progress.say(&format!("{} is not kept: libvirt does not make it", vm.name()));
+        }
         let turn = Turn::begin(self, "snapshot").await?;
         let chains = self.state().chains;
         if chains.snapshot(name).is_some() {
@@ -212,7 +213,8 @@ impl Moving {
         let raw = self.layers.iter().filter(|layer| layer.over_format == ImageFormat::Raw);
         let raw = raw.map(|layer| layer.dev.clone()).collect();
         let (memory, attached) = (self.memory.clone(), attached.unwrap_or_default());
-        Frozen { disks: disks.collect(), raw, memory, attached, deployed }
+        let set_up = env.state().set_up.contains(self.vm.name());
+        Frozen { disks: disks.collect(), raw, memory, attached, deployed, set_up }
     }
 }
 

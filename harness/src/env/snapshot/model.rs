@@ -40,6 +40,9 @@ pub struct Frozen {
     /// Digests of the deploy scripts that were done on its disks.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub deployed: BTreeSet<String>,
+    /// Whether its type had set it up.
+    #[serde(default)]
+    pub set_up: bool,
 }
 
 /// The images of an environment's machines: which are written to, which lie over which, which belong to snapshots.

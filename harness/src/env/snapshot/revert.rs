@@ -55,6 +55,10 @@ impl Env {
             for (machine, frozen) in &snapshot.machines {
                 state.attached.insert(machine.clone(), frozen.attached.clone());
                 state.deployed.insert(machine.clone(), frozen.deployed.clone());
+                match frozen.set_up {
+                    true => state.set_up.insert(machine.clone()),
+                    false => state.set_up.remove(machine),
+                };
             }
             let chains = &mut state.chains;
             chains.serial = serial;
@@ -78,6 +82,7 @@ impl Env {
             turn.update(|state| {
                 (state.chains.tops, state.chains.current) = (before.chains.tops, before.chains.current);
                 state.deployed = before.deployed;
+                state.set_up = before.set_up;
                 snapshot.machines.keys().for_each(|machine| drop(state.attached.remove(machine)));
             })?;
             let tidied = self.sweep(&turn).and(self.end_unneeded(&turn).await);

@@ -77,6 +77,7 @@ async fn the_password_opens_what_the_key_does_not(#[case] asks: bool) {
             key: Arc::new(key(2)),
             password: password.map(str::to_owned),
             host_key: Some(key(1).public_key().clone()),
+            known_hosts: None,
         };
         Link::connect(&spec, Arc::new(config(&spec, 1.0)), 1.0).await
     };

@@ -97,6 +97,7 @@ impl Rig {
                 key: Arc::new(key(2)),
                 password: None,
                 host_key: Some(key(1).public_key().clone()),
+                known_hosts: None,
             }),
             agent: None,
             machine: None,

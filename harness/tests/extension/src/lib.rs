@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use polder::{
-    provider::{Answer, MachineOrder, MachineProvider, MachineState, ProviderCx},
+    provider::{Answer, Deed, MachineOrder, MachineProvider, MachineState, ProviderCx},
     service::{self, ServiceManager, ServiceState},
 };
 
@@ -34,7 +34,10 @@ impl MachineProvider for Files {
             Ok(())
         })
     }
-    fn stop<'a>(&'a self, order: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
+    fn deeds(&self) -> &[Deed] {
+        &[Deed::Stop]
+    }
+    fn act<'a>(&'a self, _: Deed, order: &'a MachineOrder, _: &'a ProviderCx) -> Answer<'a> {
         Box::pin(async move {
             let _ = fs::remove_file(cloud(order));
             Ok(())

@@ -6,7 +6,8 @@ use anyhow::ensure;
 use extension::{Files, Small};
 use polder::{
     base::dial::BoxFuture,
-    cli::{Extensions, MachineType, OutputFormat},
+    cli::{Extensions, OutputFormat},
+    env::MachineType,
     initfile::spec::MachineSpec,
     template::{FetchCx, Metadata, TemplateError, TemplateSource},
 };

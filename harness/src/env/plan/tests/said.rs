@@ -245,7 +245,7 @@ nets: {lan: {internet: true}}
     let known = Known {
         cpus: &cpus,
         vm_types: &["default"],
-        providers: &[Arc::new(Ssh::default())],
+        providers: &[Arc::new(Ssh)],
         service_managers: &["systemd", "sysvinit", "systemdcontainer"],
         way_out: false,
     };
@@ -257,7 +257,7 @@ nets: {lan: {internet: true}}
     lab.yaml:8:57: a machine of type `q35` has no bus `ide` for the disk `root`; set `machine: pc`, or `bus: sata`
     lab.yaml:4:16: there is no CPU model `Westmer`; did you mean `Westmere`?
     lab.yaml:9:20: there is no vm-provider `shh`; did you mean `ssh`?
-    lab.yaml:10:3: machine `c` cannot be had of the vm-provider `ssh`: one of its NICs must say its `ip`
+    lab.yaml:10:3: machine `c` cannot be had of the vm-provider `ssh`: say its `ssh-address`, or the `ip` of one of its NICs
     lab.yaml:11:3: machine `d` has nothing to boot: give it a disk that is not empty, or a `kernel`
     ");
     assert_eq!(errors.0[1].message(), "there is no vm-type `defalt`; did you mean `default`?");
