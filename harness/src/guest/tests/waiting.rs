@@ -42,7 +42,8 @@ async fn waiting_looks_until_it_is_there() {
     assert_eq!(guest.wait_for_console("login", LONG).await.unwrap(), "web login:");
     let one = Pattern::regex("^o.e$").unwrap();
     assert_eq!(guest.wait_for_console(&one, LONG).await.unwrap(), "one");
-    let error = told(&guest.wait_for_console(Pattern::regex("^login").unwrap(), SECOND).await.unwrap_err());
+    let error =
+        told(&guest.wait_for_console(Pattern::regex("^login").unwrap(), 2 * SECOND).await.unwrap_err());
     assert!(
         error.contains("for /^login/ on the console") && error.contains("the last one is: web login:"),
         "{error}"
@@ -164,9 +165,9 @@ async fn what_is_inside_is_waited_for_over_one_session() {
     let (gone, ()) = tokio::join!(guest.wait_for_file_gone(&file, LONG), late);
     gone.unwrap();
     symlink("/no/such", path("link")).unwrap();
-    let error = told(&guest.wait_for_file(&path("link"), 2 * SECOND).await.unwrap_err());
+    let error = told(&guest.wait_for_file(&path("link"), 3 * SECOND).await.unwrap_err());
     assert!(error.contains("last seen: it is a link that leads nowhere"), "{error}");
-    let error = told(&guest.wait_for_file_gone(&path("link"), SECOND / 2).await.unwrap_err());
+    let error = told(&guest.wait_for_file_gone(&path("link"), 3 * SECOND).await.unwrap_err());
     assert!(error.contains("last seen: it is there"), "{error}");
     assert_eq!(rig.server.dials.load(Ordering::SeqCst), 1);
 
@@ -178,9 +179,9 @@ async fn what_is_inside_is_waited_for_over_one_session() {
     symlink(rig.dir.path(), path("elsewhere")).unwrap();
     guest.wait_for_socket(&path("elsewhere/socket"), LONG).await.unwrap();
     ended(server);
-    let error = told(&guest.wait_for_socket(&socket, SECOND).await.unwrap_err());
+    let error = told(&guest.wait_for_socket(&socket, 3 * SECOND).await.unwrap_err());
     assert!(error.contains("last seen: it is there, but nobody listens"), "{error}");
-    let error = told(&guest.wait_for_socket(&path("sshd_config"), SECOND / 2).await.unwrap_err());
+    let error = told(&guest.wait_for_socket(&path("sshd_config"), 3 * SECOND).await.unwrap_err());
     assert!(error.contains("something else than a socket"), "{error}");
     let datagrams = python(&format!(
         "s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind('{}')",
@@ -193,7 +194,7 @@ async fn what_is_inside_is_waited_for_over_one_session() {
     let port = bound.local_addr().unwrap().port();
     guest.wait_for_udp_port(port, LONG).await.unwrap();
     drop(bound);
-    let error = told(&guest.wait_for_udp_port(port, SECOND / 2).await.unwrap_err());
+    let error = told(&guest.wait_for_udp_port(port, 3 * SECOND).await.unwrap_err());
     assert!(
         error.contains(&format!("somebody on UDP port {port}")) && error.contains("nobody has it"),
         "{error}"
@@ -207,12 +208,12 @@ async fn what_is_inside_is_waited_for_over_one_session() {
     let mut process = std::process::Command::new(path(name)).arg("1000").spawn().unwrap();
     guest.wait_for_process(name, LONG).await.unwrap();
     guest.wait_for_process(&process.id().to_string(), LONG).await.unwrap();
-    let error = told(&guest.wait_for_process_gone(name, SECOND).await.unwrap_err());
+    let error = told(&guest.wait_for_process_gone(name, 3 * SECOND).await.unwrap_err());
     assert!(error.contains(&format!("last seen: it runs as {}", process.id())), "{error}");
     process.kill().unwrap();
     guest.wait_for_process_gone(name, LONG).await.unwrap();
     process.wait().unwrap();
-    let error = told(&guest.wait_for_process(name, SECOND / 2).await.unwrap_err());
+    let error = told(&guest.wait_for_process(name, 3 * SECOND).await.unwrap_err());
     assert!(
         error.contains("for a process `polder-tests-waiting`") && error.contains("there is none"),
         "{error}"
@@ -292,11 +293,11 @@ async fn logs_are_followed_from_their_start_or_from_now() {
     assert_eq!(line.unwrap(), "two 2");
 
     let now = guest.end_of(&log).await.unwrap();
-    let error = told(&guest.wait_for_log(&now, "two", SECOND).await.unwrap_err());
+    let error = told(&guest.wait_for_log(&now, "two", 3 * SECOND).await.unwrap_err());
     assert!(error.contains("for `two` in `") && error.contains("last seen: nothing yet"), "{error}");
     fs::write(&path, "one\ntwo 2\nthree\ntwo again\n").unwrap();
     assert_eq!(guest.wait_for_log(&now, "two", LONG).await.unwrap(), "two again");
-    let error = told(&guest.wait_for_log(&log, "four", SECOND).await.unwrap_err());
+    let error = told(&guest.wait_for_log(&log, "four", 3 * SECOND).await.unwrap_err());
     assert!(error.contains("1x  one\n") && error.contains("last seen: two again\n"), "{error}");
     // It was replaced by a shorter one.
     fs::write(&path, "two\n").unwrap();
@@ -356,12 +357,13 @@ async fn http_is_asked_until_the_answer_is_right(#[case] inside: bool) {
     let answer = guest.wait_for_http(&warm, LONG).await.unwrap();
     assert_eq!(answer, HttpAnswer { status: 200, body: "ready".into() });
     let port = serve(&["HTTP/1.1 503 Not yet\r\nContent-Length: 7\r\n\r\nstarts\n"; 100]);
-    let error = told(&guest.wait_for_http(&place(Http::get(port, "/health?x=1")), SECOND).await.unwrap_err());
+    let error =
+        told(&guest.wait_for_http(&place(Http::get(port, "/health?x=1")), 3 * SECOND).await.unwrap_err());
     assert!(error.contains("last seen: status 503, its body: starts"), "{error}");
-    let error = told(&guest.wait_for_http(&place(Http::get(port, "no path")), SECOND).await.unwrap_err());
+    let error = told(&guest.wait_for_http(&place(Http::get(port, "no path")), 3 * SECOND).await.unwrap_err());
     assert!(error.contains("invalid uri"), "{error}");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let error = told(&guest.wait_for_http(&place(Http::get(closed, "/")), SECOND).await.unwrap_err());
+    let error = told(&guest.wait_for_http(&place(Http::get(closed, "/")), 3 * SECOND).await.unwrap_err());
     let expected = if inside { "no connection inside: " } else { "Connection refused" };
     assert!(error.contains(expected), "{error}");
 }
@@ -389,7 +391,7 @@ async fn the_agent_is_asked_where_no_session_can_be_held() {
     found.unwrap();
     let log = Log::file(path.to_str().unwrap());
     assert_eq!(guest.wait_for_log(&log, "t", LONG).await.unwrap(), "two");
-    let error = told(&guest.wait_for_log(&log, "three", SECOND).await.unwrap_err());
+    let error = told(&guest.wait_for_log(&log, "three", 3 * SECOND).await.unwrap_err());
     assert!(error.contains("last seen: two"), "{error}");
 }
 
