@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Env, EnvError, Progress, Selection, Vm,
-    error::file,
+    error::{chain, file},
     parallel,
     plan::{EnvPlan, MachinePlan},
     turn::Turn,
@@ -173,6 +173,14 @@ pub(super) async fn run(
     again: bool,
     progress: &Progress,
 ) -> Result<Vec<Deployed>, EnvError> {
+    // Somebody may serve it already; a script that needs it and does not find it says so itself.
+    let _repo = match tasks.is_empty() {
+        true => None,
+        false => env.serve_repo().await.unwrap_or_else(|error| {
+            progress.say(&format!("deploying without serving the repository: {}", chain(&error)));
+            None
+        }),
+    };
     let (done, mut marks) = mpsc::unbounded_channel();
     let each = |task: Task| {
         let (env, done, progress) = (env.clone(), done.clone(), progress.clone());

@@ -24,6 +24,8 @@ use crate::base::{
 
 /// Bytes of a file asked for at once.
 const READ_BYTES: u32 = 256 * 1024;
+/// Bytes of a file written at once.
+const WRITE_BYTES: usize = 256 * 1024;
 
 /// The guest agent did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -175,6 +177,31 @@ impl Agent {
         let bytes = read.await;
         let closed: Result<Value, _> = self.call("guest-file-close", json!({ "handle": handle })).await;
         bytes.and_then(|bytes| closed.map(|_| bytes))
+    }
+
+    /// Writes a file of the guest, in place; it may hold a part of `bytes` after an error.
+    ///
+    /// # Errors
+    /// [`AgentError`]
+    pub async fn write_file(&self, path: &str, bytes: &[u8]) -> Result<(), AgentError> {
+        #[derive(Deserialize)]
+        struct Wrote {
+            count: usize,
+        }
+        let handle: i64 = self.call("guest-file-open", json!({ "path": path, "mode": "w" })).await?;
+        let write = async {
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                let piece = rest.get(..rest.len().min(WRITE_BYTES)).unwrap_or_default();
+                let asked = json!({ "handle": handle, "buf-b64": BASE64.encode(piece) });
+                let wrote: Wrote = self.call("guest-file-write", asked).await?;
+                rest = rest.get(wrote.count..).unwrap_or_default();
+            }
+            Ok(())
+        };
+        let written = write.await;
+        let closed: Result<Value, _> = self.call("guest-file-close", json!({ "handle": handle })).await;
+        written.and_then(|()| closed.map(drop))
     }
 
     async fn start(&self, line: &str, input: &[u8]) -> Result<i64, AgentError> {

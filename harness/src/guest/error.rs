@@ -3,13 +3,8 @@
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use super::{
-    agent::AgentError,
-    command::CommandError,
-    link::SshError,
-    output::Output,
-    run::Stage,
-    serial::ConsoleError,
-    spec::{Channel, Standstill},
+    agent::AgentError, command::CommandError, link::SshError, machine::Standstill, output::Output,
+    run::Stage, serial::ConsoleError, spec::Channel,
 };
 use crate::{
     base::{id::MachineName, wait::WaitError},

@@ -16,9 +16,10 @@ use tokio::{
 
 use super::{
     limits,
+    machine::MachinePort,
     output::Status,
     run::{Call, RunError, Source, Stage, Streams, Transport, kill_script},
-    spec::{Login, MachinePort},
+    spec::Login,
 };
 use crate::base::{dial::BoxFuture, wait::Deadline};
 

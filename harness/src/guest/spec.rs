@@ -2,7 +2,6 @@
 
 use std::{
     fmt::{self, Debug},
-    io,
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
@@ -10,8 +9,8 @@ use std::{
 };
 
 use russh::keys::{PrivateKey, PublicKey};
-use tokio::net::UnixStream;
 
+use super::machine::MachinePort;
 use crate::{
     base::{
         dial::{BoxFuture, Dial},
@@ -108,39 +107,6 @@ pub struct Login {
 impl Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Login({})", self.user)
-    }
-}
-
-/// The machine around a guest, from outside.
-pub trait MachinePort: Debug + Send + Sync {
-    /// Opens its serial console: what is written is typed there, what is read was printed since.
-    ///
-    /// # Errors
-    /// It has none, it is off, or somebody else has it open; nothing answered within `limit`.
-    fn console(&self, limit: Duration) -> BoxFuture<'_, io::Result<UnixStream>>;
-
-    /// Why nothing inside can answer at the moment, as far as that can be told within `limit`.
-    fn standstill(&self, limit: Duration) -> BoxFuture<'_, Option<Standstill>>;
-}
-
-/// Why nothing in a machine can answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standstill {
-    /// It is paused.
-    Paused,
-    /// It is off, or was never started.
-    Off,
-    /// Its kernel panicked, or its emulator died.
-    Crashed,
-}
-
-impl fmt::Display for Standstill {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Paused => "it is paused",
-            Self::Off => "it is off",
-            Self::Crashed => "it has crashed",
-        })
     }
 }
 

@@ -8,9 +8,10 @@ use super::{
     error::{ConsoleTail, GuestError, Ran, TransportError, brief},
     handle::Guest,
     limits,
+    machine::Standstill,
     output::{Output, Status},
     run::{Call, RunError, Sink, Source, Streams, Transport, call_mark},
-    spec::{Channel, Standstill},
+    spec::Channel,
 };
 use crate::{
     base::wait::Deadline,

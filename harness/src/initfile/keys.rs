@@ -79,7 +79,11 @@ pub(crate) static DOMAIN: Mapping = Mapping {
         ),
         Key::new("nics", Each(&Object(&NIC)), "Network cards; their order makes eth0, eth1, ..."),
         Key::new("disks", Each(&Object(&DISK)), "Disks; the first is the root disk."),
-        Key::new("metadata", Open(&METADATA), "Free-form, but for the scripts to deploy, and `ovirt-capabilities`, which are `capabilities`."),
+        Key::new(
+            "metadata",
+            Open(&METADATA),
+            "Free-form, but for the scripts to deploy, and `ovirt-capabilities`, which are `capabilities`.",
+        ),
         Key::new("artifacts", Each(&Text), "Absolute guest paths to collect."),
         Key::new("groups", TEXTS, "Inventory groups."),
         Key::new(
