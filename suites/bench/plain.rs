@@ -141,6 +141,8 @@ async fn prepare(dir: &Path, text: &str) -> Result<()> {
             templates: &BTreeMap::new(),
             template_store: &store,
             template_names: &[],
+            found: &BTreeMap::new(),
+            prints: &BTreeMap::new(),
             downloads: &BTreeMap::new(),
             backing: &BTreeMap::new(),
             authorized_key: client.trim(),

@@ -381,9 +381,6 @@ async fn the_agent_is_asked_where_no_session_can_be_held() {
         machine: None,
         login: Login { user: "root".into(), password: None },
         console: dir.path().join("console"),
-        machine: None,
-        login: Login { user: "root".into(), password: None },
-        console: dir.path().join("console"),
         outputs: dir.path().join("outputs"),
         time_factor: 1.0,
     });
