@@ -103,6 +103,10 @@ impl Source {
 }
 
 /// Where an output goes.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are two for each command that runs, and most are the large one"
+)]
 pub(super) enum Sink {
     /// Into memory, or a file where it is too long.
     Capture(Capture),
