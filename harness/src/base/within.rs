@@ -71,7 +71,7 @@ impl<T> Answer for Look<T> {
 ///     Ok(())
 /// })
 /// .await?;
-/// # polder::Result::Ok(()) }).unwrap();
+/// # polder::Result::<()>::Ok(()) }).unwrap();
 /// ```
 ///
 /// # Errors

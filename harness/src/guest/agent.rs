@@ -24,8 +24,9 @@ use crate::base::{
 
 /// Bytes of a file asked for at once.
 const READ_BYTES: u32 = 256 * 1024;
-/// Bytes of a file written at once.
-const WRITE_BYTES: usize = 256 * 1024;
+/// Bytes of a file written at once: an emulated guest needs seconds for a message of some hundred kilobytes, and libvirt gives
+/// it up after five.
+const WRITE_BYTES: usize = 32 * 1024;
 
 /// The guest agent did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]

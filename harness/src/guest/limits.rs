@@ -28,8 +28,8 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(15);
 pub(super) const OPEN: Duration = Duration::from_secs(5);
 /// How long a machine has to be off before a command for it is given up; one that goes back to a snapshot is, for a moment.
 pub(super) const OFF: Duration = Duration::from_secs(5);
-/// Finding out whether a machine is paused or off.
-pub(super) const STANDSTILL: Duration = Duration::from_secs(5);
+/// Finding out whether a machine is paused or off, not scaled: it is not asked itself, and a deadline may be over.
+pub(super) const STANDSTILL: Duration = Duration::from_secs(1);
 /// One look whether the guest is there.
 pub(super) const LOOK: Duration = Duration::from_secs(10);
 /// One look whether the guest has rebooted: short, because it hangs on the connection to the kernel that went.

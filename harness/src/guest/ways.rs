@@ -189,13 +189,15 @@ impl Guest {
         let looks_once = patience.is_zero();
         let patience = Deadline::within(patience);
         let mut off: Option<Instant> = None;
+        let mut standstill = None;
         let mut told = false;
         loop {
             let mut tried: Vec<(Channel, TransportError)> = Vec::new();
             for (nth, &over) in ways.iter().enumerate() {
                 // Whoever types at a machine that only starts up may stop it there.
                 let others_may_come = nth > 0 && !tried.iter().all(|(_, error)| error.is_final());
-                if over == Channel::Console && others_may_come && (looks_once || !half.passed()) {
+                let is_early = looks_once || standstill.is_some() || !half.passed();
+                if over == Channel::Console && others_may_come && is_early {
                     continue;
                 }
                 let others = nth + 1 < ways.len();
@@ -210,10 +212,8 @@ impl Guest {
                     return Went::Nowhere(tried, None);
                 }
             }
-            let standstill = match &self.0.spec.machine {
-                Some(machine) => {
-                    machine.standstill(self.scaled(limits::STANDSTILL).min(call.deadline.left())).await
-                }
+            standstill = match &self.0.spec.machine {
+                Some(machine) => machine.standstill(limits::STANDSTILL).await,
                 None => None,
             };
             off = match standstill {

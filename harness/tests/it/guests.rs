@@ -112,7 +112,7 @@ async fn every_way(vm: &Vm) {
         vm.fails("ps ax 2>/dev/null | grep '[s]leep 4741' || ps | grep '[s]leep 4741'").await.unwrap();
     }
     let agent = vm.agent().unwrap();
-    let bytes: Vec<u8> = (0..600_000_u32).map(|n| n.to_le_bytes()[1]).collect();
+    let bytes: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[1]).collect();
     agent.write_file("/root/written", &bytes).await.unwrap();
     assert!(vm.read_file("/root/written").await.unwrap() == bytes);
     agent.write_file("/no/such", b"x").await.unwrap_err();
