@@ -189,16 +189,22 @@ impl Guest {
         let looks_once = patience.is_zero();
         let patience = Deadline::within(patience);
         let mut off: Option<Instant> = None;
-        let mut standstill = None;
+        let mut standstill;
         let mut told = false;
         loop {
             let mut tried: Vec<(Channel, TransportError)> = Vec::new();
             for (nth, &over) in ways.iter().enumerate() {
                 // Whoever types at a machine that only starts up may stop it there.
                 let others_may_come = nth > 0 && !tried.iter().all(|(_, error)| error.is_final());
-                let is_early = looks_once || standstill.is_some() || !half.passed();
-                if over == Channel::Console && others_may_come && is_early {
-                    continue;
+                let is_early = looks_once || !half.passed();
+                if over == Channel::Console && others_may_come {
+                    if is_early {
+                        continue;
+                    }
+                    standstill = self.standstill().await;
+                    if standstill.is_some() {
+                        continue;
+                    }
                 }
                 let others = nth + 1 < ways.len();
                 let left = if looks_once { call.deadline.left() } else { patience.left() };
@@ -212,10 +218,7 @@ impl Guest {
                     return Went::Nowhere(tried, None);
                 }
             }
-            standstill = match &self.0.spec.machine {
-                Some(machine) => machine.standstill(limits::STANDSTILL).await,
-                None => None,
-            };
+            standstill = self.standstill().await;
             off = match standstill {
                 Some(Standstill::Off | Standstill::Crashed) => off.or_else(|| Some(Instant::now())),
                 Some(Standstill::Paused) | None => None,
@@ -230,6 +233,11 @@ impl Guest {
             }
             tokio::time::sleep(limits::PAUSE.min(patience.left())).await;
         }
+    }
+
+    /// Why nothing in the machine can answer, as far as somebody knows.
+    async fn standstill(&self) -> Option<Standstill> {
+        self.0.spec.machine.as_ref()?.standstill(limits::STANDSTILL).await
     }
 
     async fn nowhere(
