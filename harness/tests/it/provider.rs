@@ -176,15 +176,19 @@ async fn a_running_domain_does_as_it_is_told() {
     connection.detach_device("a", xml::nic_xml(&plugged), LIMIT).await.unwrap();
     vm.wait_until_succeeds("[ ! -e /sys/class/net/eth1 ]", ANSWER).await.unwrap();
 
-    // Nobody in this guest listens to the button, but it is there.
-    connection.shutdown_domain("a", LIMIT).await.unwrap();
     let boot = vm.succeed("cat /proc/sys/kernel/random/boot_id").await.unwrap();
     connection.reset_domain("a", LIMIT).await.unwrap();
     vm.restarted().await;
     vm.wait_for_ssh(ANSWER).await.unwrap();
     assert_ne!(vm.succeed("cat /proc/sys/kernel/random/boot_id").await.unwrap(), boot);
+    // The guest heeds its power button.
+    connection.shutdown_domain("a", LIMIT).await.unwrap();
+    let pressed = std::time::Instant::now();
+    while state().await != DomainState::Absent {
+        assert!(pressed.elapsed() < ANSWER, "it is {:?}", state().await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     connection.destroy_domain("a", LIMIT).await.unwrap();
-    assert_eq!(state().await, DomainState::Absent);
     ground.env.down().await.unwrap();
 }
 
