@@ -99,10 +99,12 @@ impl Lock {
     }
 }
 
-/// Nobody is named who does not hold it.
+/// Nobody is named who does not hold it. Let go of by name: a child that is just being started has the file, too, and
+/// would hold the lock until it runs.
 impl Drop for Lock {
     fn drop(&mut self) {
         let _ = self.0.set_len(0);
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
 }
 
