@@ -17,6 +17,18 @@ use crate::{
 /// For all tests as one user; whoever needs longer hangs.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
 
+/// Tests of what happens inside guests, which is the same whoever started them. Each takes a minute or two; where all
+/// tests run twice, these run once: as the ordinary user, who may do less.
+const INSIDE_GUESTS: &[&str] = &[
+    "commands_run_or_say_why_not_whatever_is_broken",
+    "disks_are_prepared_once_and_never_half",
+    "files_come_and_go_and_are_collected_whatever_happens",
+    "machines_are_controlled_and_their_health_is_blamed_on_who_is_at_work",
+    "an_environment_is_deployed_served_and_waited_for",
+    "types_and_machines_that_are_there_anyway",
+    "who_knows_a_password_gets_in",
+];
+
 /// The verb; `skips` is what set-up could not get.
 pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
     let no_namespaces = skips.iter().any(|skip| skip.name.contains("ordinary users"));
@@ -43,9 +55,17 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
         command::run(at_root(&mut cargo(&["test", "--workspace", "--quiet", "--no-run"])))
     });
     if built {
+        let twice = setup::is_root() && !no_namespaces;
         phases.run("tests", |tally| {
             let (name, threads) = side_by_side();
-            test(at_root(&mut cargo(&["test", "--workspace", "--no-fail-fast"])).env(name, threads), tally)
+            let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
+            if twice {
+                tests.arg("--").args(INSIDE_GUESTS.iter().flat_map(|name| ["--skip", name]));
+                println!(
+                    "What happens inside guests is tested below, as an ordinary user: {INSIDE_GUESTS:?}"
+                );
+            }
+            test(at_root(&mut tests).env(name, threads), tally)
         });
         if !setup::is_root() {
             println!("\nThis was an ordinary user: there is nobody else to run the tests as.");
