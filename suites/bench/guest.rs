@@ -1,7 +1,10 @@
 //! What is done in a guest all the time, over each of our ways, next to an OpenSSH whose connection is kept, too. Each figure
 //! is a quantile of many: what one command takes, and what the slow ones take.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, ensure};
 use polder::guest::{Channel, Command};
@@ -15,6 +18,8 @@ use crate::{
 const COMMANDS: usize = 100;
 /// One that is a file of its own in the guest: the shell ssh runs commands in knows `true` itself, and starts nothing.
 const PROGRAM: &str = "uname";
+/// Between two of them.
+const REST: Duration = Duration::from_millis(100);
 
 /// Latency of one command over ssh and over the guest agent, next to `ssh` with a `ControlMaster`, in turn.
 pub(crate) async fn exec() -> Result<()> {
@@ -29,16 +34,20 @@ pub(crate) async fn exec() -> Result<()> {
     for (_, over) in ours {
         bench.vm.succeed(Command::new(PROGRAM).over(over)).await?;
     }
+    // What ended before has left the guest, whichever way it came.
+    let rest = || tokio::time::sleep(REST);
     for _ in 0..COMMANDS {
         let [of_ssh, of_agent, of_plain] = &mut took;
         for ((_, over), of_way) in ours.into_iter().zip([of_ssh, of_agent]) {
+            rest().await;
             let start = Instant::now();
             bench.vm.succeed(Command::new(PROGRAM).over(over)).await?;
             of_way.push(start.elapsed());
         }
         let mut plain = bench.openssh("ssh", "-p");
         plain.args(["-o", &socket, "root@127.0.0.1", PROGRAM]);
-        plain.stdout(std::process::Stdio::null());
+        plain.stdout(Stdio::null());
+        rest().await;
         of_plain.push(timed(plain).await?);
     }
     let mut leave = bench.openssh("ssh", "-p");

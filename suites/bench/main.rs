@@ -43,12 +43,13 @@ async fn main() -> Result<()> {
             figure("lab", "plain", plain::lab()?);
         }
         "exec" => guests::exec().await?,
-        "copy" => guests::copy().await?,
+        "copy" => guests::copy(32).await?,
+        "bulk" => guests::copy(2048).await?,
         "guest" => {
             guest::exec().await?;
             guests::collect().await?;
         }
-        other => bail!("no benchmark `{other}`; there are up, env, lab, exec, copy, guest"),
+        other => bail!("no benchmark `{other}`; there are up, env, lab, exec, copy, bulk, guest"),
     }
     Ok(())
 }

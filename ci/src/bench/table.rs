@@ -38,6 +38,12 @@ pub(super) const BENCHMARKS: &[Benchmark] = &[
     },
     Benchmark { name: "copy", what: "a file into a guest and back, next to scp", goal: 1.0, runs: 5 },
     Benchmark {
+        name: "bulk",
+        what: "2 GiB into a guest and back, next to scp; half an hour without KVM",
+        goal: 1.1,
+        runs: 1,
+    },
+    Benchmark {
         name: "guest",
         what: "one command over the connection we keep and over the guest agent, next to ssh with a ControlMaster; 20,000 small files, next to ssh and tar",
         goal: 1.0,
