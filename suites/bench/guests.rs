@@ -21,13 +21,20 @@ use crate::{figure, ours};
 /// Commands on each side.
 const COMMANDS: usize = 20;
 const LIMIT: Duration = Duration::from_secs(10);
+/// Bytes of the disk that has room for everything that is copied.
+const ROOM: u64 = 4 << 30;
 
 /// `machines` times an image on one net.
 pub(crate) fn init_file(machines: usize, image: &str, memory: u32) -> String {
+    with_disks(machines, image, memory, "")
+}
+
+/// The same, each with further disks.
+fn with_disks(machines: usize, image: &str, memory: u32, more: &str) -> String {
     let machine = |n| {
         format!(
             "  vm{n}:\n    memory: {memory}\n    vcpu: 1\n    nics: [{{net: lan}}]\n    disks: \
-             [{{name: root, type: template, template_name: {image}, dev: vda, format: qcow2}}]\n"
+             [{{name: root, type: template, template_name: {image}, dev: vda, format: qcow2}}{more}]\n"
         )
     };
     let machines: String = (0..machines).map(machine).collect();
@@ -44,9 +51,15 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn new() -> Result<Self> {
-        let env = ours::environment(&ours::host()?, &init_file(1, "debian12", 384)).await?;
-        let vm = env.vm("vm0").context("no machine")?;
         let dir = tempfile::tempdir()?;
+        let data = dir.path().join("data");
+        fs::File::create(&data)?.set_len(ROOM)?;
+        let made = process::Command::new("mkfs.ext4").arg("-qF").arg(&data).status()?;
+        ensure!(made.success(), "mkfs.ext4 failed");
+        let disk = format!(", {{name: data, type: file, path: {}, dev: vdb, format: raw}}", data.display());
+        let text = with_disks(1, "debian12", 384, &disk);
+        let env = ours::environment(&ours::host()?, &text).await?;
+        let vm = env.vm("vm0").context("no machine")?;
         let key = dir.path().join("key");
         fs::copy(env.folder().join("id_ed25519"), &key)?;
         let port = forward(&vm).await?;
@@ -122,16 +135,22 @@ pub(crate) async fn copy(mebibytes: usize) -> Result<()> {
     let bench = Bench::new().await?;
     let (here, back) = (bench.path("here"), bench.path("back"));
     noise(&here, mebibytes)?;
+    let room = "mount /dev/vdb /srv";
+    bench.vm.succeed(Command::from(room).timeout(LIMIT * 10)).await?;
+    // One after the other, each with all the room there is.
+    let clear = async || bench.vm.succeed(Command::from("rm -f /srv/copied; sync").timeout(LIMIT * 10)).await;
     let start = Instant::now();
-    bench.vm.copy_to(&here, "/root/ours").await?;
+    bench.vm.copy_to(&here, "/srv/copied").await?;
     figure(&to, "ours", start.elapsed());
-    figure(&to, "plain", scp(&bench, &here.display().to_string(), "root@127.0.0.1:/root/plain").await?);
     let start = Instant::now();
-    bench.vm.copy_from("/root/ours", &back).await?;
+    bench.vm.copy_from("/srv/copied", &back).await?;
     figure(&from, "ours", start.elapsed());
     ensure!(same(&here, &back)?, "our copy is not the same");
     fs::remove_file(&back)?;
-    figure(&from, "plain", scp(&bench, "root@127.0.0.1:/root/plain", &back.display().to_string()).await?);
+    clear().await?;
+    let there = "root@127.0.0.1:/srv/copied";
+    figure(&to, "plain", scp(&bench, &here.display().to_string(), there).await?);
+    figure(&from, "plain", scp(&bench, there, &back.display().to_string()).await?);
     ensure!(same(&here, &back)?, "scp's copy is not the same");
     Ok(bench.env.down().await?)
 }
