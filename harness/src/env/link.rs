@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, path::Path, time::Duration};
 
-use super::{Capture, Env, EnvError, Fault, Net, Vm, fault, host::limits, site::Running, turn::Turn};
+use super::{Capture, Env, EnvError, Fault, Net, Vm, fault, held::Undo, host::limits, site::Running, turn::Turn};
 use crate::{
     base::wait::{Look, wait_for},
     lab::{
@@ -76,10 +76,9 @@ impl Link {
     pub async fn down(&self) -> Result<Fault, EnvError> {
         self.vm.require_made("unplug")?;
         let running = self.net.env.site().running()?;
-        self.plug(&running, false).await?;
-        let what = format!("the cable of {self} is unplugged");
-        let link = self.clone();
-        Ok(Fault::new(what, self.net.env.site().healing(), async move { link.plug(&running, true).await }))
+        let what = format!("has the cable of eth{} on {} unplugged", self.nic.index, self.net.name());
+        let undo = Undo::Cable { nic: self.domain_nic(true) };
+        self.vm.fault(&what, undo, self.plug(&running, false)).await
     }
 
     /// Plugs the cable in.

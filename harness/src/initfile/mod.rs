@@ -33,6 +33,7 @@ mod table;
 mod tests;
 mod variables;
 
+pub(crate) use expand::size;
 pub use diagnostic::{Diagnostic, InitFileError, Severity, render};
 pub use fuzz::fuzz_text;
 pub use load::{load, load_text, parse};
