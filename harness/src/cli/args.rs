@@ -13,7 +13,9 @@ use super::{
         templates::TemplatesArgs,
     },
     init_args::{InitArgs, PlanArgs, ValidateArgs},
-    machine_args::{Collect, CopyFrom, CopyTo, ExecArgs, Screenshot, ScriptArgs, SendKey, ServiceArgs, Shell_},
+    machine_args::{
+        Collect, CopyFrom, CopyTo, ExecArgs, Screenshot, ScriptArgs, SendKey, ServiceArgs, Shell_,
+    },
 };
 use crate::workdir::paths::INIT_FILE;
 

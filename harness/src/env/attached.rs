@@ -116,10 +116,18 @@ impl Env {
             vm.refuse(WHAT, format!("it has no disk {dev}; there are {}", disks_of(&xml).join(", ")))
         })?;
         if !disk.serial.starts_with(ATTACHED) {
-            return Err(vm.refuse(WHAT, format!("{dev} is of its init file; only what was attached is detached")));
+            return Err(
+                vm.refuse(WHAT, format!("{dev} is of its init file; only what was attached is detached"))
+            );
         }
         let image = disk::outside(self, &disk.image);
-        Ok(AttachedDisk { env: self.clone(), vm: vm.clone(), dev: dev.to_owned(), serial: disk.serial, image })
+        Ok(AttachedDisk {
+            env: self.clone(),
+            vm: vm.clone(),
+            dev: dev.to_owned(),
+            serial: disk.serial,
+            image,
+        })
     }
 
     /// A file in the environment's folder that there is not yet, relative to it.

@@ -79,8 +79,13 @@ impl Env {
                 journal,
             });
         }
-        let eye =
-            Arc::new(Eye { env: self.clone(), watched, told: Box::new(told), seen: Mutex::default(), factor });
+        let eye = Arc::new(Eye {
+            env: self.clone(),
+            watched,
+            told: Box::new(told),
+            seen: Mutex::default(),
+            factor,
+        });
         let mut tasks = JoinSet::new();
         for (at, _) in eye.watched.iter().enumerate().filter(|(_, one)| one.journal.is_some()) {
             let eye = Arc::clone(&eye);

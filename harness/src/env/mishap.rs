@@ -32,10 +32,8 @@ dd if=/dev/zero of="$1/taken" bs=1048576 count="$2" 2>&1 || { umount "$1"; rmdir
 "#,
     };
     /// Gives back what is at `$1`.
-    pub(in crate::env) const GIVE_MEMORY: Script = Script {
-        what: "give memory back to",
-        text: r#"[ ! -d "$1" ] || { umount "$1"; rmdir "$1"; }"#,
-    };
+    pub(in crate::env) const GIVE_MEMORY: Script =
+        Script { what: "give memory back to", text: r#"[ ! -d "$1" ] || { umount "$1"; rmdir "$1"; }"# };
     /// Fills the file system of the folder `$1` with files whose names begin with `$2`, until `$3` KiB are left; leaves nothing
     /// when it fails. Not all that is free can be had, and nobody says how much: most of it is taken at once, the rest until
     /// there is no more, and then what is to be left is given back.
@@ -59,10 +57,8 @@ exit 1
 "#,
     };
     /// Removes the files that [`FILL_DISK`] made.
-    pub(in crate::env) const EMPTY_DISK: Script = Script {
-        what: "empty a disk of",
-        text: r#"rm -f "$1/$2" "$1/$2.rest""#,
-    };
+    pub(in crate::env) const EMPTY_DISK: Script =
+        Script { what: "empty a disk of", text: r#"rm -f "$1/$2" "$1/$2.rest""# };
     /// Sets the clock to `$1` seconds after 1970.
     pub(in crate::env) const SET_CLOCK: Script =
         Script { what: "set the clock of", text: r#"date -u -s "@$1""# };

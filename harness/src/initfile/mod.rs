@@ -33,8 +33,8 @@ mod table;
 mod tests;
 mod variables;
 
-pub(crate) use expand::size;
 pub use diagnostic::{Diagnostic, InitFileError, Severity, render};
+pub(crate) use expand::size;
 pub use fuzz::fuzz_text;
 pub use load::{load, load_text, parse};
 pub use options::{Loaded, Options, Surroundings};

@@ -17,7 +17,7 @@ struct Report<'a> {
     dry_run: bool,
     #[serde(flatten)]
     plan: &'a ReapPlan,
-    /// Faults in the prefix that nobody is left to set back.
+    /// Faults in the prefix that nobody was left to set back.
     faults: &'a [String],
 }
 
@@ -30,9 +30,10 @@ pub(in crate::cli) async fn run(cx: &Cx, args: &Gc) -> anyhow::Result<String> {
     // Outside of prefixes there are none.
     if let Ok(env) = cx.env().await {
         for left in env.left_faults()? {
-            faults.push(left.what().to_owned());
-            let healed = if args.dry_run { Ok(()) } else { left.heal(&env).await };
-            failures.extend(healed.err().map(|e| told(&format!("could not set back: {}", left.what()), e)));
+            match if args.dry_run { Ok(()) } else { left.heal(&env).await } {
+                Ok(()) => faults.push(left.what().to_owned()),
+                Err(error) => failures.push(told(left.what(), error)),
+            }
         }
     }
     if !args.dry_run {
@@ -41,7 +42,8 @@ pub(in crate::cli) async fn run(cx: &Cx, args: &Gc) -> anyhow::Result<String> {
     }
     let report = match cx.for_people() {
         true => {
-            let lines = faults.iter().map(|fault| format!("nobody sets back: {fault}"));
+            let what = if args.dry_run { "to be set back" } else { "set back" };
+            let lines = faults.iter().map(|fault| format!("{what}: {fault}"));
             let plan = plan.to_string().trim_end().to_owned();
             lines.chain([plan]).collect::<Vec<_>>().join("\n")
         }
