@@ -1,9 +1,8 @@
 //! What is done to running machines from a command line and in programs, and set back, also when whoever did it is killed.
 
 use std::{
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::Child,
     time::{Duration, Instant},
 };
 
@@ -71,32 +70,45 @@ impl Ground {
     }
 
     /// Begins a verb that goes on until it is stopped.
-    fn begin(&self, args: &[&str]) -> Child {
-        let mut child = self.command(args).stderr(Stdio::piped()).spawn().unwrap();
-        let mut said = String::new();
-        for line in BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok) {
-            said = format!("{said}{line}\n");
-            if line.contains("until you stop this") {
-                return child;
-            }
+    fn begin(&self, args: &[&str]) -> Held {
+        let path = self.path("said");
+        let said = std::fs::File::create(&path).unwrap();
+        let mut held = Held(self.command(args).stderr(said).spawn().unwrap());
+        let read = || std::fs::read_to_string(&path).unwrap();
+        while !read().contains("until you stop this") {
+            assert_eq!(held.0.try_wait().unwrap(), None, "{args:?} did not begin: {}", read());
+            std::thread::sleep(Duration::from_millis(50));
         }
-        panic!("{args:?} did not begin: {said}");
+        held
     }
 
     /// Whether `a` reaches `b`, tried a few times.
     fn is_b_reached(&self) -> bool {
         let b = &self.json(&["status"])["Prefix"]["VMs"]["b"]["NICs"]["eth0"]["ip"];
+        let ip = b.as_str().unwrap();
         let ping = format!(
-            "ip neigh flush all; ping -c 3 -W 1 -w 5 {} >/dev/null && echo yes || echo no",
-            b.as_str().unwrap()
+            "for i in 1 2 3 4 5; do ping -c 1 -W 1 -w 1 {ip} >/dev/null && echo yes && break; done; true"
         );
         self.tell("a", &ping) == "yes"
     }
 }
 
-fn stop(mut child: Child) {
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    assert!(child.wait().unwrap().success());
+/// A verb that goes on; it is killed when this is dropped.
+struct Held(Child);
+
+impl Held {
+    /// Stops it as an operator does.
+    fn stop(mut self) {
+        kill_process(Pid::from_child(&self.0), Signal::INT).unwrap();
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Two disks and two NICs at once.
@@ -151,7 +163,7 @@ fn links(ground: &Ground) {
     ] {
         let held = ground.begin(args);
         assert!(!ground.is_b_reached(), "{args:?}");
-        stop(held);
+        held.stop();
         assert!(ground.is_b_reached(), "{args:?}");
     }
 }
@@ -171,9 +183,7 @@ fn killed(ground: &Ground) {
         &["b", "pause"],
     ];
     for fault in faults {
-        let mut held = ground.begin(&[&["fault"], fault].concat());
-        held.kill().unwrap();
-        held.wait().unwrap();
+        drop(ground.begin(&[&["fault"], fault].concat()));
     }
     // What is left of that, but for the link: somebody in the lab set that back.
     let left = ground.json(&["gc", "--dry-run"]);

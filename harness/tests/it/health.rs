@@ -14,8 +14,8 @@ fn real_trouble_is_blamed_on_who_is_at_work_unless_it_is_allowed() {
     insta::assert_snapshot!(outcomes.join("\n"), @r"
     health::what_is_allowed_is_nobodys_fault ... ok
     health::blamed_for_what_is_not_allowed ... FAILED
-    health::blamed_for_an_oops ... FAILED
     health::blamed_for_a_hung_task ... FAILED
+    health::blamed_for_an_oops ... FAILED
     health::blamed_for_want_of_memory ... FAILED
     health::machines_crash_without_their_guests_help ... ok
     health::blamed_for_a_panic_without_a_word ... FAILED

@@ -88,16 +88,7 @@ mod health {
         Ok(())
     }
 
-    #[test]
-    async fn blamed_for_an_oops(plain: &Vm, full: &Vm) -> Result {
-        run_in_kernel(plain, NULL_POINTER).await?;
-        run_in_kernel(full, INVALID_OPCODE).await?;
-        // Long enough for it to be told before this is.
-        tokio::time::sleep(secs(2)).await;
-        plain.pause().await?.heal().await?;
-        Ok(())
-    }
-
+    // Before the oops: a kernel that had one tells of no more tasks that hang.
     #[test]
     async fn blamed_for_a_hung_task(full: &Vm) -> Result {
         full.succeed(
@@ -106,6 +97,16 @@ mod health {
              fsfreeze --unfreeze /; wait; echo 0 >/proc/sys/kernel/hung_task_timeout_secs",
         )
         .await?;
+        Ok(())
+    }
+
+    #[test]
+    async fn blamed_for_an_oops(plain: &Vm, full: &Vm) -> Result {
+        run_in_kernel(plain, NULL_POINTER).await?;
+        run_in_kernel(full, INVALID_OPCODE).await?;
+        // Long enough for it to be told before this is.
+        tokio::time::sleep(secs(2)).await;
+        plain.pause().await?.heal().await?;
         Ok(())
     }
 
