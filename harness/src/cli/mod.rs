@@ -12,6 +12,7 @@ mod external;
 mod flags;
 mod init_args;
 mod log;
+mod machine_args;
 mod output;
 mod run;
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     base::wait::{Look, wait_for},
     provider::{
-        libvirt::xml::{disk_xml, disks_of},
+        libvirt::xml::{disk_of, disk_xml, disks_of},
         spec::{Access, Bus, DomainDisk, ImageFormat},
     },
 };
@@ -47,10 +47,14 @@ pub enum NewDisk {
 pub struct AttachedDisk {
     env: Env,
     vm: Vm,
-    disk: DomainDisk,
+    dev: String,
+    serial: String,
     /// Its image on this host.
     image: PathBuf,
 }
+
+/// How serial numbers of disks begin that were attached; the device follows.
+const ATTACHED: &str = "attached-";
 
 impl Env {
     /// Plugs a disk (virtio) into a machine that runs, as its next `vdX`. No snapshot keeps what is on it.
@@ -78,8 +82,8 @@ impl Env {
         let attached = async {
             daemon::open(self, &running, [path.as_path()].into_iter()).await?;
             let disk = DomainDisk {
-                serial: format!("attached-{dev}"),
-                dev,
+                serial: format!("{ATTACHED}{dev}"),
+                dev: dev.clone(),
                 bus: Bus::Virtio,
                 path: running.lab.view().env.join(&path),
                 format,
@@ -88,15 +92,42 @@ impl Env {
             };
             let xml = disk_xml(&disk, taken.len() + 1);
             let attached = running.connection.attach_device(vm.domain(), xml, limits::DOMAIN).await;
-            attached.map(|()| disk).map_err(|error| running.explain(error))
+            attached.map(|()| disk.serial).map_err(|error| running.explain(error))
         };
         match attached.await {
-            Ok(disk) => Ok(AttachedDisk { env: self.clone(), vm: vm.clone(), disk, image }),
+            Ok(serial) => Ok(AttachedDisk { env: self.clone(), vm: vm.clone(), dev, serial, image }),
             Err(error) => {
                 let _ = fs::remove_file(&image);
                 Err(error)
             }
         }
+    }
+
+    /// The disk `dev` that was attached to a machine, by whatever process.
+    ///
+    /// # Errors
+    /// The machine is off or has no such disk, or has it from its init file.
+    pub async fn attached_disk(&self, vm: &Vm, dev: &str) -> Result<AttachedDisk, EnvError> {
+        const WHAT: &str = "detach a disk from";
+        let running = vm.controlled(WHAT)?;
+        let xml = running.connection.domain_xml(vm.domain(), limits::COMMAND).await;
+        let xml = xml.map_err(|error| running.explain(error))?;
+        let disk = disk_of(&xml, dev).ok_or_else(|| {
+            vm.refuse(WHAT, format!("it has no disk {dev}; there are {}", disks_of(&xml).join(", ")))
+        })?;
+        if !disk.serial.starts_with(ATTACHED) {
+            return Err(
+                vm.refuse(WHAT, format!("{dev} is of its init file; only what was attached is detached"))
+            );
+        }
+        let image = disk::outside(self, &disk.image);
+        Ok(AttachedDisk {
+            env: self.clone(),
+            vm: vm.clone(),
+            dev: dev.to_owned(),
+            serial: disk.serial,
+            image,
+        })
     }
 
     /// A file in the environment's folder that there is not yet, relative to it.
@@ -112,13 +143,13 @@ impl AttachedDisk {
     /// The device it was attached as, such as `vdb`. A guest may call it otherwise; [`AttachedDisk::serial`] tells.
     #[must_use]
     pub fn dev(&self) -> &str {
-        &self.disk.dev
+        &self.dev
     }
 
     /// Its serial number, as the guest sees it.
     #[must_use]
     pub fn serial(&self) -> &str {
-        &self.disk.serial
+        &self.serial
     }
 
     /// Its image on this host.
@@ -132,23 +163,29 @@ impl AttachedDisk {
     /// # Errors
     /// libvirt refuses, or the guest does not let go.
     pub async fn detach(self) -> Result<(), EnvError> {
-        let Self { env, vm, disk, image } = self;
+        let Self { env, vm, dev, image, .. } = self;
         let _turn = Turn::begin(&env, "detach").await?;
         let running = vm.controlled("detach a disk from")?;
         let (connection, domain) = (&running.connection, vm.domain());
-        let detached = connection.detach_device(domain, disk_xml(&disk, 1), limits::DOMAIN).await;
-        detached.map_err(|error| running.explain(error))?;
+        let detached = async {
+            let disk = disk_of(&connection.domain_xml(domain, limits::COMMAND).await?, &dev);
+            match disk {
+                Some(disk) => connection.detach_device(domain, disk.xml, limits::DOMAIN).await,
+                // It went with the machine's power.
+                None => Ok(()),
+            }
+        };
+        detached.await.map_err(|error| running.explain(error))?;
         let gone = wait_for("the disk to be gone", env.scaled(LET_GO), PAUSE, async || {
             match connection.domain_xml(domain, limits::COMMAND).await {
-                Ok(xml) if disks_of(&xml).contains(&disk.dev) => Look::NotYet("it is still there".into()),
+                Ok(xml) if disks_of(&xml).contains(&dev) => Look::NotYet("it is still there".into()),
                 Ok(_) => Look::Ready(()),
                 Err(error) => Look::Failed(error.to_string()),
             }
         });
-        let device = || format!("disk {}", disk.dev);
         let error = |source| EnvError::NotLetGo {
             machine: vm.name().clone(),
-            device: device(),
+            device: format!("disk {dev}"),
             source: Box::new(source),
         };
         gone.await.map_err(error)?;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Env, EnvError, Selection, Vm, disk, host::limits, parallel, select::made, site::Running};
+use super::{
+    Env, EnvError, Selection, Vm, disk, error::chain, host::limits, parallel, select::made, site::Running,
+};
 use crate::{
     event::Trouble,
     provider::libvirt::{Connection, DomainState},
@@ -12,15 +14,50 @@ use crate::{
 const HOLD: Duration = Duration::from_millis(20);
 const BETWEEN: Duration = Duration::from_millis(40);
 
+/// The keys that have Linux panic, where it heeds them; and how long a kernel may take for that, on a machine whose time
+/// factor is 1.
+const SYSRQ_CRASH: &str = "alt-sysrq-c";
+const PANIC: Duration = Duration::from_secs(3);
+
 impl Vm {
-    /// Has its kernel panic, over whatever way there is to it; [`Vm::power_cut`] brings it back. No scenario is blamed for
-    /// that panic.
+    /// Has its kernel panic; [`Vm::power_cut`] brings it back. No scenario is blamed for that panic. A guest that answers is
+    /// told; to one that does not, SysRq and `c` are pressed on the keyboard, and then an NMI is sent. What they come to is
+    /// up to its kernel: those of our images panic.
     ///
     /// # Errors
     /// It cannot be told in any way, or refuses.
     pub async fn crash(&self) -> Result<(), EnvError> {
+        const WHAT: &str = "crash";
         self.expect(Trouble::Panic);
-        self.panic().await.map_err(|source| self.inside("crash", source))
+        let Err(source) = self.panic().await else { return Ok(()) };
+        let refused = self.inside(WHAT, source);
+        if !self.is_made() {
+            return Err(refused);
+        }
+        tracing::info!(target: "polder", "{}: {}; pressing SysRq", self.name(), chain(&refused));
+        self.press(SYSRQ_CRASH).await?;
+        if self.panics_within(PANIC).await {
+            return Ok(());
+        }
+        tracing::info!(target: "polder", "{}: it does not heed SysRq; sending an NMI", self.name());
+        self.inject_nmi().await?;
+        if self.panics_within(PANIC).await {
+            return Ok(());
+        }
+        let why = "nor does its kernel panic at SysRq on its keyboard (the sysctl `kernel.sysrq` allows it) or at an NMI \
+                   (`kernel.unknown_nmi_panic`)";
+        Err(self.refuse(WHAT, format!("{}; {why}", chain(&refused))))
+    }
+
+    /// Sends a non-maskable interrupt (NMI) to its processors, as by the button of that name on servers. What that comes to
+    /// is up to its kernel: those of our images panic, others may say a word on the console and go on.
+    ///
+    /// # Errors
+    /// It is off, or libvirt refuses.
+    pub async fn inject_nmi(&self) -> Result<(), EnvError> {
+        let running = self.controlled("send an NMI to")?;
+        let sent = running.connection.inject_nmi(self.domain(), limits::DOMAIN).await;
+        sent.map_err(|error| running.explain(error))
     }
 
     /// Cuts its power and gives it back at once: it boots with what had reached its disks, and keeps what was attached to

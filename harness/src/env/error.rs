@@ -78,6 +78,12 @@ pub enum EnvError {
     /// A verb needs an environment that is up.
     #[error("the environment is not started; `polder start` starts it")]
     NotStarted,
+    /// A machine has outlived the [`Env`](super::Env) it is of.
+    #[error("nobody holds the environment of machine {machine} any more")]
+    Gone {
+        /// Which machine.
+        machine: MachineName,
+    },
     /// A machine cannot be controlled like that.
     #[error("cannot {what} machine {machine}: {why}")]
     Control {

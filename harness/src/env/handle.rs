@@ -4,7 +4,7 @@
 use std::{
     fmt,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -44,6 +44,15 @@ struct Inner {
     state: Mutex<EnvState>,
     /// Who changes the environment holds it, see `turn`.
     turns: tokio::sync::Mutex<()>,
+}
+
+/// An environment that is kept by others.
+pub(super) struct WeakEnv(Weak<Inner>);
+
+impl WeakEnv {
+    pub(super) fn upgrade(&self) -> Option<Env> {
+        self.0.upgrade().map(Env)
+    }
 }
 
 impl fmt::Debug for Env {
@@ -89,7 +98,7 @@ impl Env {
         let common = Common { site: &site, folder: home.folder(), keys, factor: state.factor, host };
         let machines =
             plan.machines.iter().map(|machine| Vm::new(machine, &common)).collect::<Result<_, _>>()?;
-        Ok(Self(Arc::new(Inner {
+        let env = Self(Arc::new(Inner {
             host: host.clone(),
             home,
             site,
@@ -98,7 +107,9 @@ impl Env {
             factor: state.factor,
             state: Mutex::new(state),
             turns: tokio::sync::Mutex::default(),
-        })))
+        }));
+        env.site().belong_to(&env);
+        Ok(env)
     }
 
     /// Takes over what other processes have changed: the state, and which lab is up.
@@ -251,6 +262,10 @@ impl Env {
             Ground::Down => Ok(()),
         };
         EnvError::all(removed.err().into_iter().chain(ended.err().map(EnvError::from)).collect())
+    }
+
+    pub(super) fn downgrade(&self) -> WeakEnv {
+        WeakEnv(Arc::downgrade(&self.0))
     }
 
     pub(super) fn host(&self) -> &Host {

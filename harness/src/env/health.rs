@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Env, Vm};
+use super::{Env, Vm, host::limits};
 use crate::{
     base::follow::{Follow, length},
     event::Trouble,
@@ -25,10 +25,12 @@ use crate::{
         journal::{self, Said},
     },
     image::Ability,
+    provider::libvirt::DomainState,
 };
 
-/// Between two looks at consoles.
+/// Between two looks at consoles, and at how machines are.
 const PAUSE: Duration = Duration::from_millis(200);
+const STATE_PAUSE: Duration = Duration::from_secs(1);
 /// Until a journal that was lost is followed again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long a journal may take until all is heard that had happened, when it is followed already and when that begins;
@@ -72,10 +74,18 @@ impl Env {
             watched.push(Watched {
                 vm,
                 console: tokio::sync::Mutex::new(Follow::new(console, begin)),
+                panicked: AtomicBool::new(false),
+                crashed: AtomicBool::new(false),
                 journal,
             });
         }
-        let eye = Arc::new(Eye { watched, told: Box::new(told), seen: Mutex::default(), factor });
+        let eye = Arc::new(Eye {
+            env: self.clone(),
+            watched,
+            told: Box::new(told),
+            seen: Mutex::default(),
+            factor,
+        });
         let mut tasks = JoinSet::new();
         for (at, _) in eye.watched.iter().enumerate().filter(|(_, one)| one.journal.is_some()) {
             let eye = Arc::clone(&eye);
@@ -87,6 +97,13 @@ impl Env {
             loop {
                 looking.look().await;
                 tokio::time::sleep(PAUSE).await;
+            }
+        });
+        let looking = Arc::clone(&eye);
+        tasks.spawn(async move {
+            loop {
+                looking.look_for_crashed().await;
+                tokio::time::sleep(STATE_PAUSE).await;
             }
         });
         Watch { eye, _tasks: tasks }
@@ -103,7 +120,7 @@ impl Watch {
     /// All trouble since this was asked last; what had happened until now is among it, as far as machines answer. What was
     /// expected is not expected any more.
     pub async fn settle(&self) -> Vec<Sighting> {
-        self.eye.look().await;
+        self.eye.look_for_crashed().await;
         self.eye.hear(HEARD).await;
         for Watched { vm, .. } in &self.eye.watched {
             vm.tolerance().expected.clear();
@@ -120,6 +137,7 @@ impl fmt::Debug for Watch {
 
 /// Who watches.
 struct Eye {
+    env: Env,
     watched: Vec<Watched>,
     told: Box<dyn Fn(&Sighting) + Send + Sync>,
     seen: Mutex<Vec<Sighting>>,
@@ -129,6 +147,10 @@ struct Eye {
 struct Watched {
     vm: Vm,
     console: tokio::sync::Mutex<Follow>,
+    /// Whether the panic is told that its emulator knows of, or will.
+    panicked: AtomicBool,
+    /// Whether its emulator knew of one.
+    crashed: AtomicBool,
     journal: Option<Journal>,
 }
 
@@ -162,11 +184,34 @@ impl Eye {
 
     /// Looks at all consoles.
     async fn look(&self) {
-        for Watched { vm, console, .. } in &self.watched {
+        for Watched { vm, console, panicked, journal, .. } in &self.watched {
             for line in console.lock().await.lines().await {
-                if let Some(trouble) = Trouble::of_kernel(&line) {
-                    self.see(vm, trouble, line);
+                match Trouble::of_kernel(&line) {
+                    // A journal has it as well.
+                    Some(Trouble::CoreDump) if journal.is_some() => {}
+                    Some(trouble) => {
+                        panicked.fetch_or(trouble == Trouble::Panic, Ordering::Relaxed);
+                        self.see(vm, trouble, line);
+                    }
+                    None => {}
                 }
+            }
+        }
+    }
+
+    /// Looks for machines whose kernels have panicked without a word: some are stopped before their consoles have it.
+    async fn look_for_crashed(&self) {
+        let Ok(running) = self.env.site().running() else { return self.look().await };
+        let states = running.connection.domains(limits::COMMAND).await.unwrap_or_default();
+        // What consoles say tells more.
+        self.look().await;
+        for Watched { vm, panicked, crashed, .. } in &self.watched {
+            let is_crashed = states.get(vm.domain()) == Some(&DomainState::Crashed);
+            if is_crashed && !panicked.swap(true, Ordering::Relaxed) {
+                self.see(vm, Trouble::Panic, "it has crashed, and its console does not say why".to_owned());
+            }
+            if crashed.swap(is_crashed, Ordering::Relaxed) && !is_crashed {
+                panicked.store(false, Ordering::Relaxed);
             }
         }
     }

@@ -2,7 +2,9 @@
 
 use std::{fmt, net::IpAddr, path::Path, time::Duration};
 
-use super::{Capture, Env, EnvError, Fault, Net, Vm, fault, host::limits, site::Running, turn::Turn};
+use super::{
+    Capture, Env, EnvError, Fault, Net, Vm, fault, held::Undo, host::limits, site::Running, turn::Turn,
+};
 use crate::{
     base::wait::{Look, wait_for},
     lab::{
@@ -76,10 +78,9 @@ impl Link {
     pub async fn down(&self) -> Result<Fault, EnvError> {
         self.vm.require_made("unplug")?;
         let running = self.net.env.site().running()?;
-        self.plug(&running, false).await?;
-        let what = format!("the cable of {self} is unplugged");
-        let link = self.clone();
-        Ok(Fault::new(what, self.net.env.site().healing(), async move { link.plug(&running, true).await }))
+        let what = format!("has the cable of eth{} on {} unplugged", self.nic.index, self.net.name());
+        let undo = Undo::Cable { nic: self.domain_nic(true) };
+        self.vm.fault(&what, undo, self.plug(&running, false)).await
     }
 
     /// Plugs the cable in.
@@ -120,6 +121,10 @@ impl Link {
         let env = net.env.clone();
         let turn = Turn::begin(&env, "attach").await?;
         let running = env.site().running()?;
+        if !net.is_alive().await? {
+            let why = format!("the net {} is not up: it is while a machine runs that is on it", net.name());
+            return Err(vm.refuse("attach a NIC to", why));
+        }
         let state = env.state();
         // Those in snapshots come back when these are gone back to.
         let frozen = state.chains.snapshots.iter().flat_map(|snapshot| snapshot.machines.values());

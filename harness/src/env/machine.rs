@@ -11,7 +11,7 @@ use russh::keys::PrivateKey;
 use tokio::sync::OnceCell;
 
 use super::{
-    EnvError, Host, MachineType, Net,
+    Env, EnvError, Host, MachineType, Net, Progress, Selection,
     agent::LibvirtAgent,
     console::LibvirtMachine,
     error::chain,
@@ -26,7 +26,8 @@ use crate::{
     image::Ability,
     net::PlannedNic,
     provider::{
-        MachineError, MachineOrder, MachineProvider,
+        MachineError, MachineOrder, MachineProvider, MachineState,
+        libvirt::Cpus,
         spec::{CpuModel, DomainSpec},
     },
     service::ServiceManager,
@@ -121,6 +122,12 @@ impl Vm {
         }
     }
 
+    /// The vendor of that model, such as `Intel`, as far as libvirt knows one.
+    #[must_use]
+    pub fn cpu_vendor(&self) -> Option<String> {
+        Cpus::of_host().models.remove(self.cpu_model()?)?
+    }
+
     /// Its type, as init files call it.
     #[must_use]
     pub fn vm_type(&self) -> &str {
@@ -143,6 +150,40 @@ impl Vm {
     #[must_use]
     pub fn plan(&self) -> &MachinePlan {
         &self.plan
+    }
+
+    /// How it is, see [`Env::state_of`].
+    ///
+    /// # Errors
+    /// As [`Env::state_of`].
+    pub async fn state(&self) -> Result<MachineState, EnvError> {
+        self.env()?.state_of(self).await
+    }
+
+    /// Starts it and the networks it needs, see [`Env::start`]; does not wait until it answers, see
+    /// [`Guest::wait_for_ssh`].
+    ///
+    /// # Errors
+    /// As [`Env::start`].
+    pub async fn start(&self) -> Result<(), EnvError> {
+        self.env()?.start(&self.only(), &Progress::new(|_| {})).await
+    }
+
+    /// Switches it off, see [`Env::stop`]; to have it shut down, see [`Env::shutdown`].
+    ///
+    /// # Errors
+    /// As [`Env::stop`].
+    pub async fn stop(&self) -> Result<(), EnvError> {
+        self.env()?.stop(&self.only(), &Progress::new(|_| {})).await.map(drop)
+    }
+
+    fn only(&self) -> Selection {
+        Selection::Named(vec![self.name().to_string()])
+    }
+
+    /// The environment it is of.
+    pub(super) fn env(&self) -> Result<Env, EnvError> {
+        self.site.env().ok_or_else(|| EnvError::Gone { machine: self.name().clone() })
     }
 
     /// What libvirt calls it; nothing, when it is not libvirt that makes it.

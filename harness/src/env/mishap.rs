@@ -6,25 +6,40 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{EnvError, Fault, Vm, host::limits};
+use super::{EnvError, Fault, Vm, held::Undo, host::limits};
 use crate::{base::time::Utc, guest::Command, image::Ability, provider::libvirt::Refusal};
 
 /// Filling disks and memory, on a machine whose time factor is 1.
 const FILL: Duration = Duration::from_secs(120);
 
-/// Takes `$2` MiB for a file of memory at `$1`, a folder of its own; leaves nothing when it fails.
-const TAKE_MEMORY: &str = r#"
+/// What machines are told to do: scripts for their shells.
+pub(super) mod scripts {
+    /// A script, and what it does: a verb that goes before "machine".
+    #[derive(Clone, Copy)]
+    pub(in crate::env) struct Script {
+        pub(in crate::env) what: &'static str,
+        pub(in crate::env) text: &'static str,
+    }
+
+    /// Takes `$2` MiB for a file of memory at `$1`, a folder of its own; leaves nothing when it fails.
+    pub(in crate::env) const TAKE_MEMORY: Script = Script {
+        what: "take memory of",
+        text: r#"
 free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)
 [ "$free" -ge $(($2 * 1024)) ] || { echo "only $((free / 1024)) MiB are free" >&2; exit 1; }
 mkdir "$1" && mount -t tmpfs -o "size=$2m,mode=700" polder "$1" || exit
 dd if=/dev/zero of="$1/taken" bs=1048576 count="$2" 2>&1 || { umount "$1"; rmdir "$1"; exit 1; }
-"#;
-const GIVE_MEMORY: &str = r#"[ ! -d "$1" ] || { umount "$1"; rmdir "$1"; }"#;
-
-/// Fills the file system of the folder `$1` with files whose names begin with `$2`, until `$3` KiB are left; leaves nothing
-/// when it fails. Not all that is free can be had, and nobody says how much: most of it is taken at once, the rest until
-/// there is no more, and then what is to be left is given back.
-const FILL_DISK: &str = r#"
+"#,
+    };
+    /// Gives back what is at `$1`.
+    pub(in crate::env) const GIVE_MEMORY: Script =
+        Script { what: "give memory back to", text: r#"[ ! -d "$1" ] || { umount "$1"; rmdir "$1"; }"# };
+    /// Fills the file system of the folder `$1` with files whose names begin with `$2`, until `$3` KiB are left; leaves nothing
+    /// when it fails. Not all that is free can be had, and nobody says how much: most of it is taken at once, the rest until
+    /// there is no more, and then what is to be left is given back.
+    pub(in crate::env) const FILL_DISK: Script = Script {
+        what: "fill a disk of",
+        text: r#"
 [ -d "$1" ] || { echo "there is no folder $1" >&2; exit 1; }
 free=$(($(stat -f -c '%f * %S / 1024' "$1")))
 [ $free -gt "$3" ] || { echo "only $free KiB are free" >&2; exit 1; }
@@ -39,8 +54,15 @@ done
 rm -f "$1/$2" "$1/$2.rest"
 echo "the file system of $1 does not take files of such a size" >&2
 exit 1
-"#;
-const EMPTY_DISK: &str = r#"rm -f "$1/$2" "$1/$2.rest""#;
+"#,
+    };
+    /// Removes the files that [`FILL_DISK`] made.
+    pub(in crate::env) const EMPTY_DISK: Script =
+        Script { what: "empty a disk of", text: r#"rm -f "$1/$2" "$1/$2.rest""# };
+    /// Sets the clock to `$1` seconds after 1970.
+    pub(in crate::env) const SET_CLOCK: Script =
+        Script { what: "set the clock of", text: r#"date -u -s "@$1""# };
+}
 
 /// What a disk does not do any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,11 +92,12 @@ impl Vm {
     /// # Errors
     /// It is off, or libvirt refuses.
     pub async fn pause(&self) -> Result<Fault, EnvError> {
-        let (running, domain) = (self.controlled("pause")?, self.domain().to_owned());
-        let paused = running.connection.suspend_domain(&domain, limits::DOMAIN).await;
-        paused.map_err(|error| running.explain(error))?;
-        let undo = async move { Ok(running.connection.resume_domain(&domain, limits::DOMAIN).await?) };
-        Ok(self.fault("is paused", undo))
+        let running = self.controlled("pause")?;
+        let act = async {
+            let paused = running.connection.suspend_domain(self.domain(), limits::DOMAIN).await;
+            paused.map_err(|error| running.explain(error))
+        };
+        self.fault("is paused", Undo::Resume, act).await
     }
 
     /// Sets its clock; healed, it goes by this host's again.
@@ -82,10 +105,8 @@ impl Vm {
     /// # Errors
     /// It has neither a guest agent nor another way to be told.
     pub async fn set_time(&self, time: SystemTime) -> Result<Fault, EnvError> {
-        self.turn_clock(time).await?;
-        let vm = self.clone();
         let what = format!("has its clock set to {}", Utc::from(time));
-        Ok(self.fault(&what, async move { vm.turn_clock(SystemTime::now()).await }))
+        self.fault(&what, Undo::Clock, self.turn_clock(time)).await
     }
 
     /// Sets its clock ahead of this host's.
@@ -111,10 +132,9 @@ impl Vm {
     /// It has not so much left, or we are not root there.
     pub async fn take_memory(&self, mib: u32) -> Result<Fault, EnvError> {
         let folder = format!("/run/polder-memory-{}", number());
-        self.told("take memory of", TAKE_MEMORY, &[&folder, &mib.to_string()]).await?;
-        let vm = self.clone();
-        let undo = async move { vm.told("give memory back to", GIVE_MEMORY, &[&folder]).await };
-        Ok(self.fault(&format!("has {mib} MiB of memory less"), undo))
+        let (what, size) = (format!("has {mib} MiB of memory less"), mib.to_string());
+        let undo = Undo::Memory { folder: folder.clone() };
+        self.fault(&what, undo, tell(self, scripts::TAKE_MEMORY, &[&folder, &size])).await
     }
 
     /// Fills the file system of a folder of its until about `leave_kib` KiB are left, for root as for everybody else.
@@ -123,10 +143,9 @@ impl Vm {
     /// So much is not left, or we may not write there.
     pub async fn fill_disk(&self, folder: &str, leave_kib: u64) -> Result<Fault, EnvError> {
         let name = format!(".polder-full-{}", number());
-        self.told("fill a disk of", FILL_DISK, &[folder, &name, &leave_kib.to_string()]).await?;
-        let (vm, at) = (self.clone(), folder.to_owned());
-        let undo = async move { vm.told("empty a disk of", EMPTY_DISK, &[&at, &name]).await };
-        Ok(self.fault(&format!("has {leave_kib} KiB left in {folder}"), undo))
+        let (what, leave) = (format!("has {leave_kib} KiB left in {folder}"), leave_kib.to_string());
+        let undo = Undo::Disk { folder: folder.to_owned(), name: name.clone() };
+        self.fault(&what, undo, tell(self, scripts::FILL_DISK, &[folder, &name, &leave])).await
     }
 
     /// Lets its disk `dev`, such as `vda`, carry so many bytes a second, reads and writes together.
@@ -134,12 +153,14 @@ impl Vm {
     /// # Errors
     /// It is off, or has no such disk.
     pub async fn slow_disk(&self, dev: &str, bytes_per_second: u64) -> Result<Fault, EnvError> {
-        let (running, domain) = (self.controlled("slow down a disk of")?, self.domain().to_owned());
-        let drive = running.connection.drive(&domain, dev, limits::COMMAND).await?;
-        running.connection.limit_drive(&domain, &drive, bytes_per_second.max(1), limits::COMMAND).await?;
-        let undo =
-            async move { Ok(running.connection.limit_drive(&domain, &drive, 0, limits::COMMAND).await?) };
-        Ok(self.fault(&format!("has a disk {dev} that carries {bytes_per_second} bytes a second"), undo))
+        let (running, domain) = (self.controlled("slow down a disk of")?, self.domain());
+        let connection = &running.connection;
+        let act = async {
+            let drive = connection.drive(domain, dev, limits::COMMAND).await?;
+            Ok(connection.limit_drive(domain, &drive, bytes_per_second.max(1), limits::COMMAND).await?)
+        };
+        let what = format!("has a disk {dev} that carries {bytes_per_second} bytes a second");
+        self.fault(&what, Undo::Slow { dev: dev.to_owned() }, act).await
     }
 
     /// Has its disk `dev` answer with errors (EIO). Its kernel may remember them when they are over: file systems become
@@ -153,20 +174,17 @@ impl Vm {
             DiskErrors::Writes => Refusal::Writes,
             DiskErrors::All => Refusal::Both,
         };
-        let (running, domain) = (self.controlled("break a disk of")?, self.domain().to_owned());
-        let drive = running.connection.drive(&domain, dev, limits::COMMAND).await?;
-        let broken = running.connection.break_drive(&domain, &drive, refusal, limits::COMMAND).await?;
-        let undo = async move {
-            Ok(running.connection.mend_drive(&domain, &drive, &broken, limits::COMMAND).await?)
+        let (running, domain) = (self.controlled("break a disk of")?, self.domain());
+        let connection = &running.connection;
+        let act = async {
+            let drive = connection.drive(domain, dev, limits::COMMAND).await?;
+            Ok(connection.break_drive(domain, &drive, refusal, limits::COMMAND).await?)
         };
-        Ok(self.fault(&format!("has a disk {dev} that fails at {what}"), undo))
+        let what = format!("has a disk {dev} that fails at {what}");
+        self.fault(&what, Undo::Broken { dev: dev.to_owned() }, act).await
     }
 
-    fn fault(&self, what: &str, undo: impl Future<Output = Result<(), EnvError>> + Send + 'static) -> Fault {
-        Fault::new(format!("{} {what}", self.name()), self.site().healing(), undo)
-    }
-
-    async fn turn_clock(&self, time: SystemTime) -> Result<(), EnvError> {
+    pub(super) async fn turn_clock(&self, time: SystemTime) -> Result<(), EnvError> {
         // An agent sets the clock and then another one that the guest may not have: both together may fail, having
         // done the first. Who has other ways is told again.
         if let Some(agent) = self.agent().filter(|_| self.plan().abilities.has(Ability::Agent))
@@ -175,15 +193,16 @@ impl Vm {
             return Ok(());
         }
         let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        self.told("set the clock of", r#"date -u -s "@$1""#, &[&seconds.to_string()]).await
+        tell(self, scripts::SET_CLOCK, &[&seconds.to_string()]).await
     }
+}
 
-    /// Runs a script of ours; `what` is put before "machine".
-    async fn told(&self, what: &'static str, script: &str, args: &[&str]) -> Result<(), EnvError> {
-        let shown = what.rsplit_once(' ').map_or(what, |(verb, _)| verb);
-        let command = Command::script(script).args(args.iter().copied()).timeout(FILL).shown_as(shown);
-        self.succeed(command).await.map(drop).map_err(|source| self.inside(what, source))
-    }
+/// Runs a script of ours in a machine.
+pub(super) async fn tell(vm: &Vm, script: scripts::Script, args: &[&str]) -> Result<(), EnvError> {
+    let scripts::Script { what, text } = script;
+    let shown = what.rsplit_once(' ').map_or(what, |(verb, _)| verb);
+    let command = Command::script(text).args(args.iter().copied()).timeout(FILL).shown_as(shown);
+    vm.succeed(command).await.map(drop).map_err(|source| vm.inside(what, source))
 }
 
 /// Unlike that of any other fault on the same machine.

@@ -111,16 +111,34 @@ impl Net {
     /// # Errors
     /// The net serves no names, a machine has that name, or libvirt refuses.
     pub async fn add_record(&self, name: &str, ip: IpAddr) -> Result<(), EnvError> {
-        let what = || format!("serve the name `{name}`");
-        let dns = self.serving(what())?;
-        if !dns.resolve(name).is_empty() {
-            return Err(self.refused(what(), "it has that name from the init file"));
+        self.add_mappings([(name, ip)]).await
+    }
+
+    /// Adds names and their addresses, as [`Net::add_record`] does with one: all of them, or none when one is refused.
+    ///
+    /// # Errors
+    /// As [`Net::add_record`].
+    pub async fn add_mappings(
+        &self,
+        mappings: impl IntoIterator<Item = (impl AsRef<str>, IpAddr)>,
+    ) -> Result<(), EnvError> {
+        let mut added = Vec::new();
+        for (name, ip) in mappings {
+            let name = name.as_ref();
+            let what = || format!("serve the name `{name}`");
+            if !self.serving(what())?.resolve(name).is_empty() {
+                return Err(self.refused(what(), "it has that name from the init file"));
+            }
+            if !is_host_name(name) {
+                return Err(self.refused(what(), "that is no DNS name"));
+            }
+            added.push((name.to_ascii_lowercase(), ip));
         }
-        if !is_host_name(name) {
-            return Err(self.refused(what(), "that is no DNS name"));
-        }
+        let Some(dns) = self.dns().filter(|_| !added.is_empty()) else { return Ok(()) };
         self.change(dns, |names| {
-            names.entry(name.to_ascii_lowercase()).or_default().insert(ip);
+            for (name, ip) in added {
+                names.entry(name).or_default().insert(ip);
+            }
         })
         .await
     }

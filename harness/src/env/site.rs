@@ -6,13 +6,13 @@ use std::{
     io::{self, Read, Seek, Write},
     net::SocketAddr,
     os::fd::OwnedFd,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use tokio::net::TcpStream;
 
-use super::{EnvError, fault::Healing, host::limits};
+use super::{Env, EnvError, fault::Healing, handle::WeakEnv, host::limits};
 use crate::{
     base::dial::{BoxFuture, Dial},
     lab::Lab,
@@ -89,6 +89,7 @@ pub(super) enum Ground {
 pub(super) struct Site {
     ground: Arc<Mutex<Ground>>,
     healing: Healing,
+    env: Arc<OnceLock<WeakEnv>>,
 }
 
 impl Site {
@@ -105,6 +106,17 @@ impl Site {
     /// What of it is being set back.
     pub(super) fn healing(&self) -> &Healing {
         &self.healing
+    }
+
+    /// Says whose part it is; machines know their environment by that.
+    pub(super) fn belong_to(&self, env: &Env) {
+        // It belongs to one for good.
+        let _ = self.env.set(env.downgrade());
+    }
+
+    /// The environment, while somebody has it.
+    pub(super) fn env(&self) -> Option<Env> {
+        self.env.get()?.upgrade()
     }
 
     /// The lab, for who cannot do without.

@@ -18,7 +18,7 @@ pub enum Trouble {
     OutOfMemory,
     /// A unit of systemd ended in a way it should not.
     FailedUnit,
-    /// A process crashed and left a core.
+    /// A process crashed: it left a core, or would have, had it been allowed to.
     CoreDump,
 }
 
@@ -45,11 +45,14 @@ const SIGNS: &[(&[&str], Trouble)] = &[
     (&["BUG: unable to handle"], Trouble::Oops),
     (&["BUG: kernel NULL pointer"], Trouble::Oops),
     (&["kernel BUG at "], Trouble::Oops),
-    (&["general protection fault", "[#"], Trouble::Oops),
     (&["Oops: "], Trouble::Oops),
     (&["INFO: task ", " blocked for more than "], Trouble::HungTask),
     (&["Out of memory: Kill"], Trouble::OutOfMemory),
     (&["Memory cgroup out of memory: Kill"], Trouble::OutOfMemory),
+    // Whatever becomes of its core, and whoever collects those.
+    (&["]: segfault at ", " ip "], Trouble::CoreDump),
+    (&["traps: ", "] trap ", " ip:"], Trouble::CoreDump),
+    (&["traps: ", "] general protection fault ip:"], Trouble::CoreDump),
 ];
 
 impl Trouble {
@@ -60,8 +63,17 @@ impl Trouble {
             return None;
         }
         let sign = SIGNS.iter().find(|(words, _)| words.iter().all(|words| line.contains(words)));
-        sign.map(|&(_, trouble)| trouble)
+        sign.map(|&(_, trouble)| trouble).or_else(|| is_exception(line).then_some(Self::Oops))
     }
+}
+
+/// Whether that is how the kernel begins to tell of an exception of its own, whichever that is: `invalid opcode: 0000 [#1]`,
+/// with the error's code and the number of such stories.
+fn is_exception(line: &str) -> bool {
+    let Some((before, number)) = line.split_once(" [#") else { return false };
+    let code = before.rsplit_once(": ").map_or("", |(_, code)| code);
+    let is_code = code.len() == 4 && code.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_code && number.starts_with(|c: char| c.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -82,7 +94,16 @@ mod tests {
         "x] general protection fault, probably for non-canonical address 0x1: 0000 [#1] SMP",
         Some(Trouble::Oops)
     )]
-    #[case("x] traps: web[7] general protection fault ip:55 sp:7f error:0 in web[55+1]", None)]
+    #[case("x] invalid opcode: 0000 [#1] PREEMPT SMP NOPTI", Some(Trouble::Oops))]
+    #[case("x] divide error: 0000 [#12] SMP", Some(Trouble::Oops))]
+    #[case("x] issue: fixed [#1]", None)]
+    #[case(
+        "traps: web[7] general protection fault ip:55 sp:7f error:0 in web[55+1]",
+        Some(Trouble::CoreDump)
+    )]
+    #[case("x] traps: web[7] trap invalid opcode ip:55 sp:7f error:0", Some(Trouble::CoreDump))]
+    #[case("x] web[7]: segfault at 0 ip 000055 sp 00007f error 4 in web[55+1]", Some(Trouble::CoreDump))]
+    #[case("x] web[7]: segfault at the sea", None)]
     #[case("x] INFO: task fsync:77 blocked for more than 120 seconds.", Some(Trouble::HungTask))]
     #[case("x] Out of memory: Killed process 7 (hog)", Some(Trouble::OutOfMemory))]
     #[case("x] Memory cgroup out of memory: Killed process 7 (hog)", Some(Trouble::OutOfMemory))]

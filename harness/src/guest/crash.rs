@@ -1,10 +1,13 @@
-//! Has the guest's kernel panic.
+//! Has the guest's kernel panic, and hears that it has.
+
+use std::time::Duration;
 
 use super::{
     command::Command,
     error::GuestError,
     handle::{Guest, timed, verb},
     limits,
+    machine::Standstill,
     run::{Sink, Source},
 };
 
@@ -29,5 +32,22 @@ impl Guest {
             Err(GuestError::NoWay { machine: self.name().clone(), what: "panic".to_owned(), tried })
         })
         .await
+    }
+
+    /// Whether its kernel panics within `limit`, or has before: by its console, or by what its machine knows, which may be
+    /// stopped before its console has a word of it.
+    pub(crate) async fn panics_within(&self, limit: Duration) -> bool {
+        let crashed = async {
+            while self.standstill().await != Some(Standstill::Crashed) {
+                tokio::time::sleep(limits::PAUSE).await;
+            }
+        };
+        let either = async {
+            tokio::select! {
+                _ = self.0.console.panicked() => {}
+                () = crashed => {}
+            }
+        };
+        tokio::time::timeout(self.scaled(limit), either).await.is_ok()
     }
 }

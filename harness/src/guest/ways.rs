@@ -236,7 +236,7 @@ impl Guest {
     }
 
     /// Why nothing in the machine can answer, as far as somebody knows.
-    async fn standstill(&self) -> Option<Standstill> {
+    pub(super) async fn standstill(&self) -> Option<Standstill> {
         self.0.spec.machine.as_ref()?.standstill(limits::STANDSTILL).await
     }
 

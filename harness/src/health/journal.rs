@@ -51,10 +51,11 @@ pub enum Said {
 pub fn follow(cursor: Option<&str>) -> (&'static str, Vec<String>) {
     let ids = [UNIT_FAILED, CORE_DUMPED, PROCESS_ENDED].map(|id| format!("MESSAGE_ID={id}"));
     let from = cursor.map_or_else(|| "--boot".to_owned(), |cursor| format!("--after-cursor={cursor}"));
-    let fields = "--output-fields=MESSAGE,MESSAGE_ID,SYSLOG_IDENTIFIER,EXIT_CODE";
+    let fields = "--output-fields=MESSAGE,MESSAGE_ID,SYSLOG_IDENTIFIER,EXIT_CODE,_TRANSPORT";
     let how = ["--follow", "--no-tail", "--quiet", "--output=json", fields].map(str::to_owned);
-    let either = ["+".to_owned(), format!("SYSLOG_IDENTIFIER={OURS}")];
-    (SCRIPT, how.into_iter().chain([from]).chain(ids).chain(either).collect())
+    let ours = format!("SYSLOG_IDENTIFIER={OURS}");
+    let or = ["+", &ours, "+", "_TRANSPORT=kernel"].map(str::to_owned);
+    (SCRIPT, how.into_iter().chain([from]).chain(ids).chain(or).collect())
 }
 
 /// What a line of the journal says, and its cursor.
@@ -68,6 +69,10 @@ pub fn read(line: &str) -> (Option<Said>, Option<String>) {
         CORE_DUMPED => Some(Said::Trouble(Trouble::CoreDump, first_line(&message))),
         PROCESS_ENDED if field("EXIT_CODE") == DUMPED => Some(Said::Trouble(Trouble::CoreDump, message)),
         _ if field("SYSLOG_IDENTIFIER") == OURS => message.trim().parse().ok().map(Said::Mark),
+        // Of processes that crash, the kernel does not tell the console; all else is heard there.
+        _ if field("_TRANSPORT") == "kernel" => Trouble::of_kernel(&message)
+            .filter(|trouble| *trouble == Trouble::CoreDump)
+            .map(|trouble| Said::Trouble(trouble, message)),
         _ => None,
     };
     (said, entry.get("__CURSOR").map(text))
@@ -114,6 +119,12 @@ mod tests {
         r#"{"MESSAGE_ID":"98e322203f7a4ed290d09fe03c09fe15","MESSAGE":"m","EXIT_CODE":"dumped"}"#,
         trouble(Trouble::CoreDump, "m")
     )]
+    #[case(
+        r#"{"_TRANSPORT":"kernel","MESSAGE":"web[7]: segfault at 0 ip 55 sp 7f error 4 in web[55+1]"}"#,
+        trouble(Trouble::CoreDump, "web[7]: segfault at 0 ip 55 sp 7f error 4 in web[55+1]")
+    )]
+    #[case(r#"{"_TRANSPORT":"stdout","MESSAGE":"web[7]: segfault at 0 ip 55 sp 7f"}"#, None)]
+    #[case(r#"{"_TRANSPORT":"kernel","MESSAGE":"Oops: 0002 [#1] SMP"}"#, None)]
     #[case(r#"{"MESSAGE_ID":"98e322203f7a4ed290d09fe03c09fe15","MESSAGE":"m","EXIT_CODE":"exited"}"#, None)]
     fn lines_mean_something(#[case] line: &str, #[case] expected: Option<Said>) {
         assert_eq!(read(line).0, expected);

@@ -34,6 +34,7 @@ mod tests;
 mod variables;
 
 pub use diagnostic::{Diagnostic, InitFileError, Severity, render};
+pub(crate) use expand::size;
 pub use fuzz::fuzz_text;
 pub use load::{load, load_text, parse};
 pub use options::{Loaded, Options, Surroundings};

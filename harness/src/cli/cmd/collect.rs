@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     artifact::{Entry, Manifest},
     base::exit::Exit,
-    cli::{args::Collect, context::Cx, run::Said},
+    cli::{context::Cx, machine_args::Collect, run::Said},
     env::{CollectOptions, Selection},
     guest::Caps,
 };

@@ -1,11 +1,11 @@
-//! `polder send-key` and `polder screenshot`: a machine's keyboard and screen.
+//! `polder send-key`, `inject-nmi` and `screenshot`: a machine's keyboard, its button for interrupts, and its screen.
 
 use anyhow::Context;
 
 use super::shell::{find, require_running};
 use crate::cli::{
-    args::{Screenshot, SendKey},
     context::Cx,
+    machine_args::{Screenshot, SendKey},
 };
 
 pub(in crate::cli) async fn send_key(cx: &Cx, args: &SendKey) -> anyhow::Result<()> {
@@ -19,6 +19,13 @@ pub(in crate::cli) async fn send_key(cx: &Cx, args: &SendKey) -> anyhow::Result<
         vm.press(keys).await?;
     }
     Ok(())
+}
+
+pub(in crate::cli) async fn inject_nmi(cx: &Cx, host: &str) -> anyhow::Result<()> {
+    let env = cx.env().await?;
+    let vm = find(&env, host)?;
+    require_running(&env, &vm).await?;
+    Ok(vm.inject_nmi().await?)
 }
 
 pub(in crate::cli) async fn screenshot(cx: &Cx, args: &Screenshot) -> anyhow::Result<()> {

@@ -5,9 +5,9 @@ use std::path::Path;
 use super::shell::require_running;
 use crate::{
     cli::{
-        args::{CopyFrom, CopyTo},
         context::Cx,
         exit::BadInput,
+        machine_args::{CopyFrom, CopyTo},
     },
     env::{Selection, Vm},
     guest::Command,

@@ -10,8 +10,8 @@ use serde_json::json;
 use super::shell::{find, require_running};
 use crate::{
     cli::{
-        args::{ExecArgs, How},
         context::Cx,
+        machine_args::{ExecArgs, How},
         run::Said,
     },
     guest::{Channel, Command, Status},

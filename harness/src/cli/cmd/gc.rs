@@ -17,6 +17,8 @@ struct Report<'a> {
     dry_run: bool,
     #[serde(flatten)]
     plan: &'a ReapPlan,
+    /// Faults in the prefix that nobody was left to set back.
+    faults: &'a [String],
 }
 
 pub(in crate::cli) async fn run(cx: &Cx, args: &Gc) -> anyhow::Result<String> {
@@ -24,13 +26,28 @@ pub(in crate::cli) async fn run(cx: &Cx, args: &Gc) -> anyhow::Result<String> {
     let (seen, unseen) = reap::look(&ground).await;
     let plan = reap::plan::plan(&seen);
     let mut failures: Vec<String> = unseen.into_iter().map(|e| told("could not be looked at", e)).collect();
+    let mut faults = Vec::new();
+    // Outside of prefixes there are none.
+    if let Ok(env) = cx.env().await {
+        for left in env.left_faults()? {
+            match if args.dry_run { Ok(()) } else { left.heal(&env).await } {
+                Ok(()) => faults.push(left.what().to_owned()),
+                Err(error) => failures.push(told(left.what(), error)),
+            }
+        }
+    }
     if !args.dry_run {
         let reaped = reap::reap(&ground, &plan).await;
         failures.extend(reaped.left.into_iter().map(|(item, e)| told(&item.to_string(), e)));
     }
     let report = match cx.for_people() {
-        true => plan.to_string().trim_end().to_owned(),
-        false => cx.print(&Report { dry_run: args.dry_run, plan: &plan })?,
+        true => {
+            let what = if args.dry_run { "to be set back" } else { "set back" };
+            let lines = faults.iter().map(|fault| format!("{what}: {fault}"));
+            let plan = plan.to_string().trim_end().to_owned();
+            lines.chain([plan]).collect::<Vec<_>>().join("\n")
+        }
+        false => cx.print(&Report { dry_run: args.dry_run, plan: &plan, faults: &faults })?,
     };
     if failures.is_empty() {
         return Ok(report);
@@ -39,8 +56,8 @@ pub(in crate::cli) async fn run(cx: &Cx, args: &Gc) -> anyhow::Result<String> {
     Err(Left(format!("not everything could be done:\n  {}", failures.join("\n  "))).into())
 }
 
-fn told(what: &str, error: ReapError) -> String {
-    format!("{what}: {:#}", anyhow::Error::from(error))
+fn told(what: &str, error: impl Into<anyhow::Error>) -> String {
+    format!("{what}: {:#}", error.into())
 }
 
 #[expect(clippy::print_stdout, reason = "the report is the result, also when something failed")]

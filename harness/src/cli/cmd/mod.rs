@@ -1,5 +1,6 @@
 //! One verb a file; each returns what is to be printed.
 
+pub(super) mod attach;
 mod collect;
 mod config;
 mod console;
@@ -50,6 +51,7 @@ pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
             | Verb::Export(_)
             | Verb::Serve { .. }
             | Verb::Fault(_)
+            | Verb::Partition(_)
             | Verb::Deploy(_)
             | Verb::Ovirt { what: Ovirt::Start { .. } }
     );
@@ -92,6 +94,12 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::CopyFromVm(args) => copy::from_vm(cx, &args).await?.into(),
         Verb::Collect(args) => collect::run(cx, &args).await?,
         Verb::SendKey(args) => control::send_key(cx, &args).await?.into(),
+        Verb::InjectNmi { host } => control::inject_nmi(cx, &host).await?.into(),
+        Verb::Partition(args) => fault::partition(cx, &args).await?.into(),
+        Verb::AttachDisk(args) => attach::disk(cx, &args).await?.into(),
+        Verb::DetachDisk(args) => attach::detach_disk(cx, &args).await?.into(),
+        Verb::AttachNic(args) => attach::nic(cx, &args).await?.into(),
+        Verb::DetachNic(args) => attach::detach_nic(cx, &args).await?.into(),
         Verb::Fault(args) => fault::run(cx, &args).await?.into(),
         Verb::Screenshot(args) => control::screenshot(cx, &args).await?.into(),
         Verb::Service(args) => service::run(cx, &args).await?.into(),

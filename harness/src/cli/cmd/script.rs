@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use super::exec::passed_through;
 use crate::{
-    cli::{args::ScriptArgs, context::Cx, exit::BadInput, run::Said},
+    cli::{context::Cx, exit::BadInput, machine_args::ScriptArgs, run::Said},
     guest::Command,
 };
 

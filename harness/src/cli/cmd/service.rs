@@ -2,8 +2,8 @@
 
 use super::shell::{find, require_running};
 use crate::cli::{
-    args::{ServiceArgs, ServiceVerb},
     context::Cx,
+    machine_args::{ServiceArgs, ServiceVerb},
 };
 
 pub(in crate::cli) async fn run(cx: &Cx, args: &ServiceArgs) -> anyhow::Result<String> {

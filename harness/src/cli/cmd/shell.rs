@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use crate::{
     base::text::did_you_mean,
-    cli::{args::Shell_, context::Cx, exit::BadInput, run::Said},
+    cli::{context::Cx, exit::BadInput, machine_args::Shell_, run::Said},
     env::{Env, Vm},
     guest::Command,
     provider::MachineState,

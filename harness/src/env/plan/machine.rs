@@ -245,7 +245,7 @@ impl<'a> Planner<'a> {
                 Ok(Boot::Kernel {
                     kernel: dir.join(&image.kernel),
                     initrd: Some(dir.join(&image.initrd)),
-                    cmdline: format!("{} root=/dev/{dev}", image.cmdline),
+                    cmdline: format!("{} {} root=/dev/{dev}", image.cmdline, super::model::HEEDS),
                 })
             }
             (_, Firmware::Bios) => Ok(Boot::Bios),

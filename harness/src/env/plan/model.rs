@@ -32,6 +32,9 @@ pub const ROOT: &str = "root";
 pub const TYPE: &str = "default";
 /// Where ssh servers listen that do not say it.
 pub const SSH: u16 = 22;
+/// What kernels of our images are told so that they panic at SysRq on the keyboard and at an NMI, which come when nothing else
+/// is heard.
+pub(super) const HEEDS: &str = "sysrq_always_enabled unknown_nmi_panic";
 /// The provider of machines that libvirt makes.
 pub const LOCAL: &str = "local-libvirt";
 

@@ -194,8 +194,9 @@ fn a_machine_gets_its_identity_from_its_nets() {
         Boot::Kernel { kernel, cmdline, .. } => format!("{} {cmdline}", kernel.display()),
         other => panic!("{other:?}"),
     };
-    assert_eq!(boot(0), "/run/polder/store/d1/vmlinuz console=ttyS0 root=/dev/vda");
-    assert_eq!(boot(1), "/run/polder/store/d1/vmlinuz console=ttyS0 root=/dev/sda");
+    let kernel = "/run/polder/store/d1/vmlinuz console=ttyS0 sysrq_always_enabled unknown_nmi_panic";
+    assert_eq!(boot(0), format!("{kernel} root=/dev/vda"));
+    assert_eq!(boot(1), format!("{kernel} root=/dev/sda"));
     assert_eq!(plan.machines[0].identity, IdentityFrom::Smbios);
 }
 

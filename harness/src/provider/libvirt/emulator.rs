@@ -1,5 +1,5 @@
-//! What only a domain's emulator can do: keys, errors and a limit for disks. It is asked past libvirt, which knows of none
-//! of it and does not mind. And the screen, which libvirt asks it for.
+//! What only a domain's emulator can do: keys, an interrupt, errors and a limit for disks. It is asked past libvirt, which
+//! knows of none of it and does not mind. And the screen, which libvirt asks it for.
 
 use std::time::Duration;
 
@@ -62,6 +62,14 @@ impl Connection {
         let keys: Vec<Value> = keys.iter().map(|key| json!({ "type": "qcode", "data": key })).collect();
         let asked = json!({ "keys": keys, "hold-time": millis(hold) });
         self.emulator(name, "press keys of", "send-key", asked, limit).await.map(drop)
+    }
+
+    /// Sends a domain's CPUs a non-maskable interrupt.
+    ///
+    /// # Errors
+    /// As [`Connection::create_domain`].
+    pub async fn inject_nmi(&self, name: &str, limit: Duration) -> Result<(), ProviderError> {
+        self.emulator(name, "send an NMI to", "inject-nmi", json!({}), limit).await.map(drop)
     }
 
     /// What a domain's screen shows, as PNG.
@@ -128,7 +136,7 @@ impl Connection {
         self.emulator(name, "limit a disk of", "block_set_io_throttle", asked, limit).await.map(drop)
     }
 
-    /// Has a disk answer with an error (EIO) from now on, until [`Connection::mend_drive`] with what this returns.
+    /// Has a disk answer with an error (EIO) from now on, until [`Connection::mend_drive`].
     ///
     /// # Errors
     /// As [`Connection::create_domain`]; also when it does so already.
@@ -138,7 +146,7 @@ impl Connection {
         drive: &Drive,
         what: Refusal,
         limit: Duration,
-    ) -> Result<Drive, ProviderError> {
+    ) -> Result<(), ProviderError> {
         if drive.node.ends_with(BROKEN) {
             let (what, why) = (format!("break a disk of domain {name}"), "it is broken already".to_owned());
             return Err(ProviderError::Emulator { what, why });
@@ -154,22 +162,18 @@ impl Connection {
             let _ = self.take_out(name, &broken, limit).await;
             return Err(error);
         }
-        Ok(broken)
+        Ok(())
     }
 
-    /// Has a disk work again, as `drive` that it was before it was `broken`.
+    /// Has a disk work again that may be broken.
     ///
     /// # Errors
     /// As [`Connection::create_domain`].
-    pub async fn mend_drive(
-        &self,
-        name: &str,
-        drive: &Drive,
-        broken: &Drive,
-        limit: Duration,
-    ) -> Result<(), ProviderError> {
-        self.put(name, drive, limit).await?;
-        self.take_out(name, broken, limit).await
+    pub async fn mend_drive(&self, name: &str, drive: &Drive, limit: Duration) -> Result<(), ProviderError> {
+        let Some(node) = drive.node.strip_suffix(BROKEN) else { return Ok(()) };
+        let whole = Drive { device: drive.device.clone(), node: node.to_owned() };
+        self.put(name, &whole, limit).await?;
+        self.take_out(name, drive, limit).await
     }
 
     /// Has the device look where `drive` says.

@@ -35,6 +35,27 @@ pub fn disks_of(xml: &str) -> Vec<String> {
     disks.filter_map(|disk| disk.child("target")?.get("dev").map(str::to_owned)).collect()
 }
 
+/// A disk of a running domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveDisk {
+    /// Its serial number; empty: it has none.
+    pub serial: String,
+    /// Its image, as the daemon sees the path.
+    pub image: PathBuf,
+    /// The whole of its XML, by which it is detached.
+    pub xml: String,
+}
+
+/// The disk `dev` of a domain, if it has such a one and that has an image.
+#[must_use]
+pub fn disk_of(xml: &str, dev: &str) -> Option<LiveDisk> {
+    let devices = devices(xml)?;
+    let disk = devices.children.iter().find(|device| is_disk(device, dev))?;
+    let serial = disk.child("serial").map(|serial| serial.text.clone()).unwrap_or_default();
+    let image = disk.child("source")?.get("file")?.into();
+    Some(LiveDisk { serial, image, xml: disk.to_string() })
+}
+
 fn devices(xml: &str) -> Option<Element> {
     Element::parse(xml).ok()?.child("devices").cloned()
 }
@@ -49,7 +70,7 @@ mod tests {
 
     const XML: &str = "<domain><devices>\
         <disk type='file'><target dev='vda' bus='virtio'/><alias name='virtio-disk0'/></disk>\
-        <disk type='file'><target dev='vdb' bus='virtio'/></disk>\
+        <disk type='file'><source file='/i.raw'/><target dev='vdb' bus='virtio'/></disk>\
         <graphics type='vnc'><listen type='socket' socket='/run/x/vnc.sock'/></graphics>\
         </devices></domain>";
 
@@ -61,6 +82,10 @@ mod tests {
             (None, None, None)
         );
         assert_eq!(disks_of(XML), ["vda", "vdb"]);
+        assert_eq!((disk_of(XML, "vda"), disk_of(XML, "vdz")), (None, None));
+        let attached = disk_of(XML, "vdb").unwrap();
+        assert_eq!((attached.serial.as_str(), attached.image), ("", PathBuf::from("/i.raw")));
+        assert!(attached.xml.contains("vdb") && !attached.xml.contains("vda"), "{}", attached.xml);
         assert_eq!(graphics_of(XML).unwrap().socket, PathBuf::from("/run/x/vnc.sock"));
         let own = "<domain><devices><graphics type='vnc' socket='/a'/></devices></domain>";
         assert_eq!(graphics_of(own).unwrap().socket, PathBuf::from("/a"));
