@@ -171,9 +171,10 @@ async fn files(env: &Env, root: &Path, b: &Vm) {
     assert!(env.serve_repo().await.unwrap().is_none(), "it has none");
     fs::create_dir(env.folder().join("repo")).unwrap();
     let repo = env.serve_repo().await.unwrap().unwrap();
-    assert!(repo.url().ends_with(":8585"), "{repo}");
-    let error = format!("{:#}", anyhow::Error::from(env.serve_repo().await.unwrap_err()));
-    assert!(error.contains("in use"), "{error}");
+    assert!(repo.ends_with(":8585"), "{repo}");
+    assert_eq!(env.serve_repo().await.unwrap(), Some(repo.clone()), "it goes on");
+    fs::write(env.folder().join("repo/tool"), "1.0\n").unwrap();
+    assert_eq!(page(b, &format!("{repo}/tool")).await.as_deref(), Some("1.0\n"));
 }
 
 /// On a system's daemon the verb serves at the bridge of the host, which guests reach it by.
