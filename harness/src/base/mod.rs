@@ -8,6 +8,7 @@ pub mod follow;
 pub mod id;
 pub mod owner;
 pub mod password;
+pub mod place;
 pub mod process;
 pub mod sandbox;
 pub mod store;

@@ -1,6 +1,25 @@
 //! Two small machines, for tests that kill whoever runs them: a life of some seconds with all its phases.
 
-use polder::prelude::*;
+use polder::{
+    base::dial::BoxFuture, cli::Extensions, env::MachineType, initfile::spec::MachineSpec, prelude::*,
+};
+
+/// Machines that are nodes, and are told so.
+#[derive(Debug)]
+struct Node;
+
+impl MachineType for Node {
+    fn name(&self) -> &str {
+        "node"
+    }
+    fn shape(&self, machine: &mut MachineSpec) -> Result {
+        machine.roles.push("node".into());
+        Ok(())
+    }
+    fn set_up<'a>(&'a self, vm: &'a Vm) -> BoxFuture<'a, Result> {
+        Box::pin(async move { Ok(vm.write_file("/root/type", "a node").await?) })
+    }
+}
 
 #[polder::suite(env = "pair.yaml", timeout = "5m")]
 mod pair {
@@ -39,6 +58,9 @@ mod pair {
         let names = |vms: &Vms| vms.iter().map(|vm| vm.name().to_string()).collect::<Vec<_>>();
         ensure!(one.name().as_str() == "left" && names(nodes) == ["left", "right"], "{one:?} {nodes:?}");
         ensure!(names(all) == names(nodes));
+        // By its type, which set it up.
+        let right = &all[1];
+        ensure!(right.vm_type() == "node" && right.succeed("cat /root/type").await? == "a node");
         Ok(())
     }
 
@@ -57,4 +79,4 @@ mod pair {
     }
 }
 
-polder::main!();
+polder::main!(Extensions::default().machine_type(Node));
