@@ -43,9 +43,15 @@ pub enum ConsoleError {
     /// It broke while it was used.
     #[error("the console broke")]
     Broken(#[source] io::Error),
-    /// Nobody is there, or only somebody who does not know us.
-    #[error("nothing on the console takes commands within {:.1} s; it says `{said}`", limit.as_secs_f64())]
+    /// Nobody is there.
+    #[error("nothing answers on the console within {:.1} s: neither a login nor a shell runs there", limit.as_secs_f64())]
     Silent {
+        /// How long it had.
+        limit: Duration,
+    },
+    /// Somebody is there who takes no commands.
+    #[error("nothing on the console takes commands within {:.1} s; it says `{said}`", limit.as_secs_f64())]
+    Deaf {
         /// How long it had.
         limit: Duration,
         /// The end of what it said.
@@ -178,20 +184,29 @@ impl Session {
     /// Logs in where that is needed, until a shell answers.
     async fn enter(&mut self, login: &Login, deadline: Deadline) -> Result<(), ConsoleError> {
         let start = Instant::now();
-        let mut tries = 0;
+        let refused = || ConsoleError::Refused { user: login.user.clone() };
+        let (mut tries, mut told, mut last) = (0, false, String::new());
         self.type_in(ANYBODY).await?;
         loop {
             let said = self.hear(QUIET, deadline).await?;
             let prompt = said.trim_end().to_lowercase();
+            if let Some(line) = said.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+                line.clone_into(&mut last);
+            }
             if deadline.passed() {
-                let said = said.lines().last().unwrap_or_default().trim().to_owned();
-                return Err(ConsoleError::Silent { limit: start.elapsed(), said });
+                let limit = start.elapsed();
+                return Err(match last {
+                    // Whoever let us in would not think about it for so long.
+                    _ if told => refused(),
+                    said if said.is_empty() => ConsoleError::Silent { limit },
+                    said => ConsoleError::Deaf { limit, said },
+                });
             }
             self.seen.clear();
             if prompt.ends_with("login:") {
                 tries += 1;
                 if tries > 2 {
-                    return Err(ConsoleError::Refused { user: login.user.clone() });
+                    return Err(refused());
                 }
                 self.type_in(format!("{}\r", login.user).as_bytes()).await?;
             } else if prompt.ends_with("password:") {
@@ -199,6 +214,7 @@ impl Session {
                     return Err(ConsoleError::NoPassword { user: login.user.clone() });
                 };
                 self.type_in(format!("{password}\r").as_bytes()).await?;
+                told = true;
             } else if self.is_shell(deadline).await? {
                 return Ok(());
             } else {

@@ -412,6 +412,18 @@ fn rpms(ground: &Ground, build: &dyn Fn(&[&str]) -> Said) {
     let mixed = ground.path(".polder/default/repo/mixed");
     assert_eq!(fs::read_to_string(mixed.join("Packages")).unwrap().matches("Package: ").count(), 1);
     assert!(names(&mixed.join("repodata")).iter().any(|file| file == "repomd.xml"));
+    // A mirror of RPMs is what we have built and serve.
+    build(&["--name", "rpms", "rpms"]).ok();
+    let mirror = format!("{}/rpms", serve_here(&ground.path(".polder/default/repo")));
+    for source in [mirror.clone(), format!("{mirror}/repodata/repomd.xml")] {
+        let built = build(&["--only", "tool", "--name", "mirrored", "--", &source]).ok();
+        assert!(built.starts_with("mirrored: 1 packages in ") && built.contains(name), "{built}");
+    }
+    build(&["--name", "mirrored", "--only", "nosuch", "--", &mirror]).fails(2, "no source has the package");
+    let rpm = |repo: &str| ground.path(".polder/default/repo").join(repo).join(name);
+    fs::write(rpm("rpms"), [fs::read(rpm("rpms")).unwrap(), b"x".to_vec()].concat()).unwrap();
+    fs::remove_file(rpm("mirrored")).unwrap();
+    build(&["--name", "mirrored", &mirror]).fails(5, "is not what the index of its mirror says");
     fs::write(ground.path("rpms/broken-1.0-1.noarch.rpm"), "").unwrap();
     build(&["--name", "mixed", "rpms"]).fails(5, "`createrepo_c ");
     assert!(mixed.join("single_3_all.deb").exists(), "the old one stays");

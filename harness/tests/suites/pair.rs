@@ -49,6 +49,20 @@ mod pair {
         Ok(())
     }
 
+    #[test]
+    async fn mistakes_are_blamed_on_their_line(left: &Vm) -> Result {
+        let (user, at) = (Command::new("id").user("a b"), line!());
+        let Err(error) = left.execute(user.cwd("/")).await else { bail!("it was run") };
+        let told = format!("{:#}", anyhow::Error::from(error));
+        let place = format!("`a b` is not a name for a user (harness/tests/suites/pair.rs:{at})");
+        ensure!(told.ends_with(&place), "{told}");
+        let (page, at) = (Http::get(80, "index.html"), line!());
+        let Err(error) = left.wait_for_http(&page, secs(600)).await else { bail!("it was asked") };
+        let place = format!("does not begin with `/` (harness/tests/suites/pair.rs:{at})");
+        ensure!(error.to_string().ends_with(&place), "{error}");
+        Ok(())
+    }
+
     #[test(needs("ping", node("ping")))]
     async fn roles_are_asked_for(
         #[role("first_one")] one: &Vm,
