@@ -185,7 +185,7 @@ impl Session {
     async fn enter(&mut self, login: &Login, deadline: Deadline) -> Result<(), ConsoleError> {
         let start = Instant::now();
         let refused = || ConsoleError::Refused { user: login.user.clone() };
-        let (mut tries, mut told, mut last) = (0, false, String::new());
+        let (mut tries, mut last) = (0, String::new());
         self.type_in(ANYBODY).await?;
         loop {
             let said = self.hear(QUIET, deadline).await?;
@@ -196,8 +196,7 @@ impl Session {
             if deadline.passed() {
                 let limit = start.elapsed();
                 return Err(match last {
-                    // Whoever let us in would not think about it for so long.
-                    _ if told => refused(),
+                    _ if tries > 1 => refused(),
                     said if said.is_empty() => ConsoleError::Silent { limit },
                     said => ConsoleError::Deaf { limit, said },
                 });
@@ -208,17 +207,34 @@ impl Session {
                 if tries > 2 {
                     return Err(refused());
                 }
-                self.type_in(format!("{}\r", login.user).as_bytes()).await?;
+                self.reply(&login.user, &login.user, deadline).await?;
             } else if prompt.ends_with("password:") {
                 let Some(password) = &login.password else {
                     return Err(ConsoleError::NoPassword { user: login.user.clone() });
                 };
-                self.type_in(format!("{password}\r").as_bytes()).await?;
-                told = true;
+                self.reply(password, "", deadline).await?;
             } else if self.is_shell(deadline).await? {
                 return Ok(());
-            } else {
+            } else if tries == 0 {
                 self.type_in(ANYBODY).await?;
+            }
+            // Whoever is being let in is not interrupted: that ends a shell which only starts.
+        }
+    }
+
+    /// Answers a question, and waits until something is said to it: what is typed before goes to nobody knows whom. `echo`
+    /// is what is shown of the answer.
+    async fn reply(&mut self, answer: &str, echo: &str, deadline: Deadline) -> Result<(), ConsoleError> {
+        self.type_in(format!("{answer}\r").as_bytes()).await?;
+        loop {
+            let said = String::from_utf8_lossy(&self.seen);
+            let said = said.trim_start();
+            if !said.strip_prefix(echo).unwrap_or(said).trim().is_empty() {
+                return Ok(());
+            }
+            match tokio::time::timeout(deadline.left(), self.read()).await {
+                Ok(read) => read?,
+                Err(_) => return Ok(()),
             }
         }
     }

@@ -198,6 +198,15 @@ fn a_failed_script_is_told_and_other_machines_finish(ground: &Ground) {
             "for i in 1 2 3 4 5; do pidof sleep || exit 0; usleep 500000; done; exit 1",
         ])
         .ok();
+    // Packages of the prefix are served without anybody saying so.
+    let repo = ground.path(".polder/default/repo");
+    fs::create_dir(&repo).unwrap();
+    fs::write(repo.join("note"), "a package\n").unwrap();
+    wrote(ground, "third.sh", "wget -q -O - \"http://${POLDER_IP%.*}.1:8585/note\"\n");
+    ground.polder(&["deploy", "--only", "web/third.sh"]).ok();
+    let out = ground.path(".polder/default/logs/deploy/web/3-third.sh.out");
+    assert_eq!(fs::read_to_string(out).unwrap(), "a package\n");
+    fs::remove_dir_all(repo).unwrap();
     wrote(ground, "third.sh", "#!/no/such/interpreter\n");
     ground.polder(&["deploy", "--only", "web/third.sh"]).fails(1, "third.sh ended with exit status 127");
     wrote(ground, "third.sh", "#!/bin/sh\n");
