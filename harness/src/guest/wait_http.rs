@@ -54,14 +54,14 @@ impl Http {
     #[must_use]
     #[track_caller]
     pub fn get(port: u16, path: impl Into<String>) -> Self {
-        let path = path.into();
+        let (path, at) = (path.into(), Place::of_caller());
         let wrong = match path.parse::<Uri>() {
             _ if port == 0 => Some("no server has the port 0".to_owned()),
             Ok(_) if path.starts_with('/') => None,
             Ok(_) => Some(format!("the path `{path}` does not begin with `/`")),
             Err(error) => Some(format!("`{path}` is no path: {error}")),
         };
-        let wrong = wrong.map(|wrong| (wrong, Place::of_caller()));
+        let wrong = wrong.map(|wrong| (wrong, at));
         Self { port, path, inside: false, status: None, body: None, wrong }
     }
 
@@ -75,8 +75,8 @@ impl Http {
     #[must_use]
     #[track_caller]
     pub fn status(self, status: u16) -> Self {
-        let is_one = (100..600).contains(&status);
-        let wrong = (!is_one).then(|| (format!("no answer has the status {status}"), Place::of_caller()));
+        let (is_one, at) = ((100..600).contains(&status), Place::of_caller());
+        let wrong = (!is_one).then(|| (format!("no answer has the status {status}"), at));
         Self { status: Some(status), wrong: self.wrong.or(wrong), ..self }
     }
 

@@ -41,7 +41,7 @@ impl<'n> DomainDraft<'n> {
         let fields = Fields::of(node);
         let nics = fields.list("nics").iter().map(|item| NicDraft::read(item, problems)).collect();
         let spec = machine(name, key, fields, files, problems);
-        Self { key, nics, jump: fields.get("ssh-jump"), spec }
+        Self { key, nics, jump: fields.get("ssh-jump").filter(|node| reader::text(node).is_some()), spec }
     }
 }
 
