@@ -30,8 +30,8 @@ nets:
 
 /// Logs in to `$1` with the password `$2` and says who one is there.
 const BY_PASSWORD: &str = r#"
-printf '#!/bin/sh\ncat /tmp/password\n' >/tmp/ask && chmod 755 /tmp/ask && printf '%s\n' "$2" >/tmp/password
-SSH_ASKPASS=/tmp/ask SSH_ASKPASS_REQUIRE=force setsid ssh -o StrictHostKeyChecking=no -o PubkeyAuthentication=no \
+printf '#!/bin/sh\ncat ~/password\n' >~/ask && chmod 755 ~/ask && printf '%s\n' "$2" >~/password
+SSH_ASKPASS=~/ask SSH_ASKPASS_REQUIRE=force setsid ssh -o StrictHostKeyChecking=no -o PubkeyAuthentication=no \
     -o NumberOfPasswordPrompts=1 -o LogLevel=ERROR "$1" id -un"#;
 
 #[tokio::test(flavor = "multi_thread")]
