@@ -290,7 +290,7 @@ impl Session {
     async fn answered(&mut self) -> Result<(), ConsoleError> {
         let answer = format!("{}:b:", self.mark);
         // An echo of what was typed has more on its line.
-        while self.line().await?.trim() != answer {}
+        while last_of(&self.line().await?) != answer {}
         Ok(())
     }
 
@@ -335,7 +335,7 @@ impl Session {
         self.enter(login, Deadline::within(limit)).await?;
         self.type_in(kill.as_bytes()).await?;
         let answer = format!("{}killed", self.mark);
-        while self.line().await?.trim() != answer {}
+        while last_of(&self.line().await?) != answer {}
         Ok(true)
     }
 
@@ -367,6 +367,27 @@ impl Session {
             Ok(0) => Err(ConsoleError::Broken(io::ErrorKind::UnexpectedEof.into())),
             Ok(_) => Ok(()),
             Err(error) => Err(ConsoleError::Broken(error)),
+        }
+    }
+}
+
+/// A line without what a shell that edits lines does to its terminal before a command prints.
+fn last_of(line: &str) -> &str {
+    line.trim().rsplit('\r').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_does_to_its_terminal_is_no_answer() {
+        for (line, last) in [
+            ("x:b:\r\n", "x:b:"),
+            ("\u{1b}[?2004l\rx:b:\r\n", "x:b:"),
+            ("c=; echo x:b:\r\n", "c=; echo x:b:"),
+        ] {
+            assert_eq!(last_of(line), last);
         }
     }
 }
