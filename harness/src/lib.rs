@@ -80,11 +80,17 @@ pub use suite::block_on;
 pub type Result<T = (), E = anyhow::Error> = std::result::Result<T, E>;
 
 /// Makes `main` of a test target whose `[[test]]` says `harness = false`: runs the suites of the binary.
+///
+/// What init files of the suites name beyond what ships, such as types of machines, is given as
+/// [`Extensions`](cli::Extensions): `polder::main!(Extensions::default().machine_type(Router));`.
 #[macro_export]
 macro_rules! main {
     () => {
+        $crate::main!($crate::cli::Extensions::default());
+    };
+    ($extensions:expr) => {
         fn main() -> ::std::process::ExitCode {
-            $crate::__private::main()
+            $crate::cli::Extensions::suites($extensions)
         }
     };
 }

@@ -4,13 +4,10 @@ use std::fmt::Arguments;
 
 pub use linkme;
 
-pub use crate::{
-    front::main,
-    suite::{
-        extract::{FromSuite, extract, verdict},
-        registry::{Capability, EnvFile, Ignore, Param, SUITES, ScenarioDef, StepDef, SuiteDef},
-        task::blocking,
-    },
+pub use crate::suite::{
+    extract::{FromSuite, extract, verdict},
+    registry::{Capability, EnvFile, Ignore, Param, SUITES, ScenarioDef, StepDef, SuiteDef},
+    task::blocking,
 };
 
 /// Body of the libtest functions the macro leaves: they run only where libtest took over `main`.

@@ -2,7 +2,7 @@
 
 use polder::{
     prelude::*,
-    repo::{Builder, Order, Source},
+    repo::{Order, Source},
 };
 
 mod on_purpose;
@@ -65,12 +65,9 @@ mod demo {
         let built = build.args(["--root-owner-group", "-b"]).arg(&tree).arg(&folder).output()?;
         ensure!(built.status.success(), "{built:?}");
 
-        let progress = polder::template::Progress::new(|_| {});
-        let repos = Builder { folder: folder.join("repo"), patience: secs(10), progress };
         let sources = vec![Source::Path(folder)];
-        repos.build(&Order { name: "own".into(), sources, only: vec![] }).await?;
-        let served = env.serve(&repos.folder).await?;
-        let list = format!("deb [trusted=yes] {}/own ./", served.url());
+        let repo = env.build_repo(&Order { name: "own".into(), sources, only: vec![] }).await?;
+        let list = format!("deb [trusted=yes] {repo} ./");
         web.succeed(format!("echo '{list}' > /etc/apt/sources.list && rm -f /etc/apt/sources.list.d/*"))
             .await?;
         web.succeed("apt-get -q update && apt-get -q -y install greeting").await?;

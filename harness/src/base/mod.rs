@@ -1,5 +1,6 @@
 //! Ground everything stands on: names, deadlines, child processes, versioned and growing files, the dial and sandbox
-//! traits, credentials, passwords as hashes, exit codes. Knows no more of the domain than names.
+//! traits, credentials, passwords as hashes, lines of other people's source, exit codes. Knows no more of the domain than
+//! names.
 
 pub mod credentials;
 pub mod dial;
@@ -8,6 +9,7 @@ pub mod follow;
 pub mod id;
 pub mod owner;
 pub mod password;
+pub mod place;
 pub mod process;
 pub mod sandbox;
 pub mod store;

@@ -1,4 +1,4 @@
-//! What a binary of one's own adds to the command.
+//! What a binary of one's own adds to the command, or to its suites.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -10,7 +10,8 @@ use crate::{
     template::SourceFactory,
 };
 
-/// Extensions of the command. A binary of one's own registers them and is the command from then on:
+/// Extensions of the command and of suites. A binary of one's own registers them and is the command from then on; a test
+/// target gives them to [`main!`](crate::main):
 ///
 /// ```no_run
 /// fn main() -> std::process::ExitCode {
@@ -94,6 +95,13 @@ impl Extensions {
     #[must_use]
     pub fn main(self) -> ExitCode {
         super::run::main(self)
+    }
+
+    /// The `main` of a suite binary with them, from its arguments to its exit code. Ways to print results mean nothing
+    /// there.
+    #[must_use]
+    pub fn suites(self) -> ExitCode {
+        crate::front::main(|host| self.extend(host))
     }
 
     /// Lets `host` have everything that was added.

@@ -16,6 +16,7 @@ use crate::{
     lab::LabError,
     net::{lease::LeaseError, live::LiveError},
     provider::{MachineError, ProviderError},
+    repo::RepoError,
     sysprep::SysprepError,
     template::TemplateError,
     workdir::WorkdirError,
@@ -248,6 +249,9 @@ pub enum EnvError {
         /// The end of its output, on lines of its own.
         tail: String,
     },
+    /// A repository of packages could not be built.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
     /// Deploy scripts were named that there are not.
     #[error("{what}")]
     NoScript {

@@ -2,6 +2,7 @@
 //! state of the networks, and the logs of lab and daemon. Also of one that came up only in part.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -10,6 +11,7 @@ use std::{
 use super::{
     Env, Vm,
     collect::{Files, is_off},
+    deploy,
 };
 use crate::{
     artifact::{self, Fetched, Item, Manifest},
@@ -67,6 +69,7 @@ pub(super) fn of_machine(env: &Env, vm: &Vm, state: MachineState, dir: &Path, fi
     if vm.is_made() {
         items.push(console(vm));
     }
+    items.extend(deployed(env, vm));
     if is_off(state) {
         return items;
     }
@@ -99,6 +102,19 @@ pub(super) fn of_machine(env: &Env, vm: &Vm, state: MachineState, dir: &Path, fi
         items.push(item(place("qemu.log"), "the emulator's log", |_| async move { Ok(Fetched::File(log)) }));
     }
     items
+}
+
+/// What the deploy scripts of a machine printed.
+fn deployed(env: &Env, vm: &Vm) -> Vec<Item> {
+    let folder = deploy::folder_of(env.folder(), vm.name());
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    files.sort();
+    let kept = |file: PathBuf| {
+        let path = Path::new(vm.name().as_str()).join("deploy").join(file.file_name()?);
+        Some(item(path, "what a deploy script printed", |_| async move { Ok(Fetched::File(file)) }))
+    };
+    files.into_iter().filter_map(kept).collect()
 }
 
 pub(super) fn of_lab(env: &Env) -> Vec<Item> {

@@ -95,7 +95,14 @@ impl Env {
     pub(super) fn assemble(host: &Host, home: Home, state: EnvState, keys: &Keys) -> Result<Self, EnvError> {
         let site = Site::default();
         let plan = Arc::new(state.plan.clone());
-        let common = Common { site: &site, folder: home.folder(), keys, factor: state.factor, host };
+        let common = Common {
+            site: &site,
+            machines: &plan.machines,
+            folder: home.folder(),
+            keys,
+            factor: state.factor,
+            host,
+        };
         let machines =
             plan.machines.iter().map(|machine| Vm::new(machine, &common)).collect::<Result<_, _>>()?;
         let env = Self(Arc::new(Inner {

@@ -48,8 +48,8 @@ impl Env {
         let inside = matches!(state.lab, LabState::Hermetic { .. });
         let host = |machine: &MachineSpec| {
             let vm = self.vm(machine.name.as_str())?;
-            let proxy =
-                (inside && vm.is_made()).then(|| proxy(&options.polder, self.folder(), vm.name().as_str()));
+            let proxy = (inside && vm.is_made() || vm.plan().login.jump.is_some())
+                .then(|| proxy(&options.polder, self.folder(), vm.name().as_str()));
             let spec = spec_of(machine, &vm, &state.chains);
             Some(Host { name: vm.name().to_string(), variables: variables(&vm, self.folder(), proxy), spec })
         };

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     base::{dial::Dial, id::MachineName},
-    guest::{AgentPort, Guest, GuestSpec, Login, MachinePort, SshSpec},
+    guest::{AgentPort, Guest, GuestSpec, Login, MachinePort, SshJump, SshSpec},
     health::Tolerance,
     image::Ability,
     net::PlannedNic,
@@ -56,6 +56,7 @@ pub struct Vm {
 /// What all machines of an environment have in common.
 pub(super) struct Common<'a> {
     pub(super) site: &'a Site,
+    pub(super) machines: &'a [MachinePlan],
     /// The environment's folder.
     pub(super) folder: &'a Path,
     pub(super) keys: &'a Keys,
@@ -63,11 +64,17 @@ pub(super) struct Common<'a> {
     pub(super) host: &'a Host,
 }
 
+impl Common<'_> {
+    /// Who makes a machine, if that is not libvirt and is known to this binary.
+    fn provider(&self, machine: &MachinePlan) -> Option<&Arc<dyn MachineProvider>> {
+        self.host.providers.iter().find(|provider| provider.name() == machine.provider)
+    }
+}
+
 impl Vm {
     pub(super) fn new(plan: &MachinePlan, common: &Common<'_>) -> Result<Self, EnvError> {
-        let named = |provider: &&Arc<dyn MachineProvider>| provider.name() == plan.provider;
-        let provider = common.host.providers.iter().find(named).cloned();
-        let guest = Guest::new(guest_spec(plan, common, provider.as_deref())?);
+        let provider = common.provider(plan).cloned();
+        let guest = Guest::new(guest_spec(plan, common)?);
         let kind = common.host.types.iter().find(|one| one.name() == plan.vm_type).cloned();
         let managers = common.host.services.clone().into();
         Ok(Self {
@@ -211,6 +218,15 @@ impl Vm {
         self.provider.as_ref().is_some_and(|provider| !provider.makes())
     }
 
+    /// How its addresses are reached.
+    pub(super) fn dial(&self) -> Arc<dyn Dial> {
+        match (&self.spec().ssh, &self.provider) {
+            (Some(ssh), _) => Arc::clone(&ssh.dial),
+            (None, Some(provider)) => provider.dial(),
+            (None, None) => Arc::new(self.site.clone()),
+        }
+    }
+
     /// Refuses a machine that libvirt does not make, with which that cannot be done.
     pub(super) fn require_made(&self, what: &'static str) -> Result<(), EnvError> {
         if self.is_made() { Ok(()) } else { Err(self.cannot(what)) }
@@ -256,35 +272,43 @@ impl Deref for Vm {
     }
 }
 
-fn guest_spec(
-    machine: &MachinePlan,
-    common: &Common<'_>,
-    provider: Option<&dyn MachineProvider>,
-) -> Result<GuestSpec, EnvError> {
-    let Common { site, folder, keys, factor, .. } = common;
-    let reachable = machine.management_ip.filter(|_| machine.abilities.has(Ability::Ssh));
-    let ssh = reachable.map(|ip| {
-        let dial = provider.map_or_else(|| Arc::new((*site).clone()) as Arc<dyn Dial>, |maker| maker.dial());
-        let login = &machine.login;
-        let host_key = match (&login.host_key, machine.identity) {
-            (Some(said), _) => Some(keys::public(said)?),
-            (None, IdentityFrom::Itself) => None,
-            (None, IdentityFrom::Smbios | IdentityFrom::CloudInit | IdentityFrom::Disk) => {
-                keys.host_key(&machine.name)?
-            }
-        };
-        // Other machines may come back with another key.
-        let stays = provider.is_some_and(|maker| !maker.makes());
-        Ok::<_, EnvError>(SshSpec {
-            dial,
-            addr: SocketAddr::new(ip, login.port),
-            user: login.user.clone(),
-            key: key_to(machine, keys),
-            password: login.password.clone(),
-            host_key,
-            known_hosts: stays.then(|| folder.join(KNOWN_HOSTS)),
-        })
-    });
+/// How a machine is reached over ssh, if it is.
+fn ssh_spec(machine: &MachinePlan, common: &Common<'_>) -> Result<Option<SshSpec>, EnvError> {
+    let Common { site, machines, folder, keys, factor, .. } = common;
+    let Some(ip) = machine.management_ip.filter(|_| machine.abilities.has(Ability::Ssh)) else {
+        return Ok(None);
+    };
+    let (provider, login) = (common.provider(machine), &machine.login);
+    // Those from which a machine is reached are no circle: that was checked with the init file.
+    let jump = login.jump.as_ref().and_then(|name| machines.iter().find(|one| one.name.as_str() == name));
+    let dial: Arc<dyn Dial> = match (jump.map(|jump| ssh_spec(jump, common)).transpose()?.flatten(), provider)
+    {
+        (Some(jump), _) => Arc::new(SshJump::new(jump, *factor)),
+        (None, Some(maker)) => maker.dial(),
+        (None, None) => Arc::new((*site).clone()),
+    };
+    let host_key = match (&login.host_key, machine.identity) {
+        (Some(said), _) => Some(keys::public(said)?),
+        (None, IdentityFrom::Itself) => None,
+        (None, IdentityFrom::Smbios | IdentityFrom::CloudInit | IdentityFrom::Disk) => {
+            keys.host_key(&machine.name)?
+        }
+    };
+    // Other machines may come back with another key.
+    let stays = provider.is_some_and(|maker| !maker.makes());
+    Ok(Some(SshSpec {
+        dial,
+        addr: SocketAddr::new(ip, login.port),
+        user: login.user.clone(),
+        key: key_to(machine, keys),
+        password: login.password.clone(),
+        host_key,
+        known_hosts: stays.then(|| folder.join(KNOWN_HOSTS)),
+    }))
+}
+
+fn guest_spec(machine: &MachinePlan, common: &Common<'_>) -> Result<GuestSpec, EnvError> {
+    let Common { site, folder, factor, .. } = common;
     let agent = |domain: &DomainSpec| -> Arc<dyn AgentPort> {
         Arc::new(LibvirtAgent::new((*site).clone(), domain.name.clone()))
     };
@@ -295,7 +319,7 @@ fn guest_spec(
         name: machine.name.clone(),
         image: machine.image.clone().unwrap_or_else(|| "(none)".into()),
         abilities: machine.abilities.clone(),
-        ssh: ssh.transpose()?,
+        ssh: ssh_spec(machine, common)?,
         agent: machine.domain.as_ref().map(agent),
         machine: machine.domain.as_ref().map(around),
         login: Login { user: machine.login.user.clone(), password: machine.login.password.clone() },

@@ -67,7 +67,7 @@ pub(super) fn able(vms: Vec<Vm>, deeds: &[Deed], selection: &Selection) -> Resul
 /// How a machine is that has a provider. One that is there anyway is what it takes to log in to it.
 pub(super) async fn state(env: &Env, vm: &Vm) -> Result<Option<MachineState>, EnvError> {
     let Some((provider, order)) = vm.ordered()? else { return Ok(None) };
-    let cx = cx(env, limits::COMMAND);
+    let cx = cx(env, vm, limits::COMMAND);
     let state = ask(order, &cx, provider.state(order, &cx)).await?;
     if provider.makes() || state != MachineState::Running {
         return Ok(Some(state));
@@ -79,6 +79,12 @@ pub(super) async fn state(env: &Env, vm: &Vm) -> Result<Option<MachineState>, En
             MachineState::Unreachable
         }
     }))
+}
+
+/// Whether the machines from which one is reached, if any, are there anyway, too.
+fn is_reached_now(env: &Env, vm: &Vm) -> bool {
+    let jump = vm.plan().login.jump.as_ref().and_then(|name| env.vm(name));
+    jump.is_none_or(|jump| jump.is_there_anyway() && is_reached_now(env, &jump))
 }
 
 /// Logs in to a machine that is there anyway: what keeps us out will not go away by waiting.
@@ -116,12 +122,14 @@ pub(super) async fn start(
     begun: impl FnOnce(&[Vm]),
     progress: &Progress,
 ) -> Result<(), EnvError> {
-    let (there, vms): (Vec<_>, Vec<_>) = vms.into_iter().partition(Vm::is_there_anyway);
+    let (mut there, vms): (Vec<_>, Vec<_>) = vms.into_iter().partition(Vm::is_there_anyway);
+    // Others cannot be looked at before what leads to them is started.
+    there.retain(|vm| is_reached_now(env, vm));
     let each = |vm: Vm| {
         let (env, progress) = (env.clone(), progress.clone());
         async move {
             let Some((provider, order)) = vm.ordered()? else { return Ok(()) };
-            let cx = cx(&env, limits::COMMAND);
+            let cx = cx(&env, &vm, limits::COMMAND);
             ask(order, &cx, provider.start(order, &cx)).await?;
             reach(&vm).await?;
             progress.say(&format!("{} is there", vm.name()));
@@ -147,7 +155,7 @@ pub(super) async fn start(
         async move {
             let Some((provider, order)) = vm.ordered()? else { return Ok(()) };
             vm.restarted().await;
-            let cx = cx(&env, limits::PROVIDER);
+            let cx = cx(&env, &vm, limits::PROVIDER);
             ask(order, &cx, provider.start(order, &cx)).await?;
             progress.say(&format!("{} is started", vm.name()));
             Ok(())
@@ -182,13 +190,13 @@ async fn end(env: &Env, vm: &Vm, limit: Duration) -> Result<How, EnvError> {
     }
     let can = |deed| provider.deeds().contains(&deed);
     if can(Deed::Shutdown) && state == MachineState::Running && !limit.is_zero() {
-        let cx = cx(env, limit);
+        let cx = cx(env, vm, limit);
         let done = ask(order, &cx, provider.act(Deed::Shutdown, order, &cx)).await;
         if done.is_ok() || !can(Deed::Stop) {
             return done.map(|()| How::Graceful);
         }
     }
-    let cx = cx(env, limits::PROVIDER);
+    let cx = cx(env, vm, limits::PROVIDER);
     ask(order, &cx, provider.act(Deed::Stop, order, &cx)).await?;
     Ok(How::Forced)
 }
@@ -206,7 +214,7 @@ pub(super) async fn switch(env: &Env, deed: Deed, vms: Vec<Vm>) -> Result<(), En
             if deed == Deed::Reboot {
                 vm.restarted().await;
             }
-            let cx = cx(&env, limits::PROVIDER);
+            let cx = cx(&env, &vm, limits::PROVIDER);
             ask(order, &cx, provider.act(deed, order, &cx)).await
         }
     };
@@ -219,7 +227,7 @@ pub(super) async fn remove(env: &Env) -> Result<(), EnvError> {
         let env = env.clone();
         async move {
             let Some((provider, order)) = vm.ordered()? else { return Ok(()) };
-            let cx = cx(&env, limits::PROVIDER);
+            let cx = cx(&env, &vm, limits::PROVIDER);
             ask(order, &cx, provider.remove(order, &cx)).await
         }
     };
@@ -263,7 +271,7 @@ pub(super) async fn clear(
             continue;
         }
         destroyed.found(progress, format!("the machine {id} of the vm-provider `{maker}`"));
-        let cx = ProviderCx { folder: folder.clone(), deadline: limits::PROVIDER };
+        let cx = ProviderCx { folder: folder.clone(), deadline: limits::PROVIDER, dial: provider.dial() };
         destroyed.try_to(ask(&order, &cx, provider.remove(&order, &cx)).await);
     }
 }
@@ -274,8 +282,8 @@ fn thing(vm: &Vm) -> Thing {
     Thing { kind: Kind::Machine, name: id.unwrap_or_default(), place: vm.plan().provider.clone() }
 }
 
-fn cx(env: &Env, deadline: Duration) -> ProviderCx {
-    ProviderCx { folder: env.folder().to_owned(), deadline }
+fn cx(env: &Env, vm: &Vm, deadline: Duration) -> ProviderCx {
+    ProviderCx { folder: env.folder().to_owned(), deadline, dial: vm.dial() }
 }
 
 /// What comes of a call, but not later than its deadline.

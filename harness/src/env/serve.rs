@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::{Env, EnvError};
-use crate::{repo::Server, workdir::paths::PrefixPaths};
+use crate::{
+    repo::{Builder, Order, Server},
+    template::{self, TemplateEvent},
+    workdir::paths::PrefixPaths,
+};
 
 /// A folder that guests can fetch files from, until this is dropped.
 #[derive(Debug)]
@@ -47,17 +51,41 @@ impl Env {
         self.serve_at(dir.as_ref(), 0).await
     }
 
-    /// Serves the environment's repository of packages, if it has one, at the port where machines expect it
-    /// (`repo_port`).
+    /// Builds a repository of packages of the environment in place of the one of that name, and serves it from then on;
+    /// returns where machines install from it, `http://GATEWAY:PORT/NAME`.
     ///
     /// # Errors
-    /// As [`Env::serve`]; or the port is in use.
-    pub async fn serve_repo(&self) -> Result<Option<Served>, EnvError> {
+    /// It cannot be built from what is ordered, or not be served: see [`Env::serve_repo`].
+    pub async fn build_repo(&self, order: &Order) -> Result<String, EnvError> {
+        let told = |event: &TemplateEvent| tracing::info!(target: "polder", "{event}");
+        let builder = Builder {
+            folder: repo_folder(self.folder()),
+            patience: self.host().lock_timeout,
+            progress: template::Progress::new(told),
+        };
+        builder.build(order).await?;
+        let url = self.serve_repo().await?;
+        Ok(format!("{}/{}", url.unwrap_or_default(), order.name))
+    }
+
+    /// Serves the environment's repositories of packages, if it has any, at the port where machines expect them
+    /// (`repo_port`), for as long as this process has the environment and it is up; returns where they are,
+    /// `http://GATEWAY:PORT`. Suites and deploy scripts need not ask for it.
+    ///
+    /// # Errors
+    /// As [`Env::serve`]; or somebody else uses the port.
+    pub async fn serve_repo(&self) -> Result<Option<String>, EnvError> {
         let folder = repo_folder(self.folder());
-        match folder.is_dir() {
-            true => self.serve_at(&folder, self.host().repo_port).await.map(Some),
-            false => Ok(None),
+        if !folder.is_dir() {
+            return Ok(None);
         }
+        let running = self.site().running()?;
+        let mut repo = running.repo.lock().await;
+        let served = match repo.take() {
+            Some(served) => served,
+            None => self.serve_at(&folder, self.host().repo_port).await?,
+        };
+        Ok(Some(repo.insert(served).url()))
     }
 
     /// Serves the folder `dir` at that port; 0 is any that is free.

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use super::{Env, EnvError, fault::Healing, handle::WeakEnv, host::limits};
+use super::{Env, EnvError, Served, fault::Healing, handle::WeakEnv, host::limits};
 use crate::{
     base::dial::{BoxFuture, Dial},
     lab::Lab,
@@ -24,13 +24,15 @@ use crate::{
 pub(super) struct Running {
     pub(super) lab: Arc<dyn Lab>,
     pub(super) connection: Connection,
+    /// The repository of packages that is served into it, once one is.
+    pub(super) repo: tokio::sync::Mutex<Option<Served>>,
 }
 
 impl Running {
     /// Connects to the daemon of `lab`.
     pub(super) async fn connect(lab: Arc<dyn Lab>) -> Result<Self, EnvError> {
         match Connection::open_as(&lab.libvirt_uri(), lab.credentials(), limits::CONNECT).await {
-            Ok(connection) => Ok(Self { lab, connection }),
+            Ok(connection) => Ok(Self { lab, connection, repo: tokio::sync::Mutex::default() }),
             Err(error) => Err(explain(&*lab, error)),
         }
     }

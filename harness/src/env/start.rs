@@ -107,7 +107,7 @@ impl Env {
                 async move { ready(&env, None, &vm, Instant::now(), &progress).await }
             };
             parallel::first_failure(others, each).await?;
-            deploy::run(&env, &turn, deploy::all(&env), false, progress).await?;
+            deploy::run(&env, &turn, deploy::all(env.vms()), false, progress).await?;
             env.set_up_in(&turn, env.vms(), progress).await
         };
         match work.await {

@@ -53,10 +53,10 @@ enum FrontError {
     Run(#[source] io::Error),
 }
 
-/// The whole `main` of a suite binary.
+/// The whole `main` of a suite binary; `extend` adds to the host what suites need beyond what ships.
 #[must_use]
-pub fn main() -> ExitCode {
-    match start(&CommandLine::parse()) {
+pub fn main(extend: impl FnOnce(&mut Host)) -> ExitCode {
+    match start(&CommandLine::parse(), extend) {
         Ok(exit) => exit.into(),
         Err(error) => {
             let exit = error.exit();
@@ -66,7 +66,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn start(line: &CommandLine) -> Result<Exit, FrontError> {
+fn start(line: &CommandLine, extend: impl FnOnce(&mut Host)) -> Result<Exit, FrontError> {
     if cfg!(panic = "abort") {
         return Err(FrontError::PanicAborts);
     }
@@ -85,7 +85,8 @@ fn start(line: &CommandLine) -> Result<Exit, FrontError> {
         reporter::empty(line, filtered_out).map_err(FrontError::Run)?;
         return Ok(Exit::Done);
     }
-    let host = host()?;
+    let mut host = host()?;
+    extend(&mut host);
     let unwanted = check_names(&mut picked, &host)?;
     let sink = Sink::create(&output_root(), SystemTime::now())?;
     run::run(line, picked, filtered_out + unwanted, threads.get(), sink, host).map_err(FrontError::Run)

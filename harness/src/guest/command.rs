@@ -4,6 +4,7 @@
 use std::{borrow::Cow, fmt, path::PathBuf, time::Duration};
 
 use super::spec::Channel;
+use crate::base::place::Place;
 
 /// The variable by which everything a command started is found again, to kill it after a deadline.
 pub(super) const CALL_VARIABLE: &str = "POLDER_CALL";
@@ -30,6 +31,8 @@ pub struct Command {
     pub(super) stdin: Input,
     pub(super) limit: Option<Duration>,
     pub(super) over: Option<Channel>,
+    /// The first mistake that was made with it, and where.
+    wrong: Option<(CommandError, Place)>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -78,46 +81,69 @@ pub enum CommandError {
         /// Its length in bytes, quoted.
         len: usize,
     },
+    /// Any of the mistakes above, made where the command was built.
+    #[error("{wrong}{at}")]
+    Built {
+        /// The mistake.
+        wrong: Box<CommandError>,
+        /// In which line.
+        at: Place,
+    },
 }
 
 impl Command {
     /// The program `program`, looked up in the guest's `PATH`; its arguments reach it exactly as given.
     #[must_use]
+    #[track_caller]
     pub fn new(program: impl Into<String>) -> Self {
-        Self::of(What::Argv(vec![program.into()]))
+        Self::of(What::Argv(vec![program.into()])).checked(Self::what, Place::of_caller())
     }
 
     /// A script for the guest's `sh`; the same as `Command::from(text)`, easier to chain on.
     #[must_use]
+    #[track_caller]
     pub fn script(text: impl Into<String>) -> Self {
-        Self::of(What::Script(text.into()))
+        Self::of(What::Script(text.into())).checked(Self::what, Place::of_caller())
     }
 
     /// A script that is written to a file of the guest, run by what its first line names (`#!/bin/bash -ex`), `sh` if
     /// it names nothing, and removed afterwards.
     #[must_use]
+    #[track_caller]
     pub fn upload(text: impl Into<Vec<u8>>) -> Self {
-        Self::of(What::Upload { text: text.into(), args: Vec::new() })
+        Self::of(What::Upload { text: text.into(), args: Vec::new() }).checked(Self::what, Place::of_caller())
     }
 
     /// One more argument: of the program, or `$1`, `$2`... of the script.
     #[must_use]
+    #[track_caller]
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        let arg = arg.into();
+        let number = match &self.what {
+            What::Argv(argv) => argv.len(),
+            What::Upload { args, .. } => args.len() + 1,
+            What::Script(_) => 1,
+        };
+        let wrong = quote(&arg, || format!("argument {number}")).err();
         match &mut self.what {
-            What::Argv(argv) => argv.push(arg.into()),
-            What::Upload { args, .. } => args.push(arg.into()),
+            What::Argv(argv) => argv.push(arg),
+            What::Upload { args, .. } => args.push(arg),
             What::Script(text) => {
                 let argv = ["sh", "-c", text, "sh"].map(str::to_owned);
-                self.what = What::Argv(argv.into_iter().chain([arg.into()]).collect());
+                self.what = What::Argv(argv.into_iter().chain([arg]).collect());
             }
         }
-        self
+        self.blamed(wrong, Place::of_caller())
     }
 
     /// More arguments.
     #[must_use]
-    pub fn args<S: Into<String>>(self, args: impl IntoIterator<Item = S>) -> Self {
-        args.into_iter().fold(self, Self::arg)
+    #[track_caller]
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        for arg in args {
+            self = self.arg(arg);
+        }
+        self
     }
 
     /// Bytes for its standard input, which otherwise is empty.
@@ -143,25 +169,34 @@ impl Command {
 
     /// An environment variable, added to what the guest's login shell has.
     #[must_use]
+    #[track_caller]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.env.push((name.into(), value.into()));
-        self
+        let (name, value) = (name.into(), value.into());
+        let wrong = assignment(&name, &value).err();
+        self.env.push((name, value));
+        self.blamed(wrong, Place::of_caller())
     }
 
     /// Its working directory instead of the login directory; one that is not there gives status 126.
     #[must_use]
+    #[track_caller]
     pub fn cwd(mut self, dir: impl Into<String>) -> Self {
-        self.cwd = Some(dir.into());
-        self
+        let dir = dir.into();
+        let wrong = directory(&dir).err();
+        self.cwd = Some(dir);
+        self.blamed(wrong, Place::of_caller())
     }
 
     /// The user of the guest it runs as, instead of who logs in: by `runuser` or `su` if that is root, else by `sudo`.
     /// Being ended by a signal, it then leaves 128 and the signal's number as its status; a user that is not there gives
     /// status 126.
     #[must_use]
+    #[track_caller]
     pub fn user(mut self, name: impl Into<String>) -> Self {
-        self.user = Some(name.into());
-        self
+        let name = name.into();
+        let wrong = user_name(&name).err();
+        self.user = Some(name);
+        self.blamed(wrong, Place::of_caller())
     }
 
     /// The one way to the guest that may be taken, instead of the first that answers.
@@ -186,7 +221,19 @@ impl Command {
 
     fn of(what: What) -> Self {
         let stdin = Input::Bytes(Vec::new());
-        Self { what, shown: None, env: Vec::new(), cwd: None, user: None, stdin, limit: None, over: None }
+        let env = Vec::new();
+        Self { what, shown: None, env, cwd: None, user: None, stdin, limit: None, over: None, wrong: None }
+    }
+
+    /// Remembers what `check` finds, and that it was made at `at`.
+    fn checked(self, check: impl Fn(&Self) -> Result<String, CommandError>, at: Place) -> Self {
+        let wrong = check(&self).err();
+        self.blamed(wrong, at)
+    }
+
+    fn blamed(mut self, wrong: Option<CommandError>, at: Place) -> Self {
+        self.wrong = self.wrong.or_else(|| Some((wrong?, at)));
+        self
     }
 
     /// The file it needs in the guest, if it needs one.
@@ -211,6 +258,9 @@ impl Command {
 
     /// The line for the guest's login shell. `call` marks everything the command starts.
     pub(super) fn line(&self, call: &str) -> Result<String, CommandError> {
+        if let Some((wrong, at)) = &self.wrong {
+            return Err(CommandError::Built { wrong: Box::new(wrong.clone()), at: *at });
+        }
         let own = self.own_line(call)?;
         let line = match &self.user {
             None => own,
@@ -223,42 +273,56 @@ impl Command {
     fn own_line(&self, call: &str) -> Result<String, CommandError> {
         let mut line = format!("export {CALL_VARIABLE}={call}");
         for (name, value) in &self.env {
-            if !is_variable(name) {
-                return Err(CommandError::BadVariable(name.clone()));
-            }
-            line += &format!(" {name}={}", quote(value, || format!("the variable `{name}`"))?);
+            line += &assignment(name, value)?;
         }
         if let Some(dir) = &self.cwd {
-            line += &format!("; cd -- {} || exit 126", quote(dir, || "the working directory".to_owned())?);
+            line += &directory(dir)?;
         }
-        line += "; exec";
+        Ok(line + "; exec" + &self.what()?)
+    }
+
+    /// The part of the line that says what is run.
+    fn what(&self) -> Result<String, CommandError> {
         match &self.what {
-            What::Script(text) if text.trim().is_empty() => return Err(CommandError::Empty),
-            What::Script(text) => line += &format!(" sh -c {}", quote(text, || "the script".to_owned())?),
-            What::Upload { text, .. } if text.trim_ascii().is_empty() => return Err(CommandError::Empty),
+            What::Script(text) if text.trim().is_empty() => Err(CommandError::Empty),
+            What::Script(text) => Ok(format!(" sh -c {}", quote(text, || "the script".to_owned())?)),
+            What::Upload { text, .. } if text.trim_ascii().is_empty() => Err(CommandError::Empty),
             // Without a place it cannot be run; it gets one first.
-            What::Upload { .. } => line += " false",
+            What::Upload { .. } => Ok(" false".to_owned()),
+            What::Argv(argv) if argv.first().is_none_or(String::is_empty) => Err(CommandError::Empty),
             What::Argv(argv) => {
-                if argv.first().is_none_or(String::is_empty) {
-                    return Err(CommandError::Empty);
-                }
-                for (i, word) in argv.iter().enumerate() {
-                    line.push(' ');
-                    line +=
-                        &quote(word, || if i == 0 { "the program".into() } else { format!("argument {i}") })?;
-                }
+                let part = |i| if i == 0 { "the program".into() } else { format!("argument {i}") };
+                let word = |(i, word): (usize, &String)| Ok(format!(" {}", quote(word, || part(i))?));
+                argv.iter().enumerate().map(word).collect()
             }
         }
-        Ok(line)
     }
+}
+
+/// The part of a line that sets a variable.
+fn assignment(name: &str, value: &str) -> Result<String, CommandError> {
+    if !is_variable(name) {
+        return Err(CommandError::BadVariable(name.to_owned()));
+    }
+    Ok(format!(" {name}={}", quote(value, || format!("the variable `{name}`"))?))
+}
+
+/// The part of a line that goes to a folder.
+fn directory(dir: &str) -> Result<String, CommandError> {
+    Ok(format!("; cd -- {} || exit 126", quote(dir, || "the working directory".to_owned())?))
+}
+
+fn user_name(name: &str) -> Result<&str, CommandError> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if name.is_empty() || name.starts_with(['-', '.']) || !name.chars().all(is_name) {
+        return Err(CommandError::BadUser(name.to_owned()));
+    }
+    Ok(name)
 }
 
 /// `line` given to a shell of `user` by whoever logs in.
 fn as_user(user: &str, line: &str, call: &str) -> Result<String, CommandError> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if user.is_empty() || user.starts_with(['-', '.']) || !user.chars().all(is_name) {
-        return Err(CommandError::BadUser(user.to_owned()));
-    }
+    let user = user_name(user)?;
     let line = quote(line, || "the command".to_owned())?;
     Ok(format!(
         "export {CALL_VARIABLE}={call}; l={line}; [ \"$(id -un)\" != {user} ] || exec sh -c \"$l\"; \

@@ -42,6 +42,16 @@ pub enum GuestError {
         #[source]
         source: CommandError,
     },
+    /// No server answers this question; nothing was asked.
+    #[error("cannot ask {machine} for {what}: {why}")]
+    Question {
+        /// The machine.
+        machine: MachineName,
+        /// The question.
+        what: String,
+        /// What is wrong with it, and where it was made.
+        why: String,
+    },
     /// There was no way to the guest; nothing was run.
     #[error("cannot {what} on {machine}: it cannot be reached{}{console}", because(*standstill))]
     Unreachable {

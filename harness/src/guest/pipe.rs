@@ -32,7 +32,11 @@ impl Guest {
                 stderr: Sink::Writer(Box::new(stderr)),
             };
             let ran = self.run_between(&command, streams, limit).await?;
-            tracing::debug!(target: "polder", "{} {}", ran.output.status, ran.way());
+            // What the caller prints is not mixed with this, unless there is something to know.
+            match ran.because {
+                Some(_) => tracing::info!(target: "polder", "{} {}", ran.output.status, ran.way()),
+                None => tracing::debug!(target: "polder", "{} {}", ran.output.status, ran.way()),
+            }
             Ok(ran)
         })
         .await

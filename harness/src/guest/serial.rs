@@ -43,9 +43,15 @@ pub enum ConsoleError {
     /// It broke while it was used.
     #[error("the console broke")]
     Broken(#[source] io::Error),
-    /// Nobody is there, or only somebody who does not know us.
-    #[error("nothing on the console takes commands within {:.1} s; it says `{said}`", limit.as_secs_f64())]
+    /// Nobody is there.
+    #[error("nothing answers on the console within {:.1} s: neither a login nor a shell runs there", limit.as_secs_f64())]
     Silent {
+        /// How long it had.
+        limit: Duration,
+    },
+    /// Somebody is there who takes no commands.
+    #[error("nothing on the console takes commands within {:.1} s; it says `{said}`", limit.as_secs_f64())]
+    Deaf {
         /// How long it had.
         limit: Duration,
         /// The end of what it said.
@@ -178,31 +184,57 @@ impl Session {
     /// Logs in where that is needed, until a shell answers.
     async fn enter(&mut self, login: &Login, deadline: Deadline) -> Result<(), ConsoleError> {
         let start = Instant::now();
-        let mut tries = 0;
+        let refused = || ConsoleError::Refused { user: login.user.clone() };
+        let (mut tries, mut last) = (0, String::new());
         self.type_in(ANYBODY).await?;
         loop {
             let said = self.hear(QUIET, deadline).await?;
             let prompt = said.trim_end().to_lowercase();
+            if let Some(line) = said.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+                line.clone_into(&mut last);
+            }
             if deadline.passed() {
-                let said = said.lines().last().unwrap_or_default().trim().to_owned();
-                return Err(ConsoleError::Silent { limit: start.elapsed(), said });
+                let limit = start.elapsed();
+                return Err(match last {
+                    _ if tries > 1 => refused(),
+                    said if said.is_empty() => ConsoleError::Silent { limit },
+                    said => ConsoleError::Deaf { limit, said },
+                });
             }
             self.seen.clear();
             if prompt.ends_with("login:") {
                 tries += 1;
                 if tries > 2 {
-                    return Err(ConsoleError::Refused { user: login.user.clone() });
+                    return Err(refused());
                 }
-                self.type_in(format!("{}\r", login.user).as_bytes()).await?;
+                self.reply(&login.user, &login.user, deadline).await?;
             } else if prompt.ends_with("password:") {
                 let Some(password) = &login.password else {
                     return Err(ConsoleError::NoPassword { user: login.user.clone() });
                 };
-                self.type_in(format!("{password}\r").as_bytes()).await?;
+                self.reply(password, "", deadline).await?;
             } else if self.is_shell(deadline).await? {
                 return Ok(());
-            } else {
+            } else if tries == 0 {
                 self.type_in(ANYBODY).await?;
+            }
+            // Whoever is being let in is not interrupted: that ends a shell which only starts.
+        }
+    }
+
+    /// Answers a question, and waits until something is said to it: what is typed before goes to nobody knows whom. `echo`
+    /// is what is shown of the answer.
+    async fn reply(&mut self, answer: &str, echo: &str, deadline: Deadline) -> Result<(), ConsoleError> {
+        self.type_in(format!("{answer}\r").as_bytes()).await?;
+        loop {
+            let said = String::from_utf8_lossy(&self.seen);
+            let said = said.trim_start();
+            if !said.strip_prefix(echo).unwrap_or(said).trim().is_empty() {
+                return Ok(());
+            }
+            match tokio::time::timeout(deadline.left(), self.read()).await {
+                Ok(read) => read?,
+                Err(_) => return Ok(()),
             }
         }
     }
@@ -258,7 +290,7 @@ impl Session {
     async fn answered(&mut self) -> Result<(), ConsoleError> {
         let answer = format!("{}:b:", self.mark);
         // An echo of what was typed has more on its line.
-        while self.line().await?.trim() != answer {}
+        while last_of(&self.line().await?) != answer {}
         Ok(())
     }
 
@@ -303,7 +335,7 @@ impl Session {
         self.enter(login, Deadline::within(limit)).await?;
         self.type_in(kill.as_bytes()).await?;
         let answer = format!("{}killed", self.mark);
-        while self.line().await?.trim() != answer {}
+        while last_of(&self.line().await?) != answer {}
         Ok(true)
     }
 
@@ -335,6 +367,27 @@ impl Session {
             Ok(0) => Err(ConsoleError::Broken(io::ErrorKind::UnexpectedEof.into())),
             Ok(_) => Ok(()),
             Err(error) => Err(ConsoleError::Broken(error)),
+        }
+    }
+}
+
+/// A line without what a shell that edits lines does to its terminal before a command prints.
+fn last_of(line: &str) -> &str {
+    line.trim().rsplit('\r').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_does_to_its_terminal_is_no_answer() {
+        for (line, last) in [
+            ("x:b:\r\n", "x:b:"),
+            ("\u{1b}[?2004l\rx:b:\r\n", "x:b:"),
+            ("c=; echo x:b:\r\n", "c=; echo x:b:"),
+        ] {
+            assert_eq!(last_of(line), last);
         }
     }
 }

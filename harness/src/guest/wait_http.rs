@@ -8,7 +8,7 @@ use std::{
 };
 
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, body::Bytes, client::conn::http1, header};
+use hyper::{Request, Uri, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -20,7 +20,10 @@ use super::{
     ssh::Ssh,
     waiting::{Seen, shorten},
 };
-use crate::image::{Ability, info::Unsupported};
+use crate::{
+    base::place::Place,
+    image::{Ability, info::Unsupported},
+};
 
 /// Bytes of a body that are read at most.
 const BODY: usize = 1024 * 1024;
@@ -33,6 +36,8 @@ pub struct Http {
     inside: bool,
     status: Option<u16>,
     body: Option<Pattern>,
+    /// The first mistake that was made with it, and where.
+    wrong: Option<(String, Place)>,
 }
 
 /// An answer over HTTP.
@@ -47,8 +52,17 @@ pub struct HttpAnswer {
 impl Http {
     /// `GET` of a path, with its query, on a port of the machine's address.
     #[must_use]
+    #[track_caller]
     pub fn get(port: u16, path: impl Into<String>) -> Self {
-        Self { port, path: path.into(), inside: false, status: None, body: None }
+        let (path, at) = (path.into(), Place::of_caller());
+        let wrong = match path.parse::<Uri>() {
+            _ if port == 0 => Some("no server has the port 0".to_owned()),
+            Ok(_) if path.starts_with('/') => None,
+            Ok(_) => Some(format!("the path `{path}` does not begin with `/`")),
+            Err(error) => Some(format!("`{path}` is no path: {error}")),
+        };
+        let wrong = wrong.map(|wrong| (wrong, at));
+        Self { port, path, inside: false, status: None, body: None, wrong }
     }
 
     /// Asked on the machine's own 127.0.0.1, for servers nobody else reaches. Needs ssh.
@@ -59,8 +73,11 @@ impl Http {
 
     /// The status it has to have, instead of any from 200 to 299.
     #[must_use]
+    #[track_caller]
     pub fn status(self, status: u16) -> Self {
-        Self { status: Some(status), ..self }
+        let (is_one, at) = ((100..600).contains(&status), Place::of_caller());
+        let wrong = (!is_one).then(|| (format!("no answer has the status {status}"), at));
+        Self { status: Some(status), wrong: self.wrong.or(wrong), ..self }
     }
 
     /// What its body has to have in it.
@@ -87,7 +104,7 @@ impl Http {
 
 impl fmt::Display for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { port, path, inside, status, body } = self;
+        let Self { port, path, inside, status, body, .. } = self;
         write!(f, "GET {path} on port {port}{}", if *inside { " inside" } else { "" })?;
         if let Some(status) = status {
             write!(f, " with status {status}")?;
@@ -103,9 +120,18 @@ impl Guest {
     /// Asks over HTTP until the answer is as wanted; returns it. An answer of any other kind is waited out.
     ///
     /// # Errors
-    /// [`GuestError::Wait`], [`GuestError::Panicked`]; [`GuestError::Unsupported`] without an address.
+    /// [`GuestError::Wait`], [`GuestError::Panicked`]; [`GuestError::Unsupported`] without an address;
+    /// [`GuestError::Question`].
     pub async fn wait_for_http(&self, http: &Http, limit: Duration) -> Result<HttpAnswer, GuestError> {
         timed(verb!(self, "wait_for_http", http = http), async {
+            if let Some((wrong, at)) = &http.wrong {
+                let why = format!("{wrong}{at}");
+                return Err(GuestError::Question {
+                    machine: self.name().clone(),
+                    what: http.to_string(),
+                    why,
+                });
+            }
             let Some(ssh) = &self.0.ssh else {
                 let (machine, image) = (self.name().clone(), self.0.spec.image.clone());
                 let source = Unsupported { image, ability: Ability::Ssh };

@@ -58,6 +58,7 @@ pub(crate) fn check(
     for domain in &domains {
         one_management_nic(domain, &nets, &known, problems);
     }
+    jumps(&domains, problems);
     Taken::default().addresses(&domains, &known, problems);
 
     Some(EnvSpec {
@@ -144,6 +145,35 @@ fn distinct_subnets(nets: &[NetDraft<'_>], problems: &mut Problems) {
         {
             let message = format!("`{}` has the same /64 as the net `{first}`", shown(node.text()));
             problems.add("init::subnet-clash", &node.span, message, None);
+        }
+    }
+}
+
+/// Machines from which others are reached are in the file, and are not reached from those in turn.
+fn jumps(domains: &[DomainDraft<'_>], problems: &mut Problems) {
+    let jumps: BTreeMap<&str, Option<&str>> =
+        domains.iter().map(|d| (d.key.text(), d.jump.map(Node::text))).collect();
+    for (name, node) in domains.iter().filter_map(|d| Some((d.key.text(), d.jump?))) {
+        let Some(mut next) = jumps.get(node.text()).map(|_| node.text()) else {
+            let names: Vec<&str> = jumps.keys().copied().filter(|known| *known != name).collect();
+            let help = suggest(node.text(), &names)
+                .unwrap_or_else(|| format!("the other machines are {}", listed(&names)));
+            let message = format!("there is no machine `{}`", shown(node.text()));
+            problems.add("init::unknown-jump", &node.span, message, Some(help));
+            continue;
+        };
+        let mut way = vec![name];
+        while !way.contains(&next) {
+            way.push(next);
+            match jumps.get(next).copied().flatten() {
+                Some(after) => next = after,
+                None => break,
+            }
+        }
+        if next == name {
+            let message = format!("`{}` would be reached by way of itself", shown(name));
+            let help = "`ssh-jump` names a machine that is reached without this one".to_owned();
+            problems.add("init::jump-circle", &node.span, message, Some(help));
         }
     }
 }

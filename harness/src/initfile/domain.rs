@@ -29,6 +29,8 @@ const MOST_VCPUS: u32 = 255;
 pub(crate) struct DomainDraft<'n> {
     pub(crate) key: &'n Node,
     pub(crate) nics: Vec<NicDraft<'n>>,
+    /// The machine from which it is reached.
+    pub(crate) jump: Option<&'n Node>,
     /// Without its NICs; not there for want of a usable name.
     pub(crate) spec: Option<MachineSpec>,
 }
@@ -39,7 +41,7 @@ impl<'n> DomainDraft<'n> {
         let fields = Fields::of(node);
         let nics = fields.list("nics").iter().map(|item| NicDraft::read(item, problems)).collect();
         let spec = machine(name, key, fields, files, problems);
-        Self { key, nics, spec }
+        Self { key, nics, jump: fields.get("ssh-jump").filter(|node| reader::text(node).is_some()), spec }
     }
 }
 
@@ -101,6 +103,7 @@ fn machine(
         ssh_port: fields.parsed("ssh-port"),
         ssh_key,
         ssh_host_key,
+        ssh_jump: fields.owned("ssh-jump"),
         boot_time: fields.parsed("boot_time_sec").map(Duration::from_secs),
         service_provider: fields.owned("service_provider"),
         guest_agent: fields.owned("guest-agent"),

@@ -130,6 +130,11 @@ pub(crate) static DOMAIN: Mapping = Mapping {
             "The public key it shows, such as `ssh-ed25519 AAAA...`, or a file with it. Of a machine that is there anyway, the one it shows first is kept if absent.",
         ),
         Key::new(
+            "ssh-jump",
+            Text,
+            "Another machine of the file, from which it is reached where this host does not reach it: as `ssh -J` does, over that machine's ssh server.",
+        ),
+        Key::new(
             "boot_time_sec",
             Whole { min: 1, max: 86_400, unit: "seconds" },
             "How long it may take until the machine answers, in seconds; 60 for images of our own, else 600.",

@@ -117,6 +117,9 @@ pub struct MachineSpec {
     /// The public key it shows, in OpenSSH's form.
     #[serde(default)]
     pub ssh_host_key: Option<String>,
+    /// The machine from which it is reached, where this host does not reach it.
+    #[serde(default)]
+    pub ssh_jump: Option<String>,
     /// How long it may take until it answers.
     pub boot_time: Option<Duration>,
     /// What manages services in the guest, such as `systemd`; found out when absent.

@@ -15,7 +15,7 @@ use rustix::{mount::MountFlags, process::Pid};
 use super::{paths::LabPaths, process1::last_line, wire::StepError};
 use crate::{
     base::sys::{self, Fork},
-    net::spec::{WAY_OUT, WAY_OUT_ADDRESS, WAY_OUT_GATEWAY},
+    net::spec::{WAY_OUT, WAY_OUT_ADDRESS, WAY_OUT_ADDRESS6, WAY_OUT_GATEWAY, WAY_OUT_GATEWAY6},
 };
 
 /// Where `pasta` is, if it is installed.
@@ -89,13 +89,16 @@ fn lead(program: &Path, paths: &LabPaths) -> io::Result<()> {
     let log = fs::File::create(paths.way_out_log())?;
     let (address, len) = WAY_OUT_ADDRESS;
     let (address, len, gateway) = (address.to_string(), len.to_string(), WAY_OUT_GATEWAY.to_string());
+    let (address6, gateway6) = (WAY_OUT_ADDRESS6.to_string(), WAY_OUT_GATEWAY6.to_string());
     let mut command = Command::new(program);
     command
         .args(["--foreground", "--stderr", "--quiet", "--netns-only", "--no-netns-quit", "--runas", "0"])
         .arg("--netns")
         .arg(&network)
-        .args(["--config-net", "--ns-ifname", WAY_OUT, "--ipv4-only"])
+        .args(["--config-net", "--ns-ifname", WAY_OUT])
         .args(["--address", &address, "--netmask", &len, "--gateway", &gateway, "--dns-forward", &gateway])
+        // Nothing comes of these on a host without IPv6.
+        .args(["--address", &address6, "--gateway", &gateway6])
         // No port of either side is one of the other, and the gateway is not the host.
         .args(["--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"])
         .arg("--no-map-gw")

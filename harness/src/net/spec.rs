@@ -27,6 +27,11 @@ pub const WAY_OUT_ADDRESS: (Ipv4Addr, u8) = (Ipv4Addr::new(192, 0, 0, 2), 29);
 /// Whom the lab sends what goes out, and asks for names it does not know.
 pub const WAY_OUT_GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 1);
 
+/// The lab's IPv6 address there, used where the host has IPv6: private (RFC 4193), and spelling our name.
+pub const WAY_OUT_ADDRESS6: Ipv6Addr = Ipv6Addr::new(0xfd70, 0x6f6c, 0x6465, 0x7200, 0, 0, 0, 2);
+/// Whom the lab sends what goes out with IPv6.
+pub const WAY_OUT_GATEWAY6: Ipv6Addr = Ipv6Addr::new(0xfd70, 0x6f6c, 0x6465, 0x7200, 0, 0, 0, 1);
+
 /// How a network is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -112,12 +112,15 @@ impl fmt::Display for Deed {
 }
 
 /// What a provider is told besides the order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ProviderCx {
     /// The environment's folder: a provider may keep files there, named by the order's id. They go with the folder.
     pub folder: PathBuf,
     /// How long it may take. It is not waited longer.
     pub deadline: Duration,
+    /// How the machine's address is reached: by way of another machine where the init file says so, else as the provider
+    /// says.
+    pub dial: Arc<dyn Dial>,
 }
 
 /// Why a provider did not do something.

@@ -1,11 +1,7 @@
 //! Machines that are there anyway and only reached. They are neither ours to start nor to stop. Here it is only
 //! found out whether an ssh server is there; whether it lets us in is the guest layer's to say.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, time::Duration};
 
 use anyhow::anyhow;
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
@@ -24,9 +20,9 @@ impl Ssh {
     /// What it is called.
     pub const NAME: &'static str = "ssh";
 
-    async fn look(&self, order: &MachineOrder, limit: Duration) -> Result<(), anyhow::Error> {
+    async fn look(&self, order: &MachineOrder, cx: &ProviderCx) -> Result<(), anyhow::Error> {
         let address = order.address.ok_or_else(|| anyhow!("{NO_ADDRESS}"))?;
-        let answer = timeout(limit, banner(address, order.port)).await;
+        let answer = timeout(cx.deadline, banner(SocketAddr::new(address, order.port), cx)).await;
         let answer = answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         answer.map_err(|error| anyhow!("no ssh server answers at {address}, port {}: {error}", order.port))
     }
@@ -34,8 +30,8 @@ impl Ssh {
 
 const NO_ADDRESS: &str = "say its `ssh-address`, or the `ip` of one of its NICs";
 
-async fn banner(address: IpAddr, port: u16) -> io::Result<()> {
-    let mut stream = TcpStream::connect(SocketAddr::new(address, port)).await?;
+async fn banner(at: SocketAddr, cx: &ProviderCx) -> io::Result<()> {
+    let mut stream = cx.dial.dial(at, cx.deadline).await?;
     let mut begin = [0; BANNER.len()];
     stream.read_exact(&mut begin).await?;
     if begin == BANNER { Ok(()) } else { Err(io::Error::other("something else than ssh is there")) }
@@ -55,7 +51,7 @@ impl MachineProvider for Ssh {
     }
 
     fn start<'a>(&'a self, order: &'a MachineOrder, cx: &'a ProviderCx) -> Answer<'a> {
-        Box::pin(async move { Ok(self.look(order, cx.deadline).await?) })
+        Box::pin(async move { Ok(self.look(order, cx).await?) })
     }
 
     fn deeds(&self) -> &[Deed] {
@@ -69,7 +65,7 @@ impl MachineProvider for Ssh {
 
     fn state<'a>(&'a self, order: &'a MachineOrder, cx: &'a ProviderCx) -> Answer<'a, MachineState> {
         Box::pin(async move {
-            Ok(match self.look(order, cx.deadline).await {
+            Ok(match self.look(order, cx).await {
                 Ok(()) => MachineState::Running,
                 Err(_) => MachineState::Unreachable,
             })
@@ -97,7 +93,8 @@ mod tests {
     use super::*;
 
     async fn state(order: &MachineOrder) -> (MachineState, Option<String>) {
-        let (ssh, cx) = (Ssh, ProviderCx { folder: "/".into(), deadline: Duration::from_secs(5) });
+        let cx = ProviderCx { folder: "/".into(), deadline: Duration::from_secs(5), dial: Ssh.dial() };
+        let ssh = Ssh;
         let started = ssh.start(order, &cx).await.err().map(|error| error.to_string());
         (ssh.state(order, &cx).await.unwrap(), started)
     }

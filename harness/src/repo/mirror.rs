@@ -1,4 +1,4 @@
-//! Finds packages on mirrors: Debian's, whose index names all of them, and single ones.
+//! Finds packages on mirrors: Debian's and those of RPMs, whose indexes name all of them, and single ones.
 
 use std::{
     fs::File,
@@ -9,7 +9,7 @@ use std::{
 use super::{
     RepoError, deb,
     error::file,
-    read,
+    read, rpm,
     spec::{At, Format, Package, field, paragraphs},
 };
 use crate::{
@@ -53,7 +53,15 @@ impl Mirrors {
             let package = read::package(&path, format).map_err(|why| problems.push(format!("{url}: {why}")));
             return Ok(package.into_iter().collect());
         }
+        let wanted = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
         let folder = url.trim_end_matches('/');
+        if let Some(base) = folder.strip_suffix(rpm::INDEX) {
+            let found = self.rpms(base.trim_end_matches('/'), wanted, to, problems).await?;
+            return Ok(found.unwrap_or_else(|| {
+                problems.push(format!("there is no index of packages at {url}"));
+                Vec::new()
+            }));
+        }
         let urls = match INDEXES.contains(&name) {
             true => vec![url.to_owned()],
             false => INDEXES.map(|index| format!("{folder}/{index}")).to_vec(),
@@ -62,11 +70,48 @@ impl Mirrors {
             let path = to.join("index");
             if self.get(url, &path).await? {
                 let text = unpacked(url, &path)?;
-                return Ok(listed(url, &text, only, problems));
+                return Ok(listed(url, &text, wanted, problems));
             }
         }
-        problems.push(format!("there is no index of packages; tried {}", urls.join(", ")));
+        if !INDEXES.contains(&name)
+            && let Some(found) = self.rpms(folder, wanted, to, problems).await?
+        {
+            return Ok(found);
+        }
+        let rpms = (!INDEXES.contains(&name)).then(|| format!("{folder}/{}", rpm::INDEX));
+        let tried: Vec<String> = urls.into_iter().chain(rpms).collect();
+        problems.push(format!("there is no index of packages; tried {}", tried.join(", ")));
         Ok(Vec::new())
+    }
+
+    /// The RPMs of the repository at `base`; nothing when there is none.
+    async fn rpms(
+        &self,
+        base: &str,
+        wanted: impl Fn(&str) -> bool,
+        to: &Path,
+        problems: &mut Vec<String>,
+    ) -> Result<Option<Vec<Package>>, RepoError> {
+        let (url, path) = (format!("{base}/{}", rpm::INDEX), to.join("index"));
+        if !self.get(&url, &path).await? {
+            return Ok(None);
+        }
+        let list = match rpm::primary(&unpacked(&url, &path)?) {
+            Ok(href) => format!("{base}/{href}"),
+            Err(why) => {
+                problems.push(format!("{url}: {why}"));
+                return Ok(Some(Vec::new()));
+            }
+        };
+        if !self.get(&list, &path).await? {
+            problems.push(format!("{url} names {list}, which is not there"));
+            return Ok(Some(Vec::new()));
+        }
+        let found = rpm::listed(base, &unpacked(&list, &path)?, wanted);
+        let rpm::Listed { packages, problems: wrong } =
+            found.unwrap_or_else(|why| rpm::Listed { packages: Vec::new(), problems: vec![why] });
+        problems.extend(wrong.iter().map(|why| format!("{list}: {why}")));
+        Ok(Some(packages))
     }
 
     /// Downloads `url` to the file `to`; `false` when the server does not have it.
@@ -87,9 +132,8 @@ fn unpacked(url: &str, path: &Path) -> Result<String, RepoError> {
 }
 
 /// What the index at `url` lists.
-fn listed(url: &str, text: &str, only: &[String], problems: &mut Vec<String>) -> Vec<Package> {
+fn listed(url: &str, text: &str, wanted: impl Fn(&str) -> bool, problems: &mut Vec<String>) -> Vec<Package> {
     let mut packages = Vec::new();
-    let wanted = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
     for paragraph in paragraphs(text) {
         let Some(name) = field(paragraph, "Package").filter(|name| wanted(name)) else { continue };
         match entry(url, paragraph) {
@@ -123,8 +167,8 @@ mod tests {
 
     fn urls(url: &str, only: &[&str]) -> (Vec<String>, Vec<String>) {
         let mut problems = vec![];
-        let only: Vec<_> = only.iter().map(|&name| name.to_owned()).collect();
-        let found = listed(url, INDEX, &only, &mut problems);
+        let wanted = |name: &str| only.is_empty() || only.contains(&name);
+        let found = listed(url, INDEX, wanted, &mut problems);
         let url = |package: &Package| match &package.at {
             At::Mirror { url, sha256, .. } => format!("{url} {sha256}"),
             At::File(_) => panic!("{package:?}"),

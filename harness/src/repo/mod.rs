@@ -12,6 +12,7 @@ mod index;
 mod merge;
 mod mirror;
 mod read;
+mod rpm;
 mod server;
 mod spec;
 

@@ -22,7 +22,7 @@ pub struct Order {
 pub enum Source {
     /// A package, or a folder with packages at any depth.
     Path(PathBuf),
-    /// A package, an index (`Packages`, also compressed), or a folder that has one.
+    /// A package, an index (`Packages`, also compressed, or `repodata/repomd.xml`), or a folder that has one.
     Url(String),
 }
 
@@ -111,10 +111,6 @@ impl Package {
     pub fn from_control(paragraph: &str, at: At) -> Result<Self, String> {
         let get = |name: &str| field(paragraph, name).ok_or_else(|| format!("it has no field `{name}`"));
         let (name, version, arch) = (get("Package")?, get("Version")?, get("Architecture")?);
-        let starts = |text: &str| text.starts_with(|c: char| c.is_ascii_alphanumeric());
-        let made_of = |text: &str, more: &str| {
-            starts(text) && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
-        };
         // They become the name of a file.
         if !made_of(name, "+-._") {
             return Err(format!("`{name}` is no name of a package"));
@@ -149,6 +145,24 @@ impl Package {
         Ok(Self { format: Format::Rpm, name, version, arch, control: String::new(), at })
     }
 
+    /// A package of [`Format::Rpm`] as the list of its repository describes it; `version` has epoch and release.
+    ///
+    /// # Errors
+    /// What is wrong with that.
+    pub(super) fn from_rpm_list(name: &str, version: &str, arch: &str, at: At) -> Result<Self, String> {
+        if !made_of(name, "+-._") {
+            return Err(format!("`{name}` is no name of a package"));
+        }
+        if !made_of(arch, "-_") {
+            return Err(format!("`{arch}` is no architecture"));
+        }
+        if !made_of(version, "+-.~^:_") {
+            return Err(format!("`{version}` is no version"));
+        }
+        let (name, version, arch) = (name.to_owned(), version.to_owned(), arch.to_owned());
+        Ok(Self { format: Format::Rpm, name, version, arch, control: String::new(), at })
+    }
+
     /// The name of its file in a repository.
     #[must_use]
     pub fn file_name(&self) -> String {
@@ -172,6 +186,12 @@ impl Package {
             Format::Rpm => rpm_evr_compare(&self.version, &other.version),
         }
     }
+}
+
+/// Whether it begins with a letter or a digit and has else only those and some `more`.
+fn made_of(text: &str, more: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
 }
 
 /// The paragraphs of control data.

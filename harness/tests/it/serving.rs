@@ -26,6 +26,8 @@ use crate::{
 
 /// The host, as it is known outside of it.
 const HOST: &str = "10.99.0.1";
+/// The same with IPv6.
+const HOST6: &str = "fd99::1";
 
 /// The machine `a` is on a net that leads out, `b` only on one that does not.
 const TWO: &str = "
@@ -42,7 +44,7 @@ domains:
     disks: [{name: root, type: template, template_name: minimal, dev: vda, format: qcow2}]
 nets:
   lan: {type: nat, management: true, dhcp: {start: 100, end: 200}, dns_domain_name: suite.test}
-  wan: {type: nat, internet: true, dhcp: {start: 100, end: 200}}
+  wan: {type: nat, internet: true, ipv6: true, dhcp: {start: 100, end: 200}}
 ";
 
 #[test]
@@ -83,13 +85,15 @@ fn outside(root: &Path) {
         "ip link add outside type bridge".to_owned(),
         format!("ip addr add {HOST}/24 dev outside"),
         "ip link set outside up".to_owned(),
+        format!("ip -6 addr add {HOST6}/64 dev outside nodad"),
         "ip route add default via 10.99.0.2".to_owned(),
+        "ip -6 route add default via fd99::2".to_owned(),
         format!("mount --bind {resolver} /etc/resolv.conf"),
     ] {
         let words: Vec<&str> = line.split(' ').collect();
         assert!(Command::new(words[0]).args(&words[1..]).status().unwrap().success(), "{line}");
     }
-    for at in [(HOST, 8000), ("127.0.0.1", 8001)] {
+    for at in [(HOST, 8000), (HOST6, 8000), ("127.0.0.1", 8001), ("::1", 8001)] {
         let listener = TcpListener::bind(at).unwrap();
         std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(greet(stream))));
     }
@@ -141,10 +145,14 @@ async fn the_way_out(env: &Env, a: &Vm, b: &Vm) {
     let routes = a.succeed("ip route").await.unwrap();
     assert!(routes.starts_with(&format!("default via {wan} ")), "{routes}");
     a.succeed("nslookup b.suite.test").await.unwrap();
+    let outside6 = format!("http://[{HOST6}]:8000/");
+    assert_eq!(page(a, &outside6).await.as_deref(), Some("hello\n"));
     // What listens on the host's loopback alone is the host's.
     assert_eq!(page(a, "http://192.0.0.1:8001/").await, None);
+    assert_eq!(page(a, "http://[fd70:6f6c:6465:7200::1]:8001/").await, None);
 
     assert_eq!(page(b, &outside).await, None);
+    assert_eq!(page(b, &outside6).await, None);
     assert_eq!(b.succeed("ip route").await.unwrap().lines().filter(|l| l.starts_with("default")).count(), 0);
     let lan = env.net("lan").unwrap().gateway().unwrap();
     b.succeed(format!("ip route add default via {lan}")).await.unwrap();
@@ -171,9 +179,10 @@ async fn files(env: &Env, root: &Path, b: &Vm) {
     assert!(env.serve_repo().await.unwrap().is_none(), "it has none");
     fs::create_dir(env.folder().join("repo")).unwrap();
     let repo = env.serve_repo().await.unwrap().unwrap();
-    assert!(repo.url().ends_with(":8585"), "{repo}");
-    let error = format!("{:#}", anyhow::Error::from(env.serve_repo().await.unwrap_err()));
-    assert!(error.contains("in use"), "{error}");
+    assert!(repo.ends_with(":8585"), "{repo}");
+    assert_eq!(env.serve_repo().await.unwrap(), Some(repo.clone()), "it goes on");
+    fs::write(env.folder().join("repo/tool"), "1.0\n").unwrap();
+    assert_eq!(page(b, &format!("{repo}/tool")).await.as_deref(), Some("1.0\n"));
 }
 
 /// On a system's daemon the verb serves at the bridge of the host, which guests reach it by.
@@ -411,6 +420,18 @@ fn rpms(ground: &Ground, build: &dyn Fn(&[&str]) -> Said) {
     let mixed = ground.path(".polder/default/repo/mixed");
     assert_eq!(fs::read_to_string(mixed.join("Packages")).unwrap().matches("Package: ").count(), 1);
     assert!(names(&mixed.join("repodata")).iter().any(|file| file == "repomd.xml"));
+    // A mirror of RPMs is what we have built and serve.
+    build(&["--name", "rpms", "rpms"]).ok();
+    let mirror = format!("{}/rpms", serve_here(&ground.path(".polder/default/repo")));
+    for source in [mirror.clone(), format!("{mirror}/repodata/repomd.xml")] {
+        let built = build(&["--only", "tool", "--name", "mirrored", "--", &source]).ok();
+        assert!(built.starts_with("mirrored: 1 packages in ") && built.contains(name), "{built}");
+    }
+    build(&["--name", "mirrored", "--only", "nosuch", "--", &mirror]).fails(2, "no source has the package");
+    let rpm = |repo: &str| ground.path(".polder/default/repo").join(repo).join(name);
+    fs::write(rpm("rpms"), [fs::read(rpm("rpms")).unwrap(), b"x".to_vec()].concat()).unwrap();
+    fs::remove_file(rpm("mirrored")).unwrap();
+    build(&["--name", "mirrored", &mirror]).fails(5, "is not what the index of its mirror says");
     fs::write(ground.path("rpms/broken-1.0-1.noarch.rpm"), "").unwrap();
     build(&["--name", "mixed", "rpms"]).fails(5, "`createrepo_c ");
     assert!(mixed.join("single_3_all.deb").exists(), "the old one stays");

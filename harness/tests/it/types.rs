@@ -235,6 +235,13 @@ async fn types_and_machines_that_are_there_anyway() {
     let status = ground.json(&["status"]);
     assert_eq!(status["Prefix"]["VMs"]["host-1"]["status"], "unreachable");
     ground.polder(&["start", "host-1"]).fails(5, "has another host key than the pinned one");
+    // The engine and the node go; what is there anyway stays.
+    let stopped = ground.polder(&["-P", "default", "ovirt", "stop"]);
+    assert!(stopped.err.contains("engine ") && !stopped.err.contains("host-1 shut"), "{stopped:?}");
+    assert_eq!(stopped.ok(), "");
+    let status = ground.json(&["-P", "default", "ovirt", "status"]);
+    let of = |status: &serde_json::Value| status.as_str().unwrap().to_owned();
+    assert_eq!([of(&status["engine"]["status"]), of(&status["hosts"]["node"])], ["absent", "absent"]);
     ground.polder(&["destroy", "--yes", "--all-prefixes"]).ok();
     assert_eq!(ground.labs(), 0);
 }

@@ -174,6 +174,7 @@ fn a_failed_script_is_told_and_other_machines_finish(ground: &Ground) {
     let script = ground.path("second.sh").display().to_string();
     let output = ground.path(".polder/default/logs/deploy/web/2-second.sh.out");
     assert!(said.err.contains("--- stdout ---\nhalf way\n--- stderr ---\nno such thing"), "{said:?}");
+    assert!(said.err.contains("web: second.sh: half way"), "{said:?}");
     assert!(!said.err.contains("third.sh runs") && said.err.contains("deb: only.pl is done"), "{said:?}");
     said.fails(
         1,
@@ -186,6 +187,7 @@ fn a_failed_script_is_told_and_other_machines_finish(ground: &Ground) {
 
     wrote(ground, "third.sh", "#!/bin/sh\necho begun\nsleep 4711\n");
     let late = ground.polder(&["deploy", "--only", "web/third.sh"]);
+    assert!(late.err.contains("web: third.sh: begun"), "{late:?}");
     assert!(late.err.contains("--- stdout ---\nbegun"), "{late:?}");
     late.fails(1, "third.sh did not end within ");
     // The small guest's process 1 takes a second to bury the dead.
@@ -196,6 +198,15 @@ fn a_failed_script_is_told_and_other_machines_finish(ground: &Ground) {
             "for i in 1 2 3 4 5; do pidof sleep || exit 0; usleep 500000; done; exit 1",
         ])
         .ok();
+    // Packages of the prefix are served without anybody saying so.
+    let repo = ground.path(".polder/default/repo");
+    fs::create_dir(&repo).unwrap();
+    fs::write(repo.join("note"), "a package\n").unwrap();
+    wrote(ground, "third.sh", "wget -q -O - \"http://${POLDER_IP%.*}.1:8585/note\"\n");
+    ground.polder(&["deploy", "--only", "web/third.sh"]).ok();
+    let out = ground.path(".polder/default/logs/deploy/web/3-third.sh.out");
+    assert_eq!(fs::read_to_string(out).unwrap(), "a package\n");
+    fs::remove_dir_all(repo).unwrap();
     wrote(ground, "third.sh", "#!/no/such/interpreter\n");
     ground.polder(&["deploy", "--only", "web/third.sh"]).fails(1, "third.sh ended with exit status 127");
     wrote(ground, "third.sh", "#!/bin/sh\n");

@@ -1,6 +1,25 @@
 //! Two small machines, for tests that kill whoever runs them: a life of some seconds with all its phases.
 
-use polder::prelude::*;
+use polder::{
+    base::dial::BoxFuture, cli::Extensions, env::MachineType, initfile::spec::MachineSpec, prelude::*,
+};
+
+/// Machines that are nodes, and are told so.
+#[derive(Debug)]
+struct Node;
+
+impl MachineType for Node {
+    fn name(&self) -> &str {
+        "node"
+    }
+    fn shape(&self, machine: &mut MachineSpec) -> Result {
+        machine.roles.push("node".into());
+        Ok(())
+    }
+    fn set_up<'a>(&'a self, vm: &'a Vm) -> BoxFuture<'a, Result> {
+        Box::pin(async move { Ok(vm.write_file("/root/type", "a node").await?) })
+    }
+}
 
 #[polder::suite(env = "pair.yaml", timeout = "5m")]
 mod pair {
@@ -30,6 +49,20 @@ mod pair {
         Ok(())
     }
 
+    #[test]
+    async fn mistakes_are_blamed_on_their_line(left: &Vm) -> Result {
+        let (user, at) = (Command::new("id").user("a b"), line!());
+        let Err(error) = left.execute(user.cwd("/")).await else { bail!("it was run") };
+        let told = format!("{:#}", anyhow::Error::from(error));
+        let place = format!("`a b` is not a name for a user (harness/tests/suites/pair.rs:{at})");
+        ensure!(told.ends_with(&place), "{told}");
+        let (page, at) = (Http::get(80, "index.html"), line!());
+        let Err(error) = left.wait_for_http(&page, secs(600)).await else { bail!("it was asked") };
+        let place = format!("does not begin with `/` (harness/tests/suites/pair.rs:{at})");
+        ensure!(error.to_string().ends_with(&place), "{error}");
+        Ok(())
+    }
+
     #[test(needs("ping", node("ping")))]
     async fn roles_are_asked_for(
         #[role("first_one")] one: &Vm,
@@ -39,6 +72,9 @@ mod pair {
         let names = |vms: &Vms| vms.iter().map(|vm| vm.name().to_string()).collect::<Vec<_>>();
         ensure!(one.name().as_str() == "left" && names(nodes) == ["left", "right"], "{one:?} {nodes:?}");
         ensure!(names(all) == names(nodes));
+        // By its type, which set it up.
+        let right = &all[1];
+        ensure!(right.vm_type() == "node" && right.succeed("cat /root/type").await? == "a node");
         Ok(())
     }
 
@@ -57,4 +93,4 @@ mod pair {
     }
 }
 
-polder::main!();
+polder::main!(Extensions::default().machine_type(Node));

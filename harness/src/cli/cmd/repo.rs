@@ -23,8 +23,9 @@ enum Verb {
     /// A package of a source is taken unless one named before has a package of that name, and of one source the newest.
     /// Machines then install from http://GATEWAY:8585/NAME, while `polder serve` runs.
     Build {
-        /// Folders, packages (.deb, .rpm), and URLs of packages and of Debian indexes (`Packages`), the most important
-        /// first. Of a Debian mirror it is `MIRROR/dists/RELEASE/main/binary-ARCH`.
+        /// Folders, packages (.deb, .rpm), and URLs of packages, of Debian indexes (`Packages`) and of repositories of RPMs
+        /// (which have `repodata`), the most important first. Of a Debian mirror it is
+        /// `MIRROR/dists/RELEASE/main/binary-ARCH`.
         #[arg(value_name = "SOURCE", required = true)]
         sources: Vec<String>,
         /// The repository's name.

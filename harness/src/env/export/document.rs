@@ -147,6 +147,7 @@ fn machine(out: &MachineOut<'_>) -> Value {
     e.some("ssh-port", spec.ssh_port);
     e.some("ssh-key", spec.ssh_key.as_ref().map(|path| path.to_string_lossy().into_owned()));
     e.some("ssh-host-key", spec.ssh_host_key.clone());
+    e.some("ssh-jump", spec.ssh_jump.clone());
     e.some("boot_time_sec", spec.boot_time.map(|time| time.as_secs()));
     e.some("service_provider", spec.service_provider.clone());
     e.some("guest-agent", spec.guest_agent.clone());

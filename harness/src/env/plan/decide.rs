@@ -1,6 +1,10 @@
 //! The whole plan: nets, machines, and what of the host they need.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use super::{
     error::{PlanError, PlanErrors},
@@ -16,7 +20,7 @@ use crate::{
     },
     net::{
         self, Family, Impairment, LinkPlan, MachineAsk, NetAsk, NetError, NetKind, NetPlan, NicAsk, Vlan,
-        spec::WAY_OUT_ADDRESS,
+        spec::{WAY_OUT_ADDRESS, WAY_OUT_ADDRESS6},
     },
 };
 
@@ -36,7 +40,7 @@ pub fn plan(spec: &EnvSpec, inputs: &PlanInputs<'_>) -> Result<EnvPlan, PlanErro
     });
     errors.extend(on_the_way_out(spec, inputs));
     let mut files = Files::new(inputs.view);
-    let mut warnings = of_nets(spec, &net_plan, inputs);
+    let mut warnings = of_nets(spec, &net_plan);
     let mut machines = Vec::new();
     for machine in &spec.machines {
         let nics = net_plan.nics.get(&machine.name).map(Vec::as_slice).unwrap_or_default();
@@ -93,36 +97,28 @@ fn on_the_way_out(spec: &EnvSpec, inputs: &PlanInputs<'_>) -> Vec<PlanError> {
     };
     let taken = spec.nets.iter().filter_map(|net| Some((net, net.gateway.filter(|_| net.ipv4)?)));
     let taken = taken.filter(|(net, gateway)| within(*gateway, net.prefix_len.min(len)));
-    let taken = taken.map(|(net, _)| PlanError::OnTheWayOut {
-        at: net.place_of("gw").clone(),
+    let taken = taken.map(|(net, _)| (net, "gw"));
+    let within6 = |ip: Ipv6Addr| ip.to_bits() >> 64 == WAY_OUT_ADDRESS6.to_bits() >> 64;
+    let taken6 =
+        spec.nets.iter().filter(|net| matches!(net.ipv6, Ipv6Spec::Given(given) if within6(given.gateway)));
+    let errors = taken.chain(taken6.map(|net| (net, "ipv6"))).map(|(net, key)| PlanError::OnTheWayOut {
+        at: net.place_of(key).clone(),
         net: net.name.clone(),
         asking: asking.name.clone(),
     });
-    taken.collect()
+    errors.collect()
 }
 
 /// What nets ask for and do not get.
-fn of_nets(spec: &EnvSpec, plan: &NetPlan, inputs: &PlanInputs<'_>) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    let mut warn = |net: &NetSpec, key: &str, message: String| {
-        warnings.push(Warning { at: net.place_of(key).clone(), message });
-    };
-    for net in &spec.nets {
-        // Those of a daemon of the host lead where the host leads.
-        if net.internet && !net.ipv4 && inputs.owner.is_none() {
-            let message = "`internet` does nothing without IPv4: the way out of a lab has no IPv6".to_owned();
-            warn(net, "internet", message);
-        }
-        let planned = plan.nets.iter().find(|planned| planned.name == net.name);
-        if net.mtu.is_some()
-            && let Some(planned) = planned.filter(|planned| planned.borrowed)
-        {
-            let message =
-                format!("the bridge {} is there already, and its `mtu` stays what it is", planned.bridge);
-            warn(net, "mtu", message);
-        }
-    }
-    warnings
+fn of_nets(spec: &EnvSpec, plan: &NetPlan) -> Vec<Warning> {
+    let borrowed = |net: &&NetSpec| plan.nets.iter().find(|one| one.name == net.name && one.borrowed);
+    let idle = spec.nets.iter().filter(|net| net.mtu.is_some());
+    let idle = idle.filter_map(|net| Some((net, borrowed(&net)?)));
+    let warnings = idle.map(|(net, planned)| Warning {
+        at: net.place_of("mtu").clone(),
+        message: format!("the bridge {} is there already, and its `mtu` stays what it is", planned.bridge),
+    });
+    warnings.collect()
 }
 
 /// The nets of an init file as they are asked for.

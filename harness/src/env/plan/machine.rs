@@ -406,6 +406,7 @@ impl<'a> Planner<'a> {
                 port: self.port(),
                 key: spec.ssh_key.clone(),
                 host_key: spec.ssh_host_key.clone(),
+                jump: spec.ssh_jump.clone(),
                 root_password: spec.root_password.clone(),
             },
             management_ip: spec.ssh_address.or_else(|| management?.addresses().next()),

@@ -215,6 +215,9 @@ pub struct Login {
     /// The public key it shows, where the init file says it.
     #[serde(default)]
     pub host_key: Option<String>,
+    /// The machine from which it is reached, where this host does not reach it.
+    #[serde(default)]
+    pub jump: Option<String>,
     /// Password of root.
     pub root_password: Option<String>,
 }

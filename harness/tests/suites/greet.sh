@@ -1,0 +1,2 @@
+#!/bin/sh
+echo deployed on $POLDER_VM
