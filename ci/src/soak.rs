@@ -12,6 +12,10 @@ use crate::{
     command::{self, Refused, cargo},
     gate,
     phases::{Phases, Tally, closing},
+    setup::{
+        self,
+        packages::{LIBGUESTFS, Package},
+    },
     workspace,
 };
 
@@ -31,6 +35,8 @@ struct Campaign {
     target: &'static str,
     test: &'static str,
     rounds: u64,
+    /// What it needs that `cargo ci setup` does not install.
+    packages: &'static [Package],
 }
 
 const CAMPAIGNS: &[Campaign] = &[
@@ -41,6 +47,7 @@ const CAMPAIGNS: &[Campaign] = &[
         target: "it",
         test: "kills::labs_leave_nothing_whoever_is_killed",
         rounds: 1000,
+        packages: &[],
     },
     Campaign {
         name: "suite-kills",
@@ -49,6 +56,7 @@ const CAMPAIGNS: &[Campaign] = &[
         target: "it",
         test: "lives::nothing_outlives_a_killed_suite",
         rounds: 200,
+        packages: &[],
     },
     Campaign {
         name: "damage-own",
@@ -57,6 +65,7 @@ const CAMPAIGNS: &[Campaign] = &[
         target: "it",
         test: "damage::whatever_happens_to_a_prefix_in_a_lab_of_its_own_it_can_be_destroyed",
         rounds: 100,
+        packages: &[],
     },
     Campaign {
         name: "damage-shared",
@@ -65,6 +74,7 @@ const CAMPAIGNS: &[Campaign] = &[
         target: "it",
         test: "damage::whatever_happens_to_a_prefix_on_a_daemon_it_can_be_destroyed",
         rounds: 100,
+        packages: &[],
     },
     Campaign {
         name: "daemon-kills",
@@ -73,6 +83,7 @@ const CAMPAIGNS: &[Campaign] = &[
         target: "it",
         test: "system::what_killed_commands_leave_on_a_daemon_can_be_destroyed",
         rounds: 40,
+        packages: &[],
     },
     Campaign {
         name: "guests",
@@ -81,6 +92,7 @@ const CAMPAIGNS: &[Campaign] = &[
         target: "it",
         test: "guests::many_guests_answer_many_commands",
         rounds: 20,
+        packages: &[],
     },
     Campaign {
         name: "repo-kills",
@@ -89,6 +101,25 @@ const CAMPAIGNS: &[Campaign] = &[
         target: "it",
         test: "serving::a_killed_build_leaves_the_old_repository_or_the_new_one",
         rounds: 300,
+        packages: &[],
+    },
+    Campaign {
+        name: "cut-short",
+        what: "SIGKILL at any moment of a copy, a script, a job, a synced tree or a prepared disk leaves nothing half",
+        package: "polder",
+        target: "it",
+        test: "cut_short::what_a_killed_command_was_at_is_never_taken_for_whole",
+        rounds: 60,
+        packages: &[],
+    },
+    Campaign {
+        name: "libguestfs",
+        what: "the real programs of libguestfs prepare disks that we cannot write, and read those that we cannot read",
+        package: "polder",
+        target: "it",
+        test: "guestfs::disks_we_cannot_read_are_prepared_and_collected_from",
+        rounds: 1,
+        packages: LIBGUESTFS,
     },
 ];
 
@@ -122,6 +153,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 fn once(campaign: &Campaign, seed: u64, tally: &mut Tally) -> Result<()> {
     println!("{}: {} rounds, seed {seed}", campaign.what, campaign.rounds);
+    setup::also(campaign.packages)?;
     let mut test = cargo(&["test", "--package", campaign.package, "--test", campaign.target, "--"]);
     test.args([campaign.test, "--exact", "--include-ignored", "--nocapture"]).current_dir(workspace::root());
     test.env(SEED, seed.to_string()).env(ROUNDS, campaign.rounds.to_string());

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{
     Root,
-    packages::{self, PACKAGES, Package},
+    packages::{self, Package},
 };
 use crate::{
     command::{self, Refused},
@@ -40,9 +40,9 @@ struct Call {
     note: Option<String>,
 }
 
-/// Installs what is missing; returns what could not be had although it was wished for.
-pub(crate) fn install() -> Result<Vec<Skip>> {
-    let missing = packages::missing();
+/// Installs what is missing of `packages`; returns what could not be had although it was wished for.
+pub(crate) fn install(packages: &'static [Package]) -> Result<Vec<Skip>> {
+    let missing = packages::missing(packages);
     if missing.is_empty() {
         return Ok(vec![]);
     }
@@ -57,7 +57,7 @@ pub(crate) fn install() -> Result<Vec<Skip>> {
     }
     let needed: Vec<_> = missing.iter().copied().filter(|package| !package.optional).collect();
     let wished: Vec<_> = missing.iter().copied().filter(|package| package.optional).collect();
-    let known = policies()?;
+    let known = policies(packages)?;
     let had = wished.iter().any(|package| candidate(&known, package.name).is_some());
     if needed.is_empty() && !had {
         // Asking the network each time for what this distribution does not have would help nobody.
@@ -70,13 +70,14 @@ pub(crate) fn install() -> Result<Vec<Skip>> {
     ];
     let root = Root::get(&by_hand)?;
     command::run_quietly(&mut apt_get(root, &["update"]))?;
-    let known = policies()?;
+    let known = policies(packages)?;
     {
         let _quiet = NoServices::new(root, &missing)?;
         for call in calls(&needed, &known) {
             ask(root, &call)?;
         }
-        let still: Vec<_> = packages::missing().into_iter().filter(|package| package.split_off).collect();
+        let still: Vec<_> =
+            packages::missing(packages).into_iter().filter(|package| package.split_off).collect();
         if !still.is_empty() {
             let packages = still.iter().map(|package| package.name.to_owned()).collect();
             ask(root, &Call { packages, ..Call::default() })?;
@@ -93,7 +94,7 @@ pub(crate) fn install() -> Result<Vec<Skip>> {
         }
     }
     let left: Vec<_> =
-        packages::missing().into_iter().filter(|package| !package.optional).map(|p| p.name).collect();
+        packages::missing(packages).into_iter().filter(|package| !package.optional).map(|p| p.name).collect();
     if !left.is_empty() {
         bail!("apt installed its packages and these are still not there: {}", left.join(", "));
     }
@@ -206,8 +207,8 @@ fn scratch_file(text: &str) -> Result<PathBuf> {
 }
 
 /// Asks apt's local lists; no network.
-fn policies() -> Result<BTreeMap<String, Known>> {
-    let names = PACKAGES.iter().map(|package| package.name).chain(FAMILY.iter().copied());
+fn policies(packages: &[Package]) -> Result<BTreeMap<String, Known>> {
+    let names = packages.iter().map(|package| package.name).chain(FAMILY.iter().copied());
     let text = command::output(Command::new("apt-cache").env("LC_ALL", "C").arg("policy").args(names))?;
     Ok(parse_policies(&text))
 }
@@ -322,7 +323,7 @@ fn source_version(version: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::packages::PACKAGES, *};
 
     const STABLE: &str = "1:7.2+dfsg-7+deb12u18+b3";
     const NEWER: &str = "1:10.0.2+ds-2+deb13u1~bpo12+1";

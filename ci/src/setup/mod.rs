@@ -13,7 +13,7 @@ use crate::{command::Refused, phases::Skip};
 pub(crate) mod accounts;
 mod apt;
 mod host;
-mod packages;
+pub(crate) mod packages;
 mod tools;
 
 /// The verb.
@@ -25,7 +25,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 /// Brings this machine to where everything can run; returns what could not be had.
 pub(crate) fn prepare() -> Result<Vec<Skip>> {
     println!("=== set-up");
-    let mut skips = apt::install()?;
+    let mut skips = apt::install(packages::PACKAGES)?;
     tools::components()?;
     skips.extend(tools::nextest());
     host::open_tun()?;
@@ -35,6 +35,11 @@ pub(crate) fn prepare() -> Result<Vec<Skip>> {
         println!("nothing is missing");
     }
     Ok(skips)
+}
+
+/// Installs what is missing of `packages`, for who needs more than everybody.
+pub(crate) fn also(packages: &'static [packages::Package]) -> Result<()> {
+    apt::install(packages).map(drop)
 }
 
 /// How things that need root are done here.

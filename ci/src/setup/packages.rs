@@ -101,10 +101,22 @@ pub(crate) const PACKAGES: &[Package] = &[
     ),
 ];
 
-/// The packages whose probe finds nothing.
-pub(crate) fn missing() -> Vec<&'static Package> {
+/// What one campaign needs besides: more than a minute to install.
+pub(crate) const LIBGUESTFS: &[Package] = &[
+    needed("libguestfs-tools", "changing and reading disks of any kind", Program(&["virt-customize"])),
+    needed(
+        "linux-image-cloud-amd64",
+        "the machines that libguestfs starts",
+        File(&["/lib/modules/*/modules.dep"]),
+    ),
+    needed("btrfs-progs", "making file systems to be read", Program(&["mkfs.btrfs"])),
+    needed("lvm2", "making volumes to be read", Program(&["lvm"])),
+];
+
+/// Those of `packages` whose probe finds nothing.
+pub(crate) fn missing(packages: &'static [Package]) -> Vec<&'static Package> {
     let folders = program_folders();
-    PACKAGES.iter().filter(|package| !present(&package.probe, &folders)).collect()
+    packages.iter().filter(|package| !present(&package.probe, &folders)).collect()
 }
 
 /// Whether a program can be found.

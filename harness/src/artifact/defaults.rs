@@ -67,18 +67,57 @@ fn ids(os_release: &str) -> Vec<&str> {
 mod tests {
     use super::*;
 
-    #[rstest::rstest]
-    #[case("ID=polder-minimal\nID_LIKE=debian\n", "/etc/inittab", "kernel")]
-    #[case("PRETTY_NAME=\"x\"\nID=debian\n", "/var/log/syslog", "packages")]
-    #[case("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", "/var/log/messages", "selinux")]
-    #[case("ID=linuxmint\nID_LIKE='ubuntu debian'", "/var/log/dpkg.log", "coredumps")]
-    #[case("", "/etc/hosts", "mounts")]
-    fn a_system_has_its_own(#[case] os_release: &str, #[case] path: &str, #[case] command: &str) {
-        let defaults = Defaults::of(os_release);
-        assert!(defaults.paths.iter().any(|p| p == path) && defaults.commands.contains_key(command));
-        assert!(defaults.commands.contains_key("addresses"), "what all have");
-        let foreign = defaults.paths.iter().any(|p| p == "/var/log/messages");
-        assert_eq!(foreign, os_release.contains("rhel"));
+    /// What systems say of themselves, with the logs, packages and services that are theirs.
+    #[test]
+    fn every_family_has_its_own() {
+        let systems = [
+            ("minimal", "ID=polder-minimal\nID_LIKE=debian\n"),
+            ("Debian 12", "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\nVERSION_ID=\"12\"\n"),
+            ("Ubuntu 24.04", "NAME=\"Ubuntu\"\nID=ubuntu\nID_LIKE=debian\n"),
+            ("Mint", "ID=linuxmint\nID_LIKE='ubuntu debian'"),
+            ("RHEL 9", "ID=\"rhel\"\nID_LIKE=\"fedora\"\n"),
+            ("CentOS 7", "ID=\"centos\"\nID_LIKE=\"rhel fedora\"\n"),
+            ("Rocky 9", "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"),
+            ("Fedora 41", "ID=fedora\nVERSION_ID=41\n"),
+            ("SLES 15", "ID=\"sles\"\nID_LIKE=\"suse\"\n"),
+            ("openSUSE Leap", "ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"\n"),
+            ("Alpine 3.20", "ID=alpine\nVERSION_ID=3.20.0\n"),
+            ("Arch", "ID=arch\n"),
+            ("Manjaro", "ID=manjaro\nID_LIKE=arch\n"),
+            ("unknown", ""),
+        ];
+        let common = Defaults::of("");
+        let mut table = String::new();
+        for (name, os_release) in systems {
+            let defaults = Defaults::of(os_release);
+            assert!(common.paths.iter().all(|path| defaults.paths.contains(path)), "what all have");
+            assert!(common.commands.iter().all(|(name, line)| defaults.commands.get(name) == Some(line)));
+            let own = defaults.paths.iter().filter(|path| !common.paths.contains(path)).map(String::as_str);
+            let logs: Vec<_> = own.filter_map(|path| path.strip_prefix("/var/log")).collect();
+            let commands = defaults.commands.iter().filter(|(name, _)| !common.commands.contains_key(*name));
+            let shown = |(name, line): (&'_ String, &'_ String)| match name.as_str() {
+                "packages" => line.clone(),
+                name => name.to_owned(),
+            };
+            let commands: Vec<_> = commands.map(shown).collect();
+            table += &format!("{name}: {} ({})\n", logs.join(" "), commands.join(", "));
+        }
+        insta::assert_snapshot!(table, @r"
+        minimal:  ()
+        Debian 12: /syslog /auth.log /kern.log /cloud-init*.log /dpkg.log /apt (boot, coredumps, failed-units, dpkg-query -W, units)
+        Ubuntu 24.04: /syslog /auth.log /kern.log /cloud-init*.log /dpkg.log /apt (boot, coredumps, failed-units, dpkg-query -W, units)
+        Mint: /syslog /auth.log /kern.log /cloud-init*.log /dpkg.log /apt (boot, coredumps, failed-units, dpkg-query -W, units)
+        RHEL 9: /messages /secure /audit/audit.log /cron /cloud-init*.log /dnf*.log /yum.log /boot.log /anaconda (boot, coredumps, failed-units, rpm -qa, selinux, units)
+        CentOS 7: /messages /secure /audit/audit.log /cron /cloud-init*.log /dnf*.log /yum.log /boot.log /anaconda (boot, coredumps, failed-units, rpm -qa, selinux, units)
+        Rocky 9: /messages /secure /audit/audit.log /cron /cloud-init*.log /dnf*.log /yum.log /boot.log /anaconda (boot, coredumps, failed-units, rpm -qa, selinux, units)
+        Fedora 41: /messages /secure /audit/audit.log /cron /cloud-init*.log /dnf*.log /yum.log /boot.log /anaconda (boot, coredumps, failed-units, rpm -qa, selinux, units)
+        SLES 15: /messages /audit/audit.log /boot.log /cloud-init*.log /zypper.log /zypp/history /YaST2/y2log (apparmor, boot, coredumps, failed-units, rpm -qa, units)
+        openSUSE Leap: /messages /audit/audit.log /boot.log /cloud-init*.log /zypper.log /zypp/history /YaST2/y2log (apparmor, boot, coredumps, failed-units, rpm -qa, units)
+        Alpine 3.20: /messages /dmesg /rc.log /cloud-init*.log (apk info -v, services)
+        Arch: /cloud-init*.log /pacman.log (boot, coredumps, failed-units, pacman -Q, units)
+        Manjaro: /cloud-init*.log /pacman.log (boot, coredumps, failed-units, pacman -Q, units)
+        unknown:  ()
+        ");
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod credentials;
 pub mod dial;
 pub mod exit;
 pub mod follow;
+pub mod guestfs;
 pub mod id;
 pub mod owner;
 pub mod password;

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, BufRead},
-    os::unix::fs::MetadataExt,
+    os::{fd::AsRawFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -147,8 +147,9 @@ async fn seen(
     }
     progress.say(&format!("looking at what is on {}", image.display()));
     fs::create_dir_all(&folder).map_err(file("make", &folder))?;
-    let work = tempfile::tempdir_in(&folder).map_err(file("make", &folder))?;
-    let raw = work.path().join("raw");
+    // Without a name it goes with us, however we end.
+    let nameless = tempfile::tempfile_in(&folder).map_err(file("make", &folder))?;
+    let raw = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), nameless.as_raw_fd()));
     let found = match format {
         ImageFormat::Raw => sysprep::look(image).await?,
         ImageFormat::Qcow2 => {

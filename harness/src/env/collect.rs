@@ -180,8 +180,9 @@ impl Files {
         dest: PathBuf,
     ) -> Result<Vec<Part>, Box<dyn Error + Send + Sync>> {
         let (disks, asked, caps) = (disk::without_machine(env, vm), vm.plan().artifacts.clone(), self.caps);
+        let kvm = vm.plan().domain.as_ref().is_some_and(|domain| domain.kvm);
         let parts = spawn_blocking(move || {
-            let root = RootDisk::find(&disks)?;
+            let root = RootDisk::find(&disks, kvm)?;
             let Defaults { paths, .. } = Defaults::of(&root.text("/etc/os-release").unwrap_or_default());
             let wanted: Vec<String> = asked.iter().chain(&paths).cloned().collect();
             let parts = root.extract(&wanted, &dest, (caps.path, caps.machine));

@@ -325,6 +325,7 @@ fn guest_spec(machine: &MachinePlan, common: &Common<'_>) -> Result<GuestSpec, E
         login: Login { user: machine.login.user.clone(), password: machine.login.password.clone() },
         console: folder.join(&machine.console),
         outputs: folder.join("outputs"),
+        notes: folder.join("notes").join(machine.name.as_str()),
         time_factor: *factor,
     })
 }

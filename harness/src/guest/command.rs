@@ -28,6 +28,8 @@ pub struct Command {
     env: Vec<(String, String)>,
     cwd: Option<String>,
     user: Option<String>,
+    /// What everything it starts is found by, where that is decided already.
+    pub(super) mark: Option<String>,
     pub(super) stdin: Input,
     pub(super) limit: Option<Duration>,
     pub(super) over: Option<Channel>,
@@ -221,8 +223,8 @@ impl Command {
 
     fn of(what: What) -> Self {
         let stdin = Input::Bytes(Vec::new());
-        let env = Vec::new();
-        Self { what, shown: None, env, cwd: None, user: None, stdin, limit: None, over: None, wrong: None }
+        let (env, [cwd, user, mark]) = (Vec::new(), [const { None }; 3]);
+        Self { what, shown: None, env, cwd, user, mark, stdin, limit: None, over: None, wrong: None }
     }
 
     /// Remembers what `check` finds, and that it was made at `at`.
@@ -244,9 +246,9 @@ impl Command {
         }
     }
 
-    /// The same, with the file it needs at `path`.
-    pub(super) fn with_file_at(&self, path: &str) -> Self {
-        let mut placed = self.clone();
+    /// The same, with the file it needs at `path`, and under this mark.
+    pub(super) fn with_file_at(&self, path: &str, mark: &str) -> Self {
+        let mut placed = Self { mark: Some(mark.to_owned()), ..self.clone() };
         if let What::Upload { text, args } = &self.what {
             let by_itself = text.starts_with(b"#!");
             let program = [path.to_owned()];
@@ -457,7 +459,7 @@ mod tests {
     #[case("\necho", "sh /tmp/f 'a b'")]
     fn a_script_is_run_by_what_its_first_line_names(#[case] text: &str, #[case] expected: &str) {
         let command = Command::upload(text).arg("a b");
-        assert_eq!(command.with_file_at("/tmp/f").to_string(), expected);
+        assert_eq!(command.with_file_at("/tmp/f", "m").to_string(), expected);
         assert!(command.to_string().ends_with("`) 'a b'"), "{command}");
     }
 

@@ -35,6 +35,7 @@ p=${t%/*}
 if [ "$kind" = file ] && [ -d "$d" ]; then echo "$d is a folder; end it with / to copy into it" >&2; exit 73; fi
 if [ "$kind" = folder ] && [ -e "$d" ] && [ ! -d "$d" ]; then echo "$d is not a folder" >&2; exit 73; fi
 trap 'rm -rf -- "$t"' EXIT
+trap 'exit 74' HUP INT TERM PIPE
 mkdir -- "$t" && tar -x -o -p -f - -C "$t" || exit 74
 [ -e "$t/$5" ] || { echo "not all of it arrived" >&2; exit 74; }
 if [ -d "$d" ]; then cp -a -f -- "$t/$4/." "$d/" || exit 75; else mv -f -- "$t/$4" "$d" || exit 74; fi
@@ -199,12 +200,15 @@ impl Guest {
 if [ -d "$1" ]; then echo "$1 is a folder" >&2; exit 73; fi
 [ -d "$2" ] || mkdir -p -- "$2" || exit 73
 trap 'rm -f -- "$3"' EXIT
-umask 077; cat > "$3" && chown -- "$5" "$3" && chmod -- "$4" "$3" && mv -f -- "$3" "$1"
+trap 'exit 74' HUP INT TERM PIPE
+umask 077; cat > "$3" || exit
+[ "$(wc -c < "$3")" -eq "$6" ] || { echo "not all of it arrived" >&2; exit 74; }
+chown -- "$5" "$3" && chmod -- "$4" "$3" && mv -f -- "$3" "$1"
 "#;
         let temporary = format!("{}/.polder-{}", parent(remote), call_mark());
-        let mode = format!("{mode:o}");
-        let command = Command::script(WRITE).args([remote, parent(remote), &temporary, &mode, owner]);
-        self.write(remote, bytes.into(), command).await
+        let (mode, bytes) = (format!("{mode:o}"), bytes.into());
+        let args = [remote, parent(remote), &temporary, &mode, owner, &bytes.len().to_string()];
+        self.write(remote, bytes, Command::script(WRITE).args(args)).await
     }
 
     async fn write(&self, remote: &str, bytes: Vec<u8>, command: Command) -> Result<(), GuestError> {

@@ -41,6 +41,8 @@ pub(super) struct Inner {
     pub(super) console: Console,
     /// Tells what goes on beside everything else that the guest starts anew.
     pub(super) restarted: tokio::sync::Notify,
+    /// Whether what others have left in it is gone.
+    pub(super) cleared: tokio::sync::OnceCell<()>,
 }
 
 /// Opens the span of a verb.
@@ -60,7 +62,8 @@ impl Guest {
         let agent = spec.agent.clone().map(|port| Agent::new(port, factor));
         let serial = spec.machine.clone().map(|port| Serial::new(port, spec.login.clone(), factor));
         let console = Console::new(spec.console.clone());
-        Self(Arc::new(Inner { spec, ssh, agent, serial, console, restarted: tokio::sync::Notify::new() }))
+        let (restarted, cleared) = Default::default();
+        Self(Arc::new(Inner { spec, ssh, agent, serial, console, restarted, cleared }))
     }
 
     /// The machine's name.

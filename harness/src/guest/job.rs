@@ -8,8 +8,9 @@ use super::{
     error::GuestError,
     handle::{Guest, timed, verb},
     limits,
+    notes::Note,
     output::{Captured, Output, Status},
-    run::{call_mark, kill_script},
+    run::kill_script,
     upload::Uploaded,
 };
 use crate::base::wait::Deadline;
@@ -67,13 +68,14 @@ const SIGNAL: &str = r#"[ -e status ] || kill -s "$2" "$(cat pid)""#;
 pub struct Job {
     guest: Guest,
     command: String,
-    /// What everything it started is found by.
-    mark: String,
     folder: String,
     since: Instant,
     /// The file it is, for an uploaded script.
     file: Option<Uploaded>,
-    ours: bool,
+    /// As long as it is ours.
+    note: Option<Note>,
+    /// What everything it started is found by.
+    mark: String,
 }
 
 impl Guest {
@@ -90,13 +92,14 @@ impl Guest {
                 Some((file, placed)) => (Some(file), placed),
                 None => (None, command.clone()),
             };
-            let mark = call_mark();
+            let note = self.note()?;
+            let mark = note.mark.clone();
             let line = placed.line(&mark).map_err(|source| GuestError::Command {
                 machine: self.name().clone(),
                 command: command.to_string(),
                 source,
             })?;
-            let start = Command::script(START).args([&format!(".polder-{mark}"), &line, &mark]);
+            let start = Command::script(START).args([&note.name(), &line, &mark]);
             let start = start.input_of(&command).shown_as("start the job");
             let ran = self.run(&start, limit).await?;
             if !ran.output.status.success() {
@@ -104,7 +107,7 @@ impl Guest {
             }
             let folder = ran.output.stdout.text().trim().to_owned();
             let (guest, since) = (self.clone(), Instant::now());
-            Ok(Job { guest, command: command.to_string(), mark, folder, since, file, ours: true })
+            Ok(Job { guest, command: command.to_string(), folder, since, file, note: Some(note), mark })
         })
         .await
     }
@@ -179,7 +182,9 @@ impl Job {
 
     /// Leaves it to itself: it goes on when this is gone, and its files stay in the guest.
     pub fn detach(mut self) {
-        self.ours = false;
+        if let Some(note) = self.note.take() {
+            note.forget();
+        }
         if let Some(file) = self.file.take() {
             file.keep();
         }
@@ -243,12 +248,12 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        if let (true, Ok(runtime)) = (self.ours, tokio::runtime::Handle::try_current()) {
-            let (guest, mark, folder) = (self.guest.clone(), self.mark.clone(), self.folder.clone());
+        if let (Some(note), Ok(runtime)) = (self.note.take(), tokio::runtime::Handle::try_current()) {
+            let guest = self.guest.clone();
             runtime.spawn(async move {
-                let script = format!("{FIND}{}; rm -rf -- \"$1\"", kill_script(&mark));
-                let end = Command::script(script).arg(folder).shown_as("end the job");
-                let _ = guest.run(&end, guest.scaled(limits::LOOK)).await;
+                if guest.end_all(&note.mark, limits::LOOK).await.unwrap_or(false) {
+                    note.forget();
+                }
             });
         }
     }

@@ -19,6 +19,7 @@ mod jump;
 pub mod limits;
 mod link;
 mod machine;
+mod notes;
 mod output;
 mod pattern;
 mod pipe;

@@ -40,6 +40,8 @@ pub struct GuestSpec {
     pub console: PathBuf,
     /// Folder of this host for outputs that do not fit into memory; made when needed.
     pub outputs: PathBuf,
+    /// Folder of this host for notes of what outlasts a command in the guest; made when needed.
+    pub notes: PathBuf,
     /// Deadlines are multiplied by this.
     pub time_factor: f64,
 }

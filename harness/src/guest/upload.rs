@@ -6,8 +6,8 @@ use super::{
     error::GuestError,
     handle::Guest,
     limits,
+    notes::Note,
     output::Status,
-    run::call_mark,
     spec::Channel,
 };
 use crate::base::wait::Deadline;
@@ -32,7 +32,7 @@ fi
 pub(super) struct Uploaded {
     guest: Guest,
     over: Option<Channel>,
-    path: Option<String>,
+    path: Option<(String, Note)>,
 }
 
 impl Guest {
@@ -45,17 +45,17 @@ impl Guest {
         let Some(Upload { text, user }) = command.needs_file() else { return Ok(None) };
         // What is wrong with the command is said before anything is written.
         self.call(command, deadline)?;
-        let name = format!(".polder-{}", call_mark());
         let mut folders = FOLDERS.iter();
         loop {
             let Some(folder) = folders.next() else { return Ok(None) };
-            let path = format!("{folder}/{name}");
-            let file = Uploaded { guest: self.clone(), over: command.over, path: Some(path.clone()) };
+            let note = self.note()?;
+            let (path, mark) = (format!("{folder}/{}", note.name()), note.mark.clone());
+            let file = Uploaded { guest: self.clone(), over: command.over, path: Some((path.clone(), note)) };
             let args = [path.as_str(), &text.len().to_string(), user.unwrap_or("")];
             let write = Command::script(WRITE).args(args).shown_as("write the script").stdin(text);
             let ran = self.run_line(&only(write, command.over), deadline.left()).await?;
             match ran.output.status {
-                Status::Code(0) => return Ok(Some((file, command.with_file_at(&path)))),
+                Status::Code(0) => return Ok(Some((file, command.with_file_at(&path, &mark)))),
                 Status::Code(NOT_HERE) if folders.len() > 0 => {}
                 _ => return Err(GuestError::Failed(Box::new(self.with_console(ran).await))),
             }
@@ -70,15 +70,20 @@ impl Uploaded {
 
     /// Leaves it in the guest.
     pub(super) fn keep(mut self) {
-        self.path = None;
+        if let Some((_, note)) = self.path.take() {
+            note.forget();
+        }
     }
 
     fn start_to_remove(&mut self) -> impl Future<Output = ()> + Send + 'static {
         let (guest, over, path) = (self.guest.clone(), self.over, self.path.take());
         async move {
-            if let Some(path) = path {
+            if let Some((path, note)) = path {
                 let remove = Command::new("rm").args(["-f", "--", &path]);
-                let _ = guest.run_line(&only(remove, over), guest.scaled(limits::KILL)).await;
+                let removed = guest.run_line(&only(remove, over), guest.scaled(limits::KILL)).await;
+                if removed.is_ok_and(|ran| ran.output.status.success()) {
+                    note.forget();
+                }
             }
         }
     }

@@ -45,6 +45,12 @@ impl Guest {
 
     /// The same, once, without waiting for a guest that is away: for who looks again and again.
     pub(super) async fn look(&self, command: &Command, limit: Duration) -> Result<Ran, GuestError> {
+        self.clear_up().await;
+        self.look_once(command, limit).await
+    }
+
+    /// The same, whatever others have left there.
+    pub(super) async fn look_once(&self, command: &Command, limit: Duration) -> Result<Ran, GuestError> {
         let streams = self.captured(command).await?;
         let upto = Upto { limit, deadline: Deadline::within(limit), patience: Duration::ZERO };
         Box::pin(self.run_placed(command, streams, upto)).await
@@ -72,6 +78,7 @@ impl Guest {
         streams: Streams,
         limit: Duration,
     ) -> Result<Ran, GuestError> {
+        self.clear_up().await;
         let upto = self.upto(limit);
         let uploaded = self.upload(command, upto.deadline).await?;
         let placed = uploaded.as_ref().map_or(command, |(_, placed)| placed);
@@ -118,6 +125,7 @@ impl Guest {
         stdout: Sink,
         limit: Duration,
     ) -> Result<Ran, GuestError> {
+        self.clear_up().await;
         let call = self.call(command, Deadline::within(limit))?;
         let mut streams = Streams { stdin, stdout, stderr: Sink::Capture(self.capture("stderr")) };
         let start = Instant::now();
@@ -154,7 +162,7 @@ impl Guest {
     }
 
     pub(super) fn call(&self, command: &Command, deadline: Deadline) -> Result<Call, GuestError> {
-        let mark = call_mark();
+        let mark = command.mark.clone().unwrap_or_else(call_mark);
         let line = command.line(&mark).map_err(|source| GuestError::Command {
             machine: self.name().clone(),
             command: command.to_string(),

@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::{error::SysprepError, ext::Memory, plan::Action, step::Step};
-use crate::base::process::{self, ProcessError};
+use crate::base::{
+    guestfs,
+    process::{self, ProcessError},
+};
 
 const TOOL: &str = "virt-customize";
 /// For one run: packages may be installed in it.
@@ -52,12 +55,7 @@ pub async fn customize(image: &Path, format: &str, step: &Step, kvm: bool) -> Re
     let null = File::open("/dev/null").map_err(failed)?;
     let stream = || log.try_clone().map(OwnedFd::from).map_err(failed);
     let streams = [null.into(), stream()?, stream()?];
-    // No daemon of the host's is asked to start machines for it.
-    let mut env = vec![("LIBGUESTFS_BACKEND".to_owned(), "direct".to_owned())];
-    if !kvm {
-        env.push(("LIBGUESTFS_BACKEND_SETTINGS".to_owned(), "force_tcg".to_owned()));
-    }
-    let status = match process::run(&argv, streams, env, LIMIT).await {
+    let status = match process::run(&argv, streams, guestfs::env(kvm), LIMIT).await {
         Err(ProcessError::Start { source, .. }) if source.kind() == ErrorKind::NotFound => {
             return Err(SysprepError::NoTool);
         }

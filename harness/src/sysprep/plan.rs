@@ -303,7 +303,9 @@ mod tests {
     #[test]
     fn every_system_gets_its_name_and_keys_and_has_none_of_its_template() {
         insta::assert_snapshot!(shown(None));
-        assert_eq!(shown(Some("el8")), shown(None), "nothing is known of it");
+        for distro in ["el8", "fc27", "ubuntu", "sles", "opensuse-leap", "alpine", "arch", "cirros"] {
+            assert_eq!(shown(Some(distro)), shown(None), "nothing is known of {distro}");
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@
 
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -13,7 +12,7 @@ use std::{
 use polder::lab::LabHost;
 
 use crate::{
-    arena,
+    arena, guestfs,
     typed::{Ground, Said},
 };
 
@@ -257,54 +256,11 @@ fn disks_are_prepared_once_and_never_half() {
 
 #[test]
 fn without_the_program_it_is_said_where_to_get_it() {
-    if real().is_some() {
+    if guestfs::is_there("virt-customize") {
         return;
     }
     let site = Site::new();
     let without = Said::of(&site.0.command(&["init"]).output().unwrap());
     without.fails(5, "`virt-customize` is needed and not installed; it is in the package `guestfs-tools`");
     assert!(!site.0.path(".polder/default").exists());
-}
-
-#[test]
-fn the_real_program_understands_what_it_is_told() {
-    if real().is_none() {
-        // Past what catches the output of tests: this one passes, and must not do so in silence.
-        let skip = "SKIP virt-customize: this host has none (the package `guestfs-tools`)";
-        let _ = writeln!(std::io::stderr(), "{skip}");
-        return;
-    }
-    let ground = Ground::new(REAL);
-    ground.polder(&["init"]).ok();
-    let disk = ground.path(".polder/default/images/real+root.qcow2");
-    let info: serde_json::Value =
-        serde_json::from_str(&run("qemu-img", &["info", "--output=json", "-U", &disk.display().to_string()]))
-            .unwrap();
-    // Below its own image is the layer.
-    let layer = PathBuf::from(info["backing-filename"].as_str().unwrap());
-    assert_eq!(file_of(&layer, "/etc/two"), "one\ntwo");
-    assert!(file_of(&disk, "/root/.ssh/authorized_keys").starts_with("ssh-ed25519 "));
-    fs::remove_dir_all(layer.parent().unwrap()).unwrap();
-}
-
-const REAL: &str = "
-domains:
-  real:
-    nics: [{net: lan}]
-    disks:
-      - name: root
-        type: template
-        template_name: debian12
-        dev: vda
-        format: qcow2
-        build:
-          - virt-customize: {write: \"/etc/two:one\\ntwo\", no-network: ''}
-          - virt-customize: {ssh-inject: ''}
-nets: {lan: {management: true}}
-";
-
-/// Where the real program is.
-fn real() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join("virt-customize")).find(|program| program.is_file())
 }

@@ -40,36 +40,40 @@ type Image = FormatAccess<File>;
 impl Disk {
     /// Opens it for reading, also while a machine writes to it.
     pub(super) fn open(&self) -> io::Result<Opened> {
-        Ok(Opened(Arc::new(self.image(&self.image, self.format, 0)?)))
+        let mut below = None;
+        for (path, format) in self.chain()?.into_iter().rev() {
+            let opened = open(&path, format, below.take()).map_err(named(&path))?;
+            below = Some(Arc::new(opened));
+        }
+        below.map(Opened).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn image(&self, path: &Path, format: DiskFormat, depth: usize) -> io::Result<Image> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        if depth > DEEPEST {
-            return Err(named(io::Error::other("images lie over one another in a circle")));
-        }
-        let file = || File::open(StorageOpenOptions::new().filename(path)).map_err(named);
-        if format == DiskFormat::Raw {
-            let raw = Raw::builder(file()?).open(DenyImplicitOpenGate::default()).map_err(named)?;
-            return Ok(FormatAccess::new(raw));
-        }
-        let qcow2 = |below| {
-            let builder = Qcow2::<File, Arc<Image>>::builder(file()?).backing(below);
-            builder.open(DenyImplicitOpenGate::default()).map_err(named)
-        };
-        let alone = qcow2(None)?;
-        let Some(below) = alone.implicit_backing_file() else { return Ok(FormatAccess::new(alone)) };
-        let format = match alone.implicit_backing_format().map(String::as_str) {
-            Some("qcow2") => DiskFormat::Qcow2,
-            Some("raw") => DiskFormat::Raw,
-            // Not guessed from what lies there, which a guest may have written.
-            other => {
-                let format = other.unwrap_or("unnamed");
-                return Err(named(io::Error::other(format!("it lies over an image of {format} format"))));
+    /// Its images, each with the one below it after it.
+    pub(super) fn chain(&self) -> io::Result<Vec<(PathBuf, DiskFormat)>> {
+        let mut chain = vec![(self.image.clone(), self.format)];
+        while let Some((path, DiskFormat::Qcow2)) = chain.last() {
+            if chain.len() > DEEPEST {
+                return Err(named(path)(io::Error::other("images lie over one another in a circle")));
             }
-        };
-        let below = self.image(&self.outside(path, Path::new(below)), format, depth + 1)?;
-        Ok(FormatAccess::new(qcow2(Some(Arc::new(below)))?))
+            let alone =
+                File::open(StorageOpenOptions::new().filename(path)).and_then(|file| qcow2(file, None));
+            let alone = alone.map_err(named(path))?;
+            let Some(below) = alone.implicit_backing_file() else { break };
+            let format = match alone.implicit_backing_format().map(String::as_str) {
+                Some("qcow2") => DiskFormat::Qcow2,
+                Some("raw") => DiskFormat::Raw,
+                // Not guessed from what lies there, which a guest may have written.
+                other => {
+                    let format = other.unwrap_or("unnamed");
+                    return Err(named(path)(io::Error::other(format!(
+                        "it lies over an image of {format} format"
+                    ))));
+                }
+            };
+            let below = self.outside(path, Path::new(below));
+            chain.push((below, format));
+        }
+        Ok(chain)
     }
 
     /// Where the path that stands in the image `over` is here.
@@ -84,6 +88,24 @@ impl Disk {
         });
         found.unwrap_or_else(|| path.to_owned())
     }
+}
+
+/// Opens one image of a chain, over the one that is open already.
+fn open(path: &Path, format: DiskFormat, below: Option<Arc<Image>>) -> io::Result<Image> {
+    let file = File::open(StorageOpenOptions::new().filename(path))?;
+    let gate = DenyImplicitOpenGate::default();
+    Ok(match format {
+        DiskFormat::Raw => FormatAccess::new(Raw::builder(file).open(gate)?),
+        DiskFormat::Qcow2 => FormatAccess::new(qcow2(file, below)?),
+    })
+}
+
+fn qcow2(file: File, below: Option<Arc<Image>>) -> io::Result<Qcow2<File, Arc<Image>>> {
+    Qcow2::<File, Arc<Image>>::builder(file).backing(below).open(DenyImplicitOpenGate::default())
+}
+
+fn named(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// A disk that can be read.

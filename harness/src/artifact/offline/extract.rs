@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +10,9 @@ use ext4_view::{Ext4, Ext4Error};
 use super::{
     copy::{Copied, Copying},
     disk::{Disk, Opened},
+    guestfish::Guestfish,
     partitions::{self, SECTOR},
+    tree::Tree,
 };
 use crate::{artifact::Part, base::text::flat_names};
 
@@ -37,54 +38,78 @@ pub enum OfflineError {
     NoRoot {
         /// What there is instead, for people.
         found: Vec<String>,
+        /// Why there is none for `guestfish` either.
+        #[source]
+        guestfish: io::Error,
     },
+    /// A machine without disks.
+    #[error("there are no disks")]
+    NoDisks,
 }
 
 /// The root file system of a machine, without the machine.
 pub struct RootDisk {
-    fs: Ext4,
+    tree: Box<dyn Tree>,
     how: String,
 }
 
 impl RootDisk {
-    /// Finds it: the first file system with a folder `/etc`.
+    /// Finds it: the first file system of the ext family with a folder `/etc`, else what `guestfish` takes for the root of
+    /// a system. `kvm` is whether that may start machines with hardware acceleration. To be called where it may block,
+    /// within a runtime.
     ///
     /// # Errors
     /// There is none that can be read; what there is.
-    pub fn find(disks: &[Disk]) -> Result<Self, OfflineError> {
+    pub fn find(disks: &[Disk], kvm: bool) -> Result<Self, OfflineError> {
+        if disks.is_empty() {
+            return Err(OfflineError::NoDisks);
+        }
         let mut found = Vec::new();
         for disk in disks {
             let failed = |source| OfflineError::Image { disk: disk.image.clone(), source };
-            let opened = disk.open().map_err(failed)?;
-            let sector = |at: u64| {
-                let mut sector = [0; SECTOR as usize];
-                opened.read(at.saturating_mul(SECTOR), &mut sector).map(|()| sector)
-            };
-            let offsets = partitions::offsets(sector).map_err(failed)?;
-            let name = disk.image.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            for (number, &offset) in offsets.iter().enumerate() {
-                let part = if number == 0 { name.clone() } else { format!("partition {number} of {name}") };
-                match Ext4::load(Box::new(opened.from(offset))) {
-                    Ok(fs) if fs.metadata("/etc").is_ok_and(|meta| meta.is_dir()) => {
-                        return Ok(Self { fs, how: format!("read from {part}, without the machine") });
-                    }
-                    Ok(_) => found.push(format!("{part} has no /etc")),
-                    // The disk itself, where it is divided.
-                    Err(_) if number == 0 && offsets.len() > 1 => {}
-                    Err(error) => found.push(format!("{part}: {}", contents(&opened, offset, &error))),
-                }
+            if let Some(root) = Self::on(disk, &mut found).map_err(failed)? {
+                return Ok(root);
             }
         }
-        if disks.is_empty() {
-            found.push("there are no disks".to_owned());
+        match Guestfish::open(disks, kvm) {
+            Ok(fish) => {
+                let found = found.join(", ");
+                let how = format!("read by guestfish, without the machine, because we cannot: {found}");
+                Ok(Self { tree: Box::new(fish), how })
+            }
+            Err(guestfish) => Err(OfflineError::NoRoot { found, guestfish }),
         }
-        Err(OfflineError::NoRoot { found })
+    }
+
+    /// The one on this disk; what there is instead is added to `found`.
+    fn on(disk: &Disk, found: &mut Vec<String>) -> io::Result<Option<Self>> {
+        let opened = disk.open()?;
+        let sector = |at: u64| {
+            let mut sector = [0; SECTOR as usize];
+            opened.read(at.saturating_mul(SECTOR), &mut sector).map(|()| sector)
+        };
+        let offsets = partitions::offsets(sector)?;
+        let name = disk.image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for (number, &offset) in offsets.iter().enumerate() {
+            let part = if number == 0 { name.clone() } else { format!("partition {number} of {name}") };
+            match Ext4::load(Box::new(opened.from(offset))) {
+                Ok(fs) if fs.metadata("/etc").is_ok_and(|meta| meta.is_dir()) => {
+                    let how = format!("read from {part}, without the machine");
+                    return Ok(Some(Self { tree: Box::new(fs), how }));
+                }
+                Ok(_) => found.push(format!("{part} has no /etc")),
+                // The disk itself, where it is divided.
+                Err(_) if number == 0 && offsets.len() > 1 => {}
+                Err(error) => found.push(format!("{part}: {}", contents(&opened, offset, &error))),
+            }
+        }
+        Ok(None)
     }
 
     /// A file of it that is a text, if it is there.
     #[must_use]
     pub fn text(&self, path: &str) -> Option<String> {
-        self.fs.read_to_string(path).ok()
+        self.tree.text(Path::new(path)).ok()
     }
 
     /// Copies `wanted`, paths or patterns, to `dest`: `/a/b` is called `_a_b` there. Of each path at most `cap` bytes,
@@ -129,7 +154,7 @@ impl RootDisk {
         let staging = std::fs::create_dir_all(folder)
             .and_then(|()| tempfile::Builder::new().prefix(".gathering-").tempdir_in(folder));
         let mut copied = match &staging {
-            Ok(staging) => Copying::new(&self.fs, cap).all(path, &staging.path().join("x")),
+            Ok(staging) => Copying::new(&*self.tree, cap).all(path, &staging.path().join("x")),
             Err(error) => return Copied::failed(format!("cannot keep it: {error}")),
         };
         if let (true, Ok(staging)) = (copied.came, &staging)
@@ -156,13 +181,8 @@ impl RootDisk {
                     next.push(folder.join(part));
                     continue;
                 };
-                let entries = self.fs.read_dir(folder.as_os_str().as_bytes()).into_iter().flatten().flatten();
-                let names = entries
-                    .map(|entry| PathBuf::from(std::ffi::OsStr::from_bytes(entry.file_name().as_ref())));
-                let fits = |name: &PathBuf| {
-                    let text = name.to_string_lossy();
-                    text != "." && text != ".." && pattern.matches_with(&text, options)
-                };
+                let names = self.tree.names(&folder).unwrap_or_default().into_iter();
+                let fits = |name: &PathBuf| pattern.matches_with(&name.to_string_lossy(), options);
                 next.extend(names.filter(fits).map(|name| folder.join(name)));
             }
             next.sort();
@@ -174,7 +194,7 @@ impl RootDisk {
     }
 
     fn exists(&self, path: &Path) -> bool {
-        self.fs.symlink_metadata(path.as_os_str().as_bytes()).is_ok()
+        self.tree.look(path).is_ok()
     }
 }
 
@@ -270,7 +290,7 @@ mod tests {
         let seen = vec![(PathBuf::from("/run/seen"), base.join("store"))];
         let disk = Disk { image: base.join("two.qcow2"), format: DiskFormat::Qcow2, seen };
 
-        let root = RootDisk::find(std::slice::from_ref(&disk)).unwrap();
+        let root = RootDisk::find(std::slice::from_ref(&disk), false).unwrap();
         assert_eq!(root.text("/etc/os-release").as_deref(), Some("ID=debian\n"));
         let wanted =
             ["/var/log/*.log", "/var/log/app/", "/link", "/var/log/big", "/var/log/holes", "/no", "/v*/x*"];
@@ -306,7 +326,7 @@ mod tests {
         assert!(parts[0].missing.as_ref().unwrap().contains("beyond the limit"), "{parts:?}");
         // A layer is missing.
         fs::remove_file(base.join("one.qcow2")).unwrap();
-        let error = RootDisk::find(&[disk]).map(drop).unwrap_err();
+        let error = RootDisk::find(&[disk], false).map(drop).unwrap_err();
         assert!(std::error::Error::source(&error).unwrap().to_string().contains("one.qcow2: "), "{error:?}");
     }
 
@@ -319,7 +339,7 @@ mod tests {
         let image = dir.path().join("disk.raw");
         file_system(kind, &tree(dir.path()), &image, 0);
         let disk = Disk { image, format: DiskFormat::Raw, seen: vec![] };
-        let parts = RootDisk::find(&[disk]).unwrap().extract(
+        let parts = RootDisk::find(&[disk], false).unwrap().extract(
             &["/var/log/big".to_owned()],
             &dir.path().join("out"),
             (u64::MAX, u64::MAX),
@@ -343,13 +363,15 @@ mod tests {
             disk("l", 512, b"LABELONE"),
             disk("n", 0, b""),
         ];
-        let text = RootDisk::find(&disks).map(drop).unwrap_err().to_string();
+        let mut found = Vec::new();
+        assert!(disks.iter().all(|disk| RootDisk::on(disk, &mut found).unwrap().is_none()));
+        let text = found.join(", ");
         for part in
             ["x: xfs cannot be read", "b: btrfs cannot", "l: a volume of LVM cannot", "n: nothing cannot"]
         {
             assert!(text.contains(part), "{text}");
         }
-        let text = RootDisk::find(&[]).map(drop).unwrap_err().to_string();
-        assert!(text.ends_with("there are no disks"), "{text}");
+        let text = RootDisk::find(&[], false).map(drop).unwrap_err().to_string();
+        assert_eq!(text, "there are no disks");
     }
 }

@@ -23,14 +23,30 @@ use crate::{
         gather::{SEND_LISTED, SEND_NAMED, batches},
         handle::{timed, verb},
         limits,
-        run::{Sink, Source},
+        run::{Sink, Source, call_mark},
         tarball,
     },
     image::Ability,
 };
 
-/// Takes an archive of what is new below `$1`.
-const TAKE: &str = r#"mkdir -p -- "$1" && cd -- "$1" && exec tar -x -o -p -f -"#;
+/// Takes an archive of folders that are new below `$1`, or have new modes.
+const TAKE_FOLDERS: &str = r#"mkdir -p -- "$1" && cd -- "$1" && exec tar -x -o -p -f -"#;
+/// Takes an archive of files and links that are new below `$1`, by way of the folder `$2` there: each is seen whole. Files
+/// that are linked keep what tar gave them, and folders that are there what they have; where there are no links, files
+/// are renamed one by one.
+const TAKE: &str = r#"
+mkdir -p -- "$1" && cd -- "$1" || exit 73
+trap 'rm -rf -- "$2"' EXIT
+trap 'exit 74' HUP INT TERM PIPE
+mkdir -- "$2" && tar -x -o -p -f - -C "$2" || exit 74
+cp -R -P -l -f -- "$2/." . 2>/dev/null && exit
+(
+    cd -- "$2" && find . -type d -exec sh -c 'for d; do mkdir -p -- "../$d"; done' sh {} + &&
+        find . ! -type d -exec sh -c 'for f; do mv -f -- "$f" "../$f" || exit 1; done' sh {} +
+)
+"#;
+/// Bytes of files that are sent at once, if it is not one that is larger: as much may have to be sent again.
+const BATCH: u64 = 16 << 20;
 /// Removes what stands on standard input below `$1`.
 const REMOVE: &str = r#"cd -- "$1" && exec xargs -0 rm -rf --"#;
 /// Digests of what stands on standard input below `$1`.
@@ -40,7 +56,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl Guest {
     /// Makes the folder `remote` of the guest the same as `local` by sending what differs in size, time, mode, kind or
-    /// target. An interrupted one is gone on with by calling it again.
+    /// target. No file is seen half. An interrupted one is gone on with by calling it again.
     ///
     /// # Errors
     /// [`GuestError::Copy`]: what has arrived stays. [`GuestError::Unsupported`] without ssh.
@@ -61,7 +77,7 @@ impl Guest {
         .await
     }
 
-    /// Makes the folder `local` the same as `remote` of the guest, as [`Guest::sync_to`]. No file is seen half.
+    /// Makes the folder `local` the same as `remote` of the guest, as [`Guest::sync_to`].
     ///
     /// # Errors
     /// [`GuestError::Copy`]: what has arrived stays. [`GuestError::NoSuchPath`]. [`GuestError::Unsupported`] without
@@ -112,18 +128,45 @@ impl Guest {
             self.tell(REMOVE, remote, names_of(&plan.remove), deadline).await?;
         }
         let synced = synced(&plan, &here);
-        // Folders before what lies in them.
-        let mut names: Vec<PathBuf> = plan.folders.iter().chain(&plan.send).cloned().collect();
-        names.sort();
         let sparse = plan.send.iter().any(|name| tarball::has_holes(&local.join(name)).unwrap_or(false))
             && self.has_gnu_tar().await;
+        let size = |name: &PathBuf| here.get(name).map_or(0, |listed| listed.size);
+        let mut rest = plan.send.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |name: &&PathBuf| {
+                bytes += size(name);
+                bytes <= BATCH
+            };
+            let (batch, after) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            rest = after;
+            let temporary = format!(".polder-{}", call_mark());
+            let command = Command::script(TAKE).args([remote, &temporary]);
+            self.send(command, &local, batch.to_vec(), sparse, deadline).await?;
+        }
+        // Their modes may forbid to write into them.
+        let command = Command::script(TAKE_FOLDERS).arg(remote);
+        self.send(command, &local, plan.folders, false, deadline).await?;
+        Ok(synced)
+    }
+
+    /// Gives an archive of `names` below `local` to a script.
+    async fn send(
+        &self,
+        script: Command,
+        local: &Path,
+        names: Vec<PathBuf>,
+        sparse: bool,
+        deadline: Deadline,
+    ) -> Result<(), Cause> {
         let (to, chunks) = mpsc::channel(CHUNKS);
+        let local = local.to_owned();
         let packing = spawn_blocking(move || tarball::pack_some(&local, &names, sparse, to));
-        let command = Command::script(TAKE).arg(remote).shown_as("unpack what differs");
+        let script = script.shown_as("unpack what differs");
         let sink = Sink::Capture(self.capture("stdout"));
-        let run = self.run_over(Channel::Ssh, &command, Source::Chunks(chunks), sink, deadline.left()).await;
+        let run = self.run_over(Channel::Ssh, &script, Source::Chunks(chunks), sink, deadline.left()).await;
         match (run, joined(packing.await)) {
-            (Ok(ran), Ok(_)) if ran.output.status.success() => Ok(synced),
+            (Ok(ran), Ok(_)) if ran.output.status.success() => Ok(()),
             // A source that broke also ends the command: it is the cause.
             (_, Err(source)) if source.kind() != io::ErrorKind::BrokenPipe => Err(source.into()),
             (Ok(ran), _) => Err(GuestError::Failed(Box::new(self.with_console(ran).await)).into()),

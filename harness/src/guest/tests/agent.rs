@@ -56,6 +56,7 @@ fn agent_only(agent: &Arc<FakeAgent>, dir: &Path) -> Guest {
         login: Login { user: "root".into(), password: None },
         console: dir.join("console"),
         outputs: dir.join("outputs"),
+        notes: dir.join("notes"),
         time_factor: 1.0,
     })
 }

@@ -104,6 +104,7 @@ impl Rig {
             login: Login { user: "root".into(), password: None },
             console: self.dir.path().join("console"),
             outputs: self.dir.path().join("outputs"),
+            notes: self.dir.path().join("notes"),
             time_factor: 1.0,
         }
     }

@@ -382,6 +382,7 @@ async fn the_agent_is_asked_where_no_session_can_be_held() {
         login: Login { user: "root".into(), password: None },
         console: dir.path().join("console"),
         outputs: dir.path().join("outputs"),
+        notes: dir.path().join("notes"),
         time_factor: 1.0,
     });
     let path = dir.path().join("log");
@@ -410,6 +411,7 @@ fn verbs_that_wait_are_small() {
         login: Login { user: "root".into(), password: None },
         console: "/".into(),
         outputs: "/".into(),
+        notes: "/".into(),
         time_factor: 1.0,
     });
     let (http, log) = (Http::get(80, "/"), Log::journal());
