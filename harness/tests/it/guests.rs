@@ -122,7 +122,7 @@ async fn every_way(vm: &Vm) {
     assert_eq!(job.wait(10 * SECOND).await.unwrap().stdout.text(), "done\n");
 }
 
-async fn many_at_once(vm: &Vm, commands: usize) {
+pub(crate) async fn many_at_once(vm: &Vm, commands: usize) {
     let one = |n: usize| {
         let vm = vm.clone();
         let command = Command::script(format!("seq {n} {}; echo {n} >&2", n + 500));

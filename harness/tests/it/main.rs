@@ -8,6 +8,7 @@ mod builds;
 mod command;
 mod damage;
 mod devices;
+mod everywhere;
 mod export;
 mod extension;
 mod faults;
