@@ -3,10 +3,13 @@
 use anyhow::{Result, ensure};
 use polder::{
     guest::{Channel, Command, GuestError, Status},
+    image::Ability,
     prelude::secs,
 };
 
-use super::{AGENT, AGENT_EXEC, Place, Row};
+use crate::guests;
+
+use super::{AGENT, AGENT_EXEC, Place, Row, SHORT};
 
 pub(super) const ROWS: &[Row] = &[
     Row("a program and its arguments", None, |p| Box::pin(arguments(p))),
@@ -21,6 +24,7 @@ pub(super) const ROWS: &[Row] = &[
     Row("a job gets signals, and is killed", None, |p| Box::pin(ended_job(p))),
     Row("a job that is gone", None, |p| Box::pin(no_job(p))),
     Row("the guest agent's own functions", AGENT, |p| Box::pin(agent(p))),
+    Row("neither ssh nor the guest agent answers", AGENT_EXEC, |p| Box::pin(unanswered(p))),
     Row("exec, shell and script at the command", None, |p| Box::pin(typed(p))),
 ];
 
@@ -38,7 +42,7 @@ async fn over(p: &Place, over: Channel) -> Result<()> {
     let said = (output.stdout.text(), output.stderr.text(), output.status);
     let right = ("a  'b' v\nin\n/tmp\nnobody\n".into(), "err\n".into(), Status::Code(3));
     ensure!(said == right, "{said:?}");
-    let endless = Command::script("echo begun; sleep 4741").over(over).timeout(secs(1));
+    let endless = Command::script("echo begun; sleep 4741").over(over).timeout(SHORT);
     let error = p.vm.execute(endless).await.err();
     let killed = matches!(&error, Some(GuestError::Deadline { killed: true, started: true, .. }));
     ensure!(killed, "{error:?}");
@@ -59,7 +63,7 @@ async fn uploaded(p: &Place) -> Result<()> {
 
 async fn late(p: &Place) -> Result<()> {
     let family = "(sleep 4743 & sleep 4743 & setsid sleep 4743 & wait) & sleep 4743";
-    let error = p.vm.execute(Command::from(family).timeout(secs(1))).await.err();
+    let error = p.vm.execute(Command::from(family).timeout(SHORT)).await.err();
     ensure!(matches!(&error, Some(GuestError::Deadline { killed: true, .. })), "{error:?}");
     p.vm.wait_for_process_gone("sleep", secs(5)).await?;
     Ok(())
@@ -78,17 +82,19 @@ async fn outcomes(p: &Place) -> Result<()> {
 }
 
 async fn crowd(p: &Place) -> Result<()> {
-    crate::guests::many_at_once(&p.vm, 64).await;
+    guests::many_at_once(&p.vm, 64).await;
     Ok(())
 }
 
 async fn job(p: &Place) -> Result<()> {
-    let job = p.vm.spawn(Command::script("echo begun; cat; sleep 2; echo done; exit 4").stdin("in\n")).await?;
+    let script = Command::script("echo begun; cat; while [ ! -e /tmp/go ]; do sleep 0.2; done; echo done; exit 4");
+    let job = p.vm.spawn(script.stdin("in\n")).await?;
     ensure!(job.is_running().await?);
     p.vm.restarted().await;
     p.vm.wait_until_succeeds("grep -qs in /var/tmp/.polder-*/out", secs(10)).await?;
     let early = job.output_so_far().await?;
     ensure!(early.stdout.text() == "begun\nin\n" && early.status == Status::Unknown, "{early:?}");
+    p.vm.succeed("touch /tmp/go").await?;
     let output = job.wait(secs(20)).await?;
     ensure!(output.stdout.text() == "begun\nin\ndone\n" && output.status == Status::Code(4), "{output:?}");
     ensure!(!job.is_running().await?);
@@ -135,6 +141,19 @@ async fn agent(p: &Place) -> Result<()> {
     ensure!(has, "{own:?} is not among {interfaces:?}");
     ensure!(agent.freeze().await? > 0);
     ensure!(agent.thaw().await? > 0);
+    Ok(())
+}
+
+async fn unanswered(p: &Place) -> Result<()> {
+    p.vm.succeed(Command::new("true").over(Channel::Agent)).await?;
+    // Not listening, or listening and silent.
+    let (no_ssh, ssh_again) = match p.vm.spec().abilities.has(Ability::Units) {
+        true => ("systemctl stop ssh", "systemctl start ssh"),
+        false => {
+            ("(sleep 0.3; kill -STOP $(pidof dropbear)) >/dev/null 2>&1 &", "kill -CONT $(pidof dropbear)")
+        }
+    };
+    guests::nothing_answers(&p.vm, no_ssh, ssh_again).await;
     Ok(())
 }
 

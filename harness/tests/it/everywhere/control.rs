@@ -7,13 +7,13 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use polder::{
-    env::{DiskErrors, NewDisk, Progress, SnapshotOptions},
+    env::{DiskErrors, Fault, How, NewDisk, Progress, SnapshotOptions},
     guest::{Command, GuestError},
     prelude::secs,
     provider::MachineState,
 };
 
-use super::{Place, REBOOT, Row, services};
+use super::{Place, REBOOT, Row, SHORT, services};
 
 pub(super) const ROWS: &[Row] = &[
     Row("it is paused and goes on", None, |p| Box::pin(paused(p))),
@@ -40,7 +40,7 @@ fn quiet() -> Progress {
 async fn paused(p: &Place) -> Result<()> {
     let pause = p.vm.pause().await?;
     ensure!(p.env.state_of(&p.vm).await? == MachineState::Paused);
-    let error = p.vm.execute(Command::from("true").timeout(secs(1))).await.err().map(|e| e.to_string());
+    let error = p.vm.execute(Command::from("true").timeout(SHORT)).await.err().map(|e| e.to_string());
     ensure!(error.as_ref().is_some_and(|error| error.contains("it is paused")), "{error:?}");
     pause.heal().await?;
     ensure!(p.vm.succeed("echo awake").await? == "awake\n");
@@ -56,16 +56,19 @@ async fn clock(p: &Place) -> Result<()> {
         let there = p.number("date +%s").await?;
         Ok(there - i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs())?)
     };
-    for (wrong, by) in [(p.vm.clock_ahead(secs(DAYS)).await?, 1), (p.vm.clock_behind(secs(DAYS)).await?, -1)] {
-        if by < 0 {
-            let there = off().await?;
-            ensure!((there + i64::try_from(DAYS)?).abs() < 60, "it is {there} s off");
-        }
+    let days = i64::try_from(DAYS)?;
+    let healed = async |wrong: Fault, by: i64| {
+        let error = p.vm.execute(Command::from("sleep 4742").timeout(SHORT)).await.err();
+        ensure!(matches!(&error, Some(GuestError::Deadline { killed: true, .. })), "{error:?}");
+        let there = off().await?;
+        ensure!((there - by).abs() < 60, "it is {there} s off, not {by}");
         wrong.heal().await?;
         let left = off().await?;
         ensure!(left.abs() < 60, "it is still {left} s off");
-    }
-    Ok(())
+        Ok(())
+    };
+    healed(p.vm.clock_ahead(secs(DAYS)).await?, days).await?;
+    healed(p.vm.clock_behind(secs(DAYS)).await?, -days).await
 }
 
 async fn memory(p: &Place) -> Result<()> {
@@ -175,11 +178,23 @@ async fn snapshot(p: &Place) -> Result<()> {
     Ok(())
 }
 
+/// A command that is given while it goes down and comes back is neither lost nor noticed by the machine it was before.
 async fn reboot(p: &Place) -> Result<()> {
     let before = p.vm.succeed(BOOT_ID).await?;
     let job = p.vm.spawn("sleep 4752").await?;
-    p.vm.reboot(secs(120)).await?;
-    ensure!(p.vm.succeed(BOOT_ID).await? != before);
+    let asked = async {
+        loop {
+            match p.vm.succeed(BOOT_ID).await {
+                Ok(now) if now != before => return Ok(()),
+                // Going down, it may have no `/proc` any more.
+                Ok(_) | Err(GuestError::Lost { .. } | GuestError::Failed(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    let (back, asked) = tokio::join!(p.vm.reboot(secs(120)), asked);
+    back?;
+    asked?;
     let gone = job.wait(secs(5)).await.err();
     ensure!(matches!(&gone, Some(GuestError::JobGone { .. })), "{gone:?}");
     Ok(())
@@ -202,11 +217,11 @@ async fn crash(p: &Place) -> Result<()> {
 }
 
 async fn off(p: &Place) -> Result<()> {
-    let said = p.polder(&["-f", "json", "shutdown", "it"])?;
-    ensure!(said.contains("graceful"), "{said}");
+    let stopped = p.env.shutdown(&p.only(), secs(60), &quiet()).await?;
+    ensure!(stopped.iter().all(|one| one.how == How::Graceful), "{stopped:?}");
     ensure!(p.env.state_of(&p.vm).await? == MachineState::Absent);
-    let error = p.ground.polder(&["exec", "it", "true"]);
-    ensure!(error.code != Some(0) && error.err.contains("it is not running"), "{error:?}");
+    let said = p.ground.polder(&["exec", "it", "true"]);
+    ensure!(said.code == Some(1) && said.err.contains("it is not running but absent"), "{said:?}");
     p.polder(&["collect", "-o", "off"])?;
     services::collection(p, "off")
 }

@@ -28,14 +28,14 @@ pub(super) const ROWS: &[Row] = &[
 const MIB: u64 = 1 << 20;
 
 async fn file(p: &Place) -> Result<()> {
-    let bytes: Vec<u8> = (0..3_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let bytes: Vec<u8> = (0..1_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     let path = p.file("a file", &bytes)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o751))?;
     let time = SystemTime::UNIX_EPOCH + secs(1_234_567_890);
     fs::File::options().write(true).open(&path)?.set_modified(time)?;
     p.vm.copy_to(&path, "/srv/new/it's here").await?;
     let said = p.vm.succeed("stat -c '%s %a %Y %U' \"/srv/new/it's here\"").await?;
-    ensure!(said.trim() == "12000000 751 1234567890 root", "{said}");
+    ensure!(said.trim() == "4000000 751 1234567890 root", "{said}");
     let back = p.ground.path("back/again");
     p.vm.copy_from("/srv/new/it's here", &back).await?;
     let meta = fs::metadata(&back)?;
@@ -68,7 +68,7 @@ async fn tree(p: &Place) -> Result<()> {
 }
 
 async fn holes(p: &Place) -> Result<()> {
-    let size = 64 * MIB;
+    let size = 12 * MIB;
     let path = p.file("holes", b"begin")?;
     let file = fs::File::options().write(true).open(&path)?;
     std::os::unix::fs::FileExt::write_at(&file, b"end", size - 3)?;
@@ -102,11 +102,11 @@ async fn memory(p: &Place) -> Result<()> {
 async fn sync(p: &Place) -> Result<()> {
     let (there, plain) = ("/srv/same", SyncOptions::default());
     for n in 0..40 {
-        p.file(&format!("same/{}/{n}", n % 5), &vec![u8::try_from(n)?; 300_000])?;
+        p.file(&format!("same/{}/{n}", n % 5), &vec![u8::try_from(n)?; 100_000])?;
     }
     let same = p.ground.path("same");
     // In the middle of it, or before or after: it is gone on with all the same.
-    let _ = tokio::time::timeout(Duration::from_millis(400), p.vm.sync_to(&same, there, plain)).await;
+    let _ = tokio::time::timeout(Duration::from_millis(200), p.vm.sync_to(&same, there, plain)).await;
     p.vm.sync_to(&same, there, plain).await?;
     let again = p.vm.sync_to(&same, there, plain).await?;
     ensure!((again.sent, again.removed) == (0, 0), "{again:?}");
@@ -117,7 +117,7 @@ async fn sync(p: &Place) -> Result<()> {
     let back = p.ground.path("same back");
     let fetched = p.vm.sync_from(there, &back, plain).await?;
     ensure!(fetched.sent >= 39, "{fetched:?}");
-    ensure!(fs::read(back.join("0/0"))? == b"changed" && fs::read(back.join("4/39"))? == vec![39; 300_000]);
+    ensure!(fs::read(back.join("0/0"))? == b"changed" && fs::read(back.join("4/39"))? == vec![39; 100_000]);
     Ok(())
 }
 

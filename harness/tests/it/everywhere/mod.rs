@@ -47,6 +47,8 @@ const ROWS: &[&[Row]] =
 
 /// For one function, before it is stretched; what takes longer hangs.
 const LIMIT: Duration = secs(120);
+/// For what is not to come true, before it is stretched.
+const SHORT: Duration = Duration::from_millis(300);
 
 /// Where functions are tried: a machine called `it`, in a project of its own.
 struct Place {

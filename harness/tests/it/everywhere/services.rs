@@ -132,7 +132,7 @@ async fn evidence(p: &Place) -> Result<()> {
     let ask = [("good", "echo one"), ("bad", "echo two; exit 3")].map(|(n, l)| (n.to_owned(), l.to_owned()));
     let (_, said) = p.vm.outputs(&ask.into(), secs(30)).await?;
     let said: Vec<_> = said.iter().map(|one| (one.name.as_str(), one.status, one.output.as_slice())).collect();
-    ensure!(said == [("bad", 3, b"two".as_slice()), ("good", 0, b"one")], "{said:?}");
+    ensure!(said == [("bad", 3, b"two\n".as_slice()), ("good", 0, b"one\n")], "{said:?}");
     // What a failed scenario leaves.
     let all = p.env.collect(&p.ground.path("evidence")).await;
     let had: Vec<_> = all.entries.iter().filter(|one| one.missing.is_none()).map(|one| &*one.path).collect();

@@ -20,7 +20,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 async fn much(p: &Place) -> Result<()> {
-    const LINES: u32 = 300_000;
+    const LINES: u32 = 100_000;
     let output = p.vm.execute(format!("seq {LINES} & seq {LINES} >&2; wait")).await?;
     let all: String = (1..=LINES).map(|n| format!("{n}\n")).collect();
     for (stream, name) in [(&output.stdout, "stdout"), (&output.stderr, "stderr")] {

@@ -1,6 +1,6 @@
 //! Waiting for what a machine can show, inside and outside; for what comes, goes, and cannot come any more.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use polder::{
@@ -8,7 +8,7 @@ use polder::{
     prelude::{Http, Log, Pattern, eventually, secs},
 };
 
-use super::{AGENT, JOURNAL, Place, Row, UNITS};
+use super::{AGENT, JOURNAL, Place, Row, SHORT, UNITS};
 
 pub(super) const ROWS: &[Row] = &[
     Row("wait for ssh", None, |p| Box::pin(ssh(p))),
@@ -50,7 +50,7 @@ async fn file(p: &Place) -> Result<()> {
     soon(p, "touch '/tmp/a b'; sleep 1; rm '/tmp/a b'").await?;
     p.vm.wait_for_file("/tmp/a b", secs(20)).await?;
     p.vm.wait_for_file_gone("/tmp/a b", secs(20)).await?;
-    let never = told(p.vm.wait_for_file("/no/such", Duration::from_millis(300)).await);
+    let never = told(p.vm.wait_for_file("/no/such", SHORT).await);
     ensure!(never.contains("did not come true in time") && never.contains("it is not there"), "{never}");
     Ok(())
 }
@@ -70,7 +70,7 @@ if command -v httpd; then exec httpd -p 8080 -h /www; fi
 cat >/www/serve <<'END'
 $0 = "httpd"; use IO::Socket::INET;
 my $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 9, ReuseAddr => 1) or die $!;
-fork and exit; open STDIN, "</dev/null"; open STDOUT, ">/dev/null"; open STDERR, ">/dev/null";
+fork and exit; open P, ">/www/pid"; print P $$; close P; open STDIN, "</dev/null"; open STDOUT, ">/dev/null"; open STDERR, ">/dev/null";
 while (my $c = $s->accept) {
     my ($path) = <$c> =~ /^GET (\S+)/;
     while (<$c>) { last if /^\r?$/ }
@@ -92,22 +92,25 @@ async fn ports(p: &Place) -> Result<()> {
     let ready = state.inside().body(Pattern::regex("^read.\n$")?);
     p.vm.wait_for_http(&ready, secs(20)).await?;
     p.vm.wait_for_http(&Http::get(8080, "/none").status(404), secs(20)).await?;
-    p.vm.succeed("pkill httpd || killall httpd").await?;
-    let never = told(p.vm.wait_for_http(&ready, Duration::from_millis(500)).await);
-    ensure!(never.contains("GET /state on port 8080: it did not come true in time"), "{never}");
+    p.vm.succeed("kill $(pidof httpd || cat /www/pid)").await?;
+    let never = told(p.vm.wait_for_http(&ready, SHORT).await);
+    ensure!(never.contains("GET /state on port 8080") && never.contains("did not come true in time"), "{never}");
     Ok(())
 }
 
 async fn socket(p: &Place) -> Result<()> {
-    // Everybody's log, or what a program that listens makes.
-    let path = if p.vm.execute("[ -S /dev/log ]").await?.status.success() { "/dev/log" } else { "/run/here" };
-    let listen = "(nc -lU /run/here & nc -u -l -p 5353 & [ -e /proc/$!/stat ] && sleep 1; nc -u -l 5353 &)";
-    p.vm.succeed(format!("{listen} >/dev/null 2>&1 &")).await?;
+    // Who is small has a server of addresses, the others a program that listens to anything.
+    let is_small = p.vm.execute("command -v udhcpd").await?.status.success();
+    let (listen, path, port, program) = match is_small {
+        true => ("echo interface eth0 >/tmp/u; udhcpd -f /tmp/u", "/dev/log", 67, "udhcpd"),
+        false => ("nc -lU /run/here & nc -u -l 5353", "/run/here", 5353, "nc"),
+    };
+    p.vm.succeed(format!("({listen}) >/dev/null 2>&1 &")).await?;
     p.vm.wait_for_socket(path, secs(20)).await?;
-    p.vm.wait_for_udp_port(5353, secs(20)).await?;
-    p.vm.succeed("pkill nc || killall nc").await?;
-    p.vm.wait_for_process_gone("nc", secs(20)).await?;
-    let never = told(p.vm.wait_for_socket("/etc/passwd", Duration::from_millis(300)).await);
+    p.vm.wait_for_udp_port(port, secs(20)).await?;
+    p.vm.succeed(format!("kill $(pidof {program})")).await?;
+    p.vm.wait_for_process_gone(program, secs(20)).await?;
+    let never = told(p.vm.wait_for_socket("/etc/passwd", SHORT).await);
     ensure!(never.contains("did not come true in time"), "{never}");
     Ok(())
 }
@@ -118,7 +121,7 @@ async fn outputs(p: &Place) -> Result<()> {
     ensure!(p.vm.until("cat /tmp/n", |said| said == "2\n").within(secs(20)).await? == "2\n");
     soon(p, "rm /tmp/n").await?;
     p.vm.wait_until_fails("cat /tmp/n", secs(20)).await?;
-    let never = told(p.vm.wait_until_succeeds("echo seen; false", Duration::from_millis(500)).await);
+    let never = told(p.vm.wait_until_succeeds("echo seen; false", SHORT).await);
     ensure!(never.contains("exit status 1, it printed: seen"), "{never}");
     let vm = &p.vm;
     eventually(secs(20), || async move { Ok(vm.execute("[ ! -e /tmp/n ]").await?.status.success()) }).await?;
@@ -132,18 +135,23 @@ async fn log_file(p: &Place) -> Result<()> {
     let now = p.vm.end_of(&log).await?;
     soon(p, "echo two >>/var/log/ours.log; echo one >>/var/log/ours.log").await?;
     ensure!(p.vm.wait_for_log(&now, "one", secs(20)).await? == "one");
-    let never = told(p.vm.wait_for_log(&now, "three", Duration::from_millis(500)).await);
+    let never = told(p.vm.wait_for_log(&now, "three", SHORT).await);
     ensure!(never.contains("two\n"), "{never}");
     p.vm.wait_for_process_gone("tail", secs(20)).await?;
     Ok(())
 }
 
 async fn while_process(p: &Place) -> Result<()> {
-    soon(p, "pkill -f 'sleep 47[0-9]8' || killall sleep").await?;
-    p.vm.spawn("sleep 4748").await?.detach();
+    let job = p.vm.spawn("sleep 4748").await?;
     let start = Instant::now();
     p.vm.wait_for_process("sleep", secs(20)).await?;
-    let never = p.vm.while_process("sleep", p.vm.wait_for_file("/no/such", secs(60))).await;
+    let waited = p.vm.while_process("sleep", p.vm.wait_for_file("/no/such", secs(60)));
+    let killed = async {
+        tokio::time::sleep(SHORT).await;
+        job.kill().await
+    };
+    let (never, killed) = tokio::join!(waited, killed);
+    killed?;
     let never = told::<()>(never);
     ensure!(never.contains("a process `sleep` to go on: it cannot come true any more"), "{never}");
     ensure!(start.elapsed() < secs(60));
