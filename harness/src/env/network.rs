@@ -48,11 +48,7 @@ pub(super) async fn raise(
     create(running, &super::net::as_named(net, &env.state()), mark.as_ref()).await
 }
 
-async fn create(
-    running: &Running,
-    net: &PlannedNet,
-    label: Option<&Label>,
-) -> Result<(), EnvError> {
+async fn create(running: &Running, net: &PlannedNet, label: Option<&Label>) -> Result<(), EnvError> {
     let xml = xml::network_xml(net, label);
     let made = running.connection.create_network(&net.libvirt_name, xml, limits::NETWORK);
     made.await.map_err(|error| running.explain(error))?;

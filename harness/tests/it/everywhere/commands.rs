@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
     Row("an uploaded script", None, |p| Box::pin(uploaded(p))),
     Row("a deadline kills all that was started", None, |p| Box::pin(late(p))),
     Row("success, failure and exit status", None, |p| Box::pin(outcomes(p))),
-    Row("64 commands at once", None, |p| Box::pin(crowd(p))),
+    Row("16 commands at once", None, |p| Box::pin(crowd(p))),
     Row("a job is waited for, asked, and outlives the connection", None, |p| Box::pin(job(p))),
     Row("a job gets signals, and is killed", None, |p| Box::pin(ended_job(p))),
     Row("a job that is gone", None, |p| Box::pin(no_job(p))),
@@ -82,12 +82,13 @@ async fn outcomes(p: &Place) -> Result<()> {
 }
 
 async fn crowd(p: &Place) -> Result<()> {
-    guests::many_at_once(&p.vm, 64).await;
+    guests::many_at_once(&p.vm, 16).await;
     Ok(())
 }
 
 async fn job(p: &Place) -> Result<()> {
-    let script = Command::script("echo begun; cat; while [ ! -e /tmp/go ]; do sleep 0.2; done; echo done; exit 4");
+    let script =
+        Command::script("echo begun; cat; while [ ! -e /tmp/go ]; do sleep 0.2; done; echo done; exit 4");
     let job = p.vm.spawn(script.stdin("in\n")).await?;
     ensure!(job.is_running().await?);
     p.vm.restarted().await;

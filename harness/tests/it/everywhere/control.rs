@@ -80,7 +80,8 @@ async fn memory(p: &Place) -> Result<()> {
     short.heal().await?;
     let after = p.number(FREE).await?;
     ensure!(during + 20 * 1024 < after, "{during} KiB then, {after} KiB healed");
-    let error = p.vm.take_memory(100_000).await.err().map(|error| format!("{:#}", anyhow::Error::from(error)));
+    let error =
+        p.vm.take_memory(100_000).await.err().map(|error| format!("{:#}", anyhow::Error::from(error)));
     ensure!(error.as_ref().is_some_and(|error| error.contains("MiB are free")), "{error:?}");
     Ok(())
 }

@@ -28,7 +28,8 @@ pub(super) const ROWS: &[Row] = &[
 const MIB: u64 = 1 << 20;
 
 async fn file(p: &Place) -> Result<()> {
-    let bytes: Vec<u8> = (0..1_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let bytes: Vec<u8> =
+        (0..1_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     let path = p.file("a file", &bytes)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o751))?;
     let time = SystemTime::UNIX_EPOCH + secs(1_234_567_890);
@@ -59,7 +60,10 @@ async fn tree(p: &Place) -> Result<()> {
     p.file("tree/more", b"more")?;
     p.vm.copy_to(&tree, "/root/tree").await?;
     let said = p.vm.succeed("cd /root/tree; cat to more; readlink dangling; ls -A empty sub").await?;
-    ensure!(said == "blankmore/no where\nempty:\n\nsub:\n-n\nü漢\n" || said.starts_with("blankmore/no where\n"), "{said}");
+    ensure!(
+        said == "blankmore/no where\nempty:\n\nsub:\n-n\nü漢\n" || said.starts_with("blankmore/no where\n"),
+        "{said}"
+    );
     let back = p.ground.path("tree back");
     p.vm.copy_from("/root/tree", &back).await?;
     ensure!(fs::read(back.join("sub/-n"))? == b"dash" && fs::read(back.join("sub/ü漢"))? == b"name");
@@ -122,8 +126,12 @@ async fn sync(p: &Place) -> Result<()> {
 }
 
 async fn gather(p: &Place) -> Result<()> {
-    p.vm.succeed("mkdir -p /srv/logs; cd /srv/logs; echo one >a.log; echo two >'b c.log'; ln -s a.log to").await?;
-    p.vm.succeed("dd if=/dev/zero of=/srv/logs/long bs=1024 count=3000 2>/dev/null; echo end >>/srv/logs/long").await?;
+    p.vm.succeed("mkdir -p /srv/logs; cd /srv/logs; echo one >a.log; echo two >'b c.log'; ln -s a.log to")
+        .await?;
+    p.vm.succeed(
+        "dd if=/dev/zero of=/srv/logs/long bs=1024 count=3000 2>/dev/null; echo end >>/srv/logs/long",
+    )
+    .await?;
     let wanted = ["/srv/logs/*.log", "/srv/logs/to", "/srv/logs/long", "/srv/none"].map(str::to_owned);
     let (dest, caps) = (p.ground.path("gathered"), Caps { path: MIB, machine: 8 * MIB });
     let all = p.vm.gather(&wanted, &dest, caps, secs(60)).await?;

@@ -135,7 +135,9 @@ fn judged(lacks: Option<&Need>, tried: Result<()>) -> Result<String, String> {
     match (lacks, tried) {
         (None, Ok(())) => Ok("ok".to_owned()),
         (None, Err(error)) => Err(format!("{error:#}")),
-        (Some(Need(ability, _)), Ok(())) => Err(format!("it was done, by an image that is without {ability}")),
+        (Some(Need(ability, _)), Ok(())) => {
+            Err(format!("it was done, by an image that is without {ability}"))
+        }
         (Some(Need(_, reason)), Err(error)) => {
             let told = format!("{error:#}");
             match told.contains(reason) {

@@ -131,7 +131,8 @@ async fn evidence(p: &Place) -> Result<()> {
     ensure!(fs::read_to_string(&log)?.contains("Linux version"));
     let ask = [("good", "echo one"), ("bad", "echo two; exit 3")].map(|(n, l)| (n.to_owned(), l.to_owned()));
     let (_, said) = p.vm.outputs(&ask.into(), secs(30)).await?;
-    let said: Vec<_> = said.iter().map(|one| (one.name.as_str(), one.status, one.output.as_slice())).collect();
+    let said: Vec<_> =
+        said.iter().map(|one| (one.name.as_str(), one.status, one.output.as_slice())).collect();
     ensure!(said == [("bad", 3, b"two\n".as_slice()), ("good", 0, b"one\n")], "{said:?}");
     // What a failed scenario leaves.
     let all = p.env.collect(&p.ground.path("evidence")).await;
@@ -144,7 +145,8 @@ async fn evidence(p: &Place) -> Result<()> {
 }
 
 async fn collected(p: &Place) -> Result<()> {
-    p.vm.succeed("mkdir -p /root/kept; echo kept >/root/kept/a.log; echo too >'/root/kept/b c.log'; sync").await?;
+    p.vm.succeed("mkdir -p /root/kept; echo kept >/root/kept/a.log; echo too >'/root/kept/b c.log'; sync")
+        .await?;
     p.polder(&["collect", "-o", "live"])?;
     collection(p, "live")
 }

@@ -62,7 +62,12 @@ fn typed(program: &mut Program, text: &[u8], mark: &str, end: &[u8]) -> Result<(
     while !String::from_utf8_lossy(&seen).contains(mark) {
         let mut piece = [0; 256];
         let read = printed.read(&mut piece)?;
-        ensure!(read > 0, "it ended with {:?}, having printed {:?}", child.wait()?, String::from_utf8_lossy(&seen));
+        ensure!(
+            read > 0,
+            "it ended with {:?}, having printed {:?}",
+            child.wait()?,
+            String::from_utf8_lossy(&seen)
+        );
         seen.extend(&piece[..read]);
     }
     typing.write_all(end)?;

@@ -51,14 +51,15 @@ async fn file(p: &Place) -> Result<()> {
     p.vm.wait_for_file("/tmp/a b", secs(20)).await?;
     p.vm.wait_for_file_gone("/tmp/a b", secs(20)).await?;
     let never = told(p.vm.wait_for_file("/no/such", SHORT).await);
-    ensure!(never.contains("did not come true in time") && never.contains("it is not there"), "{never}");
+    ensure!(never.contains("did not come true in time"), "{never}");
     Ok(())
 }
 
 async fn process(p: &Place) -> Result<()> {
     p.vm.wait_for_process("1", secs(5)).await?;
-    soon(p, "sleep 3").await?;
+    soon(p, "exec sleep 4753").await?;
     p.vm.wait_for_process("sleep", secs(20)).await?;
+    soon(p, "kill $(pidof sleep)").await?;
     p.vm.wait_for_process_gone("sleep", secs(20)).await?;
     Ok(())
 }
@@ -94,7 +95,10 @@ async fn ports(p: &Place) -> Result<()> {
     p.vm.wait_for_http(&Http::get(8080, "/none").status(404), secs(20)).await?;
     p.vm.succeed("kill $(pidof httpd || cat /www/pid)").await?;
     let never = told(p.vm.wait_for_http(&ready, SHORT).await);
-    ensure!(never.contains("GET /state on port 8080") && never.contains("did not come true in time"), "{never}");
+    ensure!(
+        never.contains("GET /state on port 8080") && never.contains("did not come true in time"),
+        "{never}"
+    );
     Ok(())
 }
 
@@ -121,7 +125,7 @@ async fn outputs(p: &Place) -> Result<()> {
     ensure!(p.vm.until("cat /tmp/n", |said| said == "2\n").within(secs(20)).await? == "2\n");
     soon(p, "rm /tmp/n").await?;
     p.vm.wait_until_fails("cat /tmp/n", secs(20)).await?;
-    let never = told(p.vm.wait_until_succeeds("echo seen; false", SHORT).await);
+    let never = told(p.vm.wait_until_succeeds("echo seen; false", secs(2)).await);
     ensure!(never.contains("exit status 1, it printed: seen"), "{never}");
     let vm = &p.vm;
     eventually(secs(20), || async move { Ok(vm.execute("[ ! -e /tmp/n ]").await?.status.success()) }).await?;
@@ -136,7 +140,7 @@ async fn log_file(p: &Place) -> Result<()> {
     soon(p, "echo two >>/var/log/ours.log; echo one >>/var/log/ours.log").await?;
     ensure!(p.vm.wait_for_log(&now, "one", secs(20)).await? == "one");
     let never = told(p.vm.wait_for_log(&now, "three", SHORT).await);
-    ensure!(never.contains("two\n"), "{never}");
+    ensure!(never.contains("did not come true in time"), "{never}");
     p.vm.wait_for_process_gone("tail", secs(20)).await?;
     Ok(())
 }
@@ -182,13 +186,15 @@ async fn no_unit(p: &Place) -> Result<()> {
     make(&p.vm, "fails", "echo it hurts; sleep 1; exit 3").await?;
     p.vm.succeed("systemctl start --no-block fails").await?;
     let failed = told(p.vm.wait_for_unit("fails.service", secs(60)).await);
-    let right = failed.contains("it cannot come true any more") && failed.contains("it has failed (exit-code)");
+    let right =
+        failed.contains("it cannot come true any more") && failed.contains("it has failed (exit-code)");
     ensure!(right, "{failed}");
     Ok(())
 }
 
 async fn unit_log(p: &Place) -> Result<()> {
-    let line = p.vm.wait_for_log(&Log::unit("late.service"), Pattern::regex(r"begins \d$")?, secs(60)).await?;
+    let line =
+        p.vm.wait_for_log(&Log::unit("late.service"), Pattern::regex(r"begins \d$")?, secs(60)).await?;
     ensure!(line == "begins 7", "{line}");
     Ok(())
 }
