@@ -17,15 +17,16 @@ use crate::{
 /// For all tests as one user; whoever needs longer hangs.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
 
-/// Tests of what happens inside guests, which is the same whoever started them. Each takes a minute or two; where all
-/// tests run twice, these run once: as the ordinary user, who may do less.
+/// Tests of what happens inside guests, libguestfs's own among them, which is the same whoever started them. Each takes a
+/// minute or two; where all tests run twice, these run once: as the ordinary user, who may do less.
 const INSIDE_GUESTS: &[&str] = &[
     "every_function_on_debian12",
     "every_function_on_somebody_elses_image",
+    "the_real_program_understands_what_it_is_told",
     "disks_are_prepared_once_and_never_half",
     "files_come_and_go_and_are_collected_whatever_happens",
     "machines_are_controlled_and_their_health_is_blamed_on_who_is_at_work",
-    "an_environment_is_deployed_served_and_waited_for",
+    "an_environment_is_deployed_and_its_services_are_managed",
     "types_and_machines_that_are_there_anyway",
     "who_knows_a_password_gets_in",
 ];

@@ -29,6 +29,9 @@ nets:
   lan: {type: nat, management: true}
 ";
 
+/// How much more memory, in MiB, this process may have had while 17 machines answered 64 commands each at once, than before.
+const MORE: u64 = 64;
+
 const SECOND: Duration = Duration::from_secs(1);
 const WAYS: [Channel; 3] = [Channel::Ssh, Channel::Agent, Channel::Console];
 
@@ -65,28 +68,37 @@ async fn many_guests_answer_many_commands() {
     paused(&env, &deb).await;
     nothing_answers(&deb, "systemctl stop ssh", "systemctl start ssh").await;
     let (rounds, _) = arena::campaign(1);
+    let (before, mut bytes) = (arena::peak_memory(), 0);
     for _ in 0..rounds {
         let vms = env.vms();
         assert_eq!(vms.len(), 17);
         let all = vms.into_iter().map(|vm| tokio::spawn(async move { many_at_once(&vm, 64).await }));
         for one in all.collect::<Vec<_>>() {
-            one.await.unwrap();
+            bytes += one.await.unwrap();
         }
     }
+    let after = arena::peak_memory();
+    eprintln!("{bytes} bytes of output, exact; at most {after} MiB of memory, {before} MiB before the first");
+    assert!(after <= before + MORE, "{after} MiB, more than {MORE} over the {before} MiB before");
     env.down().await.unwrap();
 }
 
-pub(crate) async fn many_at_once(vm: &Vm, commands: usize) {
+/// Runs that many commands at once, whose outputs have to be exact; returns how many bytes they had.
+pub(crate) async fn many_at_once(vm: &Vm, commands: usize) -> usize {
     let one = |n: usize| {
         let vm = vm.clone();
         let command = Command::script(format!("seq {n} {}; echo {n} >&2", n + 500));
         tokio::spawn(async move { vm.execute(command).await })
     };
+    let mut bytes = 0;
     for (n, command) in (0..commands).map(one).collect::<Vec<_>>().into_iter().enumerate() {
         let output = command.await.unwrap().unwrap();
         let expected: String = (n..=n + 500).map(|line| format!("{line}\n")).collect();
-        assert!(output.stdout.text() == expected && output.stderr.text() == format!("{n}\n"), "{output:?}");
+        let (out, err) = (&output.stdout.bytes, &output.stderr.bytes);
+        assert!(*out == expected.as_bytes() && *err == format!("{n}\n").as_bytes(), "{output:?}");
+        bytes += out.len() + err.len();
     }
+    bytes
 }
 
 async fn full(vm: &Vm, fill: &str, clear: &str, folder: &str) {

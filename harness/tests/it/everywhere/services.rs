@@ -113,6 +113,7 @@ async fn broken(p: &Place) -> Result<()> {
 async fn logs(p: &Place) -> Result<()> {
     let log = p.vm.service("ours").logs().await?;
     ensure!(log.as_ref().is_some_and(|log| log.contains("it serves")), "{log:?}");
+    ensure!(p.polder(&["service", "it", "ours", "logs"])?.contains("it serves"));
     Ok(())
 }
 
