@@ -116,7 +116,7 @@ async fn walk(image: &str, lines: &str) {
     let start = Instant::now();
     let place = Place::new(lines).await;
     let factor = place.env.time_factor();
-    println!("{image:>9} {:6.1} s  it is up", start.elapsed().as_secs_f64());
+    eprintln!("{image:>9} {:6.1} s  it is up", start.elapsed().as_secs_f64());
     let mut failed = Vec::new();
     for Row(name, need, attempt) in ROWS.iter().copied().flatten() {
         let start = Instant::now();
@@ -124,7 +124,7 @@ async fn walk(image: &str, lines: &str) {
         let tried = tried.unwrap_or_else(|_| Err(anyhow::anyhow!("it did not end")));
         let verdict = judged(need.as_ref().filter(|need| !place.vm.spec().abilities.has(need.0)), tried);
         let told = verdict.as_ref().unwrap_or_else(|why| why);
-        println!("{image:>9} {:6.1} s  {name}: {told}", start.elapsed().as_secs_f64());
+        eprintln!("{image:>9} {:6.1} s  {name}: {told}", start.elapsed().as_secs_f64());
         failed.extend(verdict.err().map(|why| format!("{name}: {why}")));
     }
     assert!(failed.is_empty(), "on {image}:\n{}", failed.join("\n"));
