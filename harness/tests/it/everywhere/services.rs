@@ -9,7 +9,7 @@ use polder::{
     service::ServiceState,
 };
 
-use super::{JOURNAL, Place, Row, SERVICES};
+use super::{JOURNAL, Place, Row, SERVICES, waits};
 use crate::{serving, typed::Ground};
 
 pub(super) const ROWS: &[Row] = &[
@@ -97,15 +97,16 @@ async fn turned(p: &Place) -> Result<()> {
     ensure!(p.number(main).await? != before && ours.is_active().await?);
     ours.stop().await?;
     ensure!(ours.state().await? == ServiceState::Inactive);
-    let said = p.polder(&["-f", "json", "service", "it", "ours", "state"])?;
-    ensure!(said.contains("inactive"), "{said}");
+    let said = p.ground.polder(&["service", "it", "ours", "status"]);
+    ensure!(said.out.contains("inactive"), "{said:?}");
     Ok(())
 }
 
 async fn broken(p: &Place) -> Result<()> {
-    let error = p.vm.service("fails").start().await.err().map(anyhow::Error::from);
+    p.vm.service_manager().await?;
+    waits::make(&p.vm, "hurts", "echo it hurts; exit 3").await?;
+    let error = p.vm.service("hurts").start().await.err().map(anyhow::Error::from);
     let told = error.map(|error| format!("{error:#}")).unwrap_or_default();
-    ensure!(!told.contains("no manager"), "{told}");
     ensure!(told.contains("its log ends with:\n") && told.contains("it hurts"), "{told}");
     Ok(())
 }

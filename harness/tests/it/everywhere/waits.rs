@@ -163,7 +163,7 @@ async fn while_process(p: &Place) -> Result<()> {
 }
 
 /// Makes a unit that does `run` and stays.
-async fn make(guest: &Guest, name: &str, run: &str) -> Result<()> {
+pub(super) async fn make(guest: &Guest, name: &str, run: &str) -> Result<()> {
     let text = format!("[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c '{run}'\n");
     guest.write_file(&format!("/run/systemd/system/{name}.service"), text).await?;
     guest.succeed("systemctl daemon-reload").await?;
