@@ -17,14 +17,16 @@ use crate::{
 /// For all tests as one user; whoever needs longer hangs.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
 
-/// Tests of what happens inside guests, which is the same whoever started them. Each takes a minute or two; where all
-/// tests run twice, these run once: as the ordinary user, who may do less.
+/// Tests of what happens inside guests, libguestfs's own among them, which is the same whoever started them. Each takes a
+/// minute or two; where all tests run twice, these run once: as the ordinary user, who may do less.
 const INSIDE_GUESTS: &[&str] = &[
-    "commands_run_or_say_why_not_whatever_is_broken",
+    "every_function_on_debian12",
+    "every_function_on_somebody_elses_image",
+    "the_real_program_understands_what_it_is_told",
     "disks_are_prepared_once_and_never_half",
     "files_come_and_go_and_are_collected_whatever_happens",
     "machines_are_controlled_and_their_health_is_blamed_on_who_is_at_work",
-    "an_environment_is_deployed_served_and_waited_for",
+    "an_environment_is_deployed_and_its_services_are_managed",
     "types_and_machines_that_are_there_anyway",
     "who_knows_a_password_gets_in",
 ];
@@ -57,6 +59,7 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
     if built {
         let twice = setup::is_root() && !no_namespaces;
         phases.run("tests", |tally| {
+            named(INSIDE_GUESTS, &listed()?)?;
             let (name, threads) = side_by_side();
             let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
             if twice {
@@ -78,6 +81,23 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
         phases.skip("tests", "they do not build");
     }
     Ok(phases.finish())
+}
+
+/// What the test binary of machines says it has: a line for each test.
+fn listed() -> Result<String> {
+    let mut list = cargo(&["test", "--package", "polder", "--test", "it", "--quiet", "--", "--list"]);
+    command::output(at_root(&mut list))
+}
+
+/// A name that is no test's would leave nothing out, and a part of several too much.
+fn named(names: &[&str], list: &str) -> Result<()> {
+    let tests: Vec<&str> = list.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+    let is_one = |name: &&&str| tests.iter().filter(|test| test.contains(**name)).count() == 1;
+    let wrong: Vec<_> = names.iter().filter(|name| !is_one(name)).collect();
+    if !wrong.is_empty() {
+        bail!("INSIDE_GUESTS in {} has names that are not one test of `it`: {wrong:?}", file!());
+    }
+    Ok(())
 }
 
 /// How many tests run at once: more than there are processors, because most of them wait most of the time, for guests,
@@ -104,4 +124,17 @@ pub(crate) fn tests_passed(command: &mut Command, limit: Duration, look: impl Fn
 
 fn at_root(command: &mut Command) -> &mut Command {
     command.current_dir(workspace::root())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_not_one_test_is_told() {
+        let list = "a::walks: test\na::walks_on: test\nb::runs: test\n\n3 tests, 0 benchmarks\n";
+        assert!(named(&["b::runs", "walks_on"], list).is_ok());
+        let error = named(&["runs", "walked", "walks"], list).unwrap_err().to_string();
+        assert!(error.contains("gate.rs") && error.ends_with("[\"walked\", \"walks\"]"), "{error}");
+    }
 }

@@ -87,7 +87,7 @@ const CAMPAIGNS: &[Campaign] = &[
     },
     Campaign {
         name: "guests",
-        what: "64 commands at once on each of 17 machines, one of them full, out of time and paused before; nothing lost",
+        what: "64 commands at once on each of 17 machines, one of them full, out of time and paused before; nothing lost, memory bounded",
         package: "polder",
         target: "it",
         test: "guests::many_guests_answer_many_commands",

@@ -3,7 +3,8 @@
 use std::{fmt, net::IpAddr, path::Path, time::Duration};
 
 use super::{
-    Capture, Env, EnvError, Fault, Net, Vm, fault, held::Undo, host::limits, site::Running, turn::Turn,
+    Capture, Env, EnvError, Fault, Net, Vm, fault, held::Undo, host::limits, network, site::Running,
+    turn::Turn,
 };
 use crate::{
     base::wait::{Look, wait_for},
@@ -144,6 +145,10 @@ impl Link {
             state.attached.entry(link.vm.name().clone()).or_default().push(link.nic.clone())
         })?;
         let made = async {
+            // Nobody was on it until now.
+            if !link.net.is_alive().await? {
+                network::raise(&env, &turn, &running, &link.net.spec).await?;
+            }
             link.reserve(&running, NetworkChange::Add).await?;
             let xml = xml::nic_xml(&link.domain_nic(true));
             let attached = running.connection.attach_device(link.vm.domain(), xml, limits::DOMAIN).await;

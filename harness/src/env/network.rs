@@ -8,7 +8,7 @@ use std::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    EnvError, Vm,
+    Env, EnvError, Vm, daemon,
     host::limits,
     site::Running,
     turn::{Turn, thing},
@@ -24,9 +24,9 @@ use crate::{
 /// How often it is looked whether a network serves.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Whether `vm` is on `net`.
-pub(super) fn needs(vm: &Vm, net: &PlannedNet) -> bool {
-    vm.plan().nics.iter().any(|nic| nic.net == net.name)
+/// Whether `vm` is on `net`, also by a NIC that was attached to it.
+pub(super) fn needs(env: &Env, vm: &Vm, net: &PlannedNet) -> bool {
+    env.links(vm).iter().any(|link| link.nic().net == net.name)
 }
 
 /// Names in libvirt of the networks of `nets` that are up.
@@ -36,12 +36,19 @@ pub(super) async fn active(running: &Running, nets: &[PlannedNet]) -> Result<Vec
     Ok(all.into_iter().map(|(name, _)| name).filter(ours).collect())
 }
 
-/// Makes a network and waits until it answers.
-pub(super) async fn create(
+/// Makes a network of the environment, which is noted first, and waits until it answers.
+pub(super) async fn raise(
+    env: &Env,
+    turn: &Turn<'_>,
     running: &Running,
     net: &PlannedNet,
-    label: Option<&Label>,
 ) -> Result<(), EnvError> {
+    turn.making(&thing(Kind::Network, &net.libvirt_name, &*running.lab))?;
+    let mark = daemon::mark(env, net.name.as_str())?;
+    create(running, &super::net::as_named(net, &env.state()), mark.as_ref()).await
+}
+
+async fn create(running: &Running, net: &PlannedNet, label: Option<&Label>) -> Result<(), EnvError> {
     let xml = xml::network_xml(net, label);
     let made = running.connection.create_network(&net.libvirt_name, xml, limits::NETWORK);
     made.await.map_err(|error| running.explain(error))?;

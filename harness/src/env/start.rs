@@ -372,13 +372,11 @@ async fn networks(
     started: &Mutex<Started>,
 ) -> Result<(), EnvError> {
     let active = network::active(running, &env.plan().nets).await?;
-    let needed = env.plan().nets.iter().filter(|net| vms.iter().any(|vm| network::needs(vm, net)));
+    let needed = env.plan().nets.iter().filter(|net| vms.iter().any(|vm| network::needs(env, vm, net)));
     for net in needed.filter(|net| !active.contains(&net.libvirt_name)) {
         env.host().require_wanted()?;
-        turn.making(&thing(Kind::Network, &net.libvirt_name, &*running.lab))?;
         locked(started).nets.push(net.libvirt_name.clone());
-        let mark = daemon::mark(env, net.name.as_str())?;
-        network::create(running, &super::net::as_named(net, &env.state()), mark.as_ref()).await?;
+        network::raise(env, turn, running, net).await?;
     }
     Ok(())
 }

@@ -210,7 +210,8 @@ impl Env {
             return self.end_lab(turn).await;
         }
         let active = network::active(running, &self.plan().nets).await?;
-        let idle = self.plan().nets.iter().filter(|net| !alive.iter().any(|vm| network::needs(vm, net)));
+        let idle =
+            self.plan().nets.iter().filter(|net| !alive.iter().any(|vm| network::needs(self, vm, net)));
         let names = idle.map(|net| net.libvirt_name.clone()).filter(|name| active.contains(name));
         network::destroy_all(turn, running, names.collect()).await?;
         if alive.is_empty() && running.lab.kind() == LabKind::System {

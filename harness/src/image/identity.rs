@@ -146,13 +146,10 @@ impl fmt::Display for NicIdentity {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn identity() -> Identity {
-        Identity {
+impl Identity {
+    /// A machine with everything one may have: a NIC of each kind, users of each kind, names.
+    pub(crate) fn example() -> Self {
+        Self {
             hostname: "web".parse().unwrap(),
             authorized_key: "ssh-ed25519 AAAAC3 polder\n".into(),
             host_key: "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\nBB\n-----END OPENSSH PRIVATE KEY-----\n"
@@ -193,10 +190,17 @@ mod tests {
             search: Some("lab.test".into()),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn strings_carry_everything_in_order() {
-        insta::assert_snapshot!(identity().oem_strings().join("\n"), @r"
+        insta::assert_snapshot!(Identity::example().oem_strings().join("\n"), @r"
         polder.identity=1
         polder.host=web
         polder.key=ssh-ed25519 AAAAC3 polder
@@ -225,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_key_cannot_smuggle_strings() {
-        let mut identity = identity();
+        let mut identity = Identity::example();
         identity.authorized_key = "ssh-ed25519 AAAA\npolder.host=evil\0polder.dns=1.2.3.4".into();
         let strings = identity.oem_strings();
         assert!(strings.iter().all(|s| !s.contains(|c: char| c.is_control())), "{strings:?}");
@@ -234,14 +238,14 @@ mod tests {
 
     #[test]
     fn debug_shows_no_keys() {
-        let text = format!("{:?}", identity());
+        let text = format!("{:?}", Identity::example());
         assert!(text.contains("web") && !text.contains("AAAA") && !text.contains("$6$"), "{text}");
     }
 
     proptest! {
         #[test]
         fn whatever_the_key_is_it_stays_one_string(key in any::<String>()) {
-            let strings = Identity { authorized_key: key, ..identity() }.oem_strings();
+            let strings = Identity { authorized_key: key, ..Identity::example() }.oem_strings();
             prop_assert_eq!(strings.len(), 12);
             prop_assert!(strings.iter().all(|s| s.starts_with("polder.") && !s.contains(char::is_control)));
         }

@@ -199,39 +199,9 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::base::id::Mac;
-
-    fn identity() -> Identity {
-        let nic = |last, address| NicIdentity {
-            mac: Mac([2, 0, 0, 0, 0, last]),
-            address,
-            address6: None,
-            mtu: None,
-        };
-        let fixed =
-            NicAddress::Static { ip: [10, 0, 0, 2].into(), prefix: 24, gateway: Some([10, 0, 0, 1].into()) };
-        let six = Address6 {
-            ip: "fd00::2".parse().unwrap(),
-            prefix: 64,
-            gateway: Some("fd00::1".parse().unwrap()),
-        };
-        Identity {
-            hostname: "web".parse().unwrap(),
-            authorized_key: "ssh-ed25519 AAAA polder\n".into(),
-            host_key: "-----BEGIN\nKEY\n".into(),
-            users: Vec::new(),
-            nics: vec![
-                NicIdentity { address6: Some(six), ..nic(1, NicAddress::Dhcp) },
-                NicIdentity { mtu: Some(9000), ..nic(2, fixed) },
-                nic(3, NicAddress::None),
-            ],
-            dns: Some(std::net::Ipv4Addr::new(10, 0, 0, 1).into()),
-            search: Some("suite.test".into()),
-        }
-    }
 
     fn seed(asked: &Asked<'_>) -> Seed {
-        Seed::new(&identity(), "i-1", asked)
+        Seed::new(&Identity { users: Vec::new(), ..Identity::example() }, "i-1", asked)
     }
 
     #[test]
@@ -239,12 +209,12 @@ mod tests {
         let Seed { user_data, meta_data, network_config } = seed(&Asked::default());
         insta::assert_snapshot!(format!("{user_data}---\n{meta_data}---\n{network_config}"), @r#"
         #cloud-config
-        {"hostname":"web","preserve_hostname":false,"disable_root":false,"ssh_authorized_keys":["ssh-ed25519 AAAA polder"],"ssh_keys":{"ed25519_private":"-----BEGIN\nKEY\n"},"fqdn":"web.suite.test"}
+        {"hostname":"web","preserve_hostname":false,"disable_root":false,"ssh_authorized_keys":["ssh-ed25519 AAAAC3 polder"],"ssh_keys":{"ed25519_private":"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\nBB\n-----END OPENSSH PRIVATE KEY-----\n"},"fqdn":"web.lab.test"}
         ---
         instance-id: i-1
         local-hostname: web
         ---
-        {"version":2,"ethernets":{"eth0":{"match":{"macaddress":"02:00:00:00:00:01"},"set-name":"eth0","dhcp4":true,"gateway6":"fd00::1","addresses":["fd00::2/64"]},"eth1":{"match":{"macaddress":"02:00:00:00:00:02"},"set-name":"eth1","gateway4":"10.0.0.1","nameservers":{"addresses":["10.0.0.1"],"search":["suite.test"]},"addresses":["10.0.0.2/24"],"mtu":9000},"eth2":{"match":{"macaddress":"02:00:00:00:00:03"},"set-name":"eth2"}}}
+        {"version":2,"ethernets":{"eth0":{"match":{"macaddress":"54:52:0a:00:00:02"},"set-name":"eth0","gateway4":"10.0.0.1","nameservers":{"addresses":["10.0.0.1"],"search":["lab.test"]},"addresses":["10.0.0.2/24"],"mtu":9000},"eth1":{"match":{"macaddress":"02:00:00:00:00:ab"},"set-name":"eth1","dhcp4":true,"gateway6":"fd00::1","addresses":["fd00::2/64"]},"eth2":{"match":{"macaddress":"02:00:00:00:00:01"},"set-name":"eth2"}}}
         "#);
     }
 
@@ -255,7 +225,7 @@ mod tests {
                 name: (*name).into(),
                 password: hash.map(str::to_owned),
             };
-            let identity = Identity { users: users.iter().map(user).collect(), ..identity() };
+            let identity = Identity { users: users.iter().map(user).collect(), ..Identity::example() };
             let said = Seed::new(&identity, "i-1", &Asked::default()).user_data;
             serde_json::from_str(said.trim_start_matches("#cloud-config\n")).unwrap()
         };
@@ -268,7 +238,7 @@ mod tests {
         assert_eq!((&both["users"][0], &both["users"][1]["lock_passwd"]), (&json!("default"), &json!(false)));
         let by_key = config(&[("joe", None)]);
         assert!(by_key.get("ssh_pwauth").is_none() && by_key["users"][1]["lock_passwd"] == true, "{by_key}");
-        assert_eq!(by_key["users"][1]["ssh_authorized_keys"][0], "ssh-ed25519 AAAA polder");
+        assert_eq!(by_key["users"][1]["ssh_authorized_keys"][0], "ssh-ed25519 AAAAC3 polder");
     }
 
     #[test]
@@ -287,7 +257,7 @@ mod tests {
         Content-Type: text/cloud-config; charset="utf-8"
 
         #cloud-config
-        {"hostname":"web","preserve_hostname":false,"disable_root":false,"ssh_authorized_keys":["ssh-ed25519 AAAA polder"],"ssh_keys":{"ed25519_private":"-----BEGIN\nKEY\n"},"fqdn":"web.suite.test"}
+        {"hostname":"web","preserve_hostname":false,"disable_root":false,"ssh_authorized_keys":["ssh-ed25519 AAAAC3 polder"],"ssh_keys":{"ed25519_private":"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\nBB\n-----END OPENSSH PRIVATE KEY-----\n"},"fqdn":"web.lab.test"}
 
         --==polder===
         Content-Type: text/plain; charset="utf-8"

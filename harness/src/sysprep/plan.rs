@@ -251,37 +251,10 @@ mod tests {
     use std::fmt::Write;
 
     use super::*;
-    use crate::{base::id::Mac, image::User};
 
     fn shown(distro: Option<&str>) -> String {
-        let nic = |last, address| NicIdentity {
-            mac: Mac([2, 0, 0, 0, 0, last]),
-            address,
-            address6: None,
-            mtu: None,
-        };
-        let fixed =
-            NicAddress::Static { ip: [10, 0, 0, 2].into(), prefix: 24, gateway: Some([10, 0, 0, 1].into()) };
-        let (ip, gateway) = ("fd00::2".parse().unwrap(), "fd00::1".parse().ok());
-        let six = Some(Address6 { ip, prefix: 64, gateway });
-        let machine = Identity {
-            hostname: "web".parse().unwrap(),
-            authorized_key: "ssh-ed25519 AAAA polder\n".into(),
-            host_key: "-----BEGIN\nKEY\n-----END".into(),
-            users: vec![
-                User { name: "root".into(), password: Some("$6$a$b".into()) },
-                User { name: "joe".into(), password: None },
-            ],
-            nics: vec![
-                nic(1, NicAddress::Dhcp),
-                NicIdentity { address6: six, mtu: Some(1400), ..nic(2, fixed) },
-                nic(3, NicAddress::None),
-            ],
-            dns: "10.0.0.1".parse().ok(),
-            search: None,
-        };
         let mut text = String::new();
-        for action in actions(distro, &machine) {
+        for action in actions(distro, &Identity::example()) {
             match action {
                 Action::Folder { path, mode } => writeln!(text, "{path}/ {mode:o}"),
                 Action::File { path, mode, content } => writeln!(text, "{path} {mode:o} {content:?}"),

@@ -50,6 +50,13 @@ impl Dice {
     }
 }
 
+/// The most memory this process has had at once until now, in MiB.
+pub(crate) fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    peak.unwrap().parse::<u64>().unwrap() >> 10
+}
+
 /// Makes this process the one to which orphans fall.
 pub(crate) fn become_subreaper() {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();

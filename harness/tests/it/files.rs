@@ -24,14 +24,14 @@ nets:
 ";
 
 /// Bytes that take a while to come: what is to be killed in the middle has a middle.
-const BIG: u64 = 1000 << 20;
+const BIG: u64 = 300 << 20;
 
 const FILL: &str = "
 mkdir -p /var/log
 echo one > /var/log/a.log
 echo 'two' > '/var/log/b c.log'
 ln -s tree /root/link
-truncate -s 1000M /root/big
+truncate -s 300M /root/big
 sync";
 
 #[test]

@@ -15,6 +15,10 @@ const CLOUD_CONFIG: &str = "datasource_list: [NoCloud]
 cloud_init_modules: [write-files, set_hostname, update_hostname, users-groups, ssh, set-passwords]
 ";
 
+/// Else nobody is let in on the console: what is quick does not ask for terminals.
+const CONSOLE: &str =
+    "[Service]\nExecStart=-udevadm trigger --type=devices --action=add --sysname-match=ttyS0\n";
+
 /// The image: Debian's systemd, OpenSSH, guest agent and cloud-init as they come, and nothing of ours that would tell a
 /// machine who it is. Built once, then kept.
 pub(crate) async fn debian12_cloud(host: &LabHost) -> ImageInfo {
@@ -24,6 +28,7 @@ pub(crate) async fn debian12_cloud(host: &LabHost) -> ImageInfo {
     let quick = |file: &&GuestFile| !ours_alone.iter().any(|part| file.path.contains(part));
     let mut files: Vec<GuestFile> = ours.files.iter().filter(quick).cloned().collect();
     files.push(GuestFile::text("etc/cloud/cloud.cfg.d/90-few.cfg", CLOUD_CONFIG));
+    files.push(GuestFile::text("etc/systemd/system/systemd-udev-trigger.service.d/serial.conf", CONSOLE));
     let idle = ["cloud-config.service", "cloud-final.service"];
     files.extend(idle.map(|unit| GuestFile::link(&format!("etc/systemd/system/{unit}"), "/dev/null")));
     let mut packages = ours.packages.clone();

@@ -10,6 +10,7 @@ mod control;
 mod cut_short;
 mod damage;
 mod devices;
+mod everywhere;
 mod export;
 mod extension;
 mod faults;

@@ -38,11 +38,7 @@ fn machines_are_controlled_and_their_health_is_blamed_on_who_is_at_work() {
     let (outcomes, events) = (ran.outcomes(), ran.events());
     insta::assert_snapshot!(outcomes.join("\n"), @r"
     mishaps::a_machine_is_paused ... ok
-    mishaps::clocks_are_wrong ... ok
-    mishaps::memory_is_short ... ok
     mishaps::a_disk_is_full ... ok
-    mishaps::a_disk_comes_is_slow_breaks_and_goes ... ok
-    mishaps::somebody_types ... ok
     mishaps::a_screen_is_seen ... ok
     mishaps::a_machine_crashes_and_keeps_what_was_written ... ok
     mishaps::what_is_expected_is_nobodys_fault ... ok

@@ -307,7 +307,7 @@ fn killer() {
 }
 
 /// A Debian package without anything in it.
-fn deb(folder: &Path, name: &str, version: &str) {
+pub(crate) fn deb(folder: &Path, name: &str, version: &str) {
     let tree = folder.join(format!(".tree-{name}-{version}"));
     fs::create_dir_all(tree.join("DEBIAN")).unwrap();
     let control = format!(
