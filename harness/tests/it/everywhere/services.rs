@@ -65,10 +65,10 @@ async fn repository(p: &Place) -> Result<()> {
     p.polder(&["repo", "build", "--name", "ours", "debs"])?;
     let Some(served) = p.env.serve_repo().await? else { anyhow::bail!("nothing is served") };
     if p.vm.execute("command -v apt-get").await?.status.success() {
-        let said = p.vm.succeed(Command::script(INSTALL).arg(served.url()).timeout(secs(90))).await?;
+        let said = p.vm.succeed(Command::script(INSTALL).arg(served.as_str()).timeout(secs(90))).await?;
         ensure!(said.trim().ends_with("everywhere\t1.7"), "{said}");
     } else {
-        let url = format!("{}/ours/everywhere_1.7_all.deb", served.url());
+        let url = format!("{}/ours/everywhere_1.7_all.deb", served.as_str());
         p.vm.succeed(format!("wget -q -O /root/everywhere.deb {url}")).await?;
         let there = p.vm.read_file("/root/everywhere.deb").await?;
         ensure!(there == fs::read(debs.join("everywhere_1.7_all.deb"))?);
