@@ -122,10 +122,6 @@ impl Link {
         let env = net.env.clone();
         let turn = Turn::begin(&env, "attach").await?;
         let running = env.site().running()?;
-        if !net.is_alive().await? {
-            let why = format!("the net {} is not up: it is while a machine runs that is on it", net.name());
-            return Err(vm.refuse("attach a NIC to", why));
-        }
         let state = env.state();
         // Those in snapshots come back when these are gone back to.
         let frozen = state.chains.snapshots.iter().flat_map(|snapshot| snapshot.machines.values());

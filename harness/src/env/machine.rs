@@ -322,12 +322,19 @@ fn guest_spec(machine: &MachinePlan, common: &Common<'_>) -> Result<GuestSpec, E
         ssh: ssh_spec(machine, common)?,
         agent: machine.domain.as_ref().map(agent),
         machine: machine.domain.as_ref().map(around),
-        login: Login { user: machine.login.user.clone(), password: machine.login.password.clone() },
+        login: console_login(machine),
         console: folder.join(&machine.console),
         outputs: folder.join("outputs"),
         notes: folder.join("notes").join(machine.name.as_str()),
         time_factor: *factor,
     })
+}
+
+/// Who logs in at the console, with the password that the machine was given for them.
+fn console_login(machine: &MachinePlan) -> Login {
+    let login = &machine.login;
+    let of_root = login.root_password.as_ref().filter(|_| login.user == super::plan::ROOT);
+    Login { user: login.user.clone(), password: of_root.or(login.password.as_ref()).cloned() }
 }
 
 /// The key that opens a machine. One that is gone must not keep anybody from all that needs no key.
