@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::{
     cmd::{fault::FaultArgs, repo::RepoArgs, templates::TemplatesArgs},
+    cvp_args::Cvp,
     init_args::{InitArgs, PlanArgs, ValidateArgs},
 };
 use crate::workdir::paths::INIT_FILE;
@@ -226,6 +227,11 @@ pub(super) enum Verb {
     },
     /// Templates: what there is, fetch it ahead, verify and prune the store, add images, register repositories.
     Templates(TemplatesArgs),
+    /// CloudVision portals.
+    Cvp {
+        #[command(subcommand)]
+        what: Cvp,
+    },
     /// Say whether labs work on this host, what is missing, and the command that mends it.
     Doctor,
     /// Find what environments left whose folders are gone, in labs and on the daemon, and remove it.

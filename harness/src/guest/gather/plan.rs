@@ -73,7 +73,8 @@ exit 0
 /// Sends what stands on standard input below `$1`, without what the other arguments exclude. For GNU's tar.
 ///
 /// In pieces of 32 KiB: what reads them in the guest is woken less often than by the 10 KiB that are usual.
-pub(in crate::guest) const SEND_LISTED: &str = r#"d=$1; shift; exec tar -c -b 64 -S -f - -C "$d" "$@" --null -T -"#;
+pub(in crate::guest) const SEND_LISTED: &str =
+    r#"d=$1; shift; exec tar -c -b 64 -S -f - -C "$d" "$@" --null -T -"#;
 
 /// Sends `$2`... below `$1`. For any tar.
 pub(in crate::guest) const SEND_NAMED: &str = r#"d=$1; shift; exec tar -c -f - -C "$d" "$@""#;
