@@ -61,8 +61,7 @@ fn judge(script: &str, args: &[&str]) {
     let served = Served::start(folder.path(), args);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cvprac").join(script);
     let output = Command::new(programs.join("python3")).arg(script).arg(&served.line).output().unwrap();
-    let (checks, errors) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (checks, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{checks}");
     let failed: Vec<&str> = checks.lines().filter(|line| line.starts_with("FAILED ")).collect();
     assert!(failed.is_empty() && output.status.success(), "{}\n{errors}", failed.join("\n"));
@@ -85,7 +84,10 @@ fn what_the_portal_knows_outlives_it() {
     let folder = tempfile::tempdir_in("/var/tmp").unwrap();
     let file = folder.path().join("portal.json");
     let state = file.to_str().unwrap();
-    let first = Served::start(folder.path(), &["--state", state, "--devices", "2", "--user", "me", "--password", "p w"]);
+    let first = Served::start(
+        folder.path(),
+        &["--state", state, "--devices", "2", "--user", "me", "--password", "p w"],
+    );
     assert!(first.says("url").starts_with("https://127.0.0.1:"));
     assert_eq!((first.says("username").as_str(), first.says("password").as_str()), ("me", "p w"));
     let ca = first.says("ca_file");

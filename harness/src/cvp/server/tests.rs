@@ -35,7 +35,8 @@ async fn ground(spec: PortalSpec) -> Ground {
     let devices = DeviceSpec::demo(2);
     let portal = Portal::start(PortalSpec { plain_http: true, devices, ..spec }).await.unwrap();
     let mut ground = Ground { portal, session: String::new() };
-    ground.session = ground.login(ground.portal.password()).await.json()["sessionId"].as_str().unwrap().to_owned();
+    ground.session =
+        ground.login(ground.portal.password()).await.json()["sessionId"].as_str().unwrap().to_owned();
     ground
 }
 
@@ -83,7 +84,11 @@ impl Ground {
     async fn assign(&self, keys: &[&str]) -> String {
         let action = json!({"action": "associate", "nodeType": "configlet", "toId": "00:1c:73:00:00:01",
             "toIdType": "netelement", "configletList": keys, "info": "test"});
-        self.post("/web/provisioning/addTempAction.do?format=topology&queryParam=&nodeId=root", json!({"data": [action]})).await;
+        self.post(
+            "/web/provisioning/addTempAction.do?format=topology&queryParam=&nodeId=root",
+            json!({"data": [action]}),
+        )
+        .await;
         let saved = self.post("/web/provisioning/v2/saveTopology.do", json!([])).await;
         saved["data"]["taskIds"][0].as_str().unwrap().to_owned()
     }
@@ -112,31 +117,107 @@ fn has(value: &Value, at: &str, keys: &str) {
 
 #[rstest::rstest]
 #[case::version("/cvpInfo/getCvpInfo.do", "", "version")]
-#[case::devices("/inventory/devices?provisioned=True", "/0", "systemMacAddress status mlagEnabled danzEnabled parentContainerKey bootupTimestamp internalBuild hostname fqdn serialNumber ipAddress modelName version complianceCode complianceIndication streamingStatus")]
+#[case::devices(
+    "/inventory/devices?provisioned=True",
+    "/0",
+    "systemMacAddress status mlagEnabled danzEnabled parentContainerKey bootupTimestamp internalBuild hostname fqdn serialNumber ipAddress modelName version complianceCode complianceIndication streamingStatus"
+)]
 #[case::containers("/inventory/containers", "/0", "Key Name CreatedBy CreatedOn Mode")]
 #[case::config("/inventory/device/config?netElementId=00:1c:73:00:00:01", "", "output warnings")]
-#[case::element("/provisioning/getNetElementInfoById.do?netElementId=00%3A1c%3A73%3A00%3A00%3A01", "", "bundleName imageBundleId imageBundleMapper")]
-#[case::container("/provisioning/getContainerInfoById.do?containerId=undefined_container", "", "name parentName date userId associatedSwitches")]
-#[case::found("/provisioning/searchTopology.do?queryParam=LEAF-1&startIndex=0&endIndex=0", "", "total keywordList containerList netElementList netElementContainerList")]
-#[case::found_device("/provisioning/v3/searchTopology.do?queryParam=leaf-1&startIndex=0&endIndex=0", "/netElementList/0", "deviceStatus parentContainerId fqdn systemMacAddress serialNumber ipAddress key")]
-#[case::found_where("/provisioning/searchTopology.do?queryParam=00:1c:73:00:00:02&startIndex=0&endIndex=0", "/netElementContainerList/0", "containerKey containerName netElementKey")]
-#[case::topology("/provisioning/filterTopology.do?nodeId=root&format=topology&startIndex=0&endIndex=0", "/topology", "key name type childContainerCount childNetElementCount childContainerList childNetElementList tempAction deviceStatus")]
+#[case::element(
+    "/provisioning/getNetElementInfoById.do?netElementId=00%3A1c%3A73%3A00%3A00%3A01",
+    "",
+    "bundleName imageBundleId imageBundleMapper"
+)]
+#[case::container(
+    "/provisioning/getContainerInfoById.do?containerId=undefined_container",
+    "",
+    "name parentName date userId associatedSwitches"
+)]
+#[case::found(
+    "/provisioning/searchTopology.do?queryParam=LEAF-1&startIndex=0&endIndex=0",
+    "",
+    "total keywordList containerList netElementList netElementContainerList"
+)]
+#[case::found_device(
+    "/provisioning/v3/searchTopology.do?queryParam=leaf-1&startIndex=0&endIndex=0",
+    "/netElementList/0",
+    "deviceStatus parentContainerId fqdn systemMacAddress serialNumber ipAddress key"
+)]
+#[case::found_where(
+    "/provisioning/searchTopology.do?queryParam=00:1c:73:00:00:02&startIndex=0&endIndex=0",
+    "/netElementContainerList/0",
+    "containerKey containerName netElementKey"
+)]
+#[case::topology(
+    "/provisioning/filterTopology.do?nodeId=root&format=topology&startIndex=0&endIndex=0",
+    "/topology",
+    "key name type childContainerCount childNetElementCount childContainerList childNetElementList tempAction deviceStatus"
+)]
 #[case::actions("/provisioning/getAllTempActions.do?startIndex=0&endIndex=0", "", "total data")]
-#[case::of_device("/provisioning/getConfigletsByNetElementId.do?netElementId=00:1c:73:00:00:01&startIndex=0&endIndex=0", "", "total configletList configletMapper")]
-#[case::of_container("/provisioning/getConfigletsByContainerId.do?containerId=root&startIndex=0&endIndex=0", "", "total configletList configletMapper")]
-#[case::proposed("/provisioning/getTempConfigsByNetElementId.do?netElementId=00:1c:73:00:00:01", "", "proposedConfiglets existingConfiglets")]
-#[case::configlet("/configlet/getConfigletByName.do?name=a+b%20c", "", "key name config type user note reconciled containerCount netElementCount dateTimeInLongFormat isDefault isAutoBuilder editable sslConfig visible isDraft typeStudioConfiglet factoryId id")]
+#[case::of_device(
+    "/provisioning/getConfigletsByNetElementId.do?netElementId=00:1c:73:00:00:01&startIndex=0&endIndex=0",
+    "",
+    "total configletList configletMapper"
+)]
+#[case::of_container(
+    "/provisioning/getConfigletsByContainerId.do?containerId=root&startIndex=0&endIndex=0",
+    "",
+    "total configletList configletMapper"
+)]
+#[case::proposed(
+    "/provisioning/getTempConfigsByNetElementId.do?netElementId=00:1c:73:00:00:01",
+    "",
+    "proposedConfiglets existingConfiglets"
+)]
+#[case::configlet(
+    "/configlet/getConfigletByName.do?name=a+b%20c",
+    "",
+    "key name config type user note reconciled containerCount netElementCount dateTimeInLongFormat isDefault isAutoBuilder editable sslConfig visible isDraft typeStudioConfiglet factoryId id"
+)]
 #[case::configlets("/configlet/getConfiglets.do?startIndex=0&endIndex=0", "/data/0", "key name config type")]
 #[case::searched("/configlet/searchConfiglets.do?queryparam=A+B&startIndex=0&endIndex=0", "/data/0", "key")]
-#[case::mappers("/configlet/getConfigletsAndAssociatedMappers.do", "/data", "configlets configletBuilders configletMappers generatedConfigletMappers")]
-#[case::applied("/configlet/getAppliedDevices.do?configletName=a+b%20c&startIndex=0&endIndex=0", "", "total data")]
-#[case::tasks("/task/getTasks.do?queryparam=&startIndex=0&endIndex=0", "/data/0", "workOrderId description note workOrderUserDefinedStatus taskStatus currentTaskName ccId ccIdV2 stageId workOrderDetails data createdOnInLongFormat")]
-#[case::task("/task/getTaskById.do?taskId=1", "/workOrderDetails", "netElementId netElementHostName ipAddress serialNumber")]
-#[case::task_data("/task/getTaskById.do?taskId=1", "/data", "WORKFLOW_ACTION VIEW NETELEMENT_ID currentparentContainerId newparentContainerId configletList ignoreConfigletList")]
-#[case::log("/task/getLogsById.do?id=1&queryparam=&startIndex=0&endIndex=0", "/data/0", "logDetails dateTimeInLongFormat userName objectName workOrderId key")]
-#[case::user("/user/getUser.do?userId=cvpadmin", "/user", "userId userStatus userType email firstName lastName")]
+#[case::mappers(
+    "/configlet/getConfigletsAndAssociatedMappers.do",
+    "/data",
+    "configlets configletBuilders configletMappers generatedConfigletMappers"
+)]
+#[case::applied(
+    "/configlet/getAppliedDevices.do?configletName=a+b%20c&startIndex=0&endIndex=0",
+    "",
+    "total data"
+)]
+#[case::tasks(
+    "/task/getTasks.do?queryparam=&startIndex=0&endIndex=0",
+    "/data/0",
+    "workOrderId description note workOrderUserDefinedStatus taskStatus currentTaskName ccId ccIdV2 stageId workOrderDetails data createdOnInLongFormat"
+)]
+#[case::task(
+    "/task/getTaskById.do?taskId=1",
+    "/workOrderDetails",
+    "netElementId netElementHostName ipAddress serialNumber"
+)]
+#[case::task_data(
+    "/task/getTaskById.do?taskId=1",
+    "/data",
+    "WORKFLOW_ACTION VIEW NETELEMENT_ID currentparentContainerId newparentContainerId configletList ignoreConfigletList"
+)]
+#[case::log(
+    "/task/getLogsById.do?id=1&queryparam=&startIndex=0&endIndex=0",
+    "/data/0",
+    "logDetails dateTimeInLongFormat userName objectName workOrderId key"
+)]
+#[case::user(
+    "/user/getUser.do?userId=cvpadmin",
+    "/user",
+    "userId userStatus userType email firstName lastName"
+)]
 #[case::users("/user/getUsers.do?queryparam=&startIndex=0&endIndex=0", "", "total users roles")]
-#[case::roles("/role/getRoles.do?startIndex=0&endIndex=0", "/roles/0", "key name description moduleList moduleListSize createdBy createdOn")]
+#[case::roles(
+    "/role/getRoles.do?startIndex=0&endIndex=0",
+    "/roles/0",
+    "key name description moduleList moduleListSize createdBy createdOn"
+)]
 #[case::templates("/snapshot/templates?queryparam=&startIndex=0&endIndex=0", "", "total templateKeys")]
 #[case::images("/image/getImages.do?queryparam=&startIndex=0&endIndex=0", "", "total data")]
 #[tokio::test]
@@ -154,7 +235,10 @@ async fn a_login_has_what_clients_read() {
     let ground = ground(PortalSpec::default()).await;
     let login = ground.login(ground.portal.password()).await;
     has(&login.json(), "", "sessionId username user roles permissionList authenticationType cookie");
-    assert!(login.head.contains("set-cookie: session_id=session_") && login.head.contains("path=/"), "{login:?}");
+    assert!(
+        login.head.contains("set-cookie: session_id=session_") && login.head.contains("path=/"),
+        "{login:?}"
+    );
     assert!(!login.head.contains("secure"), "there is no TLS");
     let wrong = ground.login("wrong").await;
     assert_eq!((wrong.status, wrong.json()["errorCode"].as_str()), (401, Some("112955")));
@@ -170,9 +254,21 @@ async fn a_login_has_what_clients_read() {
 #[case("POST", "/web/configlet/addConfiglet.do", "[]", 200, "132718")]
 #[case("POST", "/web/configlet/addConfiglet.do", r#"{"config": "x"}"#, 200, "132718")]
 #[case("POST", "/web/configlet/addConfiglet.do", r#"{"name": " ", "config": "x"}"#, 200, "132718")]
-#[case("POST", "/web/configlet/addConfiglet.do", r#"{"name": "taken", "config": "x", "unknown": 1}"#, 200, "132518")]
+#[case(
+    "POST",
+    "/web/configlet/addConfiglet.do",
+    r#"{"name": "taken", "config": "x", "unknown": 1}"#,
+    200,
+    "132518"
+)]
 #[case("GET", "/web/configlet/getConfigletByName.do?name=absent", "", 200, "132801")]
-#[case("POST", "/web/configlet/updateConfiglet.do", r#"{"key": "absent", "name": "n", "config": ""}"#, 200, "132532")]
+#[case(
+    "POST",
+    "/web/configlet/updateConfiglet.do",
+    r#"{"key": "absent", "name": "n", "config": ""}"#,
+    200,
+    "132532"
+)]
 #[case("POST", "/web/configlet/deleteConfiglet.do", r#"[{"key": "absent", "name": "n"}]"#, 200, "132718")]
 #[case("GET", "/web/configlet/getConfigletHistory.do?configletId=absent", "", 200, "132801")]
 #[case("GET", "/web/task/getTaskById.do?taskId=x", "", 200, "142WF606")]
@@ -204,10 +300,22 @@ async fn the_classic_api_refuses(
 #[case("POST", "ChangeControlConfig", "null", 400, 3)]
 #[case("POST", "ChangeControlConfig", r#"{"change": {"name": "x"}}"#, 400, 3)]
 #[case("POST", "ChangeControlConfig", r#"{"key": {"id": "a"}, "start": {"value": true}}"#, 404, 5)]
-#[case("POST", "ChangeControlConfig", r#"{"key": {"id": "a"}, "change": {"rootStageId": "r", "stages": {"values": {"r": {}}}}}"#, 400, 3)]
+#[case(
+    "POST",
+    "ChangeControlConfig",
+    r#"{"key": {"id": "a"}, "change": {"rootStageId": "r", "stages": {"values": {"r": {}}}}}"#,
+    400,
+    3
+)]
 #[case("POST", "ChangeControlConfig", r#"{"key": {"id": "a"}, "change": {"name": "n", "rootStageId": "r", "stages": {"values": {"r": {"action": {"name": "task", "args": {"values": {"TaskID": 1}}}}}}}}"#, 400, 3)]
 #[case("POST", "ApproveConfig", r#"{"key": {"id": "there"}, "approve": {"value": true}}"#, 400, 3)]
-#[case("POST", "ApproveConfig", r#"{"key": {"id": "there"}, "approve": {"value": true}, "version": "2001-01-01T00:00:00Z"}"#, 400, 9)]
+#[case(
+    "POST",
+    "ApproveConfig",
+    r#"{"key": {"id": "there"}, "approve": {"value": true}, "version": "2001-01-01T00:00:00Z"}"#,
+    400,
+    9
+)]
 #[case("POST", "ChangeControlConfig", r#"{"key": {"id": "there"}, "start": {"value": true}}"#, 400, 9)]
 #[case("GET", "ApproveConfig?key.id=there", "", 404, 5)]
 #[tokio::test]
@@ -221,7 +329,10 @@ async fn the_resource_api_refuses(
     let base = "/api/resources/changecontrol/v1/";
     let ground = ground(PortalSpec::default()).await;
     let there = json!({"key": {"id": "there"}, "change": {"name": "n", "root_stage_id": "r", "stages": {"values": {"r": {}}}}});
-    assert_eq!(ground.ask("POST", &format!("{base}ChangeControlConfig"), &there.to_string()).await.status, 200);
+    assert_eq!(
+        ground.ask("POST", &format!("{base}ChangeControlConfig"), &there.to_string()).await.status,
+        200
+    );
     let answer = ground.ask(method, &format!("{base}{path}"), body).await;
     assert_eq!((answer.status, answer.json()["code"].as_u64()), (status, Some(code.into())), "{answer:?}");
 }
@@ -399,7 +510,8 @@ async fn eight_clients_at_once_leave_no_contradiction() {
                 ground.raw("POST", path, &header, &body.to_string()).await.unwrap().json()
             };
             for round in 0..6 {
-                let new = json!({"name": format!("{client} {round}"), "config": format!("vlan {client}{round}\n")});
+                let new =
+                    json!({"name": format!("{client} {round}"), "config": format!("vlan {client}{round}\n")});
                 let key = post("/web/configlet/addConfiglet.do", new).await["data"]["key"].clone();
                 let action = json!({"action": "associate", "nodeType": "configlet", "toIdType": "netelement",
                     "toId": format!("00:1c:73:00:00:0{}", client % 2 + 1), "configletList": [key]});
@@ -427,11 +539,12 @@ async fn its_authority_vouches_for_it_and_answers_come_whole() {
     let portal = Portal::start(PortalSpec::default()).await.unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(portal.ca().unwrap().as_bytes()).unwrap()).unwrap();
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config =
+        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     for name in ["127.0.0.1", "localhost"] {
         let stream = TcpStream::connect(portal.address()).await.unwrap();
@@ -466,7 +579,10 @@ async fn a_portal_stops_when_it_is_dropped() {
 #[rstest::rstest]
 #[case(r#"{"version": 2}"#, "has format 2")]
 #[case(r#"{"version": 1, "devises": {}}"#, "unknown field `devises`")]
-#[case(r#"{"version": 1, "devices": {"a": {"placement": {"container": "absent"}}}}"#, "a container that is not there")]
+#[case(
+    r#"{"version": 1, "devices": {"a": {"placement": {"container": "absent"}}}}"#,
+    "a container that is not there"
+)]
 #[case(r#"{"version": 1, "settings": {"imitate": "new"}}"#, "`new` is no version")]
 #[tokio::test]
 async fn states_that_make_no_sense_are_refused(#[case] state: &str, #[case] expected: &str) {
@@ -485,6 +601,7 @@ async fn what_is_dumped_is_taken() {
     let portal = Portal::start(spec).await.unwrap();
     let again = Ground { session: portal.token().to_owned(), portal };
     let header = format!("Authorization: Bearer {}\r\n", again.session);
-    let found = again.raw("GET", "/web/configlet/getConfigletByName.do?name=kept", &header, "").await.unwrap();
+    let found =
+        again.raw("GET", "/web/configlet/getConfigletByName.do?name=kept", &header, "").await.unwrap();
     has(&found.json(), "", "key config");
 }

@@ -185,8 +185,9 @@ def every_way_of_being_known_does():
 
 @check
 def the_version_makes_the_level():
-    assert API.get_cvp_info()["version"] == "2024.3.0"
-    assert CLIENT.apiversion == 14.0, CLIENT.apiversion
+    levels = {"2022.2.0": 8.0, "2024.3.0": 14.0, "2026.3.0": 19.0}
+    version = API.get_cvp_info()["version"]
+    assert CLIENT.apiversion == levels[version], (version, CLIENT.apiversion)
 
 
 # -- inventory, containers, topology
@@ -287,7 +288,7 @@ def devices_are_added_and_removed():
     API.add_device_to_inventory("10.9.8.7", "Undefined", "undefined_container", wait=True)
     found = [one for one in API.get_inventory() if one["ipAddress"] == "10.9.8.7"]
     assert len(found) == 1 and found[0]["parentContainerKey"] == "undefined_container"
-    API.delete_devices_by_serial([found[0]["serialNumber"]])
+    API.delete_device(found[0]["systemMacAddress"])
     assert API.get_device_by_mac(found[0]["systemMacAddress"]) == {}
     API.add_device_to_inventory("10.9.8.6", "Undefined", "undefined_container", wait=True)
     found = [one for one in API.get_inventory() if one["ipAddress"] == "10.9.8.6"]
@@ -887,11 +888,17 @@ def roles_come_and_go():
 @check
 def accounts_of_programs_have_tokens():
     who = "svc-" + uuid.uuid4().hex[:6]
+
+    def value(answer):
+        # Versions before 2024.3 answer with lists, later ones with streams.
+        answer = answer[0] if isinstance(answer, list) else answer
+        return answer.get("result", answer)["value"]
+
     API.svc_account_set(who, "d", ["network-admin"], 1)
-    assert API.svc_account_get_one(who)["value"]["groups"]["values"] == ["network-admin"]
-    assert who in [row["result"]["value"]["key"]["name"] for row in API.svc_account_get_all()]
-    made = API.svc_account_token_set(who, "1s", "short")["value"]
-    good = API.svc_account_token_set(who, "3600s", "long")["value"]
+    assert value(API.svc_account_get_one(who))["groups"]["values"] == ["network-admin"]
+    assert who in [value(row)["key"]["name"] for row in API.svc_account_get_all()]
+    made = value(API.svc_account_token_set(who, "1s", "short"))
+    good = value(API.svc_account_token_set(who, "3600s", "long"))
 
     def by(token):
         client = CvpClient()
@@ -902,7 +909,7 @@ def accounts_of_programs_have_tokens():
     time.sleep(1.2)
     raises(CvpLoginError, HOST, by, made["token"])
     API.svc_account_delete_expired_tokens()
-    ids = [row["result"]["value"]["key"]["id"] for row in API.svc_account_token_get_all()]
+    ids = [value(row)["key"]["id"] for row in API.svc_account_token_get_all()]
     assert good["key"]["id"] in ids and made["key"]["id"] not in ids
     API.svc_account_token_delete(good["key"]["id"])
     raises(CvpLoginError, HOST, by, good["token"])
@@ -1026,7 +1033,10 @@ def many_clients_at_once():
 def nothing_is_left():
     assert API.get_configlets()["data"] == [], [one["name"] for one in API.get_configlets()["data"]]
     assert {one["name"] for one in API.get_containers()["data"]} == {"Tenant", "Undefined", "Demo"}
-    assert len(API.get_inventory()) == 4 and API.get_tasks_by_status("Pending") == []
+    # Tasks that nobody executed push what is designed now, which is nothing new.
+    execute(*[task["workOrderId"] for task in API.get_tasks_by_status("Pending")])
+    inventory = API.get_inventory()
+    assert len(inventory) == 4 and {one["complianceCode"] for one in inventory} == {"0000"}
 
 
 def main():

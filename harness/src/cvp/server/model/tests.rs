@@ -119,8 +119,10 @@ fn what_is_assigned_runs_once_its_task_does() {
     let (a, b) = (configlet(&mut model, "a", "vlan 1\n"), configlet(&mut model, "b", "vlan 2\nvlan 1\n"));
     let top = save(&mut model, &who, vec![assign("demo", "container", &[b.clone()])]).unwrap();
     assert_eq!(top.len(), 3, "every device below");
-    let own = save(&mut model, &who, vec![assign(MAC, "netelement", &[a.clone(), b.clone(), a.clone()])]).unwrap();
-    let held: Vec<_> = model.held(&model.devices[MAC]).into_iter().map(|held| (held.key, held.from)).collect();
+    let own =
+        save(&mut model, &who, vec![assign(MAC, "netelement", &[a.clone(), b.clone(), a.clone()])]).unwrap();
+    let held: Vec<_> =
+        model.held(&model.devices[MAC]).into_iter().map(|held| (held.key, held.from)).collect();
     assert_eq!(held, [(b.clone(), Some("demo".to_owned())), (a, None)], "inherited first, each once");
     assert_eq!(running(&model), "hostname leaf-1\nip routing\n", "nothing runs yet");
     assert_eq!(model.compliance(&model.devices[MAC]).code(), "0001");
@@ -242,7 +244,8 @@ fn stages_make_a_tree(#[case] stages: serde_json::Value, #[case] expected: &str)
     let stages: BTreeMap<String, Vec<Vec<String>>> = serde_json::from_value(stages).unwrap();
     let stage = |rows| Stage { what: What::Rows(rows), ..Stage::default() };
     let stages = stages.into_iter().map(|(id, rows)| (id, stage(rows))).collect();
-    let change = ChangeControl { name: "x".to_owned(), root: "root".to_owned(), stages, ..ChangeControl::default() };
+    let change =
+        ChangeControl { name: "x".to_owned(), root: "root".to_owned(), stages, ..ChangeControl::default() };
     let refused = model.set_change("cvpadmin", "id", change).unwrap_err();
     assert!(refused.text.contains(expected), "{refused}");
 }
@@ -257,7 +260,8 @@ fn change(model: &mut Model, id: &str, rows: &[&[u64]]) {
         let what = What::Action { name: "task".to_owned(), args, timeout: 10 };
         stages.insert(format!("s{task}"), Stage { what, ..Stage::default() });
     }
-    let change = ChangeControl { name: id.to_owned(), root: "root".to_owned(), stages, ..ChangeControl::default() };
+    let change =
+        ChangeControl { name: id.to_owned(), root: "root".to_owned(), stages, ..ChangeControl::default() };
     model.set_change("cvpadmin", id, change).unwrap();
 }
 
@@ -323,7 +327,8 @@ fn the_oldest_api_has_the_same_change_controls() {
     let (mut model, who) = model();
     let bad = configlet(&mut model, "bad", "typocommand\n");
     let tasks = save(&mut model, &who, vec![assign("demo", "container", &[bad])]).unwrap();
-    let template = Template { name: "t".to_owned(), commands: vec!["show version".to_owned()], ..Template::default() };
+    let template =
+        Template { name: "t".to_owned(), commands: vec!["show version".to_owned()], ..Template::default() };
     let template = model.add_template("cvpadmin", template).unwrap();
     let of = |order: u32, id: &u64| LegacyTask { id: id.to_string(), order, template: String::new() };
     let legacy = |tasks: &[u64], template: &str| Legacy {
@@ -437,7 +442,8 @@ fn nth<T: Clone>(all: impl IntoIterator<Item = T>, index: u8) -> Option<T> {
 }
 
 fn target(model: &Model, index: u8, keys: &[u8]) -> Option<Action> {
-    let keys: Vec<String> = keys.iter().filter_map(|key| nth(model.configlets.keys().cloned(), *key)).collect();
+    let keys: Vec<String> =
+        keys.iter().filter_map(|key| nth(model.configlets.keys().cloned(), *key)).collect();
     if index < 3 {
         Some(assign(&nth(model.devices.keys().cloned(), index)?, "netelement", &keys))
     } else {
@@ -506,7 +512,8 @@ fn act(model: &mut Model, clients: &mut [Who], client: usize, jobs: &mut Vec<Job
         }
         Op::Save => drop(model.save(&client_who, None)),
         Op::Move(device, to) => {
-            let (mac, to) = (nth(model.devices.keys().cloned(), device), nth(model.containers.keys().cloned(), to));
+            let (mac, to) =
+                (nth(model.devices.keys().cloned(), device), nth(model.containers.keys().cloned(), to));
             if let (Some(mac), Some(to)) = (mac, to) {
                 let _ = save(model, &client_who, vec![relocate("update", &mac, &to)]);
             }

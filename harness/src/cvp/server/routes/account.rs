@@ -67,7 +67,9 @@ fn account_row(name: &str, account: &Account) -> Value {
 fn token_row(id: &str, token: &Token) -> Value {
     json!({
         "key": {"id": id}, "user": token.account, "description": token.description,
-        "validUntil": rfc3339(token.valid_until), "createdBy": token.created_by, "lastUsed": null,
+        // Whole seconds: clients read nothing finer here.
+        "validUntil": rfc3339(token.valid_until).split('.').next().map(|seconds| format!("{seconds}Z")),
+        "createdBy": token.created_by, "lastUsed": null,
     })
 }
 

@@ -25,10 +25,11 @@ pub(super) fn stream(cx: &Cx<'_>, values: impl IntoIterator<Item = (Value, Strin
     Answer::stream(values.into_iter().filter(|(value, _)| passes(value)))
 }
 
-/// Whether a value has all that is given. Empty texts and unspecified enumerations are not given.
+/// Whether a value has all that is given. What is zero, empty or unspecified is not given.
 fn has(value: &Value, given: &Value) -> bool {
     match given {
-        Value::Null => true,
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(number) if number.as_f64() == Some(0.0) => true,
         Value::String(text) if text.is_empty() || text.ends_with("_UNSPECIFIED") => true,
         Value::Object(fields) => fields.iter().all(|(name, field)| {
             let absent = Value::Null;
