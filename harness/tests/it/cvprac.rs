@@ -60,7 +60,12 @@ fn judge(script: &str, args: &[&str]) {
     let folder = tempfile::tempdir_in("/var/tmp").unwrap();
     let served = Served::start(folder.path(), args);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cvprac").join(script);
-    let output = Command::new(programs.join("python3")).arg(script).arg(&served.line).output().unwrap();
+    let output = Command::new(programs.join("python3"))
+        .arg(script)
+        .arg(&served.line)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap();
     let (checks, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{checks}");
     let failed: Vec<&str> = checks.lines().filter(|line| line.starts_with("FAILED ")).collect();
@@ -72,6 +77,13 @@ fn judge(script: &str, args: &[&str]) {
 #[test]
 fn aristas_client_works_on_the_portal() {
     judge("session.py", &[]);
+}
+
+#[test]
+fn aristas_client_works_on_portals_before_and_after() {
+    for version in ["2022.2.0", "2026.3.0"] {
+        judge("session.py", &["--imitate", version]);
+    }
 }
 
 #[test]

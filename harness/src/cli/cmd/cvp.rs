@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 
 use crate::{
@@ -27,7 +28,17 @@ pub(in crate::cli) async fn run(cx: &Cx, what: &Cvp) -> anyhow::Result<()> {
     }
 }
 
+/// Connections are files, and clients keep thousands of them.
+fn allow_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!("no more files can be opened than before: {error}");
+    }
+}
+
 async fn serve(cx: &Cx, args: &CvpServe) -> anyhow::Result<()> {
+    allow_files();
     let file = args.state.as_deref().map(|file| cx.absolute(file)).transpose()?;
     let state = match &file {
         Some(file) if file.exists() => {

@@ -260,8 +260,22 @@ impl Model {
         }
         for mac in macs {
             self.cancel_all_of(mac);
-            self.devices.remove(mac);
+            if let Some(device) = self.devices.remove(mac) {
+                self.removed.insert(mac.clone(), device);
+            }
         }
         Ok(())
+    }
+
+    /// Adds again the device that was removed and has this address; whether there is one.
+    pub(crate) fn add_again(&mut self, ip: &str) -> Result<bool, Refused> {
+        let Some(mac) = self.removed.values().find(|device| device.ip == ip).map(|device| device.mac.clone())
+        else {
+            return Ok(false);
+        };
+        if let Some(device) = self.removed.remove(&mac) {
+            self.add_device(&mac, Device { placement: Placement::default(), ..device })?;
+        }
+        Ok(true)
     }
 }

@@ -120,7 +120,7 @@ impl Lines {
 
     /// What `designed` has that does not run, and the other way round.
     pub(crate) fn compare(designed: &Self, running: &Self) -> Comparison {
-        let mut places: BTreeMap<(&[String], String), (Vec<usize>, Vec<usize>)> = BTreeMap::new();
+        let mut places: BTreeMap<Place<'_>, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
         let (there, here): (HashSet<&Path>, HashSet<&Path>) =
             (running.0.iter().collect(), designed.0.iter().collect());
         let mut kinds = (vec![Kind::Same; designed.0.len()], vec![Kind::Same; running.0.len()]);
@@ -165,8 +165,11 @@ fn rows(lines: &Lines, kinds: &[Kind]) -> Vec<Row> {
     lines.0.iter().zip(kinds).map(row).collect()
 }
 
-/// Where a line stands and which command it is: two of the same place differ in their values.
-fn place(path: &Path) -> (&[String], String) {
+/// Where a line stands, and which command it is.
+type Place<'a> = (&'a [String], String);
+
+/// The place of a line: two of the same place differ in their values.
+fn place(path: &Path) -> Place<'_> {
     let Some((line, above)) = path.split_last() else {
         return (&[], String::new());
     };

@@ -23,6 +23,8 @@ mod version;
 mod workspace;
 
 #[cfg(test)]
+mod interleaving;
+#[cfg(test)]
 mod tests;
 
 pub(super) use account::{Account, Token};
@@ -41,7 +43,7 @@ pub(super) use snapshot::{INITIAL, Snapshot, Template};
 pub use state::Unmanaged;
 pub(super) use state::{Entry, Model, Settings};
 pub(super) use task::{Kind as TaskKind, State as TaskState, Task};
-pub(super) use topology::TempAction;
+pub(super) use topology::{Sent, TempAction};
 pub(super) use user::{ADMIN, Role, User, Who, absent_role, absent_user};
 pub use version::{NoVersion, Version};
 pub(super) use workspace::{Assignment, Tag, Workspace};

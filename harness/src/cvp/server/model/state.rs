@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{
     account::{Account, Token},
@@ -78,6 +78,9 @@ pub(crate) struct Entry {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Model {
+    /// Of the format of the file; looked at before anything else is read.
+    #[serde(skip_serializing)]
+    version: IgnoredAny,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) users: BTreeMap<String, User>,
@@ -87,6 +90,8 @@ pub(crate) struct Model {
     pub(crate) containers: BTreeMap<String, Container>,
     /// By MAC address.
     pub(crate) devices: BTreeMap<String, Device>,
+    /// Devices that were removed, by MAC address: they run on, and may be added again.
+    pub(crate) removed: BTreeMap<String, Device>,
     /// By key; later ones have greater keys.
     pub(crate) configlets: BTreeMap<String, Configlet>,
     pub(crate) tasks: BTreeMap<u64, Task>,
@@ -112,6 +117,7 @@ pub(crate) struct Model {
 impl Default for Model {
     fn default() -> Self {
         Self {
+            version: IgnoredAny,
             settings: Settings::default(),
             clock: Clock::new([0; 32]),
             users: BTreeMap::new(),
@@ -120,6 +126,7 @@ impl Default for Model {
             tokens: BTreeMap::new(),
             containers: BTreeMap::new(),
             devices: BTreeMap::new(),
+            removed: BTreeMap::new(),
             configlets: BTreeMap::new(),
             tasks: BTreeMap::new(),
             next_task: 1,
@@ -171,7 +178,7 @@ impl Model {
                 user.seal(&salt);
             }
         }
-        for (mac, device) in &mut self.devices {
+        for (mac, device) in self.devices.iter_mut().chain(&mut self.removed) {
             device.adopt(mac);
         }
         self.resume();

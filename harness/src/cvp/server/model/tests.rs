@@ -1,8 +1,7 @@
-//! The model, without HTTP: what each change does, and what holds whatever eight clients do in whichever order.
+//! The model, without HTTP: what each change does. What holds whatever is done is in `interleaving`.
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
 use serde_json::{Map, json};
 
 use super::*;
@@ -11,13 +10,13 @@ use crate::cvp::wire::classic::Action;
 const MAC: &str = "00:1c:73:00:00:01";
 const NOW: Ms = 1_000_000;
 
-fn who(model: &mut Model) -> Who {
+pub(super) fn who(model: &mut Model) -> Who {
     let session = model.login("cvpadmin", "secret").unwrap();
     Who { user: "cvpadmin".to_owned(), session }
 }
 
 /// A portal with three devices in a container `Demo` whose key is `demo`.
-fn model() -> (Model, Who) {
+pub(super) fn model() -> (Model, Who) {
     let mut model = Model::new(Settings::default(), [7; 32], NOW);
     let admin = User { password: "secret".to_owned(), roles: vec![ADMIN.to_owned()], ..User::default() };
     model.add_user("cvpadmin", admin).unwrap();
@@ -42,7 +41,7 @@ fn configlet(model: &mut Model, name: &str, config: &str) -> String {
     model.add_configlet("cvpadmin", new).unwrap()
 }
 
-fn assign(to: &str, kind: &str, keys: &[String]) -> Action {
+pub(super) fn assign(to: &str, kind: &str, keys: &[String]) -> Action {
     Action {
         info: "assign".to_owned(),
         action: "associate".to_owned(),
@@ -54,7 +53,7 @@ fn assign(to: &str, kind: &str, keys: &[String]) -> Action {
     }
 }
 
-fn container(what: &str, key: &str, name: &str, parent: &str) -> Action {
+pub(super) fn container(what: &str, key: &str, name: &str, parent: &str) -> Action {
     Action {
         action: what.to_owned(),
         node_type: "container".to_owned(),
@@ -65,7 +64,7 @@ fn container(what: &str, key: &str, name: &str, parent: &str) -> Action {
     }
 }
 
-fn relocate(what: &str, mac: &str, to: &str) -> Action {
+pub(super) fn relocate(what: &str, mac: &str, to: &str) -> Action {
     Action {
         action: what.to_owned(),
         node_type: "netelement".to_owned(),
@@ -75,7 +74,7 @@ fn relocate(what: &str, mac: &str, to: &str) -> Action {
     }
 }
 
-fn save(model: &mut Model, who: &Who, actions: Vec<Action>) -> Result<Vec<u64>, Refused> {
+pub(super) fn save(model: &mut Model, who: &Who, actions: Vec<Action>) -> Result<Vec<u64>, Refused> {
     model.save(who, Some(actions))
 }
 
@@ -92,7 +91,7 @@ fn work(model: &mut Model) {
     }
 }
 
-fn one(model: &mut Model, job: Job) {
+pub(super) fn one(model: &mut Model, job: Job) {
     match job {
         Job::Push { task } => {
             let result = model.push_of(task).map(|push| push.config);
@@ -117,7 +116,7 @@ fn running(model: &Model) -> &str {
 fn what_is_assigned_runs_once_its_task_does() {
     let (mut model, who) = model();
     let (a, b) = (configlet(&mut model, "a", "vlan 1\n"), configlet(&mut model, "b", "vlan 2\nvlan 1\n"));
-    let top = save(&mut model, &who, vec![assign("demo", "container", &[b.clone()])]).unwrap();
+    let top = save(&mut model, &who, vec![assign("demo", "container", std::slice::from_ref(&b))]).unwrap();
     assert_eq!(top.len(), 3, "every device below");
     let own =
         save(&mut model, &who, vec![assign(MAC, "netelement", &[a.clone(), b.clone(), a.clone()])]).unwrap();
@@ -192,7 +191,7 @@ fn nothing_to_push_is_no_task() {
     let (mut model, who) = model();
     let a = configlet(&mut model, "a", "ip routing\n");
     let zero = serde_json::from_value(json!({"mismatch": 0, "reconcile": 0, "new": 0})).unwrap();
-    let action = Action { compare_count: Some(zero), ..assign(MAC, "netelement", &[a.clone()]) };
+    let action = Action { compare_count: Some(zero), ..assign(MAC, "netelement", std::slice::from_ref(&a)) };
     assert_eq!(save(&mut model, &who, vec![action]).unwrap(), Vec::<u64>::new());
     assert_eq!(model.devices[MAC].placement.own, [a]);
 }
@@ -250,7 +249,7 @@ fn stages_make_a_tree(#[case] stages: serde_json::Value, #[case] expected: &str)
     assert!(refused.text.contains(expected), "{refused}");
 }
 
-fn change(model: &mut Model, id: &str, rows: &[&[u64]]) {
+pub(super) fn change(model: &mut Model, id: &str, rows: &[&[u64]]) {
     let mut stages = BTreeMap::new();
     let ids = |row: &&[u64]| row.iter().map(|task| format!("s{task}")).collect();
     let root = Stage { what: What::Rows(rows.iter().map(ids).collect()), ..Stage::default() };
@@ -265,7 +264,7 @@ fn change(model: &mut Model, id: &str, rows: &[&[u64]]) {
     model.set_change("cvpadmin", id, change).unwrap();
 }
 
-fn approve(model: &mut Model, id: &str) {
+pub(super) fn approve(model: &mut Model, id: &str) {
     let version = model.changes[id].time;
     model.approve("cvpadmin", id, true, "", Some(version)).unwrap();
 }
@@ -382,244 +381,4 @@ fn a_state_that_people_write_is_short() {
     assert!(model.login("me", "plain").is_ok());
     assert_eq!(running(&model), "ip routing\n");
     assert_eq!(model.check(), Vec::<String>::new());
-}
-
-/// What one of the clients does.
-#[derive(Debug, Clone)]
-enum Op {
-    Add(u8, u8),
-    Update(u8, u8),
-    Rename(u8, u8),
-    Delete(u8),
-    /// To a device or a container, these configlets.
-    Assign(u8, Vec<u8>),
-    Later(u8, Vec<u8>),
-    Save,
-    Move(u8, u8),
-    Reset(u8),
-    AddContainer(u8, u8),
-    DeleteContainer(u8),
-    Execute(u8),
-    Cancel(u8),
-    Change(u8, u8),
-    Stop(u8),
-    RemoveDevice(u8),
-    Logout,
-    /// One of the jobs that wait ends, well or badly.
-    Work(u8, bool),
-    Time(u16),
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    let few = || proptest::collection::vec(0..6_u8, 0..4);
-    prop_oneof![
-        3 => (0..6_u8, 0..9_u8).prop_map(|(a, b)| Op::Add(a, b)),
-        2 => (0..6_u8, 0..9_u8).prop_map(|(a, b)| Op::Update(a, b)),
-        1 => (0..6_u8, 0..6_u8).prop_map(|(a, b)| Op::Rename(a, b)),
-        1 => (0..6_u8).prop_map(Op::Delete),
-        5 => (0..6_u8, few()).prop_map(|(a, b)| Op::Assign(a, b)),
-        2 => (0..6_u8, few()).prop_map(|(a, b)| Op::Later(a, b)),
-        2 => Just(Op::Save),
-        2 => (0..3_u8, 0..5_u8).prop_map(|(a, b)| Op::Move(a, b)),
-        1 => (0..3_u8).prop_map(Op::Reset),
-        1 => (0..4_u8, 0..5_u8).prop_map(|(a, b)| Op::AddContainer(a, b)),
-        1 => (0..5_u8).prop_map(Op::DeleteContainer),
-        5 => (0..9_u8).prop_map(Op::Execute),
-        1 => (0..9_u8).prop_map(Op::Cancel),
-        2 => (0..9_u8, 0..9_u8).prop_map(|(a, b)| Op::Change(a, b)),
-        1 => (0..3_u8).prop_map(Op::Stop),
-        1 => (0..3_u8).prop_map(Op::RemoveDevice),
-        1 => Just(Op::Logout),
-        8 => (0..9_u8, proptest::bool::weighted(0.85)).prop_map(|(a, b)| Op::Work(a, b)),
-        1 => (0..20_000_u16).prop_map(Op::Time),
-    ]
-}
-
-/// The `index`-th of something, around and around.
-fn nth<T: Clone>(all: impl IntoIterator<Item = T>, index: u8) -> Option<T> {
-    let all: Vec<T> = all.into_iter().collect();
-    if all.is_empty() { None } else { all.get(usize::from(index) % all.len()).cloned() }
-}
-
-fn target(model: &Model, index: u8, keys: &[u8]) -> Option<Action> {
-    let keys: Vec<String> =
-        keys.iter().filter_map(|key| nth(model.configlets.keys().cloned(), *key)).collect();
-    if index < 3 {
-        Some(assign(&nth(model.devices.keys().cloned(), index)?, "netelement", &keys))
-    } else {
-        Some(assign(&nth(model.containers.keys().cloned(), index)?, "container", &keys))
-    }
-}
-
-/// What a device must run by a reading of the state that shares nothing with the model's own.
-fn expected(model: &Model, mac: &str) -> Vec<String> {
-    let device = &model.devices[mac];
-    let mut keys: Vec<&String> = vec![];
-    let mut at = device.placement.container.as_deref();
-    let mut around = vec![];
-    while let Some(key) = at.filter(|key| !key.is_empty()) {
-        around.insert(0, key);
-        at = model.containers.get(key).map(|container| container.parent.as_str());
-    }
-    if device.placement.container.as_deref() != Some(UNDEFINED) {
-        keys.extend(around.iter().flat_map(|key| &model.containers[*key].configlets));
-        keys.extend(&device.placement.own);
-    }
-    let texts = std::iter::once(device.unmanaged.as_str())
-        .chain(keys.into_iter().map(|key| model.configlets[key].config.as_str()));
-    let mut lines: Vec<String> = vec![];
-    for line in texts.flat_map(str::lines) {
-        if !lines.iter().any(|known| known == line) {
-            lines.push(line.to_owned());
-        }
-    }
-    lines
-}
-
-fn act(model: &mut Model, clients: &mut [Who], client: usize, jobs: &mut Vec<Job>, op: Op) {
-    let client_who = clients[client].clone();
-    // What is refused is refused: nothing may have changed then, which the check sees.
-    match op {
-        Op::Add(name, text) => {
-            let (name, config) = (format!("c{name}"), format!("vlan {text}\nip routing\n"));
-            let _ = model.add_configlet("cvpadmin", Configlet { name, config, ..Configlet::default() });
-        }
-        Op::Update(index, text) => {
-            if let Some((key, known)) = nth(model.configlets.clone(), index) {
-                let text = format!("vlan {text}\nlldp timer {text}\n");
-                model.update_configlet(&client_who, &key, &known.name, &text, None).unwrap();
-            }
-        }
-        Op::Rename(index, name) => {
-            if let Some((key, known)) = nth(model.configlets.clone(), index) {
-                let _ = model.update_configlet(&client_who, &key, &format!("c{name}"), &known.config, None);
-            }
-        }
-        Op::Delete(index) => {
-            if let Some((key, known)) = nth(model.configlets.clone(), index) {
-                let _ = model.delete_configlets(&[(key, known.name)]);
-            }
-        }
-        Op::Assign(to, keys) => {
-            if let Some(action) = target(model, to, &keys) {
-                let _ = save(model, &client_who, vec![action]);
-            }
-        }
-        Op::Later(to, keys) => {
-            if let Some(action) = target(model, to, &keys) {
-                let _ = model.add_actions(&client_who, vec![(action, Map::new())]);
-            }
-        }
-        Op::Save => drop(model.save(&client_who, None)),
-        Op::Move(device, to) => {
-            let (mac, to) =
-                (nth(model.devices.keys().cloned(), device), nth(model.containers.keys().cloned(), to));
-            if let (Some(mac), Some(to)) = (mac, to) {
-                let _ = save(model, &client_who, vec![relocate("update", &mac, &to)]);
-            }
-        }
-        Op::Reset(device) => {
-            if let Some(mac) = nth(model.devices.keys().cloned(), device) {
-                let _ = save(model, &client_who, vec![relocate("reset", &mac, UNDEFINED)]);
-            }
-        }
-        Op::AddContainer(name, parent) => {
-            let parent = nth(model.containers.keys().cloned(), parent).unwrap();
-            let action = container("add", "new_container", &format!("box{name}"), &parent);
-            let _ = save(model, &client_who, vec![action]);
-        }
-        Op::DeleteContainer(index) => {
-            let key = nth(model.containers.keys().cloned(), index).unwrap();
-            let _ = save(model, &client_who, vec![container("delete", &key, "", "")]);
-        }
-        Op::Execute(index) => {
-            if let Some(id) = nth(model.tasks.keys().copied(), index) {
-                let _ = model.execute_tasks("cvpadmin", &[id.to_string()]);
-            }
-        }
-        Op::Cancel(index) => {
-            if let Some(id) = nth(model.tasks.keys().copied(), index) {
-                let _ = model.cancel_tasks("cvpadmin", &[id.to_string()]);
-            }
-        }
-        Op::Change(a, b) => {
-            let tasks: Vec<u64> = model.tasks.keys().copied().collect();
-            if let (Some(a), Some(b)) = (nth(tasks.clone(), a), nth(tasks, b))
-                && a != b
-            {
-                let id = model.clock.uuid();
-                change(model, &id, &[&[a], &[b]]);
-                approve(model, &id);
-                model.start("cvpadmin", &id, "").unwrap();
-            }
-        }
-        Op::Stop(index) => {
-            if let Some(id) = nth(model.changes.keys().cloned(), index) {
-                let _ = model.stop("cvpadmin", &id, "");
-            }
-        }
-        Op::RemoveDevice(index) => {
-            if let Some(mac) = nth(model.devices.keys().cloned(), index).filter(|_| model.devices.len() > 1) {
-                let _ = model.remove_devices(&[mac]);
-            }
-        }
-        Op::Logout => {
-            model.logout(&client_who);
-            clients[client] = who(model);
-        }
-        Op::Work(index, well) => {
-            if !jobs.is_empty() {
-                let job = jobs.remove(usize::from(index) % jobs.len());
-                finish(model, job, well);
-            }
-        }
-        Op::Time(by) => {
-            let now = model.clock.now();
-            model.clock.set(now + u64::from(by));
-            model.tick();
-        }
-    }
-    jobs.extend(model.take_jobs());
-}
-
-fn finish(model: &mut Model, job: Job, well: bool) {
-    let Job::Push { task } = job else { return one(model, job) };
-    let result = model.push_of(task).map(|push| push.config);
-    let mac = model.tasks[&task].device.clone();
-    let is_undefined = model.devices[&mac].is_undefined();
-    let reset = matches!(model.tasks[&task].kind, TaskKind::Reset(_));
-    let result = if well { result } else { Err("broken".to_owned()) };
-    let before = model.devices[&mac].running.clone();
-    let done = result.is_ok();
-    model.finish_task(task, result);
-    let runs: Vec<&str> = model.devices[&mac].running.lines().collect();
-    if !done || (is_undefined && !reset) {
-        assert_eq!(model.devices[&mac].running, before, "what was not written changed nothing");
-    } else {
-        assert_eq!(runs, expected(model, &mac), "task {task} on {mac}");
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_eight_clients_do(ops in proptest::collection::vec((0..8_usize, op()), 1..80)) {
-        let (mut model, first) = model();
-        let mut clients = vec![first];
-        while clients.len() < 8 {
-            let client = who(&mut model);
-            clients.push(client);
-        }
-        let mut jobs = vec![];
-        for (client, op) in ops {
-            act(&mut model, &mut clients, client, &mut jobs, op.clone());
-            let wrong = model.check();
-            prop_assert!(wrong.is_empty(), "after {:?}: {:?}", op, wrong);
-        }
-        // What is saved is what is loaded.
-        let saved = serde_json::to_value(&model).unwrap();
-        let loaded: Model = serde_json::from_value(saved.clone()).unwrap();
-        prop_assert_eq!(serde_json::to_value(&loaded).unwrap(), saved);
-    }
 }

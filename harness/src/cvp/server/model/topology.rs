@@ -24,6 +24,9 @@ pub(crate) struct TempAction {
     pub(crate) raw: Map<String, Value>,
 }
 
+/// An action as it is read, and as it was sent.
+pub(crate) type Sent = (Action, Map<String, Value>);
+
 /// What is to become of a device.
 #[derive(Debug)]
 struct Wanted {
@@ -59,11 +62,7 @@ fn refused(why: Why, text: impl Into<String>) -> Refused {
 
 impl Model {
     /// Adds actions to those of a session, if they could be done after those; all or none.
-    pub(crate) fn add_actions(
-        &mut self,
-        who: &Who,
-        actions: Vec<(Action, Map<String, Value>)>,
-    ) -> Result<(), Refused> {
+    pub(crate) fn add_actions(&mut self, who: &Who, actions: Vec<Sent>) -> Result<(), Refused> {
         let new: Vec<_> = actions
             .into_iter()
             .map(|(action, raw)| TempAction {

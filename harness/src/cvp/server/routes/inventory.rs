@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::model::{About, Device, Model, Refused, TaskState, Why, rfc3339},
+    super::model::{About, Device, Model, Refused, Why, rfc3339},
     Answer, Cx,
 };
 use crate::cvp::wire::classic::{self, ContainerInfo, ContainerRow, Ids};
@@ -86,7 +86,7 @@ pub(super) fn old_devices(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     Ok(Answer::json(&json!({"total": total, "netElementList": page, "containerList": containers})))
 }
 
-/// Devices that are reached at addresses; who is at one is known already, or nobody is.
+/// Addresses of devices. Behind each that nobody had yet a new device is found.
 #[derive(Deserialize)]
 struct Hosts {
     hosts: Vec<String>,
@@ -96,14 +96,13 @@ pub(super) fn add(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let Hosts { hosts } = cx.body()?;
     let mut failed = Map::new();
     for host in hosts {
-        let unknown = cx.model.devices.values().any(|device| device.ip == host);
+        if cx.model.devices.values().any(|device| device.ip == host) || cx.model.add_again(&host)? {
+            continue;
+        }
         let Ok(std::net::IpAddr::V4(ip)) = host.parse() else {
             failed.insert(host, Value::from("this is no address of a device"));
             continue;
         };
-        if unknown {
-            continue;
-        }
         let [a, b, c, d] = ip.octets();
         let device = Device {
             ip: host.clone(),
@@ -247,9 +246,4 @@ pub(super) fn decommissioning(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
 pub(super) fn decommissionings(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let rows = cx.model.decommissionings.iter().map(|(id, wish)| decommissioning_row(id, wish));
     Ok(super::resource::stream(cx, rows))
-}
-
-/// How many tasks of a device wait.
-pub(super) fn waiting(model: &Model, mac: &str) -> usize {
-    model.tasks.values().filter(|task| task.device == mac && task.state == TaskState::Pending).count()
 }

@@ -1,15 +1,15 @@
 //! Changes of the topology: collected, then saved.
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
-    super::model::{About, Refused, TempAction},
+    super::model::{About, Refused, Sent, TempAction},
     Answer, Cx, topology,
 };
 use crate::cvp::wire::classic::{Action, Data, OwnActions};
 
-fn parsed(raw: Vec<Value>) -> Result<Vec<(Action, Map<String, Value>)>, Refused> {
+fn parsed(raw: Vec<Value>) -> Result<Vec<Sent>, Refused> {
     let one = |raw: Value| {
         let action = Action::deserialize(&raw).map_err(|error| Refused::invalid(About::Node, error))?;
         let Value::Object(raw) = raw else {
@@ -69,6 +69,8 @@ fn row(cx: &Cx<'_>, temp: &TempAction, through: Option<&String>) -> Value {
         row.insert("toId".to_owned(), Value::from(mac.clone()));
         row.insert("toIdType".to_owned(), Value::from("netelement"));
         let name = cx.model.device(mac).map(super::super::model::Device::fqdn).unwrap_or_default();
+        // Whoever looks for an action by its words finds the one that was sent.
+        row.insert("info".to_owned(), Value::from(format!("{} (to device {name})", temp.action.info)));
         row.insert("toName".to_owned(), Value::from(name));
     }
     Value::Object(row)

@@ -79,3 +79,8 @@ pub(super) fn version(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
 pub(super) fn no_server(_: &mut Cx<'_>) -> Result<Answer, Refused> {
     Err(Refused::absent(About::User))
 }
+
+/// There are no events, so no id is one of them.
+pub(super) fn no_event(_: &mut Cx<'_>) -> Result<Answer, Refused> {
+    Err(Refused::new(About::Login, Why::Absent, "Invalid Event Id"))
+}

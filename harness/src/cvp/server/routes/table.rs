@@ -69,6 +69,7 @@ const ROUTES: &[Route] = &[
     get("/api/v1/rest/", Login, session::rest),
     get("/api/v1/rest", Login, session::rest),
     get("/cvpInfo/getCvpInfo.do", Login, session::version),
+    get("/event/getEventById.do", Login, session::no_event),
     at_levels(GET, "/aaa/getServerById.do", User, from(2), session::no_server),
     // Inventory.
     at_levels(GET, DEVICES, Node, from(2), inventory::devices),

@@ -22,7 +22,9 @@ pub(super) fn row(model: &Model, task: &Task) -> classic::Task {
     };
     let failed = task.log.last().filter(|_| task.state == TaskState::Failed).map(|entry| entry.text.clone());
     let old = model.settings.imitate.level() < 3;
-    let legacy = model.legacy_of(task.id).map(|(id, _)| id.clone());
+    // Only versions this old have change controls that tasks wait in.
+    let legacy =
+        Some(task.id).filter(|_| old).and_then(|task| model.legacy_of(task)).map(|(id, _)| id.clone());
     classic::Task {
         work_order_id: task.id.to_string(),
         description: task.description.clone(),

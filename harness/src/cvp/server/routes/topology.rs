@@ -1,9 +1,11 @@
 //! Searching the topology, and looking at a part of it.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::model::{Device, Model, ROOT, Refused, TempAction, UNDEFINED},
+    super::model::{Device, Model, ROOT, Refused, TaskState, TempAction, UNDEFINED},
     Answer, Cx, inventory,
 };
 use crate::cvp::wire::classic::{Branch, ContainerHit, Found, Whereabouts};
@@ -53,13 +55,13 @@ pub(super) fn filter(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     Ok(Answer::json(&json!({"topology": tree(cx)?, "type": "topology"})))
 }
 
-/// The part that is asked for, as it is.
-pub(super) fn tree(cx: &Cx<'_>) -> Result<Branch, Refused> {
+/// The part that is asked for.
+fn tree(cx: &Cx<'_>) -> Result<Branch, Refused> {
     let key = Some(cx.query("nodeId")).filter(|key| !key.is_empty()).unwrap_or(ROOT);
     cx.model.container(key)?;
-    let mut branch = branch(cx.model, key, cx.model.actions_of(&cx.who));
-    let inside = |device: &&Device| device.placement.container.as_deref() == Some(key);
-    let devices = cx.model.devices.values().filter(inside);
+    let index = Index::new(cx.model);
+    let mut branch = index.branch(key, cx.model.actions_of(&cx.who));
+    let devices = index.devices.get(key).into_iter().flatten();
     branch.child_net_element_list = devices.map(|device| inventory::node(cx.model, device)).collect();
     for device in &mut branch.child_net_element_list {
         let pending = cx.model.actions_of(&cx.who).iter().rev();
@@ -74,35 +76,62 @@ fn concerns(temp: &TempAction, key: &str) -> bool {
     [&action.to_id, &action.node_id, &action.from_id].into_iter().any(|id| id == key)
 }
 
-fn branch(model: &Model, key: &str, pending: &[TempAction]) -> Branch {
-    let Some(container) = model.containers.get(key) else { return Branch::default() };
-    let below = model.containers.iter().filter(|(_, below)| below.parent == key);
-    let children: Vec<Branch> = below.map(|(key, _)| branch(model, key, pending)).collect();
-    let own: Vec<&Device> =
-        model.devices.values().filter(|device| device.placement.container.as_deref() == Some(key)).collect();
-    let tasks: usize = own.iter().map(|device| inventory::waiting(model, &device.mac)).sum();
-    let below: usize = children.iter().map(|child| child.hierarchy_net_element_count).sum();
-    let mut status = Map::new();
-    for name in ["critical", "warning", "normal", "imageUpgrade", "task", "unAuthorized"] {
-        let count = if name == "task" { tasks } else { 0 };
-        status.insert(name.to_owned(), Value::from(count));
+/// What is where, so that a tree is made in one go.
+struct Index<'a> {
+    model: &'a Model,
+    containers: HashMap<&'a str, Vec<&'a str>>,
+    devices: HashMap<&'a str, Vec<&'a Device>>,
+    /// How many tasks wait, by device.
+    waiting: HashMap<&'a str, usize>,
+}
+
+impl<'a> Index<'a> {
+    fn new(model: &'a Model) -> Self {
+        let mut index =
+            Self { model, containers: HashMap::new(), devices: HashMap::new(), waiting: HashMap::new() };
+        for (key, container) in &model.containers {
+            index.containers.entry(&container.parent).or_default().push(key);
+        }
+        for device in model.devices.values() {
+            if let Some(container) = &device.placement.container {
+                index.devices.entry(container).or_default().push(device);
+            }
+        }
+        for task in model.tasks.values().filter(|task| task.state == TaskState::Pending) {
+            *index.waiting.entry(&task.device).or_default() += 1;
+        }
+        index
     }
-    let concerning = pending.iter().filter(|temp| concerns(temp, key));
-    Branch {
-        key: key.to_owned(),
-        name: container.name.clone(),
-        kind: "container".to_owned(),
-        mode: "expand".to_owned(),
-        parent_container_id: Some(container.parent.clone()).filter(|parent| !parent.is_empty()),
-        child_container_count: children.len(),
-        child_net_element_count: own.len(),
-        child_task_count: tasks,
-        hierarchy_net_element_count: own.len() + below,
-        device_status: status,
-        child_container_list: children,
-        child_net_element_list: vec![],
-        temp_action: concerning.map(|temp| Value::Object(temp.raw.clone())).collect(),
-        temp_event: vec![],
+
+    fn branch(&self, key: &str, pending: &[TempAction]) -> Branch {
+        let Some(container) = self.model.containers.get(key) else { return Branch::default() };
+        let below = self.containers.get(key).into_iter().flatten();
+        let children: Vec<Branch> = below.map(|key| self.branch(key, pending)).collect();
+        let own = self.devices.get(key).map(Vec::as_slice).unwrap_or_default();
+        let tasks: usize = own.iter().filter_map(|device| self.waiting.get(device.mac.as_str())).sum();
+        let below: usize = children.iter().map(|child| child.hierarchy_net_element_count).sum();
+        let mut status = Map::new();
+        for name in ["critical", "warning", "normal", "imageUpgrade", "task", "unAuthorized"] {
+            let count = if name == "task" { tasks } else { 0 };
+            status.insert(name.to_owned(), Value::from(count));
+        }
+        let concerning = pending.iter().filter(|temp| concerns(temp, key));
+        Branch {
+            key: key.to_owned(),
+            name: container.name.clone(),
+            kind: "container".to_owned(),
+            mode: "expand".to_owned(),
+            parent_container_id: Some(container.parent.clone()).filter(|parent| !parent.is_empty()),
+            child_container_count: children.len(),
+            child_net_element_count: own.len(),
+            child_task_count: tasks,
+            hierarchy_net_element_count: own.len() + below,
+            device_status: status,
+            child_container_list: children,
+            child_net_element_list: vec![],
+            temp_action: concerning.map(|temp| Value::Object(temp.raw.clone())).collect(),
+            temp_event: vec![],
+        }
     }
 }
 
