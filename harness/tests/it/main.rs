@@ -27,6 +27,7 @@ mod nets;
 mod outcomes;
 mod own_host;
 mod passwords;
+mod portal;
 mod prefix;
 mod provider;
 mod python;
