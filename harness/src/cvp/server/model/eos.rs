@@ -207,22 +207,41 @@ fn count(rows: &[Row], kind: Kind) -> usize {
     rows.iter().filter(|row| row.kind == kind).count()
 }
 
-/// The lines a device would refuse: their first word begins no command.
+/// What a device says to lines that it takes and that may be a mistake.
+pub(crate) fn warnings(text: &str) -> Vec<String> {
+    let lines = text.lines().enumerate().filter(|(_, line)| line.trim() == "spanning-tree portfast");
+    let warning = |(number, _): (usize, &str)| {
+        format!(
+            "! portfast should only be enabled on ports connected to a single host. Connecting hubs, concentrators, \
+             switches, bridges, etc. to this interface when portfast is enabled can cause temporary bridging loops. \
+             Use with CAUTION. at line {}",
+            number + 1
+        )
+    };
+    lines.map(warning).collect()
+}
+
+/// The lines a device would refuse: their first word begins no command. Below lines that open a mode this is looked at
+/// for interfaces only; the words of the many other modes are not known here.
 pub(crate) fn validate(text: &str) -> Vec<Invalid> {
     let mut invalid = vec![];
-    let mut banner = false;
+    let (mut banner, mut interface) = (false, false);
     for (number, line) in text.lines().enumerate() {
         if banner {
             banner = line.trim() != "EOF";
             continue;
         }
-        if line.starts_with([' ', '\t']) {
+        let below = line.starts_with([' ', '\t']);
+        if below && !interface {
             continue;
         }
         let mut words = line.split_whitespace().filter(|word| !matches!(*word, "no" | "default"));
         let Some(word) = words.next().filter(|word| !word.starts_with('!')) else { continue };
-        banner = word == "banner";
-        if !begins_command(word) {
+        if !below {
+            banner = word == "banner";
+            interface = word.len() > 2 && "interface".starts_with(word);
+        }
+        if !begins_command(word, FIRST_WORDS) && !(below && begins_command(word, INTERFACE_WORDS)) {
             let text = line.trim().to_owned();
             invalid.push(Invalid { line: number + 1, text, word: word.to_owned() });
         }
@@ -231,9 +250,47 @@ pub(crate) fn validate(text: &str) -> Vec<Invalid> {
 }
 
 /// Commands may be shortened, as on a device.
-fn begins_command(word: &str) -> bool {
-    FIRST_WORDS.iter().any(|known| *known == word || (word.len() > 2 && known.starts_with(word)))
+fn begins_command(word: &str, words: &[&str]) -> bool {
+    words.iter().any(|known| *known == word || (word.len() > 2 && known.starts_with(word)))
 }
+
+/// What commands of interfaces begin with, besides those that others begin with, too.
+const INTERFACE_WORDS: &[&str] = &[
+    "bandwidth",
+    "channel-group",
+    "description",
+    "encapsulation",
+    "error-correction",
+    "evpn",
+    "flowcontrol",
+    "link-debounce",
+    "mtu",
+    "multicast",
+    "name",
+    "negotiation",
+    "neighbor",
+    "ospf",
+    "pim",
+    "phy",
+    "profile",
+    "pvlan",
+    "rate-limit",
+    "service-policy",
+    "service-profile",
+    "shape",
+    "shutdown",
+    "source",
+    "speed",
+    "storm-control",
+    "traffic-engineering",
+    "traffic-loopback",
+    "transmit",
+    "tx-queue",
+    "uc-tx-queue",
+    "unidirectional",
+    "untagged",
+    "weight",
+];
 
 /// What commands of configurations begin with.
 const FIRST_WORDS: &[&str] = &[
@@ -422,7 +479,8 @@ mod tests {
 
     #[rstest::rstest]
     #[case(BASE, &[])]
-    #[case("int Et1\n   anything goes\nno ip routing\n", &[])]
+    #[case("router bgp 1\n   anything goes\nno ip routing\n", &[])]
+    #[case("int Et1\n mtu 9000\n no shutdown\n typo x\n", &["> typo x% Invalid input (at token 0: 'typo') at line 4"])]
     #[case("vlan 5\ntypocommand 7\n", &["> typocommand 7% Invalid input (at token 0: 'typocommand') at line 2"])]
     #[case("banner login\nhi there\nEOF\nno hi\n", &["> no hi% Invalid input (at token 0: 'hi') at line 4"])]
     fn first_words_are_known(#[case] text: &str, #[case] expected: &[&str]) {

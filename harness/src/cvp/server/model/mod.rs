@@ -34,7 +34,7 @@ pub(super) use configlet::{Configlet, Uses};
 pub(super) use container::{Container, ROOT, UNDEFINED};
 pub(super) use decommission::Decommissioning;
 pub(super) use device::{Device, Faults, Held, Placement};
-pub(super) use eos::{Comparison, Invalid, Kind as LineKind, Lines, Row};
+pub(super) use eos::{Comparison, Invalid, Kind as LineKind, Lines, Row, warnings};
 pub(super) use image::{Bundle, Image};
 pub(super) use job::Job;
 pub(super) use legacy::{Legacy, LegacyTask};

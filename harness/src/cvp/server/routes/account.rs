@@ -60,7 +60,7 @@ fn account_row(name: &str, account: &Account) -> Value {
     let status = if account.disabled { "ACCOUNT_STATUS_DISABLED" } else { "ACCOUNT_STATUS_ENABLED" };
     json!({
         "key": {"name": name}, "status": status, "description": account.description,
-        "groups": {"values": account.roles},
+        "groups": {"values": account.roles}, "createdBy": account.created_by, "lastAccess": null,
     })
 }
 
@@ -161,6 +161,7 @@ fn snaked(mut row: Value) -> Value {
             ("validUntil", "valid_until"),
             ("createdBy", "created_by"),
             ("lastUsed", "last_used"),
+            ("lastAccess", "last_access"),
             ("validFor", "valid_for"),
         ] {
             if let Some(field) = fields.remove(camel) {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    super::model::{About, Comparison, Invalid, LineKind, Lines, Model, Refused, Row},
+    super::model::{About, Comparison, Invalid, LineKind, Lines, Model, Refused, Row, warnings},
     Answer, Cx, inventory,
 };
 use crate::cvp::wire::classic::{Block, text};
@@ -46,8 +46,9 @@ pub(super) fn validate(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let Text { net_element_id, config } = cx.body()?;
     let device = cx.model.device(&net_element_id)?;
     let invalid = cx.model.refused_lines(Some(device), &config);
+    let warnings = warnings(&config);
     let mut body = json!({
-        "warnings": [], "warningCount": 0, "result": [{"output": "", "messages": []}], "id": "1", "jsonrpc": "2.0",
+        "warnings": warnings, "warningCount": warnings.len(), "result": [{"output": "", "messages": []}], "id": "1", "jsonrpc": "2.0",
     });
     // Those who ask take it for a failure that the fields are there.
     if !invalid.is_empty()

@@ -68,10 +68,17 @@ fn answered(cx: &Cx<'_>, rows: Vec<Value>) -> Answer {
     resource::stream(cx, rows.into_iter().map(|row| (row, now.clone())))
 }
 
-/// Tags: those that are merged, and those a workspace has edited.
+/// Tags: those that every device has by itself, those that are merged, and those a workspace has edited.
 pub(super) fn tags(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
+    let own = cx.model.devices.values().map(|device| Tag {
+        workspace: String::new(),
+        kind: "ELEMENT_TYPE_DEVICE".to_owned(),
+        label: "device".to_owned(),
+        value: device.serial.clone(),
+        remove: false,
+    });
     let there = cx.model.tags.iter().filter(|tag| !tag.remove);
-    Ok(answered(cx, there.map(tag_row).collect()))
+    Ok(answered(cx, own.map(|tag| tag_row(&tag)).chain(there.map(tag_row)).collect()))
 }
 
 pub(super) fn edits(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
