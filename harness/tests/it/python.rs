@@ -17,7 +17,9 @@ pub(crate) fn programs_of(package: &str, what: &str) -> Option<PathBuf> {
     };
     // Written last, so that what was interrupted is done again.
     let done = venv.join("done");
-    let there = done.is_file()
+    // Whoever installed it may have a Python that others may not run.
+    let runs = || run(&folder.join("python3"), &["--version"]);
+    let there = done.is_file() && runs()
         || run(Path::new("python3"), &["-m", "venv", &venv.display().to_string()])
             && run(&folder.join("pip"), &["install", "--quiet", "--disable-pip-version-check", package])
             && std::fs::write(&done, package).is_ok();
@@ -25,7 +27,7 @@ pub(crate) fn programs_of(package: &str, what: &str) -> Option<PathBuf> {
         // Past what catches the output of tests: they pass, and must not do so in silence.
         let _ = writeln!(
             std::io::stderr(),
-            "SKIP {what}: {package} cannot be installed here; it needs python3 with venv, and a package index"
+            "SKIP {what}: {package} cannot be installed here; it needs python3 with venv that this user may run, and a package index"
         );
     }
     there.then_some(folder)

@@ -241,7 +241,8 @@ pub(crate) fn validate(text: &str) -> Vec<Invalid> {
             banner = word == "banner";
             interface = word.len() > 2 && "interface".starts_with(word);
         }
-        if !begins_command(word, FIRST_WORDS) && !(below && begins_command(word, INTERFACE_WORDS)) {
+        let known = begins_command(word, FIRST_WORDS) || below && begins_command(word, INTERFACE_WORDS);
+        if !known {
             let text = line.trim().to_owned();
             invalid.push(Invalid { line: number + 1, text, word: word.to_owned() });
         }
