@@ -6,6 +6,7 @@ use super::{
     change::Phase,
     configlet::Uses,
     container::{ROOT, UNDEFINED},
+    device::Device,
     state::Model,
     task::State,
 };
@@ -70,8 +71,9 @@ impl Model {
         for key in self.configlets.keys() {
             let containers = self.containers.values().filter(|c| c.configlets.contains(key)).count();
             let counted = uses.get(key.as_str()).copied().unwrap_or_default();
-            let expected = Uses { containers, devices: self.holders(key).len() };
-            if counted != expected {
+            let holds = |device: &&Device| self.held(device).iter().any(|held| held.key == *key);
+            let expected = Uses { containers, devices: self.devices.values().filter(holds).count() };
+            if counted != expected || self.uses_of(key) != expected {
                 wrong.push(format!("configlet {key} is counted {counted:?} instead of {expected:?}"));
             }
         }

@@ -1,11 +1,12 @@
 //! Configlets: named pieces of configuration, and what becomes of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     clock::Ms,
+    device::Device,
     refused::{About, Refused, Why},
     state::Model,
     task::{Kind, NewTask},
@@ -154,7 +155,19 @@ impl Model {
 
     /// Devices that hold a configlet, themselves or through a container.
     pub(crate) fn holders(&self, key: &str) -> Vec<String> {
-        let holds = |device: &&super::device::Device| self.held(device).iter().any(|held| held.key == key);
+        let holds = |container: &&str| {
+            self.containers.get(*container).is_some_and(|c| c.configlets.iter().any(|held| held == key))
+        };
+        let through: HashSet<&str> = self
+            .containers
+            .keys()
+            .map(String::as_str)
+            .filter(|container| self.path_to(container).iter().any(holds))
+            .collect();
+        let holds = |device: &&Device| {
+            let inherits = device.placement.container.as_deref().is_some_and(|key| through.contains(key));
+            !device.is_undefined() && (inherits || device.placement.own.iter().any(|held| held == key))
+        };
         self.devices.values().filter(holds).map(|device| device.mac.clone()).collect()
     }
 
@@ -184,7 +197,14 @@ impl Model {
     fn users_of<'a>(&'a self, key: &'a str) -> impl Iterator<Item = String> + 'a {
         let containers = self.containers.values().filter(move |c| c.configlets.iter().any(|k| k == key));
         let devices = self.devices.values().filter(move |d| d.placement.own.iter().any(|k| k == key));
-        containers.map(|c| c.name.clone()).chain(devices.map(super::device::Device::fqdn))
+        containers.map(|c| c.name.clone()).chain(devices.map(Device::fqdn))
+    }
+
+    /// How much one configlet is used.
+    pub(crate) fn uses_of(&self, key: &str) -> Uses {
+        let holds = |configlets: &Vec<String>| configlets.iter().any(|held| held == key);
+        let containers = self.containers.values().filter(|container| holds(&container.configlets)).count();
+        Uses { containers, devices: self.holders(key).len() }
     }
 
     /// How much each configlet is used; those that are not do not occur.
@@ -193,11 +213,16 @@ impl Model {
         for key in self.containers.values().flat_map(|container| &container.configlets) {
             uses.entry(key).or_default().containers += 1;
         }
-        for device in self.devices.values() {
-            for held in self.held(device) {
-                if let Some((key, _)) = self.configlets.get_key_value(&held.key) {
-                    uses.entry(key).or_default().devices += 1;
-                }
+        let mut inherited: HashMap<&str, HashSet<&str>> = HashMap::new();
+        for device in self.devices.values().filter(|device| !device.is_undefined()) {
+            let Some(container) = device.placement.container.as_deref() else { continue };
+            let inherited = inherited.entry(container).or_insert_with(|| {
+                let around = self.path_to(container).into_iter().filter_map(|key| self.containers.get(key));
+                around.flat_map(|container| container.configlets.iter().map(String::as_str)).collect()
+            });
+            let own = device.placement.own.iter().map(String::as_str).filter(|key| !inherited.contains(key));
+            for key in own.chain(inherited.iter().copied()) {
+                uses.entry(key).or_default().devices += 1;
             }
         }
         uses

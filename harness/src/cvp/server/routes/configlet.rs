@@ -11,8 +11,7 @@ use super::{
 use crate::cvp::wire::classic::{self, ConfigletEdit, ConfigletUpdate, Named, NewConfiglet, Page};
 
 /// A configlet in every answer but those lists of old versions that leave the text out.
-pub(super) fn row(key: &str, configlet: &Configlet, uses: &HashMap<&str, Uses>) -> classic::Configlet {
-    let uses = uses.get(key).copied().unwrap_or_default();
+pub(super) fn row(key: &str, configlet: &Configlet, uses: Uses) -> classic::Configlet {
     classic::Configlet {
         key: key.to_owned(),
         name: configlet.name.clone(),
@@ -43,7 +42,7 @@ pub(super) fn list_row(
     configlet: &Configlet,
     uses: &HashMap<&str, Uses>,
 ) -> classic::Configlet {
-    let row = row(key, configlet, uses);
+    let row = row(key, configlet, uses.get(key).copied().unwrap_or_default());
     // Two levels save themselves the texts in lists.
     let config = row.config.clone().filter(|_| !matches!(model.settings.imitate.level(), 2 | 3));
     classic::Configlet { config, ..row }
@@ -52,17 +51,17 @@ pub(super) fn list_row(
 pub(super) fn add(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let NewConfiglet { name, config } = cx.body()?;
     let key = cx.model.add_configlet(&cx.who.user, Configlet { name, config, ..Configlet::default() })?;
-    Ok(Answer::data(row(&key, cx.model.configlet(&key)?, &cx.model.uses())))
+    Ok(Answer::data(row(&key, cx.model.configlet(&key)?, cx.model.uses_of(&key))))
 }
 
 pub(super) fn by_name(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let (key, configlet) = cx.model.configlet_named(cx.query("name"))?;
-    Ok(Answer::json(&row(key, configlet, &cx.model.uses())))
+    Ok(Answer::json(&row(key, configlet, cx.model.uses_of(key))))
 }
 
 pub(super) fn by_id(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let key = cx.query("id");
-    Ok(Answer::json(&row(key, cx.model.configlet(key)?, &cx.model.uses())))
+    Ok(Answer::json(&row(key, cx.model.configlet(key)?, cx.model.uses_of(key))))
 }
 
 pub(super) fn update(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
@@ -162,7 +161,7 @@ pub(super) fn reconcile(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
         cx.model.update_configlet(&cx.who, &update.key, &update.name, &config, Some(true))?;
         update.key
     };
-    Ok(Answer::data(row(&key, cx.model.configlet(&key)?, &cx.model.uses())))
+    Ok(Answer::data(row(&key, cx.model.configlet(&key)?, cx.model.uses_of(&key))))
 }
 
 /// A maker of configlets: kept as it was sent.
@@ -176,7 +175,7 @@ pub(super) fn add_builder(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let Builder { name, data } = cx.body()?;
     let builder = Configlet { name, builder: Some(data), ..Configlet::default() };
     let key = cx.model.add_configlet(&cx.who.user, builder)?;
-    Ok(Answer::data(row(&key, cx.model.configlet(&key)?, &cx.model.uses())))
+    Ok(Answer::data(row(&key, cx.model.configlet(&key)?, cx.model.uses_of(&key))))
 }
 
 pub(super) fn update_builder(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
@@ -196,7 +195,7 @@ pub(super) fn builder(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let key = cx.query("id");
     let data = cx.model.configlet(key)?.builder.clone().ok_or_else(|| Refused::absent(About::Configlet))?;
     let part = |names: [&str; 2]| names.iter().find_map(|name| data.get(*name)).cloned();
-    let assigned = cx.model.uses().contains_key(key);
+    let assigned = cx.model.uses_of(key) != Uses::default();
     Ok(Answer::data(json!({
         "isAssigned": assigned,
         "name": cx.model.configlet(key)?.name,

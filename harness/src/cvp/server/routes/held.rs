@@ -53,11 +53,12 @@ pub(super) fn by_container(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
 /// What a device that is moved would get: nothing of the portal's own choosing.
 pub(super) fn proposed(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let device = cx.model.device(cx.query("netElementId"))?;
-    let uses = cx.model.uses();
     let held = cx.model.held(device);
     let rows: Vec<_> = held
         .iter()
-        .filter_map(|held| Some(configlet::row(&held.key, cx.model.configlet(&held.key).ok()?, &uses)))
+        .filter_map(|held| {
+            Some(configlet::row(&held.key, cx.model.configlet(&held.key).ok()?, cx.model.uses_of(&held.key)))
+        })
         .collect();
     Ok(Answer::json(&json!({
         "proposedConfiglets": rows, "existingConfiglets": rows, "assignedConfiglets": rows,
