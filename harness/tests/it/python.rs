@@ -4,11 +4,15 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 /// The folder with the programs of `package`, such as `ansible-core` or `cvprac==1.0`; `None`, after saying so, where it
 /// cannot be installed. `what` is then not tested.
 pub(crate) fn programs_of(package: &str, what: &str) -> Option<PathBuf> {
+    /// Tests that need the same would install it over one another.
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join(package.replace("==", "-"));
     let folder = venv.join("bin");
     let run = |program: &Path, args: &[&str]| {
