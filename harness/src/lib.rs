@@ -24,7 +24,8 @@ pub mod provider;
 pub mod repo;
 pub mod service;
 pub mod sysprep;
-// -- assembly
+// -- assembly: not one another
+pub mod cvp;
 pub mod env;
 // -- what was left behind
 pub mod reap;

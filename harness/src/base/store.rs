@@ -93,7 +93,11 @@ pub fn write<T: Document>(path: &Path, document: &T) -> Result<(), StoreError> {
     replace(path, &text).map_err(file("write"))
 }
 
-fn text<T: Document>(document: &T) -> Result<Vec<u8>, serde_json::Error> {
+/// The text that is written of a document.
+///
+/// # Errors
+/// It is no JSON object.
+pub fn text<T: Document>(document: &T) -> Result<Vec<u8>, serde_json::Error> {
     let Value::Object(fields) = serde_json::to_value(document)? else {
         return Err(serde_json::Error::custom("a document is an object"));
     };

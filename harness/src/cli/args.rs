@@ -12,6 +12,7 @@ use super::{
         repo::RepoArgs,
         templates::TemplatesArgs,
     },
+    cvp_args::Cvp,
     init_args::{InitArgs, PlanArgs, ValidateArgs},
     machine_args::{
         Collect, CopyFrom, CopyTo, ExecArgs, Screenshot, ScriptArgs, SendKey, ServiceArgs, Shell_,
@@ -250,6 +251,11 @@ pub(super) enum Verb {
     },
     /// Templates: what there is, fetch it ahead, verify and prune the store, add images, register repositories.
     Templates(TemplatesArgs),
+    /// CloudVision portals.
+    Cvp {
+        #[command(subcommand)]
+        what: Cvp,
+    },
     /// Say whether labs work on this host, what is missing, and the command that mends it.
     Doctor,
     /// Find what environments left whose folders are gone, in labs and on the daemon, and remove it; set back what a killed

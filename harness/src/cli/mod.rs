@@ -6,6 +6,7 @@
 mod args;
 mod cmd;
 mod context;
+mod cvp_args;
 mod exit;
 mod extensions;
 mod external;

@@ -8,7 +8,7 @@ use std::{
 
 use clap::{CommandFactory, FromArgMatches, parser::ValueSource};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 use tracing::Level;
@@ -95,7 +95,12 @@ pub(super) fn main(extensions: Extensions) -> ExitCode {
             cx.format()?;
             cx.config.settings.warnings.iter().for_each(|warning| cx.warn(warning));
             let runtime = tokio::runtime::Runtime::new()?;
-            runtime.spawn(watch_signals(sender));
+            // Before anything is done, so that none arrives too early to be heeded.
+            let signals = {
+                let _inside = runtime.enter();
+                [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal)
+            };
+            runtime.spawn(watch_signals(sender, signals));
             let result = runtime.block_on(cmd::run(&cx, args.verb));
             // A blocked libvirt call must not hold up the end.
             runtime.shutdown_background();
@@ -140,10 +145,9 @@ impl std::fmt::Display for LogAt {
 }
 
 /// Sets the flag on the first signal that asks us to stop; on the second one, ends the process at once.
-async fn watch_signals(stop: watch::Sender<bool>) -> io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+async fn watch_signals(stop: watch::Sender<bool>, signals: [io::Result<Signal>; 3]) -> io::Result<()> {
+    let [interrupt, terminate, hangup] = signals;
+    let (mut interrupt, mut terminate, mut hangup) = (interrupt?, terminate?, hangup?);
     loop {
         tokio::select! {
             _ = interrupt.recv() => {}

@@ -1,28 +1,8 @@
 //! The inventory, read by the real thing.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::process::Command;
 
-/// The real Ansible's program, installed beside the tests the first time it is needed.
-fn ansible_inventory() -> Option<PathBuf> {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ansible");
-    let program = venv.join("bin/ansible-inventory");
-    let run = |program: &Path, args: &[&str]| {
-        let status = Command::new(program).args(args).stdout(Stdio::null()).stdin(Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
-    };
-    let folder = venv.display().to_string();
-    let there = program.is_file()
-        || run(Path::new("python3"), &["-m", "venv", &folder])
-            && run(
-                &venv.join("bin/pip"),
-                &["install", "--quiet", "--disable-pip-version-check", "ansible-core"],
-            );
-    there.then_some(program)
-}
+use crate::python::programs_of;
 
 const TWO: &str = "
 domains:
@@ -41,15 +21,8 @@ nets:
 
 #[test]
 fn ansible_takes_the_inventory_without_a_word() {
-    let Some(ansible) = ansible_inventory() else {
-        // Past what catches the output of tests: this one passes, and must not do so in silence.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIP inventories for the real Ansible: ansible-core cannot be installed here; \
-             it needs python3 with venv, and a package index"
-        );
-        return;
-    };
+    let Some(programs) = programs_of("ansible-core", "inventories for the real Ansible") else { return };
+    let ansible = programs.join("ansible-inventory");
     // Blanks in the path, because the key's path is a value of the inventory.
     let dir = tempfile::Builder::new().prefix("pa b").tempdir_in("/var/tmp").unwrap();
     std::fs::write(dir.path().join("LagoInitFile"), TWO).unwrap();

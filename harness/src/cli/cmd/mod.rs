@@ -6,6 +6,7 @@ mod config;
 mod console;
 mod control;
 mod copy;
+mod cvp;
 mod deploy;
 mod destroy;
 mod doctor;
@@ -50,6 +51,7 @@ pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
             | Verb::Revert(_)
             | Verb::Export(_)
             | Verb::Serve { .. }
+            | Verb::Cvp { .. }
             | Verb::Fault(_)
             | Verb::Partition(_)
             | Verb::Deploy(_)
@@ -112,6 +114,7 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Schema => schema::run().into(),
         Verb::Images { what } => images::run(cx, what).await?.into(),
         Verb::Templates(args) => templates::run(cx, args).await?,
+        Verb::Cvp { what } => cvp::run(cx, &what).await?.into(),
         Verb::Doctor => doctor::run(cx).await?,
         Verb::Gc(args) => gc::run(cx, &args).await?.into(),
         Verb::Completions { shell } => pages::completions(shell)?.into(),

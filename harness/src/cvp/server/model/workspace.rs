@@ -1,0 +1,190 @@
+//! Workspaces, and the tags that are edited in them. What is merged is seen by all, what is not only in its workspace.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    clock::Ms,
+    refused::{About, Refused, Why},
+    state::Model,
+};
+
+/// A set of edits.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Workspace {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) state: Stage,
+    pub(crate) created_by: String,
+    pub(crate) created_at: Ms,
+    pub(crate) changed_at: Ms,
+    /// Builds that were asked for, oldest first.
+    pub(crate) builds: Vec<Build>,
+    /// Whether something was edited since it was built.
+    pub(crate) dirty: bool,
+}
+
+/// A look at whether edits fit together.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Build {
+    pub(crate) id: String,
+    pub(crate) done: bool,
+}
+
+/// How far a workspace is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Stage {
+    #[default]
+    Pending,
+    Submitted,
+    Abandoned,
+    RolledBack,
+}
+
+impl Stage {
+    /// As the portal writes it.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Pending => "WORKSPACE_STATE_PENDING",
+            Self::Submitted => "WORKSPACE_STATE_SUBMITTED",
+            Self::Abandoned => "WORKSPACE_STATE_ABANDONED",
+            Self::RolledBack => "WORKSPACE_STATE_ROLLED_BACK",
+        }
+    }
+}
+
+/// A label with a value, and in which workspace it was edited; an empty workspace: it is merged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tag {
+    pub(crate) workspace: String,
+    pub(crate) kind: String,
+    pub(crate) label: String,
+    pub(crate) value: String,
+    /// Whether the edit takes it away.
+    pub(crate) remove: bool,
+}
+
+/// A tag put on a device, or on an interface of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Assignment {
+    pub(crate) tag: Tag,
+    pub(crate) device: String,
+    pub(crate) interface: String,
+}
+
+impl Model {
+    /// Makes a workspace, changes its words, or does what is requested.
+    pub(crate) fn set_workspace(
+        &mut self,
+        user: &str,
+        id: &str,
+        words: (Option<&str>, Option<&str>),
+        request: (&str, &str),
+    ) -> Result<(), Refused> {
+        if id.is_empty() {
+            return Err(Refused::invalid(About::Resource, "key.workspaceId is empty"));
+        }
+        let at = self.clock.stamp();
+        let workspace = self.workspaces.entry(id.to_owned()).or_insert_with(|| Workspace {
+            created_by: user.to_owned(),
+            created_at: at,
+            dirty: true,
+            ..Workspace::default()
+        });
+        let wrong = |text: String| Refused::new(About::Resource, Why::State, text);
+        if workspace.state != Stage::Pending {
+            return Err(wrong(format!("workspace {id} is {}", workspace.state.words())));
+        }
+        for (field, word) in [(&mut workspace.name, words.0), (&mut workspace.description, words.1)] {
+            if let Some(word) = word {
+                word.clone_into(field);
+            }
+        }
+        workspace.changed_at = at;
+        match request.0 {
+            "" | "REQUEST_UNSPECIFIED" => {}
+            "START_BUILD" | "REQUEST_START_BUILD" => {
+                workspace.builds.push(Build { id: request.1.to_owned(), done: false });
+                workspace.dirty = false;
+                self.jobs.push(super::job::Job::Wake);
+            }
+            "SUBMIT" | "REQUEST_SUBMIT" => {
+                if workspace.dirty || !workspace.builds.last().is_some_and(|build| build.done) {
+                    return Err(wrong(format!("workspace {id} has no good build of its last edits")));
+                }
+                workspace.state = Stage::Submitted;
+                self.merge(id);
+            }
+            "ABANDON" | "REQUEST_ABANDON" => workspace.state = Stage::Abandoned,
+            "ROLLBACK" | "REQUEST_ROLLBACK" => workspace.state = Stage::RolledBack,
+            other => return Err(Refused::invalid(About::Resource, format!("request {other}"))),
+        }
+        Ok(())
+    }
+
+    /// Edits a tag in a workspace.
+    pub(crate) fn edit_tag(&mut self, tag: Tag) -> Result<(), Refused> {
+        self.touch(&tag.workspace)?;
+        self.tags.retain(|known| !known.same(&tag));
+        self.tags.push(tag);
+        Ok(())
+    }
+
+    /// Edits where a tag is put.
+    pub(crate) fn edit_assignment(&mut self, assignment: Assignment) -> Result<(), Refused> {
+        self.touch(&assignment.tag.workspace)?;
+        self.assignments.retain(|known| !known.same(&assignment));
+        self.assignments.push(assignment);
+        Ok(())
+    }
+
+    fn touch(&mut self, id: &str) -> Result<(), Refused> {
+        let workspace = self.workspaces.get_mut(id).filter(|workspace| workspace.state == Stage::Pending);
+        let text = || Refused::new(About::Resource, Why::State, format!("there is no open workspace {id}"));
+        workspace.ok_or_else(text)?.dirty = true;
+        Ok(())
+    }
+
+    fn merge(&mut self, id: &str) {
+        let tags: Vec<Tag> = self.tags.iter().filter(|tag| tag.workspace == id).cloned().collect();
+        for mut tag in tags {
+            tag.workspace = String::new();
+            self.tags.retain(|known| !known.same(&tag));
+            if !tag.remove {
+                self.tags.push(tag);
+            }
+        }
+        let assigned: Vec<Assignment> =
+            self.assignments.iter().filter(|a| a.tag.workspace == id).cloned().collect();
+        for mut assignment in assigned {
+            assignment.tag.workspace = String::new();
+            self.assignments.retain(|known| !known.same(&assignment));
+            if !assignment.tag.remove {
+                self.assignments.push(assignment);
+            }
+        }
+    }
+
+    pub(super) fn tick_workspaces(&mut self) {
+        for build in self.workspaces.values_mut().flat_map(|workspace| &mut workspace.builds) {
+            build.done = true;
+        }
+    }
+}
+
+impl Tag {
+    fn same(&self, other: &Self) -> bool {
+        let key = |tag: &Self| [&tag.workspace, &tag.kind, &tag.label, &tag.value].map(String::clone);
+        key(self) == key(other)
+    }
+}
+
+impl Assignment {
+    fn same(&self, other: &Self) -> bool {
+        self.tag.same(&other.tag) && self.device == other.device && self.interface == other.interface
+    }
+}

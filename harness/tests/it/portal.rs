@@ -1,0 +1,109 @@
+//! `polder cvp serve`, as people have it.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::Value;
+
+/// `polder cvp serve`, which is stopped as an operator does it.
+pub(crate) struct Served {
+    child: Child,
+    /// The line it says when it answers.
+    pub(crate) line: String,
+}
+
+impl Served {
+    pub(crate) fn start(folder: &Path, args: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_polder"));
+        command.args(["cvp", "serve"]).args(args).current_dir(folder).env("XDG_CONFIG_HOME", folder);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "nothing was said: {line:?} {:?}", child.wait_with_output());
+        Self { child, line }
+    }
+
+    fn says(&self, key: &str) -> String {
+        let said: Value = serde_json::from_str(&self.line).unwrap();
+        said[key].as_str().unwrap_or_else(|| panic!("no {key} in {}", self.line)).to_owned()
+    }
+
+    /// Ends it, which it takes well.
+    pub(crate) fn stop(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        let mut told = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        assert!(status.success(), "{status}: {told}");
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn what_the_portal_knows_outlives_it() {
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let file = folder.path().join("portal.json");
+    let state = file.to_str().unwrap();
+    let first = Served::start(
+        folder.path(),
+        &["--state", state, "--devices", "2", "--user", "me", "--password", "p w"],
+    );
+    assert!(first.says("url").starts_with("https://127.0.0.1:"));
+    assert_eq!((first.says("username").as_str(), first.says("password").as_str()), ("me", "p w"));
+    let ca = first.says("ca_file");
+    assert!(std::fs::read_to_string(&ca).unwrap().contains("BEGIN CERTIFICATE"));
+    first.stop();
+    assert!(!Path::new(&ca).exists(), "nothing is left but the state");
+    let saved: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(saved["devices"].as_object().unwrap().len(), 2);
+    assert!(!saved.to_string().contains("p w"));
+    let second = Served::start(folder.path(), &["--state", state, "--plain-http", "--imitate", "2021.1.0"]);
+    assert!(second.says("url").starts_with("http://"));
+    second.stop();
+    let saved: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(saved["devices"].as_object().unwrap().len(), 2, "no devices to play with are added");
+    assert_eq!(saved["settings"]["imitate"], "2021.1.0");
+}
+
+/// Browsers without a window, by the names they have.
+const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
+
+#[test]
+fn its_page_shows_what_there_is() {
+    let runs = |browser: &&&str| Command::new(browser).arg("--version").output().is_ok();
+    let Some(browser) = BROWSERS.iter().find(runs) else {
+        let _ = writeln!(std::io::stderr(), "SKIP the portal's page in a browser: there is no chromium");
+        return;
+    };
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let served = Served::start(folder.path(), &["--plain-http"]);
+    let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
+    // Its own clock goes on for five seconds at most, or less if nothing is left to be done.
+    let page = Command::new(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            &profile,
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+        ])
+        .arg(format!("{}/", served.says("url")))
+        .output()
+        .unwrap();
+    let dom = String::from_utf8_lossy(&page.stdout);
+    for shown in ["<td>leaf-4</td>", "<td class=\"good\">0000</td>", "imitates 2024.3.0", "Change controls"] {
+        assert!(dom.contains(shown), "no {shown} in {dom}\n{}", String::from_utf8_lossy(&page.stderr));
+    }
+    served.stop();
+}
