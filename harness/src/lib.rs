@@ -25,6 +25,7 @@ pub mod repo;
 pub mod service;
 pub mod sysprep;
 // -- assembly
+pub mod cvp;
 pub mod env;
 // -- what was left behind
 pub mod reap;

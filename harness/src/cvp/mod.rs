@@ -1,0 +1,27 @@
+//! CloudVision Portal: a client that never lies, and sessions that leave nothing behind.
+
+mod action;
+mod answer;
+mod ask;
+mod client;
+mod configlet;
+mod error;
+mod har;
+mod inventory;
+mod provisioning;
+mod spec;
+mod task;
+mod tls;
+mod transport;
+mod version;
+
+pub use client::Client;
+pub use configlet::{Configlet, ConfigletChange, ConfigletKind, Holder, Validation};
+pub use error::{CvpError, NoAnswer, Refusal, Refusals, Why};
+pub use har::Recorder;
+pub use inventory::{ComplianceCode, Container, Device, Inventory, ROOT, UNDEFINED};
+pub use provisioning::{Comparison, Held};
+pub use spec::{CvpSpec, Limits, Login, Node, NotANode, Trust};
+pub use task::{LogLine, Task, TaskId, TaskState};
+pub use tls::TrustError;
+pub use version::{Level, NotAVersion, Version};
