@@ -116,6 +116,22 @@ pub enum CvpError {
     /// Tasks did not end well: their ids, the devices' names, and what became of them.
     #[error("{}", .0.iter().map(|(id, device, why)| format!("task {id} on {device} {why}")).collect::<Vec<_>>().join("; "))]
     Tasks(Vec<(TaskId, String, String)>),
+    /// A change that no portal can do.
+    #[error("cannot make the change control `{name}`: {why}")]
+    BadChange {
+        /// What it is called.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A change control did not end well.
+    #[error("the change control `{name}` failed: {why}")]
+    ChangeFailed {
+        /// What it is called.
+        name: String,
+        /// The stages that failed and why.
+        why: String,
+    },
     /// Several things are wrong; none of it was begun.
     #[error("nothing was begun: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Several(Vec<CvpError>),

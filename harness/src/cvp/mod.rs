@@ -3,6 +3,7 @@
 mod action;
 mod answer;
 mod ask;
+mod change_control;
 mod client;
 mod configlet;
 mod error;
@@ -15,6 +16,7 @@ mod tls;
 mod transport;
 mod version;
 
+pub use change_control::{Change, ChangeControl, ChangeStatus, Legacy, Stage, StageState, StageStatus};
 pub use client::Client;
 pub use configlet::{Configlet, ConfigletChange, ConfigletKind, Holder, Validation};
 pub use error::{CvpError, NoAnswer, Refusal, Refusals, Why};

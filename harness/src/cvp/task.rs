@@ -77,7 +77,7 @@ impl TaskState {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 
-    fn of(word: &str, status: &str) -> Self {
+    pub(super) fn of(word: &str, status: &str) -> Self {
         match word.to_ascii_lowercase().as_str() {
             "pending" => Self::Pending,
             "completed" => Self::Completed,
