@@ -27,3 +27,5 @@ pub use spec::{CvpSpec, Limits, Login, Node, NotANode, Trust};
 pub use task::{LogLine, Task, TaskId, TaskState};
 pub use tls::TrustError;
 pub use version::{Level, NotAVersion, Version};
+#[cfg(test)]
+mod tests;
