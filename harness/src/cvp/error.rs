@@ -1,8 +1,8 @@
 //! What can go wrong between us and a portal.
 
-use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
-use super::task::TaskId;
+use super::{inventory::ComplianceCode, task::TaskId};
 use crate::base::text::did_you_mean;
 
 /// Something with a portal did not work.
@@ -132,6 +132,28 @@ pub enum CvpError {
         /// The stages that failed and why.
         why: String,
     },
+    /// Somebody else changes it.
+    #[error("{what} is leased by {holder}")]
+    Leased {
+        /// The device or container.
+        what: String,
+        /// By whom.
+        holder: String,
+    },
+    /// What was executed is not what runs.
+    #[error("{device} does not have what was designed for it: {code}")]
+    NotInSync {
+        /// The device.
+        device: String,
+        /// What differs.
+        code: ComplianceCode,
+    },
+    /// What is about to be done cannot be written down; it is not done.
+    #[error("nothing was done: cannot write the session's journal: {0}")]
+    Journal(Arc<io::Error>),
+    /// Several things went wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Many(Vec<CvpError>),
     /// Several things are wrong; none of it was begun.
     #[error("nothing was begun: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Several(Vec<CvpError>),

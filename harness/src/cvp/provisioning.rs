@@ -145,13 +145,8 @@ impl Client {
         configlets: &[Configlet],
     ) -> Result<Vec<TaskId>, CvpError> {
         let held = self.held_by_device(&device.mac).await?;
-        let add = configlets.iter().filter(|one| held.configlets.iter().all(|other| other.key != one.key));
-        let own: Vec<&Configlet> = held.own().chain(add).collect();
-        if own.len() == held.own().count() {
-            return Ok(Vec::new());
-        }
         let what = format!("put {} on {device}", action::names(configlets));
-        self.save(what, vec![action::hold(&Target::Device(device), &ordered(own), &[])]).await
+        self.put(what, &Target::Device(device), &held, configlets).await
     }
 
     /// Takes configlets off a device. Nothing is done where it holds none of them itself.
@@ -166,13 +161,8 @@ impl Client {
         configlets: &[Configlet],
     ) -> Result<Vec<TaskId>, CvpError> {
         let held = self.held_by_device(&device.mac).await?;
-        let goes = |one: &&Configlet| configlets.iter().any(|other| other.key == one.key);
-        let (gone, kept): (Vec<_>, Vec<_>) = held.own().partition(goes);
-        if gone.is_empty() {
-            return Ok(Vec::new());
-        }
         let what = format!("take {} off {device}", action::names(configlets));
-        self.save(what, vec![action::hold(&Target::Device(device), &kept, &gone)]).await
+        self.take_off(what, &Target::Device(device), &held, configlets).await
     }
 
     /// Makes a device hold exactly these configlets of its own, in this order.
@@ -187,15 +177,66 @@ impl Client {
         configlets: &[Configlet],
     ) -> Result<Vec<TaskId>, CvpError> {
         let held = self.held_by_device(&device.mac).await?;
+        self.set(format!("set the configlets of {device}"), &Target::Device(device), &held, configlets).await
+    }
+
+    /// Makes a container hold exactly these configlets of its own, in this order.
+    ///
+    /// Returns the tasks the portal made; executing them is another matter.
+    ///
+    /// # Errors
+    /// The portal cannot be asked, or refuses.
+    pub async fn set_on_container(
+        &self,
+        container: &Container,
+        configlets: &[Configlet],
+    ) -> Result<Vec<TaskId>, CvpError> {
+        let held = self.held_by_container(&container.key).await?;
+        let what = format!("set the configlets of the container {}", container.name);
+        self.set(what, &Target::Container(container), &held, configlets).await
+    }
+
+    /// Makes `target`, which holds `held`, hold exactly `configlets` of its own.
+    async fn set(
+        &self,
+        what: String,
+        target: &Target<'_>,
+        held: &Held,
+        configlets: &[Configlet],
+    ) -> Result<Vec<TaskId>, CvpError> {
         let wanted = ordered(configlets.iter().filter(|one| !held.inherited.contains(&one.key)).collect());
-        let same = held.own().map(|one| &one.key).eq(wanted.iter().map(|one| &one.key));
-        if same {
+        if held.own().map(|one| &one.key).eq(wanted.iter().map(|one| &one.key)) {
             return Ok(Vec::new());
         }
         let gone: Vec<&Configlet> =
             held.own().filter(|one| wanted.iter().all(|other| other.key != one.key)).collect();
-        let what = format!("set the configlets of {device}");
-        self.save(what, vec![action::hold(&Target::Device(device), &wanted, &gone)]).await
+        self.save(what, vec![action::hold(target, &wanted, &gone)]).await
+    }
+
+    /// Puts `configlets` on `target`, which holds `held`, after those.
+    async fn put(
+        &self,
+        what: String,
+        target: &Target<'_>,
+        held: &Held,
+        configlets: &[Configlet],
+    ) -> Result<Vec<TaskId>, CvpError> {
+        let add = configlets.iter().filter(|one| held.configlets.iter().all(|other| other.key != one.key));
+        let own: Vec<Configlet> = held.own().chain(add).cloned().collect();
+        self.set(what, target, held, &own).await
+    }
+
+    /// Takes `configlets` off `target`, which holds `held`.
+    async fn take_off(
+        &self,
+        what: String,
+        target: &Target<'_>,
+        held: &Held,
+        configlets: &[Configlet],
+    ) -> Result<Vec<TaskId>, CvpError> {
+        let goes = |one: &&Configlet| configlets.iter().any(|other| other.key == one.key);
+        let kept: Vec<Configlet> = held.own().filter(|one| !goes(one)).cloned().collect();
+        self.set(what, target, held, &kept).await
     }
 
     /// Puts configlets on a container, so that all devices below hold them.
@@ -210,13 +251,8 @@ impl Client {
         configlets: &[Configlet],
     ) -> Result<Vec<TaskId>, CvpError> {
         let held = self.held_by_container(&container.key).await?;
-        let add = configlets.iter().filter(|one| held.configlets.iter().all(|other| other.key != one.key));
-        let own: Vec<&Configlet> = held.own().chain(add).collect();
-        if own.len() == held.own().count() {
-            return Ok(Vec::new());
-        }
         let what = format!("put {} on the container {}", action::names(configlets), container.name);
-        self.save(what, vec![action::hold(&Target::Container(container), &ordered(own), &[])]).await
+        self.put(what, &Target::Container(container), &held, configlets).await
     }
 
     /// Takes configlets off a container.
@@ -231,13 +267,8 @@ impl Client {
         configlets: &[Configlet],
     ) -> Result<Vec<TaskId>, CvpError> {
         let held = self.held_by_container(&container.key).await?;
-        let goes = |one: &&Configlet| configlets.iter().any(|other| other.key == one.key);
-        let (gone, kept): (Vec<_>, Vec<_>) = held.own().partition(goes);
-        if gone.is_empty() {
-            return Ok(Vec::new());
-        }
         let what = format!("take {} off the container {}", action::names(configlets), container.name);
-        self.save(what, vec![action::hold(&Target::Container(container), &kept, &gone)]).await
+        self.take_off(what, &Target::Container(container), &held, configlets).await
     }
 
     /// Makes a container below another one.

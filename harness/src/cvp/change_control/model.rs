@@ -275,6 +275,10 @@ impl ChangeControl {
         over || (self.error.is_some() && !matches!(self.status, ChangeStatus::Running))
     }
 
+    pub(in crate::cvp) fn is_running(&self) -> bool {
+        self.status == ChangeStatus::Running
+    }
+
     /// The tasks in it, each with its stage's name.
     #[must_use]
     pub fn tasks(&self) -> Vec<(TaskId, String)> {
