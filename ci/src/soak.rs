@@ -95,6 +95,15 @@ const CAMPAIGNS: &[Campaign] = &[
         packages: &[],
     },
     Campaign {
+        name: "everywhere",
+        what: "every function of guests on somebody else's image with cloud-init",
+        package: "polder",
+        target: "it",
+        test: "everywhere::every_function_on_somebody_elses_image",
+        rounds: 1,
+        packages: &[],
+    },
+    Campaign {
         name: "repo-kills",
         what: "SIGKILL at any moment of a repository's build leaves the old one or the new one",
         package: "polder",

@@ -1,6 +1,10 @@
 //! The client: one way to the portal for everybody, its version, and how answers become values.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
@@ -27,6 +31,8 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     transport: Transport,
     version: OnceCell<Option<Version>>,
+    /// When change controls were made, in the portal's words: those of the service API are approved by that.
+    made: Mutex<HashMap<String, String>>,
 }
 
 /// Rows of a long list that are asked for at once.
@@ -39,7 +45,7 @@ impl Client {
     /// The certificates that are to be trusted cannot be read.
     pub fn new(spec: CvpSpec, recorder: Option<Recorder>) -> Result<Self, TrustError> {
         let transport = Transport::new(spec, recorder)?;
-        Ok(Self(Arc::new(Inner { transport, version: OnceCell::new() })))
+        Ok(Self(Arc::new(Inner { transport, version: OnceCell::new(), made: Mutex::default() })))
     }
 
     /// What it was made of.
@@ -82,6 +88,8 @@ impl Client {
             }
             Ok(version)
         };
+        // Before it is asked for once for all: those who wait for a session share its failure.
+        self.log_in().await?;
         self.0.version.get_or_try_init(ask).await.copied()
     }
 
@@ -141,6 +149,16 @@ impl Client {
         }
         all.retain(|row| known.insert(id(row)));
         Ok(all)
+    }
+
+    /// The portal made a change control, or changed it, at that time.
+    pub(super) fn note_change(&self, id: &str, time: String) {
+        self.0.made.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), time);
+    }
+
+    /// When a change control of ours was made.
+    pub(super) fn change_time(&self, id: &str) -> Option<String> {
+        self.0.made.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     fn odd(&self, ask: &Ask, error: &serde_json::Error) -> CvpError {

@@ -27,11 +27,6 @@ pub(super) fn name(of: &str) -> String {
     format!("{NAME}{of}")
 }
 
-/// What a configlet leases, if it is a lease.
-pub(super) fn leased(configlet: &str) -> Option<&str> {
-    configlet.strip_prefix(NAME)
-}
-
 /// The text of a lease: a comment, should it ever come to a device.
 fn text(lease: &Lease) -> String {
     format!("! {}\n", serde_json::to_string(lease).unwrap_or_default())
@@ -97,9 +92,6 @@ mod tests {
         assert!(text.starts_with("! {") && text.lines().count() == 1, "{text}");
         assert_eq!(read(&text), Some(lease));
         assert_eq!(read("hostname x"), None);
-        assert_eq!(
-            (name("aa:01").as_str(), leased("polder-lease-aa:01"), leased("ntp")),
-            ("polder-lease-aa:01", Some("aa:01"), None)
-        );
+        assert_eq!(name("aa:01"), "polder-lease-aa:01");
     }
 }

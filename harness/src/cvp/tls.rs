@@ -89,18 +89,16 @@ fn certificates(pem: &[u8], from: &str) -> Result<Vec<Certificate>, TrustError> 
 pub(super) fn distrust(error: &reqwest::Error) -> Option<String> {
     let mut source: Option<&(dyn StdError + 'static)> = error.source();
     while let Some(error) = source {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = error
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        if let Some(rustls::Error::InvalidCertificate(why)) = tls {
+        if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
             return Some(match why {
                 CertificateError::UnknownIssuer => "nobody we trust has signed it".to_owned(),
                 CertificateError::ApplicationVerificationFailure => "it is not the pinned one".to_owned(),
                 other => other.to_string(),
             });
         }
-        source = error.source();
+        // An error of the system hides the one it carries, and tells only what comes before that.
+        let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        source = carried.map(|carried| carried as &(dyn StdError + 'static)).or_else(|| error.source());
     }
     None
 }

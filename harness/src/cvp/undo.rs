@@ -83,7 +83,7 @@ async fn one(client: &Client, undo: &Undo, limit: Duration) -> Result<(), CvpErr
             let Ok(device) = inventory.device(device) else { return Ok(()) };
             let before = named(client, configlets).await?;
             let tasks = client.set_on_device(device, &before).await?;
-            run(client, &tasks, limit).await
+            settle(client, &device.mac, tasks, limit).await
         }
         Undo::RestoreContainer { container, configlets } => {
             let inventory = client.inventory().await?;
@@ -128,6 +128,22 @@ async fn one(client: &Client, undo: &Undo, limit: Duration) -> Result<(), CvpErr
             _ => Ok(()),
         },
     }
+}
+
+/// Executes `tasks` of a device. Where there are none, an earlier attempt may have assigned everything and then failed at the
+/// device: its task is executed again.
+async fn settle(
+    client: &Client,
+    device: &str,
+    mut tasks: Vec<TaskId>,
+    limit: Duration,
+) -> Result<(), CvpError> {
+    if tasks.is_empty() && !client.compliance(device).await?.is_in_sync() {
+        let open = |task: &super::Task| matches!(task.state, TaskState::Failed | TaskState::Pending);
+        let all = client.tasks(None).await?;
+        tasks.extend(all.into_iter().find(|task| task.device == device && open(task)).map(|task| task.id));
+    }
+    run(client, &tasks, limit).await
 }
 
 async fn run(client: &Client, tasks: &[TaskId], limit: Duration) -> Result<(), CvpError> {

@@ -20,7 +20,10 @@ pub(super) async fn create(client: &Client, change: &Change) -> Result<String, C
     }});
     let ask = call(format!("make the change control {}", change.name), "Update", body);
     // The id is ours: a second one changes nothing.
-    client.ask(&ask.repeatable()).await?;
+    let answer = client.ask(&ask.repeatable()).await?;
+    if let Some(time) = answer.pointer("/0/update_timestamp").and_then(Value::as_str) {
+        client.note_change(&change.id, time.to_owned());
+    }
     Ok(change.id.clone())
 }
 
@@ -100,8 +103,10 @@ pub(super) async fn one(client: &Client, id: &str) -> Result<Option<ChangeContro
 }
 
 pub(super) async fn approve(client: &Client, change: &ChangeControl) -> Result<(), CvpError> {
-    let now = crate::base::time::Utc::from(std::time::SystemTime::now()).to_string();
-    let body = json!({ "cc_id": change.id, "cc_timestamp": now });
+    // Of one that somebody else made, the time is not told.
+    let now = || crate::base::time::Utc::from(std::time::SystemTime::now()).to_string();
+    let body =
+        json!({ "cc_id": change.id, "cc_timestamp": client.change_time(&change.id).unwrap_or_else(now) });
     ask(client, format!("approve the change control {}", change.id), "AddApproval", body).await
 }
 

@@ -1,3 +1,4 @@
 mod bodies;
+mod portal;
 mod rig;
 mod transport;

@@ -122,7 +122,8 @@ async fn tokens_are_checked_before_anything_is_asked(#[case] token: &str, #[case
 
 /// A node where nobody listens.
 async fn nobody() -> Node {
-    Server::new(|_| Reply::Hang).await.node.clone()
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Node::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap()
 }
 
 #[tokio::test]
