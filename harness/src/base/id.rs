@@ -164,6 +164,24 @@ pub(crate) fn uuid(kind: &str, name: &str) -> String {
     )
 }
 
+/// A random UUID (version 4).
+pub fn random_uuid() -> String {
+    let mut bytes = [0_u8; 16];
+    let random = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    if random.is_err() {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        bytes = (now.as_nanos() ^ u128::from(std::process::id()) << 64).to_be_bytes();
+    }
+    let mut number = u128::from_be_bytes(bytes);
+    number = (number & !(0xf << 76)) | (4 << 76);
+    number = (number & !(0x3 << 62)) | (2 << 62);
+    let hex = format!("{number:032x}");
+    let part = |from, to| hex.get(from..to).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,5 +213,16 @@ mod tests {
         insta::assert_snapshot!(uuid("domain", "r1"), @"c298c7b6-8473-865c-8f0d-8811e2c954c3");
         assert_ne!(uuid("domain", "r1"), uuid("network", "r1"));
         assert_ne!(uuid("domain", "r1"), uuid("domain", "r2"));
+    }
+
+    #[test]
+    fn ids_are_random_uuids() {
+        let (one, other) = (random_uuid(), random_uuid());
+        assert_ne!(one, other);
+        for id in [one, other] {
+            let bytes = id.as_bytes();
+            assert_eq!((id.len(), bytes[14], bytes[8]), (36, b'4', b'-'), "{id}");
+            assert!(b"89ab".contains(&bytes[19]), "{id}");
+        }
     }
 }

@@ -119,7 +119,7 @@ fn entry(exchange: &Exchange<'_>, took: f64) -> Value {
             let headers: Vec<Value> = head
                 .iter()
                 .filter(|(name, _)| *name != reqwest::header::SET_COOKIE)
-                .map(|(name, value)| pair((name.as_str(), &value.to_str().unwrap_or(HIDDEN))))
+                .map(|(name, value)| pair((name.as_str(), value.to_str().unwrap_or(HIDDEN))))
                 .collect();
             let kind = head.get(reqwest::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
             json!({

@@ -101,7 +101,6 @@ impl Cvp {
     }
 
     /// A configlet of the session's own, to be made or updated, and put on devices.
-    #[must_use]
     pub fn configlet(&self, name: &str) -> Draft<'_> {
         Draft { cvp: self, name: self.named(name), text: None, devices: Vec::new(), limit: RUN }
     }

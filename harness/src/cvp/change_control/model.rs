@@ -3,10 +3,12 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fmt,
-    time::SystemTime,
 };
 
-use crate::cvp::{error::CvpError, task::TaskId};
+use crate::{
+    base::id::random_uuid,
+    cvp::{error::CvpError, task::TaskId},
+};
 
 /// A change to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +86,7 @@ impl Change {
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self {
-            id: uuid(),
+            id: random_uuid(),
             name: name.into(),
             notes: String::new(),
             rows: Vec::new(),
@@ -165,22 +167,6 @@ impl Change {
             None => Ok(()),
         }
     }
-}
-
-/// A random UUID (version 4).
-fn uuid() -> String {
-    let mut bytes = [0_u8; 16];
-    let random = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    if random.is_err() {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        bytes = (now.as_nanos() ^ u128::from(std::process::id()) << 64).to_be_bytes();
-    }
-    let mut number = u128::from_be_bytes(bytes);
-    number = (number & !(0xf << 76)) | (4 << 76);
-    number = (number & !(0x3 << 62)) | (2 << 62);
-    let hex = format!("{number:032x}");
-    let part = |from, to| hex.get(from..to).unwrap_or_default();
-    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }
 
 /// A change control of the portal.
@@ -340,17 +326,6 @@ mod tests {
 
     fn ids(ids: &[&str]) -> Vec<TaskId> {
         ids.iter().map(|id| TaskId((*id).to_owned())).collect()
-    }
-
-    #[test]
-    fn ids_are_random_uuids() {
-        let (one, other) = (uuid(), uuid());
-        assert_ne!(one, other);
-        for id in [one, other] {
-            let bytes = id.as_bytes();
-            assert_eq!((id.len(), bytes[14], bytes[8]), (36, b'4', b'-'), "{id}");
-            assert!(b"89ab".contains(&bytes[19]), "{id}");
-        }
     }
 
     #[test]

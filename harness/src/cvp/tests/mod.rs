@@ -1,3 +1,5 @@
+//! The client: against a server that answers as it is told, and against the portal of our own.
+
 mod bodies;
 mod portal;
 mod rig;
