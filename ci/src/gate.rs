@@ -20,7 +20,11 @@ const LIMIT: Duration = Duration::from_secs(25 * 60);
 /// Tests of what happens inside guests, libguestfs's own among them, which is the same whoever started them. Each takes a
 /// minute or two; where all tests run twice, these run once: as the ordinary user, who may do less.
 const INSIDE_GUESTS: &[&str] = &[
+    "every_function_on_minimal",
     "every_function_on_debian12",
+    "a_foreign_image_becomes_the_machine_it_is_asked_to_be",
+    "machines_of_other_providers_live_without_a_lab",
+    "services_are_managed_by_a_verb_and_a_manager_of_somebody_elses",
     "disks_we_cannot_read_are_prepared_and_collected_from",
     "real_trouble_is_blamed_on_who_is_at_work_unless_it_is_allowed",
     "what_is_done_to_machines_is_set_back_whoever_is_killed",

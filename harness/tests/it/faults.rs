@@ -149,8 +149,7 @@ fn validate_and_schema_answer_programs() {
     assert!(d["message"].as_str().unwrap().contains("did you mean `ssh`?"), "{said}");
     let d = &said["diagnostics"][1];
     assert_eq!((&d["line"], &d["column"]), (&serde_json::json!(2), &serde_json::json!(18)), "{said}");
-    let (code, said) =
-        json("domains:\n  a: {kernel: lab.yaml}\nnets: {lan: {internet: true, ipv4: false}}\n");
+    let (code, said) = json("domains:\n  a: {kernel: lab.yaml}\nnets: {lan: {main_dns: true}}\n");
     assert_eq!((code, &said["ok"]), (Some(0), &serde_json::json!(true)), "{said}");
     assert_eq!(said["diagnostics"][0]["severity"], "warning", "{said}");
     let (code, said) = validate("domains:\n  a: {vm-type: big}\nnets: {lan: {}}\n", &["validate"]);

@@ -297,7 +297,7 @@ fn controlled(ground: &Ground) {
     ground.polder(&["send-key", "db", "--text", "echo Ü"]).fails(2, "no key makes 'Ü'");
     ground.polder(&["screenshot", "db", "db.png"]).fails(2, "`graphics: true` in the init file gives it one");
     assert!(!ground.path("db.png").exists());
-    ground.polder(&["fault", "db", "cable", "nowhere"]).fails(2, "db has no NIC on a net `nowhere`");
+    ground.polder(&["fault", "db", "cable", "nowhere"]).fails(2, "no net `nowhere`; there are: front, back");
     ground.polder(&["fault", "db", "memory", "100000"]).fails(1, "MiB are free");
     let mut fault = ground.command(&["fault", "db", "disk-full", "/root", "64"]).spawn().unwrap();
     let full =
