@@ -64,7 +64,10 @@ pub(super) async fn take(
         if is_left || deadline.passed() {
             let holder = match holder {
                 Some(holder) if is_left => {
-                    format!("{}, which is gone: `polder gc` sets back what it left", holder.owner)
+                    format!(
+                        "{}, which is gone: `Cvp::recover` sets back what its journal tells",
+                        holder.owner
+                    )
                 }
                 Some(holder) => format!("{} (its names begin with `{}`)", holder.owner, holder.prefix),
                 None => format!("somebody else, see the configlet `{}`", there.name),

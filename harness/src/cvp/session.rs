@@ -53,7 +53,7 @@ pub enum SessionError {
     /// The portal.
     #[error(transparent)]
     Cvp(#[from] CvpError),
-    /// Something could not be set back; `polder gc` tries again.
+    /// Something could not be set back; [`Cvp::recover`] tries again.
     #[error("cannot set back everything at the portal: {}", left(.0))]
     Left(Undone),
 }
@@ -158,7 +158,8 @@ impl Cvp {
     /// Ends the session: what it did is set back, newest first.
     ///
     /// # Errors
-    /// [`SessionError::Left`] with what could not be set back: it stays in the journal, and `polder gc` tries again.
+    /// [`SessionError::Left`] with what could not be set back: it stays in the journal, and
+    /// [`recover`](Self::recover) tries again.
     pub async fn close(self) -> Result<Undone, SessionError> {
         let Self { client, journal, .. } = self;
         close(&client, journal).await

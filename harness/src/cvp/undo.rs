@@ -1,4 +1,5 @@
-//! Sets back what a session did, from its journal: by the session itself when it closes, by `polder gc` when it was killed.
+//! Sets back what a session did, from its journal: by the session itself when it closes, by whoever finds
+//! the journal when it was killed.
 
 use std::{collections::HashSet, io, time::Duration};
 
@@ -29,7 +30,9 @@ pub(super) async fn undo(client: &Client, journal: &Journal, limit: Duration) ->
     let standing = journal.standing();
     let mut over = HashSet::new();
     for (number, newest) in &standing {
-        if over.contains(number) {
+        // What is not as it was is nobody else's yet: leases, which are older than what was done under them, stay with it.
+        let is_kept = matches!(newest, Undo::EndLease { .. }) && !undone.left.is_empty();
+        if is_kept || over.contains(number) {
             continue;
         }
         // What was changed several times is set back once, to what it was at first.

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use crate::cvp::{
-    Client, Cvp, CvpError, CvpSpec, Inventory, Login, Node, SessionError, Trust, journals,
-    server::{DeviceSpec, Portal, PortalSpec},
+use crate::{
+    base::owner::Owner,
+    cvp::{
+        Client, Cvp, CvpError, CvpSpec, Inventory, Lease, Login, Node, SessionError, Trust, journals, lease,
+        server::{DeviceSpec, Portal, PortalSpec},
+    },
 };
 
 fn client(portal: &Portal) -> Client {
@@ -75,7 +78,11 @@ async fn a_session_deploys_and_leaves_nothing_behind(#[case] version: &str) {
     assert_eq!(client.configlet("x-dns").await.unwrap(), None);
 
     // Another session may not have its devices meanwhile.
-    assert_eq!(journals(dir.path()).unwrap().0.len(), 1);
+    let other = Lease { prefix: "y-".into(), owner: Owner::current().unwrap() };
+    let device = cvp.device(&devices[0]).await.unwrap();
+    let error = lease::take(&client, &device.mac, "it", &other, Duration::ZERO).await.unwrap_err();
+    assert!(error.to_string().starts_with("it is leased by process "), "{error}");
+    assert!(error.to_string().ends_with("(its names begin with `x-`)"), "{error}");
     cvp.close().await.unwrap();
     assert_eq!(state(&client).await, before);
     assert_eq!((journals(dir.path()).unwrap().0, portal.contradictions()), (vec![], vec![]));
@@ -126,6 +133,8 @@ async fn a_failing_device_is_told_and_what_cannot_be_set_back_stays_in_the_journ
     assert!(error.to_string().contains("failed"), "{error}");
     let error = cvp.close().await.unwrap_err();
     assert!(matches!(&error, SessionError::Left(undone) if !undone.left.is_empty()), "{error}");
+    // Nobody else may have the device before it is as it was.
+    assert!(client.configlet(&lease::name(&device.mac)).await.unwrap().is_some());
     faults.unreachable(false).unwrap();
     let (found, _) = journals(dir.path()).unwrap();
     Cvp::recover(&client, &found[0]).await.unwrap();
