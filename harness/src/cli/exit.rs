@@ -1,9 +1,9 @@
 //! From an error to an exit code: whose fault it is decides.
 
 use crate::{
-    base::exit::Exit, config::ConfigError, env::EnvError, guest::GuestError, image::ImageError,
-    initfile::InitFileError, net::lease::LeaseError, provider::MachineError, repo::RepoError,
-    template::TemplateError, workdir::WorkdirError,
+    base::exit::Exit, config::ConfigError, cvp::server::PortalError, env::EnvError, guest::GuestError,
+    image::ImageError, initfile::InitFileError, net::lease::LeaseError, provider::MachineError,
+    repo::RepoError, template::TemplateError, workdir::WorkdirError,
 };
 
 use super::external::NoSuchVerb;
@@ -45,7 +45,12 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         let of_env = || cause.downcast_ref().map(of_env);
         let of_template = || cause.downcast_ref().map(of_template);
         let of_repo = || cause.downcast_ref().map(of_repo);
-        of_env().or_else(of_repo).or_else(of_template).or_else(|| cause.downcast_ref().map(of_workdir))
+        let of_portal = || cause.downcast_ref().map(of_portal);
+        of_env()
+            .or_else(of_portal)
+            .or_else(of_repo)
+            .or_else(of_template)
+            .or_else(|| cause.downcast_ref().map(of_workdir))
     };
     error.chain().find_map(of).unwrap_or(Exit::Failed)
 }
@@ -97,6 +102,13 @@ fn of_repo(error: &RepoError) -> Exit {
     if error.is_input() { Exit::Usage } else { Exit::Environment }
 }
 
+fn of_portal(error: &PortalError) -> Exit {
+    match error {
+        PortalError::State(_) | PortalError::Contradiction(_) | PortalError::Device { .. } => Exit::Usage,
+        _ => Exit::Environment,
+    }
+}
+
 fn of_workdir(error: &WorkdirError) -> Exit {
     match error {
         WorkdirError::InUse { .. } | WorkdirError::Protected { .. } => Exit::Failed,
@@ -127,6 +139,8 @@ mod tests {
         assert_eq!(code(EnvError::Stopped), Exit::Stopped);
         let damaged = StoreError::Version { path: "/".into(), found: 2, known: 1 };
         assert_eq!(code(WorkdirError::Store(damaged)), Exit::Environment);
+        assert_eq!(code(PortalError::Contradiction(vec![])), Exit::Usage);
+        assert_eq!(code(PortalError::Certificate("no".into())), Exit::Environment);
         assert_eq!(code(RepoError::Input(vec![])), Exit::Usage);
         assert_eq!(code(RepoError::NoIndexer { packages: 1 }), Exit::Environment);
         assert_eq!(code(anyhow::anyhow!("something")), Exit::Failed);
