@@ -74,7 +74,7 @@ impl FileLock {
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut holder = String::new();
                 file.read_to_string(&mut holder).or_cannot("read", path)?;
-                return Ok(Err(if holder.is_empty() { "another process".to_owned() } else { holder }));
+                return Ok(Err(holder.lines().next().unwrap_or("another process").to_owned()));
             }
             Err(errno) => return Err(io::Error::from(errno)).or_cannot("lock", path),
         }
@@ -86,9 +86,10 @@ impl FileLock {
         let _ = file.set_permissions(Permissions::from_mode(0o660));
         let host = rustix::system::uname();
         let host = host.nodename().to_string_lossy();
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| write!(file, "process {} on {host}", std::process::id()))
+        // Over the last holder's line, in one piece: whoever waits always finds somebody named.
+        let line = format!("process {} on {host}\n", std::process::id());
+        file.write_all(line.as_bytes())
+            .and_then(|()| file.set_len(line.len() as u64))
             .or_cannot("write", path)?;
         Ok(Ok(Self { _file: file }))
     }
