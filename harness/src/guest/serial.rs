@@ -185,10 +185,15 @@ impl Session {
     async fn enter(&mut self, login: &Login, deadline: Deadline) -> Result<(), ConsoleError> {
         let start = Instant::now();
         let refused = || ConsoleError::Refused { user: login.user.clone() };
-        let (mut tries, mut last) = (0, String::new());
+        let (mut tries, mut last, mut patience) = (0, String::new(), QUIET * 3);
         self.type_in(ANYBODY).await?;
         loop {
             let said = self.hear(QUIET, deadline).await?;
+            if said.contains(&self.answer()) {
+                // To a question that was given up: a busy guest answers late, but a shell it is.
+                self.seen.clear();
+                return Ok(());
+            }
             let prompt = said.trim_end().to_lowercase();
             if let Some(line) = said.lines().map(str::trim).rfind(|line| !line.is_empty()) {
                 line.clone_into(&mut last);
@@ -213,10 +218,12 @@ impl Session {
                     return Err(ConsoleError::NoPassword { user: login.user.clone() });
                 };
                 self.reply(password, "", deadline).await?;
-            } else if self.is_shell(deadline).await? {
+            } else if self.is_shell(Deadline::within(patience).min(deadline)).await? {
                 return Ok(());
             } else if tries == 0 {
+                // This throws away what nobody has read yet, our question among it: the next one gets more time.
                 self.type_in(ANYBODY).await?;
+                patience *= 2;
             }
             // Whoever is being let in is not interrupted: that ends a shell which only starts.
         }
@@ -239,14 +246,18 @@ impl Session {
         }
     }
 
-    /// Whether a shell evaluates what is typed.
+    /// What a shell says to the question whether it is one.
+    fn answer(&self) -> String {
+        format!("{}42", self.mark)
+    }
+
+    /// Whether a shell evaluates what is typed, until `deadline`.
     async fn is_shell(&mut self, deadline: Deadline) -> Result<bool, ConsoleError> {
         let question = format!("stty echo; echo \"{}\"\"$((6*7))\"\r", self.mark);
         self.type_in(question.as_bytes()).await?;
-        let answer = format!("{}42", self.mark);
-        let asked = Deadline::within(QUIET * 3).min(deadline);
-        while !asked.passed() {
-            let said = self.hear(QUIET, asked).await?;
+        let answer = self.answer();
+        while !deadline.passed() {
+            let said = self.hear(QUIET, deadline).await?;
             if said.contains(&answer) {
                 self.seen.clear();
                 return Ok(true);

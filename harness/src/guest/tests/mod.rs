@@ -16,6 +16,7 @@ macro_rules! rig {
 mod agent;
 mod breaking;
 mod commands;
+mod console;
 mod files;
 mod gather;
 mod jobs;

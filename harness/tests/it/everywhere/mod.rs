@@ -45,13 +45,6 @@ const SERVICES: Option<Need> = Some(Need(Ability::Units, "its services have no m
 const ROWS: &[&[Row]] =
     &[commands::ROWS, streams::ROWS, files::ROWS, waits::ROWS, services::ROWS, control::ROWS];
 
-/// Functions that type at a console in which others may be typing: a busy host upsets them, so that they are tried where nothing
-/// else runs, the campaigns of `cargo ci soak` that are called after them.
-const AT_THE_CONSOLE: &[&str] = &["a command at the console", "neither ssh nor the guest agent answers"];
-
-/// Set by campaigns.
-const SEED: &str = "POLDER_SOAK_SEED";
-
 /// For one function, before it is stretched; what takes longer hangs.
 const LIMIT: Duration = secs(120);
 /// For what is not to come true, before it is stretched.
@@ -125,12 +118,7 @@ async fn walk(image: &str, lines: &str) {
     let factor = place.env.time_factor();
     eprintln!("{image:>9} {:6.1} s  it is up", start.elapsed().as_secs_f64());
     let mut failed = Vec::new();
-    let is_campaign = std::env::var_os(SEED).is_some();
     for Row(name, need, attempt) in ROWS.iter().copied().flatten() {
-        if !is_campaign && AT_THE_CONSOLE.contains(name) {
-            eprintln!("{image:>9}   SKIP  {name}: tried by `cargo ci soak everywhere-{image}` alone");
-            continue;
-        }
         let start = Instant::now();
         let tried = tokio::time::timeout(LIMIT.mul_f64(factor), attempt(&place)).await;
         let tried = tried.unwrap_or_else(|_| Err(anyhow::anyhow!("it did not end")));
