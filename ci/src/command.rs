@@ -80,7 +80,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 /// How long a process that ended may leave its output open: what holds it then is something it left behind.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Prints the command, runs it, passes its standard output on line by line and hands each line to `look` as well.
+/// Prints the command, runs it and hands each line of its standard output to `look`.
 /// Returns the exit code, or `None` when a signal ended it. After `limit` it is killed with everything it started.
 pub(crate) fn watched(
     command: &mut Command,
@@ -96,7 +96,6 @@ pub(crate) fn watched(
     loop {
         match lines.recv_timeout(Duration::from_millis(50)) {
             Ok(line) => {
-                print!("{line}");
                 look(line.trim_end());
                 continue;
             }

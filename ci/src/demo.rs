@@ -52,7 +52,9 @@ pub(crate) fn run() -> Result<ExitCode> {
 
     println!("\n=== a suite that fails on purpose ({FAIL}=1)");
     let mut failing = cargo(&suite);
-    let code = command::watched(failing.current_dir(workspace::root()).env(FAIL, "1"), LIMIT, |_| {})?;
+    let code = command::watched(failing.current_dir(workspace::root()).env(FAIL, "1"), LIMIT, |line| {
+        println!("{line}");
+    })?;
     if code != Some(TESTS_FAILED) {
         bail!("the failing suite had to end with exit code {TESTS_FAILED}, and ended with {code:?}");
     }

@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::{
+    binaries,
     command::{self, cargo},
     layers,
     phases::{Phases, Skip, Tally},
@@ -66,15 +67,12 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
         let twice = setup::is_root() && !no_namespaces;
         phases.run("tests", |tally| {
             named(INSIDE_GUESTS, &listed()?)?;
-            let (name, threads) = side_by_side();
-            let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
             if twice {
-                tests.arg("--").args(INSIDE_GUESTS.iter().flat_map(|name| ["--skip", name]));
                 println!(
                     "What happens inside guests is tested below, as an ordinary user: {INSIDE_GUESTS:?}"
                 );
             }
-            test(at_root(&mut tests).env(name, threads), tally)
+            everything(if twice { INSIDE_GUESTS } else { &[] }, tally)
         });
         if !setup::is_root() {
             println!("\nThis was an ordinary user: there is nobody else to run the tests as.");
@@ -87,6 +85,36 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
         phases.skip("tests", "they do not build");
     }
     Ok(phases.finish())
+}
+
+/// Runs all tests but those named: what waits for guests together with what compiles, whose output is shown at the end.
+fn everything(but: &[&str], tally: &mut Tally) -> Result<()> {
+    let (name, threads) = side_by_side();
+    let tests = |which: &[&str]| {
+        let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
+        tests.args(which).arg("--").args(but.iter().flat_map(|name| ["--skip", name]));
+        at_root(&mut tests).env(name, &threads);
+        tests
+    };
+    let binaries = binaries::built()?;
+    let (mut beside, mut others) =
+        (tests(&binaries::chosen(&binaries, true)), tests(&binaries::chosen(&binaries, false)));
+    let mut said = vec![];
+    let passed = std::thread::scope(|scope| {
+        let beside = scope.spawn(|| tests_passed(&mut beside, LIMIT, |line| said.push(line.to_owned())));
+        let others = test(&mut others, tally);
+        [others, beside.join().unwrap_or_else(|_| Err(anyhow!("the thread of those beside it panicked")))]
+    });
+    for line in said {
+        show(&line, tally);
+    }
+    let documented = test(&mut tests(&["--doc"]), tally);
+    let failed: Vec<String> =
+        passed.into_iter().chain([documented]).filter_map(Result::err).map(|e| format!("{e:#}")).collect();
+    if !failed.is_empty() {
+        bail!("{}", failed.join("; "));
+    }
+    Ok(())
 }
 
 /// What the test binary of machines says it has: a line for each test.
@@ -116,7 +144,12 @@ pub(crate) fn side_by_side() -> (&'static str, String) {
 
 /// Runs something that ends like a test binary, counting its tests.
 pub(crate) fn test(command: &mut Command, tally: &mut Tally) -> Result<()> {
-    tests_passed(command, LIMIT, |line| tally.look(line))
+    tests_passed(command, LIMIT, |line| show(line, tally))
+}
+
+fn show(line: &str, tally: &mut Tally) {
+    println!("{line}");
+    tally.look(line);
 }
 
 /// Runs something that ends like a test binary, showing each of its lines to `look`.

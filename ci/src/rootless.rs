@@ -5,19 +5,21 @@
 //! and the two folders tests write to by the user's own. Nothing of it is seen outside or remains.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::{
         fs::{MetadataExt, PermissionsExt, chown},
         process::CommandExt,
     },
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, ExitStatus},
+    thread,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    binaries::{self, Binary},
     command, gate,
     phases::Tally,
     setup::accounts::{self, Account},
@@ -28,10 +30,11 @@ use crate::{
 const USER: &str = "polder-test";
 
 /// Test targets that run cargo or the compiler, which this user does not have: (package, target).
-const NEED_TOOLCHAIN: &[(&str, &str)] = &[("polder-macros", "polder_macros"), ("polder-ci", "polder-ci")];
+const NEED_TOOLCHAIN: &[(&str, &str)] =
+    &[("polder-macros", "polder_macros"), ("polder-ci", "polder-ci"), ("polder", "ui")];
 
 /// Tests of the others that do: parts of their names.
-const NEED_TOOLCHAIN_TESTS: &[&str] = &["ui::", "runners::"];
+const NEED_TOOLCHAIN_TESTS: &[&str] = &["runners::"];
 
 /// The image this user builds itself, so that building without privileges is tested as well; it copies the others.
 const BUILT_BY_USER: &str = "minimal-";
@@ -58,15 +61,6 @@ struct Plan {
     binaries: Vec<Binary>,
 }
 
-/// A built test binary.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Binary {
-    package: String,
-    target: String,
-    folder: PathBuf,
-    executable: PathBuf,
-}
-
 /// Runs them; root only.
 pub(crate) fn run(tally: &mut Tally) -> Result<()> {
     let account = accounts::ensure(USER)?;
@@ -79,7 +73,7 @@ pub(crate) fn run(tally: &mut Tally) -> Result<()> {
         home: account.home.clone(),
         workspace: workspace::root().to_owned(),
         target: target.clone(),
-        binaries: built_tests()?,
+        binaries: binaries::built()?.into_iter().filter(wanted).collect(),
     };
     let own = own_folder(&target);
     for folder in WRITTEN {
@@ -100,6 +94,11 @@ pub(crate) fn run(tally: &mut Tally) -> Result<()> {
     gate::test(inside.arg(&file), tally).with_context(|| {
         format!("as user {USER}; what failures left lies in {}", own.join("polder").display())
     })
+}
+
+/// Whether the user can run it.
+fn wanted(binary: &Binary) -> bool {
+    !NEED_TOOLCHAIN.contains(&(binary.package.as_str(), binary.target.as_str()))
 }
 
 /// The folders below `target` that tests write to.
@@ -123,25 +122,47 @@ pub(crate) fn inside(args: &Args) -> Result<ExitCode> {
                 .arg(plan.target.join(folder)),
         )?;
     }
+    let (beside, others): (Vec<&Binary>, Vec<&Binary>) =
+        plan.binaries.iter().partition(|one| one.is_beside());
     let mut failed = vec![];
-    for binary in &plan.binaries {
-        println!("\n     As {} {} ({})", plan.user, binary.target, binary.package);
-        let status = as_user(&plan, binary).status();
-        let status = status.with_context(|| {
-            format!(
-                "could not start {} as {}; may others read the workspace's files?",
-                binary.executable.display(),
-                plan.user
-            )
-        })?;
-        if !status.success() {
-            failed.push(format!("{} ({}): {status}", binary.target, binary.package));
+    thread::scope(|scope| {
+        let beside: Vec<_> =
+            beside.into_iter().map(|one| (one, scope.spawn(|| as_user(&plan, one).output()))).collect();
+        for binary in others {
+            announce(&plan, binary);
+            failed.extend(unless_passed(binary, as_user(&plan, binary).status()));
         }
-    }
+        for (binary, running) in beside {
+            let output = running.join().unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
+            announce(&plan, binary);
+            if let Ok(output) = &output {
+                print!("{}", String::from_utf8_lossy(&output.stdout));
+                eprint!("{}", String::from_utf8_lossy(&output.stderr));
+            }
+            failed.extend(unless_passed(binary, output.map(|output| output.status)));
+        }
+    });
     for failure in &failed {
         eprintln!("failed as {}: {failure}", plan.user);
     }
     Ok(ExitCode::from(u8::from(!failed.is_empty())))
+}
+
+fn announce(plan: &Plan, binary: &Binary) {
+    println!("\n     As {} {} ({})", plan.user, binary.target, binary.package);
+}
+
+/// Why it is not passed.
+fn unless_passed(binary: &Binary, ended: io::Result<ExitStatus>) -> Option<String> {
+    let why = match ended {
+        Ok(status) if status.success() => return None,
+        Ok(status) => status.to_string(),
+        Err(error) => format!(
+            "could not start {}; may others read the workspace's files? {error}",
+            binary.executable.display()
+        ),
+    };
+    Some(format!("{} ({}): {why}", binary.target, binary.package))
 }
 
 /// The command that runs one test binary the way cargo would, as the user.
@@ -215,56 +236,6 @@ fn mount(command: &mut Command) -> Result<()> {
     command::output(command).map(drop)
 }
 
-/// Asks cargo for the test binaries it built.
-fn built_tests() -> Result<Vec<Binary>> {
-    let arguments = ["test", "--workspace", "--no-run", "--quiet", "--message-format", "json"];
-    let messages = command::output(command::cargo(&arguments).current_dir(workspace::root()))?;
-    let all = parse_messages(&messages);
-    if all.is_empty() {
-        bail!("cargo names no test binaries");
-    }
-    let wanted =
-        |binary: &Binary| !NEED_TOOLCHAIN.contains(&(binary.package.as_str(), binary.target.as_str()));
-    Ok(all.into_iter().filter(wanted).collect())
-}
-
-fn parse_messages(messages: &str) -> Vec<Binary> {
-    #[derive(Deserialize)]
-    struct Message {
-        manifest_path: PathBuf,
-        target: Target,
-        profile: Profile,
-        executable: Option<PathBuf>,
-        package_id: String,
-    }
-    #[derive(Deserialize)]
-    struct Target {
-        name: String,
-    }
-    #[derive(Deserialize)]
-    struct Profile {
-        test: bool,
-    }
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
-    let binary = |message: Message| {
-        Some(Binary {
-            package: package_name(&message.package_id, &message.manifest_path),
-            target: message.target.name,
-            folder: message.manifest_path.parent()?.to_owned(),
-            executable: message.executable?,
-        })
-    };
-    messages.filter(|message| message.profile.test).filter_map(binary).collect()
-}
-
-/// `path+file:///somewhere/harness#polder@0.1.0`, or without the name where the folder has it.
-fn package_name(id: &str, manifest: &Path) -> String {
-    let folder = manifest.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-    let named =
-        id.rsplit_once('#').and_then(|(_, name)| name.split_once('@')).map(|(name, _)| name.to_owned());
-    named.or(folder).unwrap_or_default()
-}
-
 /// Copies root's guest images for the user, but for the one it shall build.
 fn share_images(account: &Account) -> Result<()> {
     let Some(from) = cache_of_root().map(|cache| cache.join("images")).filter(|images| images.is_dir())
@@ -316,25 +287,6 @@ fn cache_of_root() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn test_binaries_are_found_among_cargos_messages() {
-        let messages = r#"{"reason":"compiler-artifact","package_id":"path+file:///w/harness#polder@0.1.0","manifest_path":"/w/harness/Cargo.toml","target":{"kind":["test"],"name":"it"},"profile":{"test":true},"executable":"/t/it-1"}
-{"reason":"compiler-artifact","package_id":"path+file:///w/ci#0.1.0","manifest_path":"/w/ci/Cargo.toml","target":{"kind":["bin"],"name":"x"},"profile":{"test":true},"executable":"/t/x-1"}
-{"reason":"compiler-artifact","package_id":"path+file:///w/harness#polder@0.1.0","manifest_path":"/w/harness/Cargo.toml","target":{"kind":["lib"],"name":"polder"},"profile":{"test":false},"executable":null}
-{"reason":"build-finished","success":true}
-not JSON
-"#;
-        let binary = |package: &str, target: &str, folder: &str, executable: &str| Binary {
-            package: package.to_owned(),
-            target: target.to_owned(),
-            folder: folder.into(),
-            executable: executable.into(),
-        };
-        let expected =
-            [binary("polder", "it", "/w/harness", "/t/it-1"), binary("ci", "x", "/w/ci", "/t/x-1")];
-        assert_eq!(parse_messages(messages), expected);
-    }
 
     #[test]
     fn the_topmost_closed_folder_is_found() {

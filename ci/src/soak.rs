@@ -168,6 +168,7 @@ fn once(campaign: &Campaign, seed: u64, tally: &mut Tally) -> Result<()> {
     test.env(SEED, seed.to_string()).env(ROUNDS, campaign.rounds.to_string());
     let mut ran = 0;
     let result = gate::tests_passed(&mut test, LIMIT, |line| {
+        println!("{line}");
         ran += closing(line).map_or(0, |(own, _)| own.passed + own.failed);
     });
     tally.passed += u64::from(result.is_ok() && ran > 0);

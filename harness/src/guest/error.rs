@@ -249,7 +249,7 @@ impl GuestError {
     }
 
     /// The error and its causes in one line, without outputs and consoles: for a status.
-    pub(super) fn brief(&self) -> String {
+    pub(crate) fn brief(&self) -> String {
         brief(self)
     }
 }

@@ -48,5 +48,4 @@ mod templates;
 mod terminals;
 mod typed;
 mod types;
-mod ui;
 mod waits;

@@ -229,7 +229,8 @@ async fn a_wait_ends_with_the_process_it_depends_on() {
     let pid = server.id().to_string();
     let start = Instant::now();
     let late = async {
-        tokio::time::sleep(SECOND).await;
+        // Seen at least once before, also on a busy host.
+        tokio::time::sleep(4 * SECOND).await;
         server.kill().unwrap();
         server.wait().unwrap();
     };
@@ -241,7 +242,7 @@ async fn a_wait_ends_with_the_process_it_depends_on() {
         error.contains("last seen: it is gone\n") && error.contains(&format!("it runs as {pid}")),
         "{error}"
     );
-    assert!(start.elapsed() < 15 * SECOND);
+    assert!(start.elapsed() < 20 * SECOND);
     // What comes true before is what counts.
     guest.while_process(&std::process::id().to_string(), guest.wait_for_file("/", LONG)).await.unwrap();
 }

@@ -103,19 +103,21 @@ async fn full(p: &Place) -> Result<()> {
 
 async fn disk(p: &Place) -> Result<()> {
     let disk = p.env.attach_disk(&p.vm, &NewDisk::Empty { size: 8 * MIB }).await?;
-    ensure!(disk.dev() == "vdb");
-    let serial = format!("grep -q {} /sys/block/vdb/serial && cat /sys/block/vdb/size", disk.serial());
+    let dev = disk.dev().to_owned();
+    let serial = format!("grep -q {} /sys/block/{dev}/serial && cat /sys/block/{dev}/size", disk.serial());
     let size = p.vm.wait_until_succeeds(serial, secs(30)).await?;
     ensure!(size.trim().parse::<u64>()? * 512 == 8 * MIB, "{size}");
 
     // One by one: a limit lets the first through whatever its size.
-    let write = "for i in 1 2 3 4; do dd if=/dev/zero of=/dev/vdb bs=65536 count=2 conv=fsync,notrunc 2>&1 || exit; done";
+    let write = format!(
+        "for i in 1 2 3 4; do dd if=/dev/zero of=/dev/{dev} bs=65536 count=2 conv=fsync,notrunc 2>&1 || exit; done"
+    );
     let timed = async || -> Result<Duration> {
         let start = Instant::now();
-        p.vm.succeed(write).await?;
+        p.vm.succeed(write.as_str()).await?;
         Ok(start.elapsed())
     };
-    let slow = p.vm.slow_disk("vdb", 150_000).await?;
+    let slow = p.vm.slow_disk(&dev, 150_000).await?;
     let then = timed().await?;
     slow.heal().await?;
     // Who else is at work on this host is slow at times, too.
@@ -125,13 +127,13 @@ async fn disk(p: &Place) -> Result<()> {
     }
     ensure!(then > secs(2) && now < then, "{then:?} when it was slow, {now:?} now");
 
-    let broken = p.vm.break_disk("vdb", DiskErrors::Writes).await?;
-    let said = p.vm.fails(write).await?.stdout.text().into_owned();
+    let broken = p.vm.break_disk(&dev, DiskErrors::Writes).await?;
+    let said = p.vm.fails(write.as_str()).await?.stdout.text().into_owned();
     ensure!(said.contains("I/O error") || said.contains("Input/output error"), "{said}");
     broken.heal().await?;
-    p.vm.succeed(write).await?;
+    p.vm.succeed(write.as_str()).await?;
     disk.detach().await?;
-    p.vm.wait_until_succeeds("[ ! -e /sys/block/vdb ]", secs(30)).await?;
+    p.vm.wait_until_succeeds(format!("[ ! -e /sys/block/{dev} ]"), secs(30)).await?;
     Ok(())
 }
 

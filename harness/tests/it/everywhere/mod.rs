@@ -19,6 +19,7 @@ use crate::{foreign, typed::Ground};
 
 mod commands;
 mod control;
+mod devices;
 mod files;
 mod services;
 mod streams;
@@ -43,7 +44,7 @@ const SERVICES: Option<Need> = Some(Need(Ability::Units, "its services have no m
 
 /// All functions, in the order in which they are tried: what starts the machine anew or stops it comes last.
 const ROWS: &[&[Row]] =
-    &[commands::ROWS, streams::ROWS, files::ROWS, waits::ROWS, services::ROWS, control::ROWS];
+    &[commands::ROWS, streams::ROWS, files::ROWS, waits::ROWS, services::ROWS, devices::ROWS, control::ROWS];
 
 /// For one function, before it is stretched; what takes longer hangs.
 const LIMIT: Duration = secs(120);

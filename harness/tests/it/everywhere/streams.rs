@@ -1,9 +1,6 @@
 //! What passes between a person or a program and a machine while something runs there: streams, terminals, the console.
 
-use std::{
-    io::{Read, Write},
-    process::{Command as Program, Stdio},
-};
+use std::process::{Command as Program, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use polder::{guest::Status, prelude::secs};
@@ -53,26 +50,22 @@ async fn piped(p: &Place) -> Result<()> {
 }
 
 /// Types `text` into a program that is connected to a terminal or to pipes, until it has printed `mark`; then `end`.
-fn typed(program: &mut Program, text: &[u8], mark: &str, end: &[u8]) -> Result<(String, Option<i32>)> {
-    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+async fn typed(program: Program, text: &[u8], mark: &str, end: &[u8]) -> Result<(String, Option<i32>)> {
+    let mut program = tokio::process::Command::from(program);
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
     let mut typing = child.stdin.take().context("it is typed at")?;
     let mut printed = child.stdout.take().context("it prints")?;
-    typing.write_all(text)?;
+    typing.write_all(text).await?;
     let mut seen = Vec::new();
     while !String::from_utf8_lossy(&seen).contains(mark) {
-        let mut piece = [0; 256];
-        let read = printed.read(&mut piece)?;
-        ensure!(
-            read > 0,
-            "it ended with {:?}, having printed {:?}",
-            child.wait()?,
-            String::from_utf8_lossy(&seen)
-        );
-        seen.extend(&piece[..read]);
+        let read = tokio::time::timeout(secs(120), printed.read_buf(&mut seen)).await;
+        let shown = || String::from_utf8_lossy(&seen).into_owned();
+        let read = read.with_context(|| format!("`{mark}` is not printed, but {:?}", shown()))??;
+        ensure!(read > 0, "it ended with {:?}, having printed {:?}", child.wait().await?, shown());
     }
-    typing.write_all(end)?;
-    let status = child.wait()?;
-    printed.read_to_end(&mut seen)?;
+    typing.write_all(end).await?;
+    let status = child.wait().await?;
+    printed.read_to_end(&mut seen).await?;
     Ok((String::from_utf8_lossy(&seen).into_owned(), status.code()))
 }
 
@@ -90,18 +83,14 @@ async fn shell(p: &Place) -> Result<()> {
         };
     }
     let text = "stty size; test -t 0 && echo it is $((40+2))\r";
-    let (seen, code) =
-        tokio::task::block_in_place(|| typed(&mut terminal, text.as_bytes(), "it is 42", b"exit 7\r"))?;
+    let (seen, code) = typed(terminal, text.as_bytes(), "it is 42", b"exit 7\r").await?;
     ensure!(seen.contains("33 91") && code == Some(7), "{code:?} {seen}");
     Ok(())
 }
 
 async fn console(p: &Place) -> Result<()> {
-    let mut console = p.ground.command(&["console", "it"]);
-    // Who has a password is asked for a name.
-    let mark = if p.vm.spec().login.password.is_some() { "login:" } else { "#" };
-    let typed = || typed(&mut console, b"\r", mark, b"\x1d");
-    let (seen, code) = tokio::task::block_in_place(typed)?;
+    // The first command at the console has logged in, where that is needed; the shell is there since.
+    let (seen, code) = typed(p.ground.command(&["console", "it"]), b"\r", "#", b"\x1d").await?;
     ensure!(code == Some(0), "{code:?} {seen}");
     Ok(())
 }

@@ -1,4 +1,5 @@
 //! Mistakes in suites, as the compiler tells them.
+#![expect(clippy::unwrap_used, reason = "tests fail that way")]
 
 use std::process::Command;
 

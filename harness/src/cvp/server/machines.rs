@@ -1,0 +1,137 @@
+//! Devices that are machines: a task writes the configuration into the machine, by the ways of the system that runs there,
+//! and what runs is read back from it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use super::driver::{Driver, PushError, Target};
+use crate::{
+    base::dial::BoxFuture,
+    guest::{Command, Guest, GuestError},
+};
+
+/// For one exchange of a configuration, before it is stretched by the machine's time factor.
+const PUSH: Duration = Duration::from_secs(60);
+/// For reading what runs; as the other one.
+const READ: Duration = Duration::from_secs(20);
+/// How a system takes its configuration and tells it: a shell script for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adapter {
+    apply: String,
+    read: String,
+}
+
+impl Adapter {
+    /// By scripts of one's own: `apply` has the machine run the configuration in the file `$1`, and fails, having said why,
+    /// where it is refused; `read` prints what runs.
+    pub fn new(apply: impl Into<String>, read: impl Into<String>) -> Self {
+        Self { apply: apply.into(), read: read.into() }
+    }
+
+    /// A system whose configuration is a file at `path`. `reload` has it look at the file again, and fails, having said why,
+    /// where it is refused; empty: nobody needs to.
+    #[must_use]
+    pub fn file(path: &str, reload: &str) -> Self {
+        let path = shlex::try_quote(path).unwrap_or_default();
+        let apply = format!(
+            "mkdir -p \"$(dirname {path})\" && cp \"$1\" {path}.new && mv {path}.new {path} && {{ :; {reload}\n}}"
+        );
+        Self { apply, read: format!("if [ -e {path} ]; then cat {path}; fi") }
+    }
+
+    /// Arista's EOS, from its shell: the session replaces the configuration as a whole, or not at all.
+    #[must_use]
+    pub fn eos() -> Self {
+        // It says what is wrong in lines that begin with `% `, and ends well all the same.
+        let apply = "cp \"$1\" /mnt/flash/polder.cfg && said=$(FastCli -p 15 -c 'configure replace flash:polder.cfg' 2>&1)
+            ended=$?; rm -f /mnt/flash/polder.cfg; echo \"$said\"; [ $ended = 0 ] && ! echo \"$said\" | grep -q '^% '";
+        Self::new(apply, "FastCli -p 15 -c 'show running-config'")
+    }
+
+    /// The one for what runs in `guest`: EOS where its shell is there, else a file, `/etc/polder/startup-config`.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub async fn of(guest: &Guest) -> Result<Self, GuestError> {
+        let is_eos = guest.execute(Command::script("command -v FastCli").timeout(READ)).await?;
+        Ok(match is_eos.status.success() {
+            true => Self::eos(),
+            false => Self::file("/etc/polder/startup-config", ""),
+        })
+    }
+
+    /// Everything in one go: with a break in between, nobody would know which one runs.
+    fn push(&self, config: &str) -> Command {
+        let (apply, read) = (&self.apply, &self.read);
+        let script = format!(
+            "umask 077; d=$(mktemp -d) || exit 1; trap 'rm -rf \"$d\"' EXIT
+apply() {{ {apply}
+}}
+read_back() {{ {read}
+}}
+cat >\"$d/new\" && (read_back) >\"$d/old\" || exit 1
+if ! (apply \"$d/new\") >\"$d/said\" 2>&1; then
+    (apply \"$d/old\") >\"$d/again\" 2>&1 || {{ echo 'what ran before cannot be had back:'; cat \"$d/again\"; }} >&2
+    cat \"$d/said\" >&2
+    exit 1
+fi
+(read_back)"
+        );
+        Command::script(script).stdin(config.as_bytes().to_vec()).timeout(PUSH)
+    }
+}
+
+/// Devices that are machines, each by its host name; devices of other names are nothing but their configuration.
+#[derive(Debug, Default)]
+pub struct Machines {
+    known: Mutex<BTreeMap<String, (Guest, Adapter)>>,
+}
+
+impl Machines {
+    /// From now on, the device called `hostname` is this machine.
+    pub fn add(&self, hostname: impl Into<String>, guest: Guest, adapter: Adapter) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(hostname.into(), (guest, adapter));
+    }
+
+    fn of(&self, device: &Target) -> Option<(Guest, Adapter)> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&device.hostname).cloned()
+    }
+}
+
+impl Driver for Machines {
+    fn push<'a>(&'a self, device: &'a Target, config: &'a str) -> BoxFuture<'a, Result<String, PushError>> {
+        Box::pin(async move {
+            match self.of(device) {
+                Some((guest, adapter)) => said(&guest, adapter.push(config)).await,
+                None => Ok(config.to_owned()),
+            }
+        })
+    }
+
+    fn read<'a>(&'a self, device: &'a Target) -> BoxFuture<'a, Result<Option<String>, PushError>> {
+        Box::pin(async move {
+            let Some((guest, adapter)) = self.of(device) else { return Ok(None) };
+            said(&guest, Command::script(adapter.read).timeout(READ)).await.map(Some)
+        })
+    }
+}
+
+async fn said(guest: &Guest, command: Command) -> Result<String, PushError> {
+    match guest.execute(command).await {
+        Ok(output) if output.status.success() => Ok(output.stdout.text().into_owned()),
+        Ok(output) => {
+            let why = output.stderr.text();
+            Err(PushError::Refused(match why.trim() {
+                "" => format!("{} without a word", output.status),
+                why => why.to_owned(),
+            }))
+        }
+        Err(GuestError::Deadline { limit, .. }) => Err(PushError::TimedOut(limit)),
+        Err(error) => Err(PushError::Unreachable(error.brief())),
+    }
+}

@@ -1,0 +1,106 @@
+//! Machines as devices of a portal: what its tasks write runs in the machine, and what runs there is read back.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use polder::cvp::{
+    Client, CvpSpec, Login, Node, Trust,
+    server::{Adapter, DeviceSpec, Machines, Portal, PortalSpec},
+};
+
+use super::{Place, Row};
+
+pub(super) const ROWS: &[Row] = &[
+    Row("a portal's configlet runs in it", None, |p| Box::pin(configured(p))),
+    Row("EOS takes a configuration whole or not at all", None, |p| Box::pin(eos(p))),
+];
+
+const LIMIT: Duration = Duration::from_secs(300);
+const MAC: &str = "02:00:00:00:00:01";
+
+/// A portal whose only device, called `it`, is the machine, with somebody logged in.
+async fn portal(p: &Place, adapter: Adapter) -> Result<(Portal, Client)> {
+    let machines = Machines::default();
+    machines.add("it", (*p.vm).clone(), adapter);
+    let device = DeviceSpec {
+        mac: MAC.to_owned(),
+        hostname: "it".to_owned(),
+        domain: String::new(),
+        serial: String::new(),
+        ip: "192.0.2.1".to_owned(),
+        container: Some("Lab".to_owned()),
+        config: "hostname it\n".to_owned(),
+    };
+    let spec = PortalSpec { devices: vec![device], driver: Arc::new(machines), ..PortalSpec::default() };
+    let portal = Portal::start(spec).await?;
+    let login = Login::Password { user: portal.username().into(), password: portal.password().into() };
+    let mut spec = CvpSpec::new(Node::parse(&portal.url())?, login);
+    spec.trust = Trust::CaPem(portal.ca().context("it has one")?.as_bytes().to_vec());
+    let client = Client::new(spec, None)?;
+    Ok((portal, client))
+}
+
+/// Gives the configlet `site` a text and executes what comes of it.
+async fn run(client: &Client, text: &str) -> Result<()> {
+    let tasks = match client.configlet("site").await? {
+        Some(there) => client.update_configlet(&there.key, "site", text).await?,
+        None => {
+            let made = client.add_configlet("site", text).await?;
+            let inventory = client.inventory().await?;
+            client.put_on_device(inventory.device("it")?, &[made]).await?
+        }
+    };
+    client.run_tasks(&tasks, LIMIT, |_| {}).await?;
+    Ok(())
+}
+
+async fn configured(p: &Place) -> Result<()> {
+    let reload = "! grep -q 'vrf nowhere' /etc/router/config || { echo 'no vrf `nowhere`'; false; }; touch /tmp/reloaded";
+    let (portal, client) = portal(p, Adapter::file("/etc/router/config", reload)).await?;
+    run(&client, "ntp server 192.0.2.7\n").await?;
+    let there = p.vm.succeed("ls /tmp/reloaded >&2; cat /etc/router/config").await?;
+    ensure!(there.contains("hostname it\n") && there.contains("ntp server 192.0.2.7\n"), "{there}");
+    ensure!(client.compliance(MAC).await?.is_in_sync());
+    // What the machine refuses fails the task with its words, and what ran before runs again.
+    let error = run(&client, "ntp server 192.0.2.8 vrf nowhere\n").await.err().context("it runs")?;
+    ensure!(format!("{error:#}").contains("no vrf `nowhere`"), "{error:#}");
+    ensure!(p.vm.succeed("cat /etc/router/config").await? == there);
+    // What somebody changes in the machine is noticed.
+    run(&client, "ntp server 192.0.2.9\n").await?;
+    ensure!(client.compliance(MAC).await?.is_in_sync());
+    p.vm.succeed("sed -i s/192.0.2.9/192.0.2.66/ /etc/router/config").await?;
+    ensure!(!client.compliance(MAC).await?.is_in_sync());
+    ensure!(client.running_config(MAC).await?.contains("ntp server 192.0.2.66"));
+    portal.stop().await;
+    Ok(())
+}
+
+/// The part of the shell of EOS that is used: it replaces the configuration, unless there is something in it that it does not
+/// know, which it says without failing.
+const FAST_CLI: &str = r#"#!/bin/sh
+[ "$1 $2 $3" = "-p 15 -c" ] || exit 2
+case "$4" in
+'show running-config') cat /tmp/eos ;;
+'configure replace flash:polder.cfg')
+    if grep -q nonsense /mnt/flash/polder.cfg; then echo '% Invalid input at line 3'; else cp /mnt/flash/polder.cfg /tmp/eos; fi ;;
+*) exit 2 ;;
+esac
+"#;
+
+async fn eos(p: &Place) -> Result<()> {
+    ensure!(Adapter::of(&p.vm).await? == Adapter::file("/etc/polder/startup-config", ""));
+    p.vm.write_file("/usr/bin/FastCli", FAST_CLI).await?;
+    p.vm.succeed("chmod 755 /usr/bin/FastCli; mkdir -p /mnt/flash; echo 'hostname it' >/tmp/eos").await?;
+    let adapter = Adapter::of(&p.vm).await?;
+    ensure!(adapter == Adapter::eos());
+    let (portal, client) = portal(p, adapter).await?;
+    run(&client, "ntp server 192.0.2.7\n").await?;
+    let there = p.vm.succeed("cat /tmp/eos; ls -A /mnt/flash").await?;
+    ensure!(there.contains("hostname it\n") && there.ends_with("ntp server 192.0.2.7\n"), "{there}");
+    let error = run(&client, "ntp server nonsense\n").await.err().context("it runs")?;
+    ensure!(format!("{error:#}").contains("% Invalid input at line 3"), "{error:#}");
+    ensure!(p.vm.succeed("cat /tmp/eos; ls -A /mnt/flash").await? == there);
+    p.vm.succeed("rm /usr/bin/FastCli").await?;
+    portal.stop().await;
+    Ok(())
+}
