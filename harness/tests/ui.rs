@@ -1,5 +1,4 @@
 //! Mistakes in suites, as the compiler tells them.
-#![expect(clippy::unwrap_used, reason = "tests fail that way")]
 
 use std::process::Command;
 
