@@ -317,7 +317,7 @@ fn guest_spec(machine: &MachinePlan, common: &Common<'_>) -> Result<GuestSpec, E
     };
     Ok(GuestSpec {
         name: machine.name.clone(),
-        image: machine.image.clone().unwrap_or_else(|| "(none)".into()),
+        image: image_of(machine),
         abilities: machine.abilities.clone(),
         ssh: ssh_spec(machine, common)?,
         agent: machine.domain.as_ref().map(agent),
@@ -328,6 +328,14 @@ fn guest_spec(machine: &MachinePlan, common: &Common<'_>) -> Result<GuestSpec, E
         notes: folder.join("notes").join(machine.name.as_str()),
         time_factor: *factor,
     })
+}
+
+/// What the machine's system came from, for people: an image, else the template of its first disk, else that disk.
+fn image_of(machine: &MachinePlan) -> String {
+    let disk = machine.disks.first();
+    let template = disk.and_then(|disk| Some(disk.template.as_ref()?.0.clone()));
+    let named = machine.image.clone().or(template);
+    named.or_else(|| disk.map(|disk| disk.name.to_string())).unwrap_or_else(|| machine.name.to_string())
 }
 
 /// Who logs in at the console, with the password that the machine was given for them.

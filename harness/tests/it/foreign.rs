@@ -5,6 +5,7 @@ use std::{path::Path, process::Command, time::Duration};
 
 use polder::{
     env::{Env, Host, Progress, plan::IdentityFrom},
+    guest::{self, Channel, GuestError},
     image::{GuestFile, ImageInfo, ImageStore, Recipe, recipe},
     initfile::{self, Options},
     lab::LabHost,
@@ -144,6 +145,10 @@ theirs
     let said =
         vm.succeed("hostname; sed -n 's/^root:.6.*/hashed/p' /etc/shadow; cat /etc/machine-id | wc -c").await;
     assert_eq!(said.unwrap(), "plain\nhashed\n33\n");
+    // What it cannot do is told of what it was made from.
+    let refused = vm.execute(guest::Command::new("true").over(Channel::Agent)).await.unwrap_err();
+    let GuestError::Unsupported { source, .. } = refused else { panic!("{refused}") };
+    assert!(source.to_string().starts_with("image `root` does not have "), "{source}");
     vm.wait_for_agent(Duration::from_secs(60)).await.unwrap();
     env.down().await.unwrap();
 }

@@ -55,7 +55,7 @@ async fn run(client: &Client, text: &str) -> Result<()> {
 }
 
 async fn configured(p: &Place) -> Result<()> {
-    let reload = "! grep -q 'vrf nowhere' /etc/router/config || { echo 'no vrf `nowhere`'; false; }; touch /tmp/reloaded";
+    let reload = "! grep -q 'vrf nowhere' /etc/router/config || { echo 'no vrf `nowhere`'; false; } && touch /tmp/reloaded";
     let (portal, client) = portal(p, Adapter::file("/etc/router/config", reload)).await?;
     run(&client, "ntp server 192.0.2.7\n").await?;
     let there = p.vm.succeed("ls /tmp/reloaded >&2; cat /etc/router/config").await?;
