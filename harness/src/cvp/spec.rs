@@ -71,6 +71,12 @@ impl Node {
         Ok(Self(url))
     }
 
+    /// Where it is, as it can be written again.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.0.as_str().trim_end_matches('/').to_owned()
+    }
+
     pub(super) fn url(&self) -> &Url {
         &self.0
     }
