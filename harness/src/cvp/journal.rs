@@ -257,6 +257,12 @@ fn write(file: &mut File, line: &Line) -> io::Result<()> {
     file.sync_data()
 }
 
+/// The folder of journals below the one in which everything is kept that outlasts a run.
+#[must_use]
+pub fn journal_folder(cache: &Path) -> PathBuf {
+    cache.join("portals")
+}
+
 /// All journals in `folder`, and the files there that are none. A folder that is not there has none.
 ///
 /// # Errors

@@ -260,12 +260,16 @@ async fn close(client: &Client, journal: &Journal, head: &Head) -> Result<Undone
     let mut undone = undo::undo(client, journal, RUN).await.map_err(error)?;
     let leaked = undo::leaks(client, head, &undone.left).await;
     client.log_out().await;
-    if undone.left.is_empty() {
+    if undone.left.is_empty() || head.is_embedded {
         journal.remove().map_err(error)?;
-        undone.leaked = leaked?;
     } else {
+        undone.hint = "; `polder gc` tries again";
+    }
+    match leaked {
+        Ok(leaked) => undone.leaked = leaked,
         // That it cannot be looked for any more is no news then.
-        undone.leaked = leaked.unwrap_or_default();
+        Err(_) if !undone.left.is_empty() => {}
+        Err(error) => return Err(error.into()),
     }
     if undone.is_whole() { Ok(undone) } else { Err(SessionError::Left(undone)) }
 }

@@ -81,7 +81,7 @@ impl Node {
         &self.0
     }
 
-    fn is_cloud(&self) -> bool {
+    pub(super) fn is_cloud(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();
         host == "arista.io" || host.ends_with(".arista.io")
     }

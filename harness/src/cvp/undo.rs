@@ -17,11 +17,13 @@ use super::{
 pub struct Undone {
     /// What is as it was.
     pub done: Vec<Undo>,
-    /// What could not be set back, and why; it stays in the journal.
+    /// What could not be set back, and why; it stays in the journal, unless the portal goes with the session.
     pub left: Vec<(Undo, CvpError)>,
     /// What has a name of the session's and is still there, although it is not in the journal: somebody made it without the
     /// session's calls.
     pub leaked: Vec<String>,
+    /// What helps.
+    pub(super) hint: &'static str,
 }
 
 impl Undone {
@@ -39,7 +41,7 @@ impl fmt::Display for Undone {
         let leaked =
             self.leaked.iter().map(|what| format!("{what} is still there, and is not in the journal"));
         f.write_str(&left.chain(leaked).collect::<Vec<_>>().join("; "))?;
-        f.write_str(if self.left.is_empty() { "" } else { "; `polder gc` tries again" })
+        f.write_str(self.hint)
     }
 }
 

@@ -8,6 +8,8 @@
 //! has open tell: those of a folder that was moved are still somewhere. Where they cannot be looked at (the emulator is
 //! another user's, and we are not root), the machine and what belongs to it stays. One of which nothing runs has nothing
 //! here but leases, which its next start takes again.
+//!
+//! The owner of what a session did at a portal is the process that wrote its journal.
 
 use std::{
     fmt,
@@ -31,6 +33,33 @@ pub struct Seen {
     pub rules: Vec<Rules>,
     /// Leased subnets.
     pub leases: Vec<Lease>,
+    /// Sessions at portals.
+    pub sessions: Vec<Session>,
+    /// Files among their journals that are none.
+    pub odd_journals: Vec<PathBuf>,
+}
+
+/// A session at a portal, as its journal tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The journal.
+    pub journal: PathBuf,
+    /// What the names of everything begin with that it made.
+    pub prefix: String,
+    /// Addresses of the portal.
+    pub portal: String,
+    /// Who was logged in there; absent with a token.
+    pub user: Option<String>,
+    /// Whose it is.
+    pub owner: String,
+    /// On which host.
+    pub host: String,
+    /// Whether that process has ended.
+    pub is_over: bool,
+    /// Whether the portal was a part of that process.
+    pub is_embedded: bool,
+    /// What is to be set back, in words, newest first.
+    pub standing: Vec<String>,
 }
 
 /// A domain or network.
@@ -136,6 +165,8 @@ pub enum Item {
     Rules(String),
     /// The lease of a subnet, by its third octet.
     Lease(u8),
+    /// What a session did at a portal, by its journal.
+    Session(PathBuf),
 }
 
 impl fmt::Display for Item {
@@ -143,6 +174,7 @@ impl fmt::Display for Item {
         match self {
             Self::Lab(folder) => write!(f, "lab {}", folder.display()),
             Self::Folder(folder) => write!(f, "folder {}", folder.display()),
+            Self::Session(journal) => write!(f, "session {}", journal.display()),
             Self::Domain(name) => write!(f, "domain {name}"),
             Self::Network(name) => write!(f, "network {name}"),
             Self::Rules(table) => write!(f, "rules {table}"),
@@ -204,6 +236,13 @@ pub fn plan(seen: &Seen) -> ReapPlan {
     for lease in seen.leases.iter().filter(|lease| !lease.holds) {
         plan.lease(lease, &in_use);
     }
+    for session in &seen.sessions {
+        plan.session(session, &seen.host);
+    }
+    for journal in &seen.odd_journals {
+        let why = "no journal of a session can be read in it; look at it, and remove it";
+        plan.put(Item::Session(journal.clone()), Fate::Stays(why.to_owned()));
+    }
     plan
 }
 
@@ -261,6 +300,27 @@ impl ReapPlan {
             )),
         };
         self.put(Item::Lease(lease.octet), fate);
+    }
+
+    fn session(&mut self, session: &Session, host: &str) {
+        let Session { prefix, portal, owner, .. } = session;
+        let user = session.user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
+        let whose = format!("`{prefix}` at {portal}{user}");
+        let fate = match () {
+            () if session.host != host => {
+                Fate::Stays(format!("{whose} is of {owner}, which only that host can judge"))
+            }
+            () if !session.is_over => Fate::Fine,
+            () if session.is_embedded => Fate::Goes(format!("{whose} was a part of {owner}, which is gone")),
+            () if session.standing.is_empty() => {
+                Fate::Goes(format!("{whose} is of {owner}, which is gone; all is as it was"))
+            }
+            () => {
+                let what = session.standing.join(", ");
+                Fate::Goes(format!("{whose} is of {owner}, which is gone; to be set back: {what}"))
+            }
+        };
+        self.put(Item::Session(session.journal.clone()), fate);
     }
 
     fn put(&mut self, item: Item, fate: Fate) {
@@ -386,6 +446,34 @@ mod tests {
             goes(Some(Mark { uuid: "0000".into(), now: Owner::There, ..mark() }), None),
             "another's machine"
         );
+    }
+
+    #[test]
+    fn sessions_are_set_back_when_their_process_is_gone() {
+        let session = |prefix: &str, host: &str, is_over, is_embedded, standing: &[&str]| Session {
+            journal: format!("/j/{prefix}7.jsonl").into(),
+            prefix: prefix.into(),
+            portal: "https://cvp1".into(),
+            user: (prefix != "c-").then(|| "ada".into()),
+            owner: format!("process 7 on {host}"),
+            host: host.into(),
+            is_over,
+            is_embedded,
+            standing: standing.iter().map(ToString::to_string).collect(),
+        };
+        let seen = Seen {
+            host: HERE.into(),
+            sessions: vec![
+                session("a-", HERE, true, false, &["delete the configlet `a-x`", "end the lease of 00:01"]),
+                session("b-", HERE, false, false, &["delete the configlet `b-x`"]),
+                session("c-", HERE, true, false, &[]),
+                session("d-", HERE, true, true, &["delete the configlet `d-x`"]),
+                session("e-", "there", false, false, &[]),
+            ],
+            odd_journals: vec!["/j/notes".into()],
+            ..Seen::default()
+        };
+        insta::assert_snapshot!(plan(&seen), @"");
     }
 
     #[test]
