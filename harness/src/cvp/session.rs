@@ -172,7 +172,8 @@ impl Cvp {
     /// # Errors
     /// [`SessionError::Left`] with what could not be set back: it stays in the journal, and `polder gc` tries again.
     pub async fn close(self) -> Result<Undone, SessionError> {
-        close(&self.0.client, &self.0.journal, &self.0.head).await
+        // Whoever still uses the client, or blocks the runtime it was used in, does not keep us.
+        close(&self.0.client.on_new_connections(), &self.0.journal, &self.0.head).await
     }
 
     /// Sets back what a session left that is over, with `client`.
