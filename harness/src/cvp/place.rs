@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn names_begin_with_whose_they_are() {
         let prefix = prefix("inner::r/outing with a name that goes on");
-        assert!(prefix.starts_with("polder-inner.r-outing-with-a-nam-"), "{prefix}");
+        assert!(prefix.starts_with("polder-inner.r-outing-with-a-na-"), "{prefix}");
         assert_eq!(prefix.len(), "polder-".len() + NAME + "-12345678-".len());
     }
 

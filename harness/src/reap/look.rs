@@ -11,7 +11,8 @@ use std::{
 use super::{
     ReapError,
     exec::blocking,
-    plan::{Lab, Lease, Mark, Owner, Rules, Seen, Session, Standing, Thing},
+    plan::{Lab, Lease, Mark, Owner, Rules, Seen, Standing, Thing},
+    session::Session,
 };
 use crate::{
     base::owner,

@@ -18,6 +18,8 @@ use std::{
 
 use serde::Serialize;
 
+use super::session::Session;
+
 /// Everything that was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -37,29 +39,6 @@ pub struct Seen {
     pub sessions: Vec<Session>,
     /// Files among their journals that are none.
     pub odd_journals: Vec<PathBuf>,
-}
-
-/// A session at a portal, as its journal tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// The journal.
-    pub journal: PathBuf,
-    /// What the names of everything begin with that it made.
-    pub prefix: String,
-    /// Addresses of the portal.
-    pub portal: String,
-    /// Who was logged in there; absent with a token.
-    pub user: Option<String>,
-    /// Whose it is.
-    pub owner: String,
-    /// On which host.
-    pub host: String,
-    /// Whether that process has ended.
-    pub is_over: bool,
-    /// Whether the portal was a part of that process.
-    pub is_embedded: bool,
-    /// What is to be set back, in words, newest first.
-    pub standing: Vec<String>,
 }
 
 /// A domain or network.
@@ -237,7 +216,7 @@ pub fn plan(seen: &Seen) -> ReapPlan {
         plan.lease(lease, &in_use);
     }
     for session in &seen.sessions {
-        plan.session(session, &seen.host);
+        plan.put(Item::Session(session.journal.clone()), session.fate(&seen.host));
     }
     for journal in &seen.odd_journals {
         let why = "no journal of a session can be read in it; look at it, and remove it";
@@ -246,7 +225,7 @@ pub fn plan(seen: &Seen) -> ReapPlan {
     plan
 }
 
-enum Fate {
+pub(super) enum Fate {
     Goes(String),
     Stays(String),
     /// As it should be; not worth a word.
@@ -300,27 +279,6 @@ impl ReapPlan {
             )),
         };
         self.put(Item::Lease(lease.octet), fate);
-    }
-
-    fn session(&mut self, session: &Session, host: &str) {
-        let Session { prefix, portal, owner, .. } = session;
-        let user = session.user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
-        let whose = format!("`{prefix}` at {portal}{user}");
-        let fate = match () {
-            () if session.host != host => {
-                Fate::Stays(format!("{whose} is of {owner}, which only that host can judge"))
-            }
-            () if !session.is_over => Fate::Fine,
-            () if session.is_embedded => Fate::Goes(format!("{whose} was a part of {owner}, which is gone")),
-            () if session.standing.is_empty() => {
-                Fate::Goes(format!("{whose} is of {owner}, which is gone; all is as it was"))
-            }
-            () => {
-                let what = session.standing.join(", ");
-                Fate::Goes(format!("{whose} is of {owner}, which is gone; to be set back: {what}"))
-            }
-        };
-        self.put(Item::Session(session.journal.clone()), fate);
     }
 
     fn put(&mut self, item: Item, fate: Fate) {
@@ -449,34 +407,6 @@ mod tests {
     }
 
     #[test]
-    fn sessions_are_set_back_when_their_process_is_gone() {
-        let session = |prefix: &str, host: &str, is_over, is_embedded, standing: &[&str]| Session {
-            journal: format!("/j/{prefix}7.jsonl").into(),
-            prefix: prefix.into(),
-            portal: "https://cvp1".into(),
-            user: (prefix != "c-").then(|| "ada".into()),
-            owner: format!("process 7 on {host}"),
-            host: host.into(),
-            is_over,
-            is_embedded,
-            standing: standing.iter().map(ToString::to_string).collect(),
-        };
-        let seen = Seen {
-            host: HERE.into(),
-            sessions: vec![
-                session("a-", HERE, true, false, &["delete the configlet `a-x`", "end the lease of 00:01"]),
-                session("b-", HERE, false, false, &["delete the configlet `b-x`"]),
-                session("c-", HERE, true, false, &[]),
-                session("d-", HERE, true, true, &["delete the configlet `d-x`"]),
-                session("e-", "there", false, false, &[]),
-            ],
-            odd_journals: vec!["/j/notes".into()],
-            ..Seen::default()
-        };
-        insta::assert_snapshot!(plan(&seen), @"");
-    }
-
-    #[test]
     fn a_subnet_stays_leased_while_its_network_stays() {
         // Of one that was moved, the network still has the old place.
         let lease = Lease {
@@ -526,6 +456,7 @@ mod tests {
                 lease(203, false, false),
                 lease(204, true, false),
             ],
+            ..Seen::default()
         };
         insta::assert_snapshot!(plan(&seen), @r"
         remove  folder /l/1: nothing runs in this lab any more

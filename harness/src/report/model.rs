@@ -16,7 +16,7 @@ pub(crate) struct Summary {
     /// In the order they happened.
     pub(crate) failures: Vec<Failure>,
     /// By suites, the files with what portals were asked.
-    archives: BTreeMap<String, String>,
+    pub(crate) archives: BTreeMap<String, String>,
 }
 
 /// A failed scenario, set-up, teardown or environment.
