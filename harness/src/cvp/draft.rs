@@ -106,7 +106,7 @@ impl<'a> Draft<'a> {
         let (cvp, client) = (self.cvp, self.cvp.client());
         let there = match self.is_own {
             true => client.configlet(&self.name).await?,
-            false => Some(client.existing_configlet(&self.name).await?),
+            false => Some(self.borrow().await?),
         };
         match (there, &self.text) {
             (None, text) => {
@@ -117,11 +117,9 @@ impl<'a> Draft<'a> {
             (Some(there), Some(text)) if there.text != *text => {
                 let devices = client.devices_with(&there).await?;
                 if !self.is_own {
-                    cvp.lease(&there.key, &format!("the configlet `{there}`")).await?;
                     cvp.lease_devices(&devices).await?;
-                    // As it is now that nobody else changes it.
-                    let before = client.existing_configlet(&self.name).await?.text;
-                    cvp.about(Undo::RestoreConfiglet { name: self.name.clone(), text: before })?;
+                    let (name, text) = (self.name.clone(), there.text.clone());
+                    cvp.about(Undo::RestoreConfiglet { name, text })?;
                 }
                 let macs: Vec<&str> = devices.iter().map(|device| device.mac.as_str()).collect();
                 let update = || client.update_configlet(&there.key, &self.name, text);
@@ -130,6 +128,17 @@ impl<'a> Draft<'a> {
             }
             (Some(there), _) => Ok((there, Vec::new())),
         }
+    }
+
+    /// An existing one, as it is when nobody else changes it any more, where it is to get a text.
+    async fn borrow(&self) -> Result<Configlet, CvpError> {
+        let client = self.cvp.client();
+        let there = client.existing_configlet(&self.name).await?;
+        if self.text.is_none() {
+            return Ok(there);
+        }
+        self.cvp.lease(&there.key, &format!("the configlet `{there}`")).await?;
+        client.existing_configlet(&self.name).await
     }
 
     /// Makes it or gives it the text, puts it on the devices and containers, makes a change control of the tasks, approves it,
