@@ -122,6 +122,15 @@ const CAMPAIGNS: &[Campaign] = &[
         packages: &[],
     },
     Campaign {
+        name: "cvp",
+        what: "SIGKILL at any moment of a session at a portal, then gc: the portal is as it was",
+        package: "polder",
+        target: "it",
+        test: "portals::sessions_that_were_killed_anywhere_are_set_back",
+        rounds: 30,
+        packages: &[],
+    },
+    Campaign {
         name: "libguestfs",
         what: "the real programs of libguestfs prepare disks that we cannot write, and read those that we cannot read",
         package: "polder",

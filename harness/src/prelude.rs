@@ -6,6 +6,7 @@ pub use crate::base::within::{
     assert_equals_within, assert_equals_within_long, assert_equals_within_short, assert_true_within,
     assert_true_within_long, assert_true_within_short, consistently, eventually,
 };
+pub use crate::cvp::Cvp;
 pub use crate::env::{Env, Net, Vm};
 pub use crate::event::Trouble;
 pub use crate::guest::{Command, Http, Log, Pattern};

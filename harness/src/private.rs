@@ -6,7 +6,7 @@ pub use linkme;
 
 pub use crate::suite::{
     extract::{FromSuite, extract, verdict},
-    registry::{Capability, EnvFile, Ignore, Param, SUITES, ScenarioDef, StepDef, SuiteDef},
+    registry::{Capability, EnvFile, Ignore, Param, PortalDef, SUITES, ScenarioDef, StepDef, SuiteDef},
     task::blocking,
 };
 

@@ -15,8 +15,17 @@ use crate::errors::{Errors, suggestion};
 #[derive(Default)]
 pub(crate) struct SuiteArgs {
     pub(crate) env: Option<LitStr>,
+    pub(crate) cvp: Option<PortalArg>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) if_var: Option<LitStr>,
+}
+
+/// `cvp`, alone or with a file.
+pub(crate) enum PortalArg {
+    /// The portal that is configured, or one with devices to play with.
+    Any,
+    /// One that begins with the state in this file, unless another is configured.
+    State(LitStr),
 }
 
 /// Arguments of `#[test]`, `#[setup]` and `#[teardown]`; the last two take a `timeout` alone.
@@ -37,8 +46,9 @@ pub(crate) struct Capability {
 /// Reads the arguments of `#[suite(..)]`.
 pub(crate) fn suite(tokens: TokenStream, errors: &mut Errors) -> SuiteArgs {
     let mut args = SuiteArgs::default();
-    each(tokens, &["env", "timeout", "if_var"], errors, |word, meta, errors| match word {
+    each(tokens, &["env", "cvp", "timeout", "if_var"], errors, |word, meta, errors| match word {
         "env" => args.env = text(meta, "env = \"demo.yaml\"", errors),
+        "cvp" => args.cvp = portal(meta, errors),
         "if_var" => args.if_var = text(meta, "if_var = \"RUN_SLOW\"", errors),
         _ => args.timeout = timeout(meta, errors),
     });
@@ -125,6 +135,13 @@ fn text(meta: &Meta, form: &str, errors: &mut Errors) -> Option<LitStr> {
     }
     errors.at(meta, format!("write {form}"));
     None
+}
+
+fn portal(meta: &Meta, errors: &mut Errors) -> Option<PortalArg> {
+    match meta {
+        Meta::Path(_) => Some(PortalArg::Any),
+        meta => text(meta, "cvp or cvp = \"portal.json\"", errors).map(PortalArg::State),
+    }
 }
 
 fn names(meta: &Meta, errors: &mut Errors) -> Vec<Ident> {
@@ -245,14 +262,16 @@ mod tests {
     #[test]
     fn every_wrong_argument_is_reported() {
         assert_eq!(
-            messages("evn = \"x\", timeout = 5, timeout = \"1s\", whatever"),
+            messages("evn = \"x\", timeout = 5, timeout = \"1s\", whatever, cvp = 7"),
             [
-                "unknown argument; did you mean `env`? (known: `env`, `timeout` and `if_var`)",
+                "unknown argument; did you mean `env`? (known: `env`, `cvp`, `timeout` and `if_var`)",
                 "write timeout = \"30s\"",
                 "`timeout` is given twice",
-                "unknown argument (known: `env`, `timeout` and `if_var`)",
+                "unknown argument (known: `env`, `cvp`, `timeout` and `if_var`)",
+                "write cvp or cvp = \"portal.json\"",
             ]
         );
-        assert_eq!(messages("env = \"demo.yaml\", timeout = \"10m\","), [""; 0]);
+        assert_eq!(messages("env = \"demo.yaml\", timeout = \"10m\", cvp,"), [""; 0]);
+        assert_eq!(messages("cvp = \"portal.json\""), [""; 0]);
     }
 }

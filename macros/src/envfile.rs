@@ -1,8 +1,8 @@
-//! Finding the init file a suite names, while it is compiled.
+//! Finding the files a suite names, while it is compiled.
 
 use syn::LitStr;
 
-/// An init file as the suite's source names it.
+/// A file as the suite's source names it.
 pub(crate) struct EnvFile {
     /// As written; `include_str!` resolves it as we do.
     pub(crate) literal: LitStr,
@@ -11,8 +11,8 @@ pub(crate) struct EnvFile {
 }
 
 impl EnvFile {
-    /// Looks for the file beside the source file that contains `literal`.
-    pub(crate) fn find(literal: LitStr) -> Result<Self, syn::Error> {
+    /// Looks for the file beside the source file that contains `literal`; `meaning` says what it should be.
+    pub(crate) fn find(literal: LitStr, meaning: &str) -> Result<Self, syn::Error> {
         let Some(source) = literal.span().local_file() else {
             return Ok(Self { literal, path: None });
         };
@@ -24,7 +24,7 @@ impl EnvFile {
         } else {
             let what =
                 if path.is_dir() { "this is a folder" } else { "no such file beside this source file" };
-            Err(syn::Error::new(literal.span(), format!("{what}; `env` names an init file")))
+            Err(syn::Error::new(literal.span(), format!("{what}; {meaning}")))
         }
     }
 }

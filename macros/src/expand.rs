@@ -8,6 +8,7 @@ use syn::{Item, ReturnType, ext::IdentExt};
 
 use crate::{
     args::Capability,
+    envfile::EnvFile,
     errors::Errors,
     model::{Param, Scenario, Step, Suite},
 };
@@ -53,19 +54,11 @@ fn stubs(suite: &Suite) -> TokenStream {
 fn registration(suite: &Suite) -> TokenStream {
     let functions = suite.steps().map(|step| &step.function);
     let references = suite.scenarios.iter().map(references);
-    let env = match &suite.env {
-        Some(env) => {
-            let literal = &env.literal;
-            let path = env.path.clone().unwrap_or_else(|| literal.value());
-            quote! {
-                ::core::option::Option::Some(::polder::__private::EnvFile {
-                    path: #path,
-                    text: ::core::include_str!(#literal),
-                })
-            }
-        }
-        None => quote!(::core::option::Option::None),
-    };
+    let env = file(suite.env.as_ref());
+    let cvp = option(suite.cvp.as_ref().map(|state| {
+        let state = file(state.as_ref());
+        quote!(::polder::__private::PortalDef { state: #state })
+    }));
     let timeout = option(suite.timeout.map(time));
     let if_var = option(suite.if_var.as_ref().map(|name| quote!(#name)));
     let line = line(suite.module.ident.span());
@@ -84,6 +77,7 @@ fn registration(suite: &Suite) -> TokenStream {
                 file: ::core::file!(),
                 line: #line,
                 env: #env,
+                cvp: #cvp,
                 timeout: #timeout,
                 if_var: #if_var,
                 setup: &[#(#setup),*],
@@ -92,6 +86,13 @@ fn registration(suite: &Suite) -> TokenStream {
             };
         };
     }
+}
+
+fn file(file: Option<&EnvFile>) -> TokenStream {
+    option(file.map(|EnvFile { literal, path }| {
+        let path = path.clone().unwrap_or_else(|| literal.value());
+        quote!(::polder::__private::EnvFile { path: #path, text: ::core::include_str!(#literal) })
+    }))
 }
 
 /// Names in `after(..)` as paths, so that an editor can follow and rename them.

@@ -10,7 +10,7 @@ use syn::{
 };
 
 use crate::{
-    args::{self, Capability, StepArgs, SuiteArgs},
+    args::{self, Capability, PortalArg, StepArgs, SuiteArgs},
     envfile::EnvFile,
     errors::{Errors, suggestion},
 };
@@ -20,6 +20,8 @@ pub(crate) struct Suite {
     /// The module; its content holds only what is not a step.
     pub(crate) module: ItemMod,
     pub(crate) env: Option<EnvFile>,
+    /// Whether it has a session at a portal, and the state in which one of our own begins.
+    pub(crate) cvp: Option<Option<EnvFile>>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) if_var: Option<LitStr>,
     pub(crate) setup: Option<Step>,
@@ -68,7 +70,7 @@ enum Role {
 const ROLES: [(&str, Role); 3] = [("test", Role::Test), ("setup", Role::Setup), ("teardown", Role::Teardown)];
 
 /// Names the report uses for what is not a scenario.
-const RESERVED: [&str; 3] = ["environment", "setup", "teardown"];
+const RESERVED: [&str; 4] = ["environment", "portal", "setup", "teardown"];
 
 impl Suite {
     /// Reads the item below `#[suite(..)]`; nothing when it is no module with a body.
@@ -88,10 +90,17 @@ impl Suite {
             errors.at(&module, "a suite's module has its body here: `mod demo { .. }`");
             return None;
         };
-        let env = args.env.and_then(|literal| EnvFile::find(literal).map_err(|e| errors.push(e)).ok());
+        let mut find =
+            |literal, meaning| EnvFile::find(literal, meaning).map_err(|error| errors.push(error)).ok();
+        let env = args.env.and_then(|literal| find(literal, "`env` names an init file"));
+        let cvp = args.cvp.map(|arg| match arg {
+            PortalArg::Any => None,
+            PortalArg::State(literal) => find(literal, "`cvp` names the state of a portal"),
+        });
         let mut suite = Self {
             module,
             env,
+            cvp,
             timeout: args.timeout,
             if_var: args.if_var,
             setup: None,

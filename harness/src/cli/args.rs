@@ -259,7 +259,7 @@ pub(super) enum Verb {
     /// Say whether labs work on this host, what is missing, and the command that mends it.
     Doctor,
     /// Find what environments left whose folders are gone, in labs and on the daemon, and remove it; set back what a killed
-    /// `fault` left in the prefix.
+    /// `fault` left in the prefix, and what killed suites did at the portal of `POLDER_CVP_URL`.
     Gc(Gc),
     /// Print a script that completes this command in a shell.
     Completions {

@@ -5,6 +5,13 @@ use super::{Entry, Origin, Problem};
 /// Variables with our beginnings that are not configuration.
 const OTHERS: &[&str] = &[
     "LAGO_INITFILE_PATH",
+    "POLDER_CVP_CA_FILE",
+    "POLDER_CVP_INSECURE",
+    "POLDER_CVP_PASSWORD",
+    "POLDER_CVP_PIN",
+    "POLDER_CVP_TOKEN",
+    "POLDER_CVP_URL",
+    "POLDER_CVP_USER",
     "POLDER_DEMO_FAIL",
     "POLDER_INITFILE_PATH",
     "POLDER_LAUNCHER",

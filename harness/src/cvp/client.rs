@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -46,6 +46,13 @@ impl Client {
     pub fn new(spec: CvpSpec, recorder: Option<Recorder>) -> Result<Self, TrustError> {
         let transport = Transport::new(spec, recorder)?;
         Ok(Self(Arc::new(Inner { transport, version: OnceCell::new(), made: Mutex::default() })))
+    }
+
+    /// The same, over connections that nobody else uses.
+    pub(super) fn on_new_connections(&self) -> Self {
+        let Ok(transport) = self.0.transport.on_new_connections() else { return self.clone() };
+        let (version, made) = (self.0.version.clone(), Mutex::new(self.lock_made().clone()));
+        Self(Arc::new(Inner { transport, version, made }))
     }
 
     /// What it was made of.
@@ -153,12 +160,16 @@ impl Client {
 
     /// The portal made a change control, or changed it, at that time.
     pub(super) fn note_change(&self, id: &str, time: String) {
-        self.0.made.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), time);
+        self.lock_made().insert(id.to_owned(), time);
     }
 
     /// When a change control of ours was made.
     pub(super) fn change_time(&self, id: &str) -> Option<String> {
-        self.0.made.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.lock_made().get(id).cloned()
+    }
+
+    fn lock_made(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.0.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn odd(&self, ask: &Ask, error: &serde_json::Error) -> CvpError {

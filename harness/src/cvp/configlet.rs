@@ -1,6 +1,6 @@
 //! Configlets: named pieces of configuration, their texts, their history, and who holds them.
 
-use std::{fmt, time::SystemTime};
+use std::{collections::HashSet, fmt, time::SystemTime};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use super::{
     ask::Ask,
     client::{Client, millis, or_default},
     error::CvpError,
+    inventory::Device,
     task::TaskId,
     version::Level,
 };
@@ -355,6 +356,25 @@ impl Client {
             Ask::get("look who holds which configlet", "/configlet/getConfigletsAndAssociatedMappers.do")
                 .within(self.spec().limits.slow_answer);
         Ok(self.read::<Answer>(&ask).await?.data.mappers)
+    }
+
+    /// The devices that hold a configlet, themselves or through a container.
+    ///
+    /// # Errors
+    /// The portal cannot be asked, or refuses.
+    pub async fn devices_with(&self, configlet: &Configlet) -> Result<Vec<Device>, CvpError> {
+        let (holders, inventory) = tokio::try_join!(self.holders(), self.inventory())?;
+        let holders: Vec<&Holder> = holders.iter().filter(|one| one.configlet == configlet.key).collect();
+        let through: HashSet<&str> = holders
+            .iter()
+            .filter(|one| one.kind == "container")
+            .flat_map(|one| inventory.below(&one.object))
+            .map(|device| device.mac.as_str())
+            .collect();
+        let holds = |device: &&Device| {
+            through.contains(device.mac.as_str()) || holders.iter().any(|one| one.object == device.mac)
+        };
+        Ok(inventory.devices.iter().filter(holds).cloned().collect())
     }
 
     /// What was done to a configlet, newest first.

@@ -281,6 +281,21 @@ impl CvpError {
         matches!(self, Self::NoAnswer { may_have_happened: true, .. })
     }
 
+    /// Whether it is about the way to the portal, and not about what was asked there.
+    #[must_use]
+    pub fn is_of_the_way(&self) -> bool {
+        match self {
+            Self::Login(_)
+            | Self::Unreachable { .. }
+            | Self::NoAnswer { .. }
+            | Self::Odd { .. }
+            | Self::NoSession { .. }
+            | Self::Journal(_) => true,
+            Self::Many(all) | Self::Several(all) => all.iter().all(Self::is_of_the_way),
+            _ => false,
+        }
+    }
+
     /// There is no `kind` called `name`; `there` are the names there are.
     pub(super) fn not_found<'a>(
         kind: &'static str,

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -81,11 +81,21 @@ pub enum Undo {
     EndLease {
         /// The device's MAC address, or the container's key.
         of: String,
-        /// When, in milliseconds since 1970.
-        since: u64,
         /// What the lease says.
         by: Lease,
     },
+}
+
+impl Undo {
+    /// What the session made that is to go, by its name or id.
+    pub(super) fn about(&self) -> Option<&String> {
+        match self {
+            Self::DeleteConfiglet { name } | Self::DeleteContainer { name } => Some(name),
+            Self::DeleteChange { id } => Some(id),
+            Self::EndLease { of, .. } => Some(of),
+            _ => None,
+        }
+    }
 }
 
 /// What is undone, for people.
@@ -135,6 +145,8 @@ struct State {
     file: File,
     next: u64,
     standing: Vec<(u64, Undo)>,
+    /// Nothing more is to be done.
+    is_over: bool,
 }
 
 /// A journal as it was found.
@@ -160,28 +172,35 @@ impl Journal {
         let mut file = OpenOptions::new().create_new(true).append(true).open(&path)?;
         write(&mut file, &Line::Head(head))?;
         File::open(folder)?.sync_all()?;
-        Ok(Self { path, state: Mutex::new(State { file, next: 0, standing: Vec::new() }) })
+        Ok(Self { path, state: Mutex::new(State { file, next: 0, standing: Vec::new(), is_over: false }) })
     }
 
-    /// Goes on with a journal that was found.
+    /// Takes a journal that was found, to undo what stands in it.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// It cannot be written, or somebody else has taken it.
     pub fn resume(found: &Found) -> io::Result<Self> {
         let mut file = OpenOptions::new().append(true).open(&found.path)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::other("another process sets it back at this moment"),
+            TryLockError::Error(error) => error,
+        })?;
         // The last line may have been cut short.
         file.write_all(b"\n")?;
-        let next = found.standing.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
         let standing = found.standing.iter().rev().cloned().collect();
-        Ok(Self { path: found.path.clone(), state: Mutex::new(State { file, next, standing }) })
+        let state = State { file, next: 0, standing, is_over: true };
+        Ok(Self { path: found.path.clone(), state: Mutex::new(state) })
     }
 
     /// Must have come back before it is done.
     ///
     /// # Errors
-    /// The line could not be brought to disk; then nothing must be done.
+    /// The line could not be brought to disk, or the session is over; then nothing must be done.
     pub fn about(&self, undo: Undo) -> io::Result<u64> {
         let mut state = self.lock();
+        if state.is_over {
+            return Err(io::Error::other("the session is over"));
+        }
         let number = state.next;
         write(&mut state.file, &Line::About { number, undo: undo.clone() })?;
         state.next += 1;
@@ -212,11 +231,17 @@ impl Journal {
         &self.path
     }
 
+    /// From now on nothing more is to be done, only undone.
+    pub fn end(&self) {
+        self.lock().is_over = true;
+    }
+
     /// Everything is undone: the journal goes.
     ///
     /// # Errors
     /// It cannot be removed.
-    pub fn close(self) -> io::Result<()> {
+    pub fn remove(&self) -> io::Result<()> {
+        self.end();
         fs::remove_file(&self.path)
     }
 
@@ -230,6 +255,12 @@ fn write(file: &mut File, line: &Line) -> io::Result<()> {
     bytes.push(b'\n');
     file.write_all(&bytes)?;
     file.sync_data()
+}
+
+/// The folder of journals below the one in which everything is kept that outlasts a run.
+#[must_use]
+pub fn journal_folder(cache: &Path) -> PathBuf {
+    cache.join("portals")
 }
 
 /// All journals in `folder`, and the files there that are none. A folder that is not there has none.
@@ -304,12 +335,13 @@ mod tests {
         assert_eq!((found[0].standing.clone(), found[0].head.clone(), odd), (expected, head(), vec![]));
 
         let resumed = Journal::resume(&found[0]).unwrap();
-        assert_eq!(resumed.about(delete("d")).unwrap(), 3);
+        assert!(Journal::resume(&found[0]).unwrap_err().to_string().contains("another process"));
+        assert_eq!(resumed.about(delete("d")).unwrap_err().to_string(), "the session is over");
         for (number, _) in resumed.standing() {
             resumed.undone(number).unwrap();
         }
         assert_eq!(journals(&folder).unwrap().0[0].standing, []);
-        resumed.close().unwrap();
+        resumed.remove().unwrap();
         assert_eq!(journals(&folder).unwrap(), (vec![], vec![]));
     }
 

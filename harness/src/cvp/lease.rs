@@ -1,15 +1,22 @@
 //! Leases of what cannot be given a name of one's own: a device or container is changed by one session at a time, on whatever
 //! host that runs. The portal itself keeps them, as configlets of a name that only one can have.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::{client::Client, error::CvpError};
+use super::{
+    client::Client,
+    error::CvpError,
+    task::{Task, TaskId, TaskState},
+};
 use crate::base::{owner::Owner, wait::Deadline};
 
 /// What the names of leases begin with.
-const NAME: &str = "polder-lease-";
+pub(super) const NAME: &str = "polder-lease-";
 /// Before a lease that somebody has is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -64,10 +71,7 @@ pub(super) async fn take(
         if is_left || deadline.passed() {
             let holder = match holder {
                 Some(holder) if is_left => {
-                    format!(
-                        "{}, which is gone: `Cvp::recover` sets back what its journal tells",
-                        holder.owner
-                    )
+                    format!("{}, which is gone: `polder gc` there sets back what it did", holder.owner)
                 }
                 Some(holder) => format!("{} (its names begin with `{}`)", holder.owner, holder.prefix),
                 None => format!("somebody else, see the configlet `{}`", there.name),
@@ -78,10 +82,36 @@ pub(super) async fn take(
     }
 }
 
-/// Now, in milliseconds since 1970.
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+/// Tasks of devices, by their MAC addresses, that were made since each was leased, newest first: nobody else makes any
+/// meanwhile. Those of devices that are not leased are nobody's.
+///
+/// # Errors
+/// The portal cannot be asked, or refuses.
+pub(super) async fn tasks(client: &Client, devices: &[&str]) -> Result<Vec<Task>, CvpError> {
+    let mut since: HashMap<&str, SystemTime> = HashMap::new();
+    for device in devices {
+        // In the portal's own time, like that of its tasks.
+        let lease = client.configlet(&name(device)).await?;
+        since.extend(lease.and_then(|lease| Some((*device, lease.changed?))));
+    }
+    let Some(first) = since.values().min() else { return Ok(Vec::new()) };
+    let mut tasks = client.tasks_since(*first).await?;
+    tasks.retain(|task| since.get(task.device.as_str()).is_some_and(|since| task.created >= Some(*since)));
+    Ok(tasks)
+}
+
+/// Waits until none of those tasks is at work any more.
+///
+/// # Errors
+/// Some still are when `limit` is over; the portal cannot be asked, or refuses.
+pub(super) async fn quiet(client: &Client, devices: &[&str], limit: Duration) -> Result<(), CvpError> {
+    let mut running = tasks(client, devices).await?;
+    running.retain(|task| matches!(task.state, TaskState::Running(_)));
+    let running: Vec<TaskId> = running.into_iter().map(|task| task.id).collect();
+    if running.is_empty() {
+        return Ok(());
+    }
+    client.wait_for_tasks(&running, limit, |_| {}).await.map(drop)
 }
 
 #[cfg(test)]

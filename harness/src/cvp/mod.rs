@@ -1,5 +1,5 @@
 //! Arista's CloudVision Portal: a client that never lies, sessions that leave nothing behind, and, for those who have none, a
-//! portal of our own in `server`. Client and server share nothing but what goes over the wire.
+//! portal of our own in `server`. Client and server share nothing but what goes over the wire; `place` knows both.
 
 mod action;
 mod answer;
@@ -7,11 +7,13 @@ mod ask;
 mod change_control;
 mod client;
 mod configlet;
+mod draft;
 mod error;
 mod har;
 mod inventory;
 mod journal;
 mod lease;
+mod place;
 mod provisioning;
 pub mod server;
 mod session;
@@ -20,23 +22,27 @@ mod task;
 mod tls;
 mod transport;
 mod undo;
+pub(crate) mod variables;
 mod version;
 pub(crate) mod wire;
 
 pub use change_control::{Change, ChangeControl, ChangeStatus, Legacy, Stage, StageState, StageStatus};
 pub use client::Client;
 pub use configlet::{Configlet, ConfigletChange, ConfigletKind, Holder, Validation};
+pub use draft::{Deployed, Draft};
 pub use error::{CvpError, NoAnswer, Refusal, Refusals, Why};
 pub use har::Recorder;
 pub use inventory::{ComplianceCode, Container, Device, Inventory, ROOT, UNDEFINED};
-pub use journal::{Found, Head, Journal, Undo, journals};
+pub use journal::{Found, Head, Journal, Undo, journal_folder, journals};
 pub use lease::Lease;
+pub use place::{Place, PlaceError, Stay};
 pub use provisioning::{Comparison, Held};
-pub use session::{Cvp, Deployed, Draft, RUN, SessionError};
+pub use session::{Cvp, RUN, SessionError};
 pub use spec::{CvpSpec, Limits, Login, Node, NotANode, Trust};
 pub use task::{LogLine, Task, TaskId, TaskState};
 pub use tls::TrustError;
 pub use undo::Undone;
+pub use variables::BadVariables;
 pub use version::{Level, NotAVersion, Version};
 #[cfg(test)]
 mod tests;

@@ -277,16 +277,19 @@ impl Client {
     /// [`CvpError::Exists`]; the portal cannot be asked, or refuses.
     pub async fn add_container(&self, name: &str, parent: &Container) -> Result<Container, CvpError> {
         let what = format!("make the container {name} below {}", parent.name);
-        match self.save(what, vec![action::add_container(name, parent)]).await {
-            Ok(_) => {}
+        let lost = match self.save(what, vec![action::add_container(name, parent)]).await {
+            Ok(_) => None,
             Err(CvpError::Refused { refusal, .. }) if refusal.text.contains(THERE_ALREADY) => {
                 return Err(CvpError::Exists { kind: "container", name: name.to_owned() });
             }
+            // It is there or it is not: that can be looked up.
+            Err(error) if error.may_have_happened() => Some(error),
             Err(error) => return Err(error),
-        }
+        };
         let all = self.containers().await?;
         let made = all.iter().find(|one| one.name == name && one.parent.as_ref() == Some(&parent.key));
-        made.cloned().ok_or_else(|| CvpError::not_found("container", name, []))
+        let absent = || lost.unwrap_or_else(|| CvpError::not_found("container", name, []));
+        made.cloned().ok_or_else(absent)
     }
 
     /// Removes a container, in which nothing may be any more.
@@ -305,10 +308,14 @@ impl Client {
             return Err(CvpError::InUse { kind: "container", name: container.name.clone(), holders });
         }
         let what = format!("remove the container {}", container.name);
-        self.save(what, vec![action::delete_container(container)]).await?;
+        let lost = match self.save(what, vec![action::delete_container(container)]).await {
+            Ok(_) => None,
+            Err(error) if error.may_have_happened() => Some(error),
+            Err(error) => return Err(error),
+        };
         if self.containers().await?.iter().any(|one| one.key == container.key) {
             let (name, holders) = (container.name.clone(), Vec::new());
-            return Err(CvpError::InUse { kind: "container", name, holders });
+            return Err(lost.unwrap_or(CvpError::InUse { kind: "container", name, holders }));
         }
         Ok(())
     }

@@ -71,11 +71,17 @@ impl Node {
         Ok(Self(url))
     }
 
+    /// Where it is, as it can be written again.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.0.as_str().trim_end_matches('/').to_owned()
+    }
+
     pub(super) fn url(&self) -> &Url {
         &self.0
     }
 
-    fn is_cloud(&self) -> bool {
+    pub(super) fn is_cloud(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();
         host == "arista.io" || host.ends_with(".arista.io")
     }

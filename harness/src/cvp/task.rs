@@ -175,6 +175,13 @@ pub struct LogLine {
     pub user_name: String,
 }
 
+/// Some of all tasks.
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default, deserialize_with = "or_default")]
+    data: Vec<Task>,
+}
+
 /// What the portal says of an unknown task.
 const NO_TASK: &str = "142WF606";
 /// The shortest and the longest pause between two looks at tasks.
@@ -204,6 +211,27 @@ impl Client {
             Err(error) if error.is(NO_TASK) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Tasks that were made at `since` or later, in the portal's time, newest first.
+    pub(super) async fn tasks_since(&self, since: SystemTime) -> Result<Vec<Task>, CvpError> {
+        let mut found: BTreeMap<TaskId, Task> = BTreeMap::new();
+        let mut start = 0;
+        loop {
+            let ask = Ask::get("look at the newest tasks", "/task/getTasks.do").query("queryparam", "");
+            let page: Page = self.read(&ask.rows(start, start + NEWEST)).await?;
+            let came = page.data.len();
+            let (old, new): (Vec<_>, Vec<_>) =
+                page.data.into_iter().partition(|task| task.created.is_none_or(|created| created < since));
+            found.extend(new.into_iter().map(|task| (task.id.clone(), task)));
+            if came < NEWEST || !old.is_empty() {
+                break;
+            }
+            start += came;
+        }
+        let mut found: Vec<Task> = found.into_values().collect();
+        found.sort_by_key(|task| std::cmp::Reverse(task.created));
+        Ok(found)
     }
 
     /// Begins to execute tasks; they go on by themselves, see [`wait_for_tasks`](Self::wait_for_tasks).
@@ -287,11 +315,6 @@ impl Client {
 
     /// These tasks as they are now, those that are there.
     pub(super) async fn these_tasks(&self, ids: &[TaskId]) -> Result<BTreeMap<TaskId, Task>, CvpError> {
-        #[derive(Deserialize)]
-        struct Page {
-            #[serde(default, deserialize_with = "or_default")]
-            data: Vec<Task>,
-        }
         let wanted: BTreeSet<&TaskId> = ids.iter().collect();
         let mut found = BTreeMap::new();
         if wanted.len() > 1 {

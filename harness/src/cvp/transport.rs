@@ -81,6 +81,18 @@ impl Transport {
         })
     }
 
+    /// The same session over connections of their own: those there are belong to the runtimes they were made in, which may
+    /// not get to their work any more.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub(super) fn on_new_connections(&self) -> Result<Self, tls::TrustError> {
+        let other = Self::new(self.spec.clone(), self.recorder.clone())?;
+        *other.lock() = self.lock().clone();
+        other.first.store(self.first.load(Ordering::Acquire), Ordering::Release);
+        Ok(other)
+    }
+
     pub(super) fn spec(&self) -> &CvpSpec {
         &self.spec
     }

@@ -58,6 +58,15 @@ pub enum RunEvent {
         /// Such as "building image debian12" or "web: answers over ssh".
         text: String,
     },
+    /// A suite has a session at a portal.
+    PortalReached {
+        /// Its name.
+        suite: String,
+        /// The portal's address.
+        portal: String,
+        /// The file in which is what is asked and answered.
+        archive: String,
+    },
     /// A scenario (or `setup`/`teardown`) began.
     ScenarioStarted {
         /// Its suite.

@@ -15,18 +15,20 @@ use clap::Parser;
 use crate::{
     base::exit::Exit,
     config::{Config, ConfigError, Lab, Sources},
+    cvp::{CvpSpec, server::check_state},
     env::{EnvError, Host, Names},
     initfile,
     report::sink::{Sink, SinkError},
     suite::{
         check,
-        registry::{self, SUITES},
+        registry::{self, PortalDef, SUITES},
     },
 };
 
 use super::{
     args::{CommandLine, Format},
-    reporter, run,
+    reporter,
+    run::{self, Place},
     select::{self, Picked, Unit},
 };
 
@@ -87,9 +89,10 @@ fn start(line: &CommandLine, extend: impl FnOnce(&mut Host)) -> Result<Exit, Fro
     }
     let mut host = host()?;
     extend(&mut host);
-    let unwanted = check_names(&mut picked, &host)?;
+    let (unwanted, portal) = check(&mut picked, &host)?;
     let sink = Sink::create(&output_root(), SystemTime::now())?;
-    run::run(line, picked, filtered_out + unwanted, threads.get(), sink, host).map_err(FrontError::Run)
+    let place = Place { host, portal };
+    run::run(line, picked, filtered_out + unwanted, threads.get(), sink, place).map_err(FrontError::Run)
 }
 
 /// The host as it is configured. What is configured for verbs of the command is not ours to judge.
@@ -128,10 +131,26 @@ fn print_list(names: &[String], format: Format) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the init files of what will run can be read and have what is named; all problems of all suites. Leaves out
-/// what their machines are not capable of, and returns how many scenarios nobody wants then.
-fn check_names(picked: &mut [Picked], host: &Host) -> Result<usize, FrontError> {
+/// Whether the files of what will run can be read and have what is named, and the portal that is configured can be
+/// used; all problems of all suites. Leaves out what their machines are not capable of, and returns how many scenarios
+/// nobody wants then, and the portal.
+fn check(picked: &mut [Picked], host: &Host) -> Result<(usize, Option<CvpSpec>), FrontError> {
     let (mut problems, mut unwanted) = (Vec::new(), 0);
+    let portals =
+        picked.iter().filter(|one| !one.selection.run.is_empty()).filter_map(|one| one.suite.def.cvp);
+    let portals: Vec<PortalDef> = portals.collect();
+    for state in portals.iter().filter_map(|portal| portal.state) {
+        if let Err(error) = check_state(state.text.as_bytes()) {
+            problems.push(format!("{}: {:#}", state.path, anyhow::Error::from(error)));
+        }
+    }
+    let mut portal = None;
+    if !portals.is_empty() {
+        match CvpSpec::from_variables(&variable) {
+            Ok(configured) => portal = configured,
+            Err(error) => problems.extend(error.0),
+        }
+    }
     for one in picked {
         let Picked { suite, selection } = &*one;
         if selection.run.is_empty() {
@@ -157,7 +176,7 @@ fn check_names(picked: &mut [Picked], host: &Host) -> Result<usize, FrontError> 
             Err(error) => problems.push(error.render(io::stderr().is_terminal())),
         }
     }
-    if problems.is_empty() { Ok(unwanted) } else { Err(FrontError::Suites(problems)) }
+    if problems.is_empty() { Ok((unwanted, portal)) } else { Err(FrontError::Suites(problems)) }
 }
 
 /// Where runs lie: `polder` in cargo's target folder, which is above the binary.

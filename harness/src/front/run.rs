@@ -13,6 +13,7 @@ use tokio::{
 
 use crate::{
     base::exit::Exit,
+    cvp::CvpSpec,
     env::Host,
     event::RunEvent,
     provider::libvirt::{CLOSING, wait_closed},
@@ -22,6 +23,13 @@ use crate::{
 };
 
 use super::{args::CommandLine, reporter::Reporter, select::Picked, watch::Watch};
+
+/// Where suites run.
+pub(super) struct Place {
+    pub(super) host: Host,
+    /// The portal of those that have a session at one; each has one of its own when absent.
+    pub(super) portal: Option<CvpSpec>,
+}
 
 /// Runs `picked`, at most `threads` at a time, reporting into `sink`.
 ///
@@ -33,7 +41,7 @@ pub(super) fn run(
     filtered_out: usize,
     threads: usize,
     sink: Sink,
-    host: Host,
+    place: Place,
 ) -> io::Result<Exit> {
     let work = runtime::Builder::new_multi_thread().thread_name("scenario").enable_all().build()?;
     let control = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -43,7 +51,9 @@ pub(super) fn run(
     let (stopper, stop) = stop::pair();
     let folder = sink.folder().to_owned();
     let mut reporter = Reporter::new(line, sink, recorder.clone())?;
-    let runner = Runner { work: work.handle().clone(), events, recorder, stop: stop.clone(), folder, host };
+    let Place { host, portal } = place;
+    let work_handle = work.handle().clone();
+    let runner = Runner { work: work_handle, events, recorder, stop: stop.clone(), folder, host, portal };
     control.block_on(async {
         tokio::spawn(Watch::new()?.run(stopper));
         begin(&mut reporter, &picked);

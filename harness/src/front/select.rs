@@ -105,6 +105,7 @@ mod tests {
             file: "t.rs",
             line: 1,
             env: None,
+            cvp: None,
             timeout: None,
             if_var: None,
             setup: &[],

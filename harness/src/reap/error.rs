@@ -1,6 +1,14 @@
 //! What can go wrong with looking and removing.
 
-use crate::{base::process::ProcessError, lab::LabError, net::lease::LeaseError, provider::ProviderError};
+use std::{io, path::PathBuf};
+
+use crate::{
+    base::process::ProcessError,
+    cvp::{SessionError, TrustError},
+    lab::LabError,
+    net::lease::LeaseError,
+    provider::ProviderError,
+};
 
 /// Something could not be looked at or removed.
 #[derive(Debug, thiserror::Error)]
@@ -17,4 +25,34 @@ pub enum ReapError {
     /// A lease.
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    /// A journal of a session at a portal.
+    #[error("cannot {what} {}", path.display())]
+    Journal {
+        /// What was tried.
+        what: &'static str,
+        /// The journal, or the folder of all.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Nobody has said how to log in to a portal.
+    #[error(
+        "nobody is logged in to {portal}{}, where it was done: {wanted}",
+        user.as_ref().map(|user| format!(" as `{user}`")).unwrap_or_default()
+    )]
+    NoLogin {
+        /// The portal.
+        portal: String,
+        /// Who was logged in; absent with a token.
+        user: Option<String>,
+        /// What has to be set.
+        wanted: String,
+    },
+    /// Certificates of a portal.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// What a session did could not be set back.
+    #[error(transparent)]
+    Session(#[from] SessionError),
 }

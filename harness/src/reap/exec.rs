@@ -7,6 +7,7 @@ use super::{
     plan::{Item, ReapPlan},
 };
 use crate::{
+    cvp::{self, Client, Cvp, CvpSpec},
     env::forget_partition,
     lab::{self, Hermetic, Lab, LabError},
 };
@@ -55,6 +56,7 @@ async fn remove(ground: &Ground, item: &Item) -> Result<(), ReapError> {
         }
         (Item::Domain(name), Some(daemon)) => daemon.destroy_domain(name, LIMIT).await?,
         (Item::Network(name), Some(daemon)) => daemon.destroy_network(name, LIMIT).await?,
+        (Item::Session(journal), _) => set_back(ground, journal).await?,
         (Item::Rules(table), _) => forget_partition(table).await?,
         (Item::Domain(_) | Item::Network(_), None) => {}
         (Item::Lease(octet), _) => {
@@ -63,5 +65,26 @@ async fn remove(ground: &Ground, item: &Item) -> Result<(), ReapError> {
             drop(blocking(&ground.labs, release).await?);
         }
     }
+    Ok(())
+}
+
+/// Sets back what a session did at a portal; its journal goes with that.
+async fn set_back(ground: &Ground, journal: &Path) -> Result<(), ReapError> {
+    let error = |what| move |source| ReapError::Journal { what, path: journal.to_owned(), source };
+    let (all, _) = cvp::journals(&ground.journals).map_err(error("look at"))?;
+    // It looks again: by now somebody else may have set it back.
+    let Some(found) = all.into_iter().find(|found| found.path == *journal) else { return Ok(()) };
+    let head = &found.head;
+    if head.is_embedded || found.standing.is_empty() {
+        return std::fs::remove_file(journal).map_err(error("remove"));
+    }
+    let is_of = |spec: &&CvpSpec| spec.nodes.iter().any(|node| head.nodes.contains(&node.address()));
+    let Some(spec) = ground.portal.as_ref().filter(is_of) else {
+        let (portal, user) = (head.nodes.join(", "), head.user.clone());
+        let wanted = cvp::variables::wanted(&head.nodes, head.user.as_deref());
+        return Err(ReapError::NoLogin { portal, user, wanted });
+    };
+    let client = Client::new(spec.clone(), None)?;
+    Cvp::recover(&client, &found).await?;
     Ok(())
 }

@@ -12,9 +12,11 @@ use super::{
     ReapError,
     exec::blocking,
     plan::{Lab, Lease, Mark, Owner, Rules, Seen, Standing, Thing},
+    session::Session,
 };
 use crate::{
     base::owner,
+    cvp::{self, CvpSpec, Found},
     env::partitions,
     lab::{self, Hermetic, Lab as _, LabFolder, paths::INSIDE_ENV},
     net::lease::LeaseStore,
@@ -40,6 +42,10 @@ pub struct Ground {
     pub daemon: Option<Connection>,
     /// Leases of subnets.
     pub leases: LeaseStore,
+    /// The folder of journals of sessions at portals.
+    pub journals: PathBuf,
+    /// The portal that is configured, where sessions can be set back.
+    pub portal: Option<CvpSpec>,
 }
 
 /// Looks at everything; what could not be looked at is told besides.
@@ -54,6 +60,15 @@ pub async fn look(ground: &Ground) -> (Seen, Vec<ReapError>) {
             }
         }
         Err(error) => errors.push(error),
+    }
+    match cvp::journals(&ground.journals) {
+        Ok((found, odd)) => {
+            seen.sessions = found.into_iter().map(session).collect();
+            seen.odd_journals = odd;
+        }
+        Err(source) => {
+            errors.push(ReapError::Journal { what: "look at", path: ground.journals.clone(), source });
+        }
     }
     if let Some(daemon) = &ground.daemon {
         let thing = |(name, xml): (String, String)| Thing { name, mark: label_of(&xml).map(mark) };
@@ -81,6 +96,22 @@ pub async fn look(ground: &Ground) -> (Seen, Vec<ReapError>) {
         Err(error) => errors.push(error.into()),
     }
     (seen, errors)
+}
+
+/// What a journal tells of its session.
+fn session(found: Found) -> Session {
+    let Found { path, head, standing } = found;
+    Session {
+        journal: path,
+        prefix: head.prefix,
+        portal: head.nodes.join(", "),
+        user: head.user,
+        owner: head.owner.to_string(),
+        is_over: !head.owner.is_alive(),
+        host: head.owner.host,
+        is_embedded: head.is_embedded,
+        standing: standing.iter().map(|(_, undo)| undo.to_string()).collect(),
+    }
 }
 
 /// What a table's name says.

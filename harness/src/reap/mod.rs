@@ -1,11 +1,13 @@
-//! What dead owners left behind: found by labels, leases and folders, shown, and removed. Never touches what is not
+//! What dead owners left behind: found by labels, leases, folders and journals, shown, and removed or set back. Never touches what is not
 //! marked as ours, and nothing whose owner may still be there.
 
 mod error;
 mod exec;
 mod look;
 pub mod plan;
+mod session;
 
 pub use error::ReapError;
 pub use exec::{Reaped, reap};
 pub use look::{Ground, look};
+pub use session::Session;

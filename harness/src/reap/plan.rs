@@ -8,6 +8,8 @@
 //! has open tell: those of a folder that was moved are still somewhere. Where they cannot be looked at (the emulator is
 //! another user's, and we are not root), the machine and what belongs to it stays. One of which nothing runs has nothing
 //! here but leases, which its next start takes again.
+//!
+//! The owner of what a session did at a portal is the process that wrote its journal.
 
 use std::{
     fmt,
@@ -15,6 +17,8 @@ use std::{
 };
 
 use serde::Serialize;
+
+use super::session::Session;
 
 /// Everything that was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +35,10 @@ pub struct Seen {
     pub rules: Vec<Rules>,
     /// Leased subnets.
     pub leases: Vec<Lease>,
+    /// Sessions at portals.
+    pub sessions: Vec<Session>,
+    /// Files among their journals that are none.
+    pub odd_journals: Vec<PathBuf>,
 }
 
 /// A domain or network.
@@ -136,6 +144,8 @@ pub enum Item {
     Rules(String),
     /// The lease of a subnet, by its third octet.
     Lease(u8),
+    /// What a session did at a portal, by its journal.
+    Session(PathBuf),
 }
 
 impl fmt::Display for Item {
@@ -143,6 +153,7 @@ impl fmt::Display for Item {
         match self {
             Self::Lab(folder) => write!(f, "lab {}", folder.display()),
             Self::Folder(folder) => write!(f, "folder {}", folder.display()),
+            Self::Session(journal) => write!(f, "session {}", journal.display()),
             Self::Domain(name) => write!(f, "domain {name}"),
             Self::Network(name) => write!(f, "network {name}"),
             Self::Rules(table) => write!(f, "rules {table}"),
@@ -204,10 +215,17 @@ pub fn plan(seen: &Seen) -> ReapPlan {
     for lease in seen.leases.iter().filter(|lease| !lease.holds) {
         plan.lease(lease, &in_use);
     }
+    for session in &seen.sessions {
+        plan.put(Item::Session(session.journal.clone()), session.fate(&seen.host));
+    }
+    for journal in &seen.odd_journals {
+        let why = "no journal of a session can be read in it; look at it, and remove it";
+        plan.put(Item::Session(journal.clone()), Fate::Stays(why.to_owned()));
+    }
     plan
 }
 
-enum Fate {
+pub(super) enum Fate {
     Goes(String),
     Stays(String),
     /// As it should be; not worth a word.
@@ -438,6 +456,7 @@ mod tests {
                 lease(203, false, false),
                 lease(204, true, false),
             ],
+            ..Seen::default()
         };
         insta::assert_snapshot!(plan(&seen), @r"
         remove  folder /l/1: nothing runs in this lab any more

@@ -1,5 +1,7 @@
 //! A run as counts and failures: a pure fold over its events.
 
+use std::collections::BTreeMap;
+
 use crate::event::{Outcome, RunEvent};
 
 /// What happened so far.
@@ -13,6 +15,8 @@ pub(crate) struct Summary {
     pub(crate) stopped: bool,
     /// In the order they happened.
     pub(crate) failures: Vec<Failure>,
+    /// By suites, the files with what portals were asked.
+    pub(crate) archives: BTreeMap<String, String>,
 }
 
 /// A failed scenario, set-up, teardown or environment.
@@ -25,6 +29,8 @@ pub(crate) struct Failure {
     pub(crate) log: String,
     /// What was collected: items, and items that could not be had.
     pub(crate) collected: Option<(usize, usize)>,
+    /// The file with what the suite's portal was asked.
+    pub(crate) archive: Option<String>,
 }
 
 impl Failure {
@@ -36,7 +42,7 @@ impl Failure {
 
 /// Whether an entry of a suite is one of its scenarios; the others count only when they fail.
 pub(crate) fn is_scenario(name: &str) -> bool {
-    !matches!(name, "environment" | "setup" | "teardown")
+    !matches!(name, "environment" | "portal" | "setup" | "teardown")
 }
 
 impl Summary {
@@ -52,8 +58,12 @@ impl Summary {
                         error: error.clone(),
                         log: log.to_owned(),
                         collected: None,
+                        archive: self.archives.get(suite).cloned(),
                     });
                 }
+            }
+            RunEvent::PortalReached { suite, archive, .. } => {
+                self.archives.insert(suite.clone(), archive.clone());
             }
             RunEvent::Collected { suite, scenario, items, missing, .. } => {
                 let failure =
@@ -92,9 +102,13 @@ mod tests {
         };
         let failed = || Outcome::Failed { fault: Fault::Product, error: "1 != 2".into() };
         let mut summary = Summary::default();
+        let portal = "https://p".into();
+        let reached = RunEvent::PortalReached { suite: "demo".into(), portal, archive: "x/cvp.har".into() };
         for event in [
+            reached,
             finished("environment", Outcome::Passed),
             finished("setup", Outcome::Passed),
+            finished("portal", Outcome::Passed),
             finished("a", Outcome::Passed),
             finished("b", failed()),
             finished("c", Outcome::NotRun { reason: "needs `b`, which failed".into() }),
@@ -115,5 +129,6 @@ mod tests {
         assert_eq!((passed, failed, not_run, ignored), (1, 2, 1, 1));
         assert_eq!(failures.iter().map(Failure::name).collect::<Vec<_>>(), ["demo::b", "demo::teardown"]);
         assert_eq!((failures[0].collected, failures[0].log.as_str()), (Some((3, 1)), "log"));
+        assert_eq!(failures[1].archive.as_deref(), Some("x/cvp.har"));
     }
 }

@@ -51,6 +51,9 @@ impl<W: Write> Term<W> {
             RunEvent::SuiteProgress { suite, text } if !self.style.terse => {
                 writeln!(self.notes, "{suite}: {text}")
             }
+            RunEvent::PortalReached { suite, portal, .. } if !self.style.terse => {
+                writeln!(self.notes, "{suite}: portal at {portal}")
+            }
             RunEvent::Trouble { suite, machine, trouble, text, expected, .. } if !self.style.terse => {
                 let role = if *expected { "expected " } else { "" };
                 writeln!(self.notes, "{suite}: {machine}: {role}{trouble}: {text}")
@@ -152,7 +155,11 @@ impl<W: Write> Term<W> {
             Some((items, missing)) => format!(", {items} items collected, {missing} could not be had"),
             None => String::new(),
         };
-        writeln!(self.out, "left in {}: error.txt, log.txt{collected}", folder.display())
+        writeln!(self.out, "left in {}: error.txt, log.txt{collected}", folder.display())?;
+        match &failure.archive {
+            Some(archive) => writeln!(self.out, "what the portal was asked and answered: {archive}"),
+            None => Ok(()),
+        }
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
@@ -191,6 +198,11 @@ mod tests {
         for event in [
             RunEvent::SuiteProgress { suite: "demo".into(), text: "web: answers over ssh".into() },
             finished("environment", Outcome::Passed),
+            RunEvent::PortalReached {
+                suite: "demo".into(),
+                portal: "https://cvp1".into(),
+                archive: "/t/polder/run/demo/cvp.har".into(),
+            },
             RunEvent::ScenarioStarted { suite: "demo".into(), scenario: "a".into(), prerequisite: true },
             finished("a", Outcome::Passed),
             log("pinging"),
@@ -231,6 +243,7 @@ mod tests {
         log:
             0.001 pinging
         left in /t/polder/run/demo/b: error.txt, log.txt
+        what the portal was asked and answered: /t/polder/run/demo/cvp.har
 
         failures:
             demo::b
@@ -241,7 +254,8 @@ mod tests {
         ");
         assert_eq!(
             notes,
-            "demo: web: answers over ssh\ndemo: environment done (1.2 s)\ndemo: web: expected kernel oops: Oops: 2\n\
+            "demo: web: answers over ssh\ndemo: environment done (1.2 s)\n\
+             demo: portal at https://cvp1\ndemo: web: expected kernel oops: Oops: 2\n\
              demo: web: kernel oops: Oops: 2\ndemo: teardown done (1.2 s)\n"
         );
     }

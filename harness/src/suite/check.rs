@@ -1,4 +1,4 @@
-//! Whether the init file has what the scenarios' parameters name; every problem at once. Pure.
+//! Whether the suite has what the scenarios' parameters name; every problem at once. Pure.
 
 use std::collections::BTreeMap;
 
@@ -72,6 +72,15 @@ fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<St
     let file = file.rsplit('/').next().unwrap_or(file);
     let problem = |param: &Param| {
         let name = param.name;
+        if param.need == Need::Portal {
+            return (suite.def.cvp.is_none()).then(|| {
+                format!(
+                    "`{}` asks for the portal's session `{name}`, but the suite has none: write `#[polder::suite({}cvp)]`",
+                    step.name,
+                    suite.def.env.map(|_| "env = .., ").unwrap_or_default(),
+                )
+            });
+        }
         let Some(names) = names else {
             return (param.need != Need::Nothing).then(|| {
                 format!("`{}` asks for `{name}`, but the suite names no init file (`env = ..`)", step.name)
@@ -81,7 +90,7 @@ fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<St
             return role_problem(param, role, &format!(" in {file}"), names);
         }
         let (what, known, found) = match param.need {
-            Need::Nothing | Need::Environment | Need::Machines => return None,
+            Need::Nothing | Need::Environment | Need::Machines | Need::Portal => return None,
             Need::Machine => ("machine", &names.machines, names.machine(name)),
             Need::Net => ("net", &names.nets, names.net(name)),
         };
@@ -98,7 +107,7 @@ fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<St
 /// What is wrong with a parameter that asks for a role.
 fn role_problem(param: &Param, role: &str, place: &str, names: &Names) -> Option<String> {
     match (names.role(role), param.need) {
-        (_, Need::Nothing | Need::Environment | Need::Net) => {
+        (_, Need::Nothing | Need::Environment | Need::Net | Need::Portal) => {
             Some(format!("`{}` is no machine, and has no role", param.name))
         }
         ([], Need::Machine | Need::Machines) => Some(no_role(role, place, names)),
@@ -125,6 +134,7 @@ mod tests {
         param("lan", None, Need::Net),
         param("r1", None, Need::Net),
         param("env", None, Need::Environment),
+        param("cvp", None, Need::Portal),
         param("whatever", None, Need::Nothing),
         param("all", None, Need::Machines),
         param("server", Some("web-server"), Need::Machine),
@@ -149,6 +159,7 @@ mod tests {
         file: "tests/demo.rs",
         line: 3,
         env: Some(EnvFile { path: "/src/tests/demo.yaml", text: "" }),
+        cvp: None,
         timeout: None,
         if_var: None,
         setup: &[],
@@ -181,6 +192,7 @@ mod tests {
         let expected = [
             "no machine `r3` in demo.yaml; did you mean `r1`?",
             "no net `r1` in demo.yaml",
+            "`routes` asks for the portal's session `cvp`, but the suite has none: write `#[polder::suite(env = .., cvp)]`",
             "several machines are of role `router` in demo.yaml: r1, r2; a `&Vms` is all of them",
             "no machine of role `ruoter` in demo.yaml; did you mean `router`?",
             "no machine of role `x` in demo.yaml; roles here: router, web-server",
@@ -188,7 +200,7 @@ mod tests {
         ];
         let expected = expected.map(|problem| format!("tests/demo.rs:12: suite `demo`: {problem}"));
         assert_eq!(problems, expected);
-        assert_eq!(check(&suite, None).len(), 13 + 5, "without a file nothing can be named, or needed");
+        assert_eq!(check(&suite, None).len(), 14 + 5, "without a file nothing can be named, or needed");
     }
 
     #[test]

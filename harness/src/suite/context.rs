@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{Result, env::Env};
+use crate::{Result, cvp::Cvp, env::Env};
 
 use super::registry::{Param, StepDef};
 
@@ -16,6 +16,7 @@ pub struct SuiteCx {
     pub(crate) suite: Arc<str>,
     pub(crate) step: &'static StepDef,
     pub(crate) env: Option<Env>,
+    pub(crate) cvp: Option<Cvp>,
     pub(crate) folder: PathBuf,
 }
 
@@ -33,6 +34,19 @@ impl SuiteCx {
     pub fn env(&self) -> Result<&Env> {
         self.env.as_ref().ok_or_else(|| {
             anyhow::anyhow!("suite `{}` has no environment: it names no init file", self.suite)
+        })
+    }
+
+    /// The session at a portal.
+    ///
+    /// # Errors
+    /// When the suite has none.
+    pub fn cvp(&self) -> Result<&Cvp> {
+        self.cvp.as_ref().ok_or_else(|| {
+            anyhow::anyhow!(
+                "suite `{}` has no session at a portal: write `cvp` in its `#[polder::suite(..)]`",
+                self.suite
+            )
         })
     }
 

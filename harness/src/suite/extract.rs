@@ -4,6 +4,7 @@ use std::{future::Future, ops::Deref};
 
 use crate::{
     Result,
+    cvp::Cvp,
     env::{Env, Net, Vm},
 };
 
@@ -12,7 +13,7 @@ use super::{
     registry::Param,
 };
 
-/// What a parameter's type asks of the environment, known before anything starts.
+/// What a parameter's type asks of the suite, known before anything starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// Nothing.
@@ -25,6 +26,8 @@ pub enum Need {
     Machines,
     /// A net with the parameter's name.
     Net,
+    /// A session at a portal.
+    Portal,
 }
 
 /// A type that steps of a suite can have as parameters, written `name: &Type`.
@@ -47,7 +50,7 @@ pub enum Need {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a scenario",
     label = "not something a suite provides",
-    note = "`Env`, `Vm`, `Vms`, `Net` and `Artifacts` are; implement `polder::FromSuite` for a type of your own"
+    note = "`Env`, `Vm`, `Vms`, `Net`, `Cvp` and `Artifacts` are; implement `polder::FromSuite` for a type of your own"
 )]
 pub trait FromSuite: Sized + Send + Sync + 'static {
     /// What it asks of the environment.
@@ -114,6 +117,13 @@ impl FromSuite for Net {
         let env = cx.env()?;
         let net = env.names().net(param.name).and_then(|name| env.net(name));
         net.ok_or_else(|| anyhow::anyhow!("no net `{}` in the environment", param.name))
+    }
+}
+
+impl FromSuite for Cvp {
+    const NEED: Need = Need::Portal;
+    async fn from_suite(cx: &SuiteCx, _: &Param) -> Result<Self> {
+        Ok(cx.cvp()?.clone())
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a step's end becomes an outcome: whose fault, and the words. Pure.
 
 use crate::{
+    cvp::CvpError,
     env::EnvError,
     event::{Fault, Outcome},
     guest::GuestError,
@@ -57,6 +58,7 @@ pub(crate) fn describe(error: &anyhow::Error, file: &str) -> String {
 pub(crate) fn fault(error: &anyhow::Error) -> Fault {
     let environment = |cause: &(dyn std::error::Error + 'static)| {
         cause.is::<EnvError>()
+            || cause.downcast_ref().is_some_and(CvpError::is_of_the_way)
             || cause.downcast_ref::<GuestError>().is_some_and(|error| error.fault() == Fault::Environment)
     };
     if error.chain().any(environment) { Fault::Environment } else { Fault::Product }
@@ -118,5 +120,9 @@ mod tests {
             anyhow::Error::from(EnvError::Key { what: "x", error: "y".into() }).context("cannot go on");
         assert_eq!(fault(&error), Fault::Environment);
         assert_eq!(fault(&anyhow::anyhow!("1 != 2")), Fault::Product);
+        let session = |what: &str| CvpError::NoSession { what: what.into(), node: "cvp1".into() };
+        let absent = || CvpError::Exists { kind: "configlet", name: "x".into() };
+        assert_eq!(fault(&CvpError::Many(vec![session("a"), session("b")]).into()), Fault::Environment);
+        assert_eq!(fault(&CvpError::Many(vec![session("a"), absent()]).into()), Fault::Product);
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod context;
 pub(crate) mod extract;
 pub(crate) mod failure;
 pub(crate) mod order;
+mod portal;
 pub(crate) mod registry;
 pub(crate) mod runner;
 pub(crate) mod stop;

@@ -21,6 +21,8 @@ pub struct SuiteDef {
     pub line: u32,
     /// Its init file; without one it has no machines.
     pub env: Option<EnvFile>,
+    /// Its session at a portal, if it has one.
+    pub cvp: Option<PortalDef>,
     /// Limit for environment, set-up and scenarios together.
     pub timeout: Option<Duration>,
     /// The environment variable without which it is as if it were not there.
@@ -33,7 +35,14 @@ pub struct SuiteDef {
     pub scenarios: &'static [ScenarioDef],
 }
 
-/// An init file as it was when the suite was compiled.
+/// A session at a portal, as a suite asks for it.
+#[derive(Debug, Clone, Copy)]
+pub struct PortalDef {
+    /// The state a portal of our own begins with; without one it has devices to play with.
+    pub state: Option<EnvFile>,
+}
+
+/// A file as it was when the suite was compiled.
 #[derive(Debug, Clone, Copy)]
 pub struct EnvFile {
     /// Where it lay.
@@ -158,6 +167,7 @@ mod tests {
             file,
             line,
             env: None,
+            cvp: None,
             timeout: None,
             if_var: None,
             setup: &[],

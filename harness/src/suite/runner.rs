@@ -14,6 +14,7 @@ use tracing::Span;
 use crate::{
     artifact::Manifest,
     base::wait::Deadline,
+    cvp::{CvpSpec, Stay},
     env::{Env, EnvError, Host, Progress, UpFailure, Watch},
     event::{Fault, Outcome, RunEvent, Usage, scenario_folder},
     health::{Sighting, blame},
@@ -56,6 +57,8 @@ pub(crate) struct Runner {
     pub(crate) folder: PathBuf,
     /// Where environments come up.
     pub(crate) host: Host,
+    /// The portal of suites that have a session at one; each has one of its own when absent.
+    pub(crate) portal: Option<CvpSpec>,
 }
 
 impl Runner {
@@ -75,18 +78,7 @@ impl Runner {
     async fn run_selected(&self, suite: &Suite, planned: &[Planned]) {
         let start = Instant::now();
         self.emit(RunEvent::SuiteStarted { suite: suite.name.clone() });
-        let session = match (self.stop.is_requested(), suite.def.env) {
-            (true, _) => Err(STOPPED.to_owned()),
-            (false, None) => Ok(Session::new(self, suite, None, start)),
-            (false, Some(file)) => match self.up(suite, file).await {
-                Ok(env) => {
-                    let watched = self.watch(suite, &env).await;
-                    Ok(Session::new(self, suite, Some(env), start).watched(watched))
-                }
-                Err(reason) => Err(reason),
-            },
-        };
-        let usage = match session {
+        let usage = match self.begin(suite, start).await {
             Ok(session) => session.run(planned).await,
             Err(reason) => {
                 for planned in planned {
@@ -100,6 +92,34 @@ impl Runner {
             usage,
             seconds: start.elapsed().as_secs_f64(),
         });
+    }
+
+    /// The session at a portal and the environment, as far as the suite has them; otherwise says why nothing can run.
+    async fn begin<'a>(&'a self, suite: &'a Suite, start: Instant) -> Result<Session<'a>, String> {
+        if self.stop.is_requested() {
+            return Err(STOPPED.to_owned());
+        }
+        // First, because it tells at once when there is none.
+        let portal = match suite.def.cvp {
+            Some(def) => Some(self.open(suite, def).await?),
+            None => None,
+        };
+        let (env, watched) = match suite.def.env {
+            None => (None, None),
+            Some(file) => match self.up(suite, file).await {
+                Ok(env) => {
+                    let watched = self.watch(suite, &env).await;
+                    (Some(env), watched)
+                }
+                Err(reason) => {
+                    if let Some(portal) = portal {
+                        self.close(suite, portal).await;
+                    }
+                    return Err(reason);
+                }
+            },
+        };
+        Ok(Session { portal, watched, ..Session::new(self, suite, env, start) })
     }
 
     /// Starts the environment; otherwise says why nothing can run.
@@ -242,12 +262,12 @@ impl Runner {
         self.report_finished(suite, scenario.step.name, outcome, Duration::ZERO);
     }
 
-    fn report_started(&self, suite: &Suite, scenario: &str, prerequisite: bool) {
+    pub(super) fn report_started(&self, suite: &Suite, scenario: &str, prerequisite: bool) {
         let (suite, scenario) = (suite.name.clone(), scenario.to_owned());
         self.emit(RunEvent::ScenarioStarted { suite, scenario, prerequisite });
     }
 
-    fn report_finished(&self, suite: &Suite, scenario: &str, outcome: Outcome, took: Duration) {
+    pub(super) fn report_finished(&self, suite: &Suite, scenario: &str, outcome: Outcome, took: Duration) {
         self.emit(RunEvent::ScenarioFinished {
             suite: suite.name.clone(),
             scenario: scenario.to_owned(),
@@ -256,7 +276,7 @@ impl Runner {
         });
     }
 
-    fn emit(&self, event: RunEvent) {
+    pub(super) fn emit(&self, event: RunEvent) {
         // The receiver outlives every suite; when it is gone, so is whoever could read this.
         let _ = self.events.send(event);
     }
@@ -289,6 +309,7 @@ struct Session<'a> {
     suite: &'a Suite,
     env: Option<Env>,
     watched: Option<Watched>,
+    portal: Option<Stay>,
     /// By how much limits are stretched.
     factor: f64,
     /// When the suite's own limit is reached.
@@ -306,15 +327,11 @@ impl<'a> Session<'a> {
         let factor = env.as_ref().map_or(1.0, Env::time_factor);
         let limit = suite.def.timeout.map(|limit| limit.mul_f64(factor));
         let deadline = limit.map(|limit| Deadline::within(limit.saturating_sub(start.elapsed())));
-        Self { runner, suite, env, watched: None, factor, deadline }
+        Self { runner, suite, env, watched: None, portal: None, factor, deadline }
     }
 
-    fn watched(self, watched: Option<Watched>) -> Self {
-        Self { watched, ..self }
-    }
-
-    /// Set-up, scenarios, teardown, environment down; returns what the environment used.
-    async fn run(self, planned: &[Planned]) -> Option<Usage> {
+    /// Set-up, scenarios, teardown, session at the portal closed, environment down; returns what the environment used.
+    async fn run(mut self, planned: &[Planned]) -> Option<Usage> {
         // Why nothing more can be run, once that is so.
         let mut halted = None;
         for step in self.suite.def.setup {
@@ -346,6 +363,9 @@ impl<'a> Session<'a> {
         }
         for step in self.suite.def.teardown {
             self.step(TEARDOWN, step, false, None).await;
+        }
+        if let Some(portal) = self.portal.take() {
+            self.runner.close(self.suite, portal).await;
         }
         let env = self.env?;
         // Kept of every suite: little, and what people ask for first.
@@ -398,6 +418,7 @@ impl<'a> Session<'a> {
             suite: Arc::from(suite.name.as_str()),
             step,
             env: self.env.clone(),
+            cvp: self.portal.as_ref().map(|stay| stay.cvp().clone()),
             folder: folder.clone(),
         };
         let bounds = Bounds { limit: Some(limit), stop, plain: step.plain };

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// Nothing here takes as long; what does is stuck.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "health",
     "mishaps",
     "crowd",
@@ -26,6 +26,7 @@ const NAMES: [&str; 11] = [
     "failing",
     "side_by_side",
     "endless",
+    "portals",
     "wrong_names",
     "forgotten",
 ];

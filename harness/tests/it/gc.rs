@@ -77,6 +77,8 @@ impl Hand {
             labs: self.own.root.join("labs"),
             daemon: Some(self.connection.clone()),
             leases: self.leases.clone(),
+            journals: self.own.root.join("portals"),
+            portal: None,
         }
     }
 }
@@ -167,7 +169,8 @@ async fn labs_without_an_environment_or_a_warden_are_removed_and_others_are_not(
     let at = |name: &str| dir.path().join(name);
     let host = LabHost { root: at("r"), cache: at("c"), launcher: std::env::current_exe().unwrap() };
     fs::create_dir(&host.cache).unwrap();
-    let ground = Ground { labs: at("r"), daemon: None, leases: LeaseStore::new(at("leases")) };
+    let leases = LeaseStore::new(at("leases"));
+    let ground = Ground { labs: at("r"), daemon: None, leases, journals: at("portals"), portal: None };
     let alive = detached(&host, &at("alive")).await;
     let moved = detached(&host, &at("moved")).await;
     let bereft = detached(&host, &at("bereft")).await;

@@ -34,6 +34,7 @@ mod outcomes;
 mod own_host;
 mod passwords;
 mod portal;
+mod portals;
 mod prefix;
 mod provider;
 mod python;

@@ -117,6 +117,7 @@ fn wrong_names_are_said_before_anything_starts() {
     harness/tests/suites/wrong_names.rs:15: suite `wrong_names`: no machine `wbe` in unbootable.yaml; did you mean `web`?
     harness/tests/suites/wrong_names.rs:15: suite `wrong_names`: no machine of role `engine` in unbootable.yaml; no machine has a role
     harness/tests/suites/wrong_names.rs:25: suite `without_file`: `asks_for_a_machine` asks for `web`, but the suite names no init file (`env = ..`)
+    harness/tests/suites/wrong_names.rs:36: suite `without_file`: `asks_for_a_portal` asks for the portal's session `cvp`, but the suite has none: write `#[polder::suite(cvp)]`
     harness/tests/suites/wrong_names.rs:33: suite `without_file`: `needs_something` needs capabilities, but the suite names no init file (`env = ..`)
     ");
     assert!(!ran.root().exists(), "nothing has begun");

@@ -26,7 +26,7 @@ impl Served {
         Self { child, line }
     }
 
-    fn says(&self, key: &str) -> String {
+    pub(crate) fn says(&self, key: &str) -> String {
         let said: Value = serde_json::from_str(&self.line).unwrap();
         said[key].as_str().unwrap_or_else(|| panic!("no {key} in {}", self.line)).to_owned()
     }

@@ -31,6 +31,11 @@ mod without_file {
 
     #[test(needs("ipv6"))]
     async fn needs_something() {}
+
+    #[test]
+    async fn asks_for_a_portal(cvp: &Cvp) {
+        let _ = cvp;
+    }
 }
 
 polder::main!();

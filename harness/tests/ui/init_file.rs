@@ -1,4 +1,4 @@
-//! The init file is looked for when the suite is compiled.
+//! The files a suite names are looked for when it is compiled.
 
 #[polder::suite(env = "nowhere.yaml")]
 mod missing {
@@ -8,6 +8,12 @@ mod missing {
 
 #[polder::suite(env = "..")]
 mod folder {
+    #[test]
+    async fn a() {}
+}
+
+#[polder::suite(cvp = "nowhere.json")]
+mod stateless {
     #[test]
     async fn a() {}
 }

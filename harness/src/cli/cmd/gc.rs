@@ -3,8 +3,13 @@
 use serde::Serialize;
 
 use crate::{
-    cli::{args::Gc, context::Cx, exit::Left},
+    cli::{
+        args::Gc,
+        context::Cx,
+        exit::{BadInput, Left},
+    },
     config::Lab,
+    cvp::{CvpSpec, journal_folder},
     env::Host,
     net::lease::LeaseStore,
     provider::libvirt::Connection,
@@ -22,7 +27,9 @@ struct Report<'a> {
 }
 
 pub(in crate::cli) async fn run(cx: &Cx, args: &Gc) -> anyhow::Result<String> {
-    let ground = ground(cx, &cx.host()?).await?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let portal = CvpSpec::from_variables(&variable).map_err(|error| BadInput(error.to_string()))?;
+    let ground = ground(cx, &cx.host()?, portal).await?;
     let (seen, unseen) = reap::look(&ground).await;
     let plan = reap::plan::plan(&seen);
     let mut failures: Vec<String> = unseen.into_iter().map(|e| told("could not be looked at", e)).collect();
@@ -66,7 +73,7 @@ fn println(report: &str) {
 }
 
 /// Where leftovers may be. On a host whose environments live in hermetic labs there need not be a daemon.
-async fn ground(cx: &Cx, host: &Host) -> Result<Ground, ReapError> {
+async fn ground(cx: &Cx, host: &Host, portal: Option<CvpSpec>) -> Result<Ground, ReapError> {
     let limit = std::time::Duration::from_secs(10);
     let daemon = Connection::open_as(&host.daemon.uri, host.daemon.credentials.as_ref(), limit).await;
     let daemon = match (daemon, cx.config.lab) {
@@ -77,5 +84,11 @@ async fn ground(cx: &Cx, host: &Host) -> Result<Ground, ReapError> {
             None
         }
     };
-    Ok(Ground { labs: host.lab.root.clone(), daemon, leases: LeaseStore::new(host.daemon.leases.clone()) })
+    Ok(Ground {
+        labs: host.lab.root.clone(),
+        daemon,
+        leases: LeaseStore::new(host.daemon.leases.clone()),
+        journals: journal_folder(&host.lab.cache),
+        portal,
+    })
 }

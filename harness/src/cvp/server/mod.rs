@@ -48,5 +48,6 @@ pub use model::NoVersion;
 pub use model::Unmanaged;
 pub use model::Version;
 pub use portal::Portal;
+pub use portal::check_state;
 pub use spec::DeviceSpec;
 pub use spec::PortalSpec;

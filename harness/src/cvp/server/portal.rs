@@ -195,6 +195,16 @@ fn secret() -> io::Result<[u8; 32]> {
     Ok(secret)
 }
 
+/// Whether a portal can begin with this state.
+///
+/// # Errors
+/// It is none, or contradicts itself.
+pub fn check_state(state: &[u8]) -> Result<(), PortalError> {
+    let spec = PortalSpec { state: Some(state.to_vec()), ..PortalSpec::default() };
+    let wrong = first_state(&spec, [0; 32])?.check();
+    if wrong.is_empty() { Ok(()) } else { Err(PortalError::Contradiction(wrong)) }
+}
+
 fn first_state(spec: &PortalSpec, secret: [u8; 32]) -> Result<Model, PortalError> {
     let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let settings = Settings {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::{
     base::owner::Owner,
     cvp::{
-        Client, Cvp, CvpError, CvpSpec, Inventory, Lease, Login, Node, SessionError, Trust, journals, lease,
-        server::{DeviceSpec, Portal, PortalSpec},
+        Client, Container, Cvp, CvpError, CvpSpec, Device, Inventory, Lease, Login, Node, SessionError,
+        TaskState, Trust, journals, lease,
+        server::{DeviceSpec, Fault, Portal, PortalSpec},
     },
 };
 
@@ -101,7 +102,7 @@ async fn what_a_killed_session_left_is_set_back_by_whoever_finds_its_journal() {
     cvp.move_device(&device.hostname, "x-rack").await.unwrap();
     assert_ne!(state(&client).await, before);
     // Nothing of it runs any more, and nobody closed it.
-    std::mem::forget(cvp);
+    drop(cvp);
     let (found, odd) = journals(dir.path()).unwrap();
     assert_eq!((found.len(), odd.len()), (1, 0));
     let text = std::fs::read_to_string(&found[0].path).unwrap();
@@ -139,6 +140,127 @@ async fn a_failing_device_is_told_and_what_cannot_be_set_back_stays_in_the_journ
     let (found, _) = journals(dir.path()).unwrap();
     Cvp::recover(&client, &found[0]).await.unwrap();
     assert_eq!(state(&client).await, before);
+}
+
+/// The first device, and the container it is in.
+async fn first(client: &Client) -> (Device, Container) {
+    let inventory = client.inventory().await.unwrap();
+    let device = inventory.devices[0].clone();
+    (device.clone(), inventory.container(&device.container).unwrap().clone())
+}
+
+#[rstest::rstest]
+#[case("2018.1.4")]
+#[case("2024.3.0")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_made_is_changed_and_set_back(#[case] version: &str) {
+    let portal = portal(version).await;
+    let client = client(&portal);
+    let (device, container) = first(&client).await;
+    let shared = client.add_configlet("shared", "ntp server 192.0.2.1\n").await.unwrap();
+    let tasks = client.put_on_container(&container, std::slice::from_ref(&shared)).await.unwrap();
+    client.run_tasks(&tasks, Duration::from_secs(30), |_| {}).await.unwrap();
+    let before = state(&client).await;
+    let running = async || client.running_config(&device.mac).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let cvp = Cvp::begin(client.clone(), "x-", dir.path(), false).await.unwrap();
+
+    // The three devices below hold it.
+    let changed = cvp.existing_configlet("shared").content("ntp server 192.0.2.9\n").deploy().await.unwrap();
+    assert_eq!(changed.tasks.len(), 3);
+    assert!(running().await.contains("ntp server 192.0.2.9"));
+    let put = cvp.configlet("dns").content("ip name-server 192.0.2.2\n").on_containers([&container.name]);
+    assert_eq!(put.deploy().await.unwrap().tasks.len(), 3);
+    assert!(running().await.contains("ip name-server 192.0.2.2"));
+    let gone = cvp.existing_configlet("shared").on_containers([&container.name]).remove().await.unwrap();
+    assert_eq!(gone.tasks.len(), 3);
+    assert!(!running().await.contains("ntp server"));
+    cvp.configlet("own").content("ip domain-name x.lab\n").on([&device.hostname]).deploy().await.unwrap();
+    cvp.configlet("own").on([&device.hostname]).remove().await.unwrap();
+    assert!(!running().await.contains("x.lab"));
+    let again = cvp.configlet("own").on([&device.hostname]).remove().await.unwrap();
+    assert_eq!((again.tasks, again.change), (vec![], None));
+
+    let wrong = cvp.configlet("dns").on(["leaf-9"]).on_containers(["Demmo"]).deploy().await.unwrap_err();
+    assert!(
+        wrong.to_string().contains("`leaf-9`") && wrong.to_string().contains("did you mean `Demo`?"),
+        "{wrong}"
+    );
+    let absent = cvp.existing_configlet("shred").content("x").make().await.unwrap_err();
+    assert!(absent.to_string().contains("did you mean `shared`?"), "{absent}");
+    // Neither the container nor the configlet is anybody else's to change meanwhile.
+    let other = Lease { prefix: "y-".into(), owner: Owner::current().unwrap() };
+    for of in [&container.key, &shared.key] {
+        let taken = lease::take(&client, of, "it", &other, Duration::ZERO).await.unwrap_err();
+        assert!(taken.to_string().starts_with("it is leased by process "), "{taken}");
+    }
+    cvp.close().await.unwrap();
+    assert_eq!(state(&client).await, before);
+    assert_eq!((journals(dir.path()).unwrap().0, portal.contradictions()), (vec![], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assignment_whose_answer_was_lost_is_looked_up() {
+    let portal = portal("2024.3.0").await;
+    let client = client(&portal);
+    let (device, container) = first(&client).await;
+    let before = state(&client).await;
+    // Somebody else's, from before: it is nobody's to execute.
+    client.add_configlet("theirs", "ip domain-name theirs.lab\n").await.unwrap();
+    let theirs = client.existing_configlet("theirs").await.unwrap();
+    let pending = client.put_on_device(&device, std::slice::from_ref(&theirs)).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let cvp = Cvp::begin(client.clone(), "x-", dir.path(), false).await.unwrap();
+    let lost = || portal.faults().next("/saveTopology.do", 1, Fault::Lost);
+
+    lost();
+    cvp.add_container("rack", "Tenant").await.unwrap();
+    lost();
+    cvp.move_device("leaf-2", "x-rack").await.unwrap();
+    lost();
+    let put = cvp.configlet("ntp").content("ntp server 192.0.2.1\n").on(["leaf-3"]).deploy().await.unwrap();
+    assert_eq!(put.tasks.len(), 1);
+    lost();
+    let put = cvp.configlet("dns").content("ip name-server 192.0.2.2\n").on_containers([&container.name]);
+    assert_eq!(put.deploy().await.unwrap().tasks.len(), 2, "leaf-2 is not there any more");
+    let runs = client.running_config("00:1c:73:00:00:03").await.unwrap();
+    assert!(runs.contains("ntp server 192.0.2.1") && runs.contains("name-server 192.0.2.2"), "{runs}");
+    portal.faults().next("/configlet/updateConfiglet.do", 1, Fault::Lost);
+    let changed = cvp.configlet("ntp").content("ntp server 192.0.2.9\n").deploy().await.unwrap();
+    assert_eq!(changed.tasks.len(), 1);
+
+    portal.faults().next("/saveTopology.do", 9, Fault::Lost);
+    portal.faults().next("/configlet/deleteConfiglet.do", 9, Fault::Lost);
+    cvp.close().await.unwrap();
+    portal.faults().heal();
+    let task = client.task(&pending[0]).await.unwrap().unwrap();
+    assert_eq!(task.state, TaskState::Pending);
+    client.cancel_tasks(&pending).await.unwrap();
+    let tasks = client.take_off_device(&device, std::slice::from_ref(&theirs)).await.unwrap();
+    client.run_tasks(&tasks, Duration::from_secs(30), |_| {}).await.unwrap();
+    client.delete_configlets(&[theirs]).await.unwrap();
+    assert_eq!(state(&client).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_still_has_a_name_of_the_sessions_is_a_leak_and_nothing_is_done_after_its_end() {
+    let portal = portal("2024.3.0").await;
+    let client = client(&portal);
+    let dir = tempfile::tempdir().unwrap();
+    let cvp = Cvp::begin(client.clone(), "x-", dir.path(), false).await.unwrap();
+    let late = cvp.clone();
+    client.add_configlet("x-mine", "x").await.unwrap();
+    client.add_configlet("not-x-mine", "x").await.unwrap();
+    let root = client.inventory().await.unwrap().container("root").unwrap().clone();
+    client.add_container("x-rack", &root).await.unwrap();
+    let error = cvp.close().await.unwrap_err();
+    let expected = "the portal is not as it was: the configlet `x-mine` is still there, and is not in the journal; \
+                    the container `x-rack` is still there, and is not in the journal";
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(journals(dir.path()).unwrap().0, vec![], "there is nothing to try again");
+    let error = late.configlet("late").make().await.unwrap_err().to_string();
+    assert!(error.ends_with("the session is over"), "{error}");
+    assert_eq!(client.configlet("x-late").await.unwrap(), None);
 }
 
 #[rstest::rstest]

@@ -1,0 +1,190 @@
+//! Where a session is: at the portal that is configured, or at one of our own that goes with it. The only place that knows
+//! the client and the portal of our own.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    client::Client,
+    har::Recorder,
+    server::{DeviceSpec, Portal, PortalError, PortalSpec},
+    session::{Cvp, SessionError},
+    spec::{CvpSpec, Login, Node, NotANode, Trust},
+    tls::TrustError,
+    undo::Undone,
+};
+use crate::base::id::random_uuid;
+
+/// Devices to play with that a portal of our own has when nobody says what it has.
+const DEMO: u16 = 4;
+/// The longest part of a suite's name that is in the names of its things.
+const NAME: usize = 24;
+
+/// A portal for a session.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// One that is there.
+    There(CvpSpec),
+    /// One of our own, which lives as long as the session.
+    Own(Box<PortalSpec>),
+}
+
+/// A session could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// Our own portal.
+    #[error(transparent)]
+    Portal(#[from] PortalError),
+    /// Our own portal's address.
+    #[error(transparent)]
+    Node(#[from] NotANode),
+    /// Certificates.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// What is asked and answered cannot be recorded.
+    #[error("cannot record what the portal is asked in {}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The session.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+impl Place {
+    /// A portal of our own that begins with `state`, as [`Portal::dump`] writes it and people do; with devices to play
+    /// with where nothing is said.
+    #[must_use]
+    pub fn own(state: Option<&[u8]>) -> Self {
+        let devices = if state.is_some() { Vec::new() } else { DeviceSpec::demo(DEMO) };
+        Self::Own(Box::new(PortalSpec { devices, state: state.map(<[u8]>::to_vec), ..PortalSpec::default() }))
+    }
+
+    /// Begins a session for whoever is called `name`. Its journal is in the folder `journals`; what is asked and answered is
+    /// kept in the file `archive`, without secrets.
+    ///
+    /// A portal of our own is a part of the runtime this is called in.
+    ///
+    /// # Errors
+    /// [`PlaceError`].
+    pub async fn open(self, name: &str, journals: &Path, archive: Option<&Path>) -> Result<Stay, PlaceError> {
+        let (spec, own) = match self {
+            Self::There(spec) => (spec, None),
+            Self::Own(spec) => {
+                let portal = Portal::start(*spec).await?;
+                (login_to(&portal)?, Some(portal))
+            }
+        };
+        let recorder = archive.map(record).transpose()?;
+        let client = Client::new(spec, recorder)?;
+        let cvp = Cvp::begin(client, &prefix(name), journals, own.is_some()).await?;
+        Ok(Stay { cvp, own })
+    }
+}
+
+/// A session, with its portal where that is our own.
+#[derive(Debug)]
+pub struct Stay {
+    cvp: Cvp,
+    own: Option<Portal>,
+}
+
+impl Stay {
+    /// The session.
+    #[must_use]
+    pub fn cvp(&self) -> &Cvp {
+        &self.cvp
+    }
+
+    /// Ends the session, as [`Cvp::close`] does, and then the portal, if it is our own.
+    ///
+    /// # Errors
+    /// As for [`Cvp::close`].
+    pub async fn close(self) -> Result<Undone, SessionError> {
+        let closed = self.cvp.close().await;
+        if let Some(own) = self.own {
+            own.stop().await;
+        }
+        closed
+    }
+}
+
+/// How a client gets into a portal of our own.
+fn login_to(portal: &Portal) -> Result<CvpSpec, NotANode> {
+    let login = Login::Password { user: portal.username().into(), password: portal.password().into() };
+    let spec = CvpSpec::new(Node::parse(&portal.url())?, login);
+    let trust = portal.ca().map(|ca| Trust::CaPem(ca.as_bytes().to_vec()));
+    Ok(CvpSpec { trust: trust.unwrap_or_default(), ..spec })
+}
+
+fn record(path: &Path) -> Result<Recorder, PlaceError> {
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let recorder = folder.and_then(|()| Recorder::create(path));
+    recorder.map_err(|source| PlaceError::Record { path: path.to_owned(), source })
+}
+
+/// What the names of everything begin with that a session makes: unlike those of any other, on whatever host.
+fn prefix(name: &str) -> String {
+    let letter = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    let name: String =
+        name.replace("::", ".").chars().map(|c| if c == '.' { c } else { letter(c) }).take(NAME).collect();
+    let unique: String = random_uuid().chars().take(8).collect();
+    format!("polder-{name}-{unique}-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_begin_with_whose_they_are() {
+        let prefix = prefix("inner::r/outing with a name that goes on");
+        assert!(prefix.starts_with("polder-inner.r-outing-with-a-na-"), "{prefix}");
+        assert_eq!(prefix.len(), "polder-".len() + NAME + "-12345678-".len());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_portal_of_our_own_lives_as_long_as_its_session() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journals, archive) = (dir.path().join("j"), dir.path().join("a/cvp.har"));
+        let stay = Place::own(None).open("x", &journals, Some(&archive)).await.unwrap();
+        let cvp = stay.cvp().clone();
+        let devices = cvp.client().devices().await.unwrap();
+        assert_eq!(devices.len(), usize::from(DEMO));
+        cvp.configlet("ntp").content("ntp server 192.0.2.1\n").on(["leaf-1"]).deploy().await.unwrap();
+        let spec = cvp.client().spec().clone();
+        stay.close().await.unwrap();
+        assert!(Client::new(spec.clone(), None).unwrap().devices().await.is_err());
+        assert_eq!(std::fs::read_dir(&journals).unwrap().count(), 0);
+        let text = std::fs::read_to_string(&archive).unwrap();
+        let archive: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(archive["log"]["entries"].as_array().unwrap().len() > 10);
+        let Login::Password { password, .. } = spec.login else { panic!() };
+        assert!(!text.contains(&password));
+
+        let state = br#"{"version": 1, "devices": {"00:1c:73:aa:00:01": {"hostname": "sw"}}}"#;
+        let stay = Place::own(Some(state)).open("x", &journals, None).await.unwrap();
+        let devices = stay.cvp().client().devices().await.unwrap();
+        assert_eq!(devices.iter().map(|device| device.hostname.as_str()).collect::<Vec<_>>(), ["sw"]);
+        stay.close().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_cannot_be_set_back_at_a_portal_that_goes_is_told_and_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let stay = Place::own(None).open("x", dir.path(), None).await.unwrap();
+        let cvp = stay.cvp();
+        let (configlet, _) = cvp.configlet("ntp").content("ntp server 192.0.2.1\n").make().await.unwrap();
+        let device = cvp.device("leaf-1").await.unwrap();
+        cvp.client().put_on_device(&device, &[configlet]).await.unwrap();
+        let error = stay.close().await.unwrap_err().to_string();
+        assert!(error.contains("is in use by leaf-1") && !error.contains("polder gc"), "{error}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
