@@ -4,12 +4,14 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
     client::Client,
     har::Recorder,
-    server::{DeviceSpec, Portal, PortalError, PortalSpec},
+    onboard::Own,
+    server::{DeviceSpec, Machines, Portal, PortalError, PortalSpec},
     session::{Cvp, SessionError},
     spec::{CvpSpec, Login, Node, NotANode, Trust},
     tls::TrustError,
@@ -77,14 +79,19 @@ impl Place {
         let (spec, own) = match self {
             Self::There(spec) => (spec, None),
             Self::Own(spec) => {
-                let portal = Portal::start(*spec).await?;
-                (login_to(&portal)?, Some(portal))
+                let machines = Arc::new(Machines::beside(spec.driver));
+                let portal =
+                    Portal::start(PortalSpec { driver: Arc::clone(&machines) as _, ..*spec }).await?;
+                (login_to(&portal)?, Some((portal, machines)))
             }
         };
         let recorder = archive.map(record).transpose()?;
         let client = Client::new(spec, recorder)?;
-        let cvp = Cvp::begin(client, &prefix(name), journals, own.is_some()).await?;
-        Ok(Stay { cvp, own })
+        let special = own
+            .as_ref()
+            .map(|(portal, machines)| Own { devices: portal.devices(), machines: Arc::clone(machines) });
+        let cvp = Cvp::begin_at(client, &prefix(name), journals, special).await?;
+        Ok(Stay { cvp, own: own.map(|(portal, _)| portal) })
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     inventory::{Container, Device},
     journal::{Found, Head, Journal, Undo},
     lease::{self, Lease},
+    onboard::Own,
     spec::Node,
     task::{TaskId, TaskState},
     undo::{self, Undone},
@@ -40,6 +41,8 @@ struct Inner {
     journal: Journal,
     head: Head,
     lease: Lease,
+    /// Where the portal is our own.
+    own: Option<Own>,
     /// Devices, containers and configlets that are leased; held while one is taken.
     leased: Mutex<HashSet<String>>,
 }
@@ -69,11 +72,16 @@ impl Cvp {
     ///
     /// # Errors
     /// [`SessionError::Journal`]; no node lets us in.
-    pub async fn begin(
+    pub async fn begin(client: Client, prefix: &str, folder: &Path) -> Result<Self, SessionError> {
+        Self::begin_at(client, prefix, folder, None).await
+    }
+
+    /// The same, at a portal that may be our own and goes with the session.
+    pub(super) async fn begin_at(
         client: Client,
         prefix: &str,
         folder: &Path,
-        is_embedded: bool,
+        own: Option<Own>,
     ) -> Result<Self, SessionError> {
         let error = |source| SessionError::Journal { folder: folder.to_owned(), source };
         client.log_in().await?;
@@ -83,11 +91,11 @@ impl Cvp {
             user: client.spec().login.user().map(str::to_owned),
             prefix: prefix.to_owned(),
             owner: owner.clone(),
-            is_embedded,
+            is_embedded: own.is_some(),
         };
         let journal = Journal::create(folder, head.clone()).map_err(error)?;
         let lease = Lease { prefix: prefix.to_owned(), owner };
-        Ok(Self(Arc::new(Inner { client, journal, head, lease, leased: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { client, journal, head, lease, own, leased: Mutex::default() })))
     }
 
     /// The client: what is done with it directly is not set back by anybody, and what it makes under a name of the session's
@@ -95,6 +103,16 @@ impl Cvp {
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.0.client
+    }
+
+    /// What is special where the portal is our own.
+    pub(super) fn own(&self) -> Option<&Own> {
+        self.0.own.as_ref()
+    }
+
+    /// Where the portal is, for people.
+    pub(super) fn nodes(&self) -> String {
+        self.0.head.nodes.join(", ")
     }
 
     /// The name the session's thing called `name` has at the portal.

@@ -1,6 +1,7 @@
 //! A machine of an environment, as scenarios get it.
 
 use std::{
+    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::Deref,
     path::Path,
@@ -262,6 +263,19 @@ impl Vm {
                 machine: self.plan.name.to_string(),
             }),
         }
+    }
+}
+
+impl AsRef<Guest> for Vm {
+    fn as_ref(&self) -> &Guest {
+        &self.guest
+    }
+}
+
+/// Its name, as init files have it.
+impl fmt::Display for Vm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.guest.name(), f)
     }
 }
 

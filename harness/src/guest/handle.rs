@@ -53,6 +53,12 @@ macro_rules! verb {
 }
 pub(super) use verb;
 
+impl AsRef<Self> for Guest {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Guest {
     /// A guest; nothing is opened before it is needed.
     #[must_use]

@@ -3,11 +3,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use super::driver::{Driver, PushError, Target};
+use super::driver::{Driver, Memory, PushError, Target};
 use crate::{
     base::dial::BoxFuture,
     guest::{Command, Guest, GuestError},
@@ -63,6 +63,11 @@ impl Adapter {
         })
     }
 
+    /// Prints what runs.
+    pub(crate) fn reading(&self) -> Command {
+        Command::script(&self.read).timeout(READ)
+    }
+
     /// Everything in one go: with a break in between, nobody would know which one runs.
     fn push(&self, config: &str) -> Command {
         let (apply, read) = (&self.apply, &self.read);
@@ -84,13 +89,26 @@ fi
     }
 }
 
-/// Devices that are machines, each by its host name; devices of other names are nothing but their configuration.
-#[derive(Debug, Default)]
+/// Devices that are machines, each by its host name; devices of other names are another driver's.
+#[derive(Debug)]
 pub struct Machines {
     known: Mutex<BTreeMap<String, (Guest, Adapter)>>,
+    others: Arc<dyn Driver>,
+}
+
+/// Others are nothing but their configuration.
+impl Default for Machines {
+    fn default() -> Self {
+        Self::beside(Arc::new(Memory))
+    }
 }
 
 impl Machines {
+    /// None yet; all devices are those of `others`.
+    pub fn beside(others: Arc<dyn Driver>) -> Self {
+        Self { known: Mutex::default(), others }
+    }
+
     /// From now on, the device called `hostname` is this machine.
     pub fn add(&self, hostname: impl Into<String>, guest: Guest, adapter: Adapter) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,15 +126,17 @@ impl Driver for Machines {
         Box::pin(async move {
             match self.of(device) {
                 Some((guest, adapter)) => said(&guest, adapter.push(config)).await,
-                None => Ok(config.to_owned()),
+                None => self.others.push(device, config).await,
             }
         })
     }
 
     fn read<'a>(&'a self, device: &'a Target) -> BoxFuture<'a, Result<Option<String>, PushError>> {
         Box::pin(async move {
-            let Some((guest, adapter)) = self.of(device) else { return Ok(None) };
-            said(&guest, Command::script(adapter.read).timeout(READ)).await.map(Some)
+            match self.of(device) {
+                Some((guest, adapter)) => said(&guest, adapter.reading()).await.map(Some),
+                None => self.others.read(device).await,
+            }
         })
     }
 }

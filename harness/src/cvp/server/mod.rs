@@ -47,6 +47,7 @@ pub use machines::Machines;
 pub use model::NoVersion;
 pub use model::Unmanaged;
 pub use model::Version;
+pub use portal::Devices;
 pub use portal::Portal;
 pub use portal::check_state;
 pub use spec::DeviceSpec;

@@ -142,6 +142,12 @@ impl Portal {
         &self.token
     }
 
+    /// Takes further devices while it runs.
+    #[must_use]
+    pub fn devices(&self) -> Devices {
+        Devices(Arc::clone(&self.engine))
+    }
+
     /// What can be made to go wrong.
     #[must_use]
     pub fn faults(&self) -> Faults {
@@ -183,6 +189,20 @@ impl Drop for Portal {
     fn drop(&mut self) {
         self.serving.abort();
         self.working.abort();
+    }
+}
+
+/// The devices of a portal that runs. It does not keep the portal.
+#[derive(Debug, Clone)]
+pub struct Devices(Arc<Engine>);
+
+impl Devices {
+    /// Adds one; one that is there already, by its MAC address, stays as it is.
+    ///
+    /// # Errors
+    /// It makes no sense.
+    pub fn add(&self, device: &DeviceSpec) -> Result<(), PortalError> {
+        self.0.change(|model| add_device(model, device))
     }
 }
 

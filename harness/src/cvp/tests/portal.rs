@@ -58,7 +58,7 @@ async fn a_session_deploys_and_leaves_nothing_behind(#[case] version: &str) {
     let devices: Vec<String> =
         client.devices().await.unwrap().iter().map(|device| device.hostname.clone()).collect();
     let dir = tempfile::tempdir().unwrap();
-    let cvp = Cvp::begin(client.clone(), "x-", dir.path(), false).await.unwrap();
+    let cvp = Cvp::begin(client.clone(), "x-", dir.path()).await.unwrap();
 
     let deployed =
         cvp.configlet("ntp").content("ntp server 192.0.2.1\n").on(&devices[..2]).deploy().await.unwrap();
@@ -96,7 +96,7 @@ async fn what_a_killed_session_left_is_set_back_by_whoever_finds_its_journal() {
     let before = state(&client).await;
     let device = client.devices().await.unwrap().remove(0);
     let dir = tempfile::tempdir().unwrap();
-    let cvp = Cvp::begin(client.clone(), "x-", dir.path(), false).await.unwrap();
+    let cvp = Cvp::begin(client.clone(), "x-", dir.path()).await.unwrap();
     cvp.add_container("rack", "Tenant").await.unwrap();
     cvp.configlet("ntp").content("ntp server 192.0.2.1\n").on([&device.hostname]).deploy().await.unwrap();
     cvp.move_device(&device.hostname, "x-rack").await.unwrap();
@@ -118,7 +118,7 @@ async fn a_failing_device_is_told_and_what_cannot_be_set_back_stays_in_the_journ
     let before = state(&client).await;
     let device = client.devices().await.unwrap().remove(0);
     let dir = tempfile::tempdir().unwrap();
-    let cvp = Cvp::begin(client.clone(), "x-", dir.path(), false).await.unwrap();
+    let cvp = Cvp::begin(client.clone(), "x-", dir.path()).await.unwrap();
     cvp.configlet("ntp").content("ntp server 192.0.2.1\n").on([&device.hostname]).deploy().await.unwrap();
     let faults = portal.faults().devices(&device.mac);
     faults.unreachable(true).unwrap();
@@ -163,7 +163,7 @@ async fn what_others_made_is_changed_and_set_back(#[case] version: &str) {
     let before = state(&client).await;
     let running = async || client.running_config(&device.mac).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let cvp = Cvp::begin(client.clone(), "x-", dir.path(), false).await.unwrap();
+    let cvp = Cvp::begin(client.clone(), "x-", dir.path()).await.unwrap();
 
     // The three devices below hold it.
     let changed = cvp.existing_configlet("shared").content("ntp server 192.0.2.9\n").deploy().await.unwrap();
@@ -210,7 +210,7 @@ async fn an_assignment_whose_answer_was_lost_is_looked_up() {
     let theirs = client.existing_configlet("theirs").await.unwrap();
     let pending = client.put_on_device(&device, std::slice::from_ref(&theirs)).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let cvp = Cvp::begin(client.clone(), "x-", dir.path(), false).await.unwrap();
+    let cvp = Cvp::begin(client.clone(), "x-", dir.path()).await.unwrap();
     let lost = || portal.faults().next("/saveTopology.do", 1, Fault::Lost);
 
     lost();
@@ -247,7 +247,7 @@ async fn what_still_has_a_name_of_the_sessions_is_a_leak_and_nothing_is_done_aft
     let portal = portal("2024.3.0").await;
     let client = client(&portal);
     let dir = tempfile::tempdir().unwrap();
-    let cvp = Cvp::begin(client.clone(), "x-", dir.path(), false).await.unwrap();
+    let cvp = Cvp::begin(client.clone(), "x-", dir.path()).await.unwrap();
     let late = cvp.clone();
     client.add_configlet("x-mine", "x").await.unwrap();
     client.add_configlet("not-x-mine", "x").await.unwrap();
@@ -283,4 +283,14 @@ async fn certificates_are_checked_unless_it_is_said_that_they_shall_not_be(
             assert!(error.contains(words), "{error}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_are_devices_of_our_own_portals_only() {
+    let portal = portal("2024.3.0").await;
+    let dir = tempfile::tempdir().unwrap();
+    let cvp = Cvp::begin(client(&portal), "x-", dir.path()).await.unwrap();
+    let error = cvp.onboard([] as [crate::guest::Guest; 0]).await.unwrap_err().to_string();
+    assert!(error.contains("by the portal at 127.0.0.1") && error.contains("POLDER_CVP_URL"), "{error}");
+    cvp.close().await.unwrap();
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use polder::cvp::{
-    Client, CvpSpec, Login, Node, Trust,
+    Client, CvpSpec, Login, Node, Place as Portals, Trust,
     server::{Adapter, DeviceSpec, Machines, Portal, PortalSpec},
 };
 
@@ -12,7 +12,7 @@ use super::{Place, Row};
 
 pub(super) const ROWS: &[Row] = &[
     Row("a portal's configlet runs in it", None, |p| Box::pin(configured(p))),
-    Row("EOS takes a configuration whole or not at all", None, |p| Box::pin(eos(p))),
+    Row("a session makes it a device and leaves it as it was", None, |p| Box::pin(eos(p))),
 ];
 
 const LIMIT: Duration = Duration::from_secs(300);
@@ -87,20 +87,26 @@ case "$4" in
 esac
 "#;
 
+/// A suite's session makes the machine a device, as what it is, and leaves its configuration as it was.
 async fn eos(p: &Place) -> Result<()> {
     ensure!(Adapter::of(&p.vm).await? == Adapter::file("/etc/polder/startup-config", ""));
     p.vm.write_file("/usr/bin/FastCli", FAST_CLI).await?;
     p.vm.succeed("chmod 755 /usr/bin/FastCli; mkdir -p /mnt/flash; echo 'hostname it' >/tmp/eos").await?;
-    let adapter = Adapter::of(&p.vm).await?;
-    ensure!(adapter == Adapter::eos());
-    let (portal, client) = portal(p, adapter).await?;
-    run(&client, "ntp server 192.0.2.7\n").await?;
+    ensure!(Adapter::of(&p.vm).await? == Adapter::eos());
+    let stay = Portals::own(None).open("it", &p.ground.path("journals"), None).await?;
+    let cvp = stay.cvp();
+    let devices = cvp.onboard([&p.vm]).await?;
+    ensure!(matches!(&devices[..], [one] if one.hostname == "it" && !one.mac.is_empty()), "{devices:?}");
+    ensure!(cvp.onboard([&p.vm]).await? == devices, "it is one already");
+    cvp.configlet("ntp").content("ntp server 192.0.2.7\n").on([&p.vm]).deploy().await?;
     let there = p.vm.succeed("cat /tmp/eos; ls -A /mnt/flash").await?;
-    ensure!(there.contains("hostname it\n") && there.ends_with("ntp server 192.0.2.7\n"), "{there}");
-    let error = run(&client, "ntp server nonsense\n").await.err().context("it runs")?;
+    ensure!(there == "hostname it\nntp server 192.0.2.7\n", "{there}");
+    let typo = cvp.configlet("ntp").content("ntp server nonsense\n");
+    let error = typo.deploy().await.err().context("it runs")?;
     ensure!(format!("{error:#}").contains("% Invalid input at line 3"), "{error:#}");
     ensure!(p.vm.succeed("cat /tmp/eos; ls -A /mnt/flash").await? == there);
+    stay.close().await?;
+    ensure!(p.vm.succeed("cat /tmp/eos").await? == "hostname it\n");
     p.vm.succeed("rm /usr/bin/FastCli").await?;
-    portal.stop().await;
     Ok(())
 }
