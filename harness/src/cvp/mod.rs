@@ -10,6 +10,7 @@ mod configlet;
 mod error;
 mod har;
 mod inventory;
+pub mod jobs;
 mod journal;
 mod lease;
 mod provisioning;
