@@ -4,6 +4,7 @@
 mod action;
 mod answer;
 mod ask;
+mod certificate;
 mod change_control;
 mod client;
 mod configlet;
@@ -24,6 +25,7 @@ mod undo;
 mod version;
 pub(crate) mod wire;
 
+pub use certificate::Certificate;
 pub use change_control::{Change, ChangeControl, ChangeStatus, Legacy, Stage, StageState, StageStatus};
 pub use client::Client;
 pub use configlet::{Configlet, ConfigletChange, ConfigletKind, Holder, Validation};

@@ -35,8 +35,8 @@ fn said(text: &str) -> String {
     "",
     "jobs.json:1:1: bad JSON: EOF while parsing a value; a job file is a list: `[{\"type\": ...}, ...]`"
 )]
-#[case::cut("[\n  {\"name\": \"x\",\n", "jobs.json:2:17: bad JSON: EOF while parsing a value")]
-#[case::comma("[\n  {\"name\": \"x\",}\n]", "jobs.json:2:17: bad JSON: trailing comma")]
+#[case::cut("[\n  {\"name\": \"x\",\n", "jobs.json:3:1: bad JSON: EOF while parsing an object")]
+#[case::comma("[\n  {\"name\": \"x\",}\n]", "jobs.json:2:16: bad JSON: key must be a string")]
 #[case::yaml("- type: configlet\n", "jobs.json:1:2: bad JSON: invalid number")]
 #[case::no_list(
     r#"{"type": "configlet"}"#,
@@ -145,7 +145,7 @@ fn everything_is_told_at_once_in_the_order_of_the_file() {
     let lines: Vec<&str> = error.lines().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         lines,
-        ["jobs.json:2:35", "jobs.json:3:54", "jobs.json:3:78", "jobs.json:4:30", "jobs.json:4:60"],
+        ["jobs.json:2:35", "jobs.json:3:55", "jobs.json:3:78", "jobs.json:4:30", "jobs.json:4:60"],
         "{error}"
     );
 }
