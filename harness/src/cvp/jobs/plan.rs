@@ -34,6 +34,8 @@ pub(super) struct Step {
     pub(super) targets: Vec<Device>,
     /// Those of them that have no task and, as the portal saw them last, do not run what is designed: they get one more.
     pub(super) renewed: Vec<Device>,
+    /// Those of them that have tasks of earlier jobs, which are executed with it.
+    pub(super) caught_up: Vec<Device>,
 }
 
 #[derive(Debug)]
@@ -154,6 +156,10 @@ impl Planner<'_> {
                     && code.is_some_and(|code| !code.0.is_empty() && !code.is_in_sync())
             };
             step.renewed = step.targets.iter().filter(idle).cloned().collect();
+        }
+        if step.apply {
+            let waits = |one: &&Device| self.view.waiting.contains(&one.mac);
+            step.caught_up = step.targets.iter().filter(waits).cloned().collect();
         }
         self.view.wait(&step.tasks);
         if step.apply && !matches!(step.doing, Doing::Change(_)) {
@@ -436,6 +442,7 @@ impl Step {
             tasks: Vec::new(),
             targets: Vec::new(),
             renewed: Vec::new(),
+            caught_up: Vec::new(),
         }
     }
 

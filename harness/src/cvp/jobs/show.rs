@@ -80,6 +80,9 @@ impl Step {
                 }
             }
         }
+        if !self.caught_up.is_empty() {
+            lines.push(format!("execute what earlier jobs left for {}", names(&self.caught_up)));
+        }
         if !self.renewed.is_empty() {
             lines.push(format!("a task each for {}, out of sync, which is executed", names(&self.renewed)));
         }
@@ -93,7 +96,8 @@ impl Step {
         let mut value = json!({
             "name": self.name, "type": self.words.0, "action": self.words.1, "apply": self.apply,
             "after": self.after.iter().map(|at| at + 1).collect::<Vec<_>>(),
-            "tasks": listed(&self.tasks), "renewed": listed(&self.renewed),
+            "tasks": listed(&self.tasks), "caught_up": listed(&self.caught_up),
+            "renewed": listed(&self.renewed),
         });
         let more = match &self.doing {
             Doing::Configlet(step) => step.to_json(),

@@ -19,7 +19,7 @@ pub(super) async fn run(cx: &Cx, reach: &Reach) -> anyhow::Result<String> {
     }
     let found = look(cx, &client, &certificates).await;
     client.log_out().await;
-    found.map_err(|error| explained(error, &certificates))
+    found.inspect_err(|error| tell_refused(error, &certificates))
 }
 
 async fn look(
@@ -85,19 +85,13 @@ fn facts(one: &Certificate) -> Vec<String> {
     ]
 }
 
-/// With what is known of a certificate, when it is the certificate that keeps us out.
-fn explained(error: anyhow::Error, certificates: &[(String, Option<Certificate>)]) -> anyhow::Error {
-    let refused: Vec<&str> = match error.downcast_ref() {
-        Some(CvpError::Login(refusals)) => {
-            let refused = refusals.0.iter().filter(|(_, why)| matches!(why, Why::Certificate(_)));
-            refused.map(|(node, _)| node.as_str()).collect()
+/// Tells what is known of certificates that keep us out: one of them may be the right one.
+fn tell_refused(error: &anyhow::Error, certificates: &[(String, Option<Certificate>)]) {
+    let Some(CvpError::Login(refusals)) = error.downcast_ref() else { return };
+    for (node, _) in refusals.0.iter().filter(|(_, why)| matches!(why, Why::Certificate(_))) {
+        let one = certificates.iter().find(|(other, _)| other == node).and_then(|(_, one)| one.as_ref());
+        for line in one.map(facts).unwrap_or_default() {
+            tracing::info!(target: "polder", "{node} shows {line}");
         }
-        _ => Vec::new(),
-    };
-    let told: Vec<String> = certificates
-        .iter()
-        .filter(|(node, _)| refused.contains(&node.as_str()))
-        .filter_map(|(node, one)| Some(format!("{node} shows\n  {}\n", facts(one.as_ref()?).join("\n  "))))
-        .collect();
-    if told.is_empty() { error } else { error.context(told.join("")) }
+    }
 }

@@ -1,0 +1,605 @@
+//! `polder cvp` as people use it at a portal: job files in all their parts, and what is asked and done beside them.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use polder::cvp::server::{DeviceSpec, Fault, Portal, PortalSpec, Version};
+use serde_json::{Value, json};
+
+use crate::typed::Said;
+
+/// A portal with `sw1`, `sw2` and `sw3`, and a folder with job files in which `polder` is typed.
+struct Rig {
+    portal: Portal,
+    /// The portal's, which ends after it.
+    _runtime: tokio::runtime::Runtime,
+    folder: tempfile::TempDir,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::imitating("2024.3.0", Duration::from_millis(5))
+    }
+
+    fn imitating(version: &str, task_delay: Duration) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut devices = DeviceSpec::demo(3);
+        for (number, device) in devices.iter_mut().enumerate() {
+            device.config = device.config.replace("leaf-", "sw");
+            device.hostname = format!("sw{}", number + 1);
+        }
+        let template = json!({
+            "name": "before and after", "commands": ["show version"], "devices": [], "frequency": 0,
+            "created_by": "me", "created_at": 1, "due": null,
+        });
+        let state =
+            json!({ "version": 1, "settings": {"imitate": version}, "templates": {"tmpl-1": template} });
+        let spec = PortalSpec {
+            username: "me".into(),
+            password: Some("the passw0rd".into()),
+            imitate: Some(version.parse::<Version>().unwrap()),
+            task_delay,
+            devices,
+            state: Some(state.to_string().into_bytes()),
+            ..PortalSpec::default()
+        };
+        let portal = runtime.block_on(Portal::start(spec)).unwrap();
+        let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+        std::fs::write(folder.path().join("ca.pem"), portal.ca().unwrap()).unwrap();
+        std::fs::create_dir(folder.path().join("configs")).unwrap();
+        let rig = Self { portal, _runtime: runtime, folder };
+        rig.write("configs/ntp-lab", "ntp server 192.0.2.1\n");
+        rig
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// `polder cvp`, with an environment of its own.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_polder"));
+        command.arg("cvp").args(args).current_dir(self.folder.path()).stdin(Stdio::null());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            ["CVP_", "TZ_COUNTRY", "CERT_VALIDATION", "POLDER_", "LAGO"]
+                .iter()
+                .any(|own| name.starts_with(own))
+        }) {
+            command.env_remove(name);
+        }
+        command.env("XDG_CONFIG_HOME", self.folder.path());
+        command.env("CVP_HOST", self.portal.url()).env("CVP_USER", "me").env("CVP_PASS", "the passw0rd");
+        command.env("CVP_CA_FILE", "ca.pem");
+        command
+    }
+
+    fn polder(&self, args: &[&str]) -> Said {
+        let said = Said::of(&self.command(args).output().unwrap());
+        assert!(!format!("{said:?}").contains("passw0rd"), "{said:?}");
+        said
+    }
+
+    fn with(&self, args: &[&str], variables: &[(&str, &str)]) -> Said {
+        Said::of(&self.command(args).envs(variables.iter().copied()).output().unwrap())
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.polder(&[args, &["-f", "json"]].concat()).ok()).unwrap()
+    }
+
+    /// Applies these jobs; the exit status, and what is said of them.
+    fn apply(&self, jobs: Value) -> (Option<i32>, Value) {
+        self.apply_with(jobs, &[])
+    }
+
+    fn apply_with(&self, jobs: Value, more: &[&str]) -> (Option<i32>, Value) {
+        self.write("jobs.json", &jobs.to_string());
+        let said = self.polder(&[&["apply", "jobs.json", "-f", "json"], more].concat());
+        let report = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+        (said.code, report)
+    }
+
+    /// What the portal knows, without who has logged in and how time goes by.
+    fn state(&self) -> Value {
+        let mut state: Value = serde_json::from_slice(&self.portal.dump().unwrap()).unwrap();
+        let fields = state.as_object_mut().unwrap();
+        for passing in ["clock", "users", "sessions", "tokens", "log"] {
+            fields.remove(passing);
+        }
+        state
+    }
+
+    /// What runs on a device.
+    fn runs(&self, device: &str) -> String {
+        let state = self.state();
+        let devices = state["devices"].as_object().unwrap().values();
+        let device = devices.into_iter().find(|one| one["hostname"] == device).unwrap();
+        device["running"].as_str().unwrap().to_owned()
+    }
+}
+
+/// What became of each job.
+fn outcomes(report: &Value) -> Vec<&str> {
+    report["jobs"].as_array().unwrap().iter().map(|job| job["outcome"].as_str().unwrap()).collect()
+}
+
+/// What became of each device of a job, in the order of their names.
+fn results(job: &Value) -> Vec<(&str, &str)> {
+    let devices = job["devices"].as_array().unwrap();
+    let mut all: Vec<(&str, &str)> = devices
+        .iter()
+        .map(|one| (one["device"].as_str().unwrap(), one["result"].as_str().unwrap()))
+        .collect();
+    all.sort_unstable();
+    all
+}
+
+fn add(devices: &[&str], apply: bool) -> Value {
+    json!({"name": "push ntp", "type": "configlet", "action": "add", "configlet": "configs/ntp-lab",
+           "devices": devices, "apply": apply})
+}
+
+/// The example of the documentation.
+const EXAMPLE: &str = r#"[
+  {"name": "push ntp",    "type": "configlet", "action": "add",    "configlet": "configs/ntp-lab", "devices": ["sw1", "sw2"], "apply": false},
+  {"name": "refresh ntp", "type": "configlet", "action": "update", "configlet": "configs/ntp-lab", "apply": true},
+  {"name": "sw3 too",     "type": "configlet", "action": "add-devices", "configlet": "ntp-lab", "devices": ["sw3"], "apply": false},
+  {"name": "window 7",    "type": "change-control", "schedule_at": "2031-05-04 03:30", "timezone": "Europe/Paris",
+   "country": "France",   "snapid": "tmpl-1", "apply": true},
+  {"name": "new rack",    "type": "container", "action": "create", "container": "Rack 7", "parent": "Tenant"},
+  {"name": "into rack",   "type": "container", "action": "attach-device", "container": "Rack 7", "devices": ["sw3"], "apply": true},
+  {"name": "clean up",    "type": "configlet", "action": "delete", "configlet": "configs/ntp-lab", "apply": true}
+]"#;
+
+#[test]
+fn the_example_does_what_it_says() {
+    let rig = Rig::new();
+    rig.write("jobs.json", EXAMPLE);
+    let before = rig.state();
+    let plan = rig.polder(&["apply", "jobs.json", "--dry-run"]).ok();
+    for line in [
+        "1. push ntp (configlet add)",
+        "       +ntp server 192.0.2.1",
+        "   put `ntp-lab` on sw1, sw2",
+        "   execute what earlier jobs left for sw1, sw2",
+        "   make the change control `window_7` of the tasks of sw3, all at once",
+        "   snapshots by `tmpl-1` before and after",
+        "   it is approved, and starts by itself at 2031-05-04 03:30 (Europe/Paris)",
+        "   make the container `Rack 7` in `Tenant`",
+        "   move sw3 into the container `Rack 7`",
+        "   delete the configlet `ntp-lab`",
+    ] {
+        assert!(plan.lines().any(|one| one == line), "no `{line}` in\n{plan}");
+    }
+    let plan = rig.json(&["apply", "jobs.json", "--dry-run"]);
+    assert_eq!(plan["jobs"][6]["take"], json!(["sw1", "sw2", "sw3"]));
+    assert_eq!(rig.state(), before, "a dry run changes nothing");
+
+    let table = rig.polder(&["apply", "jobs.json"]).ok();
+    assert!(
+        table.starts_with("JOB            WHAT                     RESULT     TASKS\n1 push ntp "),
+        "{table}"
+    );
+    let state = rig.state();
+    assert_eq!((&state["configlets"], rig.runs("sw1").contains("ntp server")), (&json!({}), false));
+    let racks =
+        state["containers"].as_object().unwrap().iter().find(|(_, one)| one["name"] == "Rack 7").unwrap();
+    let sw3 = state["devices"].as_object().unwrap().values().find(|one| one["hostname"] == "sw3").unwrap();
+    assert_eq!(&sw3["placement"]["container"], racks.0);
+    let changes = rig.json(&["cc", "list"]);
+    let window = changes.as_array().unwrap().iter().find(|one| one["name"] == "window_7").unwrap();
+    assert_eq!(
+        (&window["state"], &window["schedule"]),
+        (&json!("scheduled"), &json!("2031-05-04T01:30:00.000Z"))
+    );
+    let stages: Vec<&str> =
+        window["stages"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(stages.iter().filter(|name| name.starts_with("snapshot of ")).count(), 2, "{stages:?}");
+    assert_eq!(rig.portal.contradictions(), Vec::<String>::new());
+    // What is there is refused to be made again, and nothing else is done.
+    let before = rig.state();
+    rig.polder(&["apply", "jobs.json"])
+        .fails(2, "jobs.json:6:81: the portal has a container `Rack 7` already");
+    assert_eq!(rig.state(), before);
+}
+
+#[rstest::rstest]
+#[case("2018.1.4", "linear")]
+#[case("2018.2.5", "incremental")]
+#[case("2020.2.0", "linear")]
+#[case("2021.3.0", "serial")]
+fn older_portals_have_the_same_done_in_their_ways(#[case] version: &str, #[case] mode: &str) {
+    let rig = Rig::imitating(version, Duration::from_millis(5));
+    let (code, report) = rig.apply(json!([
+        add(&["sw1", "sw2"], false),
+        {"name": "now", "type": "change-control", "apply": true, "mode": mode, "snapid": "tmpl-1"},
+        {"type": "container", "action": "create", "container": "Rack 7"},
+        {"type": "container", "action": "attach-device", "container": "Rack 7", "devices": ["sw3"], "apply": true},
+        {"type": "configlet", "action": "remove-devices", "configlet": "ntp-lab", "devices": ["sw2"], "apply": true},
+        {"name": "later", "type": "change-control", "tasks": "pending"},
+    ]));
+    assert_eq!((code, outcomes(&report)), (Some(0), vec!["done"; 6]), "{report:#}");
+    assert_eq!(results(&report["jobs"][1]), [("sw1", "completed"), ("sw2", "completed")], "{report:#}");
+    assert!(report["jobs"][1]["change_control"].is_string() && report["jobs"][5]["change_control"].is_null());
+    assert_eq!(report["jobs"][5]["note"], "no task waits, so there is no change control");
+    let has = |device| rig.runs(device).contains("ntp server 192.0.2.1");
+    assert_eq!((has("sw1"), has("sw2")), (true, false));
+    let snapshots = rig.state()["snapshots"].as_array().unwrap().len();
+    assert!(snapshots >= 4, "one of each device before and after: {snapshots}");
+    assert_eq!(rig.portal.contradictions(), Vec::<String>::new());
+}
+
+#[rstest::rstest]
+#[case("2020.2.0", &["cannot schedule change controls; leave the time out", "always stops after an error"])]
+#[case("2021.3.0", &["cannot schedule change controls; leave the time out", "always stops after an error"])]
+#[case("2018.1.4", &[])]
+fn what_a_portal_cannot_do_is_refused_before_anything_is_done(#[case] version: &str, #[case] words: &[&str]) {
+    let rig = Rig::imitating(version, Duration::from_millis(5));
+    let jobs = json!([
+        add(&["sw1"], false),
+        {"name": "at night", "type": "change-control", "schedule": "2031-05-04-03-30", "timezone": "Europe/Paris",
+         "country": "France", "stop_on_error": false, "apply": true},
+    ]);
+    if words.is_empty() {
+        let (code, report) = rig.apply(jobs);
+        assert_eq!((code, &report["jobs"][1]["outcome"]), (Some(0), &json!("done")), "{report:#}");
+        let changes = rig.state()["changes"].clone();
+        let legacy = &changes.as_object().unwrap().values().next().unwrap()["legacy"];
+        assert_eq!(
+            (&legacy["date_time"], &legacy["time_zone"], &legacy["country"]),
+            (&json!("2031-05-04 03:30"), &json!("Europe/Paris"), &json!("France"))
+        );
+        return;
+    }
+    let before = rig.state();
+    rig.write("jobs.json", &jobs.to_string());
+    let said = rig.polder(&["apply", "jobs.json"]);
+    assert!(said.code == Some(2) && words.iter().all(|word| said.err.contains(word)), "{said:?}");
+    assert_eq!(rig.state(), before);
+}
+
+#[test]
+fn all_that_the_portal_does_not_have_is_said_at_once_and_nothing_is_done() {
+    let rig = Rig::new();
+    let before = rig.state();
+    rig.write(
+        "jobs.json",
+        r#"[
+  {"type": "configlet", "action": "add", "configlet": "configs/ntp-lab", "devices": ["sw1", "sw9", "nobody"]},
+  {"type": "configlet", "action": "add-devices", "configlet": "ntp-labb", "devices": ["sw1"]},
+  {"type": "container", "action": "attach-device", "container": "Demoo", "devices": ["sw3"]},
+  {"type": "container", "action": "destroy", "container": "Demo"},
+  {"type": "container", "action": "destroy", "container": "Tenant"},
+  {"type": "configlet", "action": "delete", "configlet": "ntp-lab"},
+  {"type": "configlet", "action": "update", "configlet": "configs/ntp-lab"},
+  {"type": "change-control", "snapid": "tmpl-2"}
+]"#,
+    );
+    let said = rig.polder(&["apply", "jobs.json"]);
+    assert_eq!(said.code, Some(2));
+    let expected = "error: nothing was changed:
+jobs.json:2:94: the portal has no device `sw9`; did you mean `sw1`?
+jobs.json:2:101: the portal has no device `nobody`
+jobs.json:3:63: the portal has no configlet `ntp-labb`; did you mean `ntp-lab`?
+jobs.json:4:65: the portal has no container `Demoo`; did you mean `Demo`?
+jobs.json:5:59: the container `Demo` cannot be destroyed: it holds sw1, sw2, sw3
+jobs.json:6:59: the container `Tenant` cannot be destroyed: it is always there
+jobs.json:8:58: the portal has no configlet `ntp-lab` to update; say the `devices` it shall be added for
+jobs.json:9:41: the portal has no template of snapshots `tmpl-2`; did you mean `tmpl-1`?";
+    assert_eq!(said.err, expected);
+    assert_eq!(rig.state(), before);
+    // A file that says nothing sensible is told without asking any portal.
+    rig.write("jobs.json", r#"[{"type": "change-control", "timzone": "UTC"}]"#);
+    let said = rig.with(&["apply", "jobs.json"], &[("CVP_HOST", "127.0.0.1:1")]);
+    said.fails(2, "jobs.json:1:29: a change-control job has no key `timzone`; did you mean `timezone`?");
+    rig.polder(&["apply", "nowhere.json"]).fails(2, "cannot read the job file nowhere.json: No such file");
+}
+
+#[test]
+fn a_device_that_fails_keeps_from_being_done_what_builds_on_it_and_nothing_else() {
+    let rig = Rig::new();
+    rig.portal.faults().devices("sw2").unreachable(true).unwrap();
+    let (code, report) = rig.apply(json!([
+        add(&["sw1", "sw2"], true),
+        {"type": "configlet", "action": "update", "configlet": "configs/ntp-lab", "apply": true},
+        {"type": "container", "action": "create", "container": "Rack 7"},
+        {"type": "change-control", "apply": true},
+    ]));
+    assert_eq!(
+        (code, outcomes(&report)),
+        (Some(1), vec!["failed", "skipped", "done", "skipped"]),
+        "{report:#}"
+    );
+    let first = &report["jobs"][0];
+    assert_eq!(results(first), [("sw1", "completed"), ("sw2", "failed")]);
+    assert!(
+        first["why"].as_str().unwrap().starts_with("sw2 failed: ") && first["tasks"] == json!(["1", "2"]),
+        "{first}"
+    );
+    assert_eq!(report["jobs"][1]["why"], "it builds on job 1 (`push ntp`), which failed");
+    // It has to be put there before it is deleted; and is not, while a device runs it.
+    let delete = json!([{"type": "configlet", "action": "delete", "configlet": "ntp-lab"}]);
+    let (code, report) = rig.apply(delete.clone());
+    assert_eq!((code, results(&report["jobs"][0])), (Some(1), vec![("sw1", "completed"), ("sw2", "failed")]));
+    assert_eq!(report["jobs"][0]["note"], "`ntp-lab` is not deleted, because sw2 still runs it");
+    assert_eq!(rig.json(&["configlets"])[0]["name"], "ntp-lab");
+    rig.portal.faults().heal();
+    let (code, _) = rig.apply(delete);
+    assert_eq!((code, rig.json(&["configlets"])), (Some(0), json!([])));
+}
+
+#[test]
+fn time_is_up_in_seconds_and_another_portal_s_refusal_is_not_the_next_job_s() {
+    let rig = Rig::new();
+    rig.portal.faults().devices("sw1").slow(Duration::from_secs(60)).unwrap();
+    let (code, report) = rig.apply_with(json!([add(&["sw1", "sw2"], true)]), &["--timeout", "1"]);
+    assert_eq!(
+        (code, results(&report["jobs"][0])),
+        (Some(1), vec![("sw1", "timed-out"), ("sw2", "completed")])
+    );
+    let last = report["jobs"][0]["devices"].to_string();
+    assert!(last.contains("task 1 running"), "{last}");
+
+    rig.portal.faults().next("/configlet/updateConfiglet.do", 1, Fault::Status(500));
+    rig.write("configs/ntp-lab", "ntp server 192.0.2.9\n");
+    let update =
+        json!({"name": "u", "type": "configlet", "action": "update", "configlet": "configs/ntp-lab"});
+    let rack = json!({"name": "r", "type": "container", "action": "create", "container": "Rack 7"});
+    let (code, report) = rig.apply(json!([update, rack]));
+    assert_eq!((code, outcomes(&report)), (Some(1), vec!["failed", "done"]), "{report:#}");
+    let why = report["jobs"][0]["why"].as_str().unwrap();
+    assert!(why.starts_with("the portal refused to update the configlet `ntp-lab`: 500"), "{why}");
+}
+
+#[test]
+fn what_is_there_already_makes_no_task_and_what_is_out_of_step_gets_one() {
+    let rig = Rig::new();
+    assert_eq!(rig.apply(json!([add(&["sw1"], true)])).0, Some(0));
+    let (code, report) = rig.apply(json!([add(&["sw1"], true)]));
+    let device = &report["jobs"][0]["devices"][0];
+    assert_eq!(
+        (code, &device["why"], &report["jobs"][0]["tasks"]),
+        (Some(0), &json!("it runs `ntp-lab` already"), &json!([]))
+    );
+    // Somebody's task is cancelled: it is assigned, and does not run.
+    rig.write("configs/ntp-lab", "ntp server 192.0.2.9\n");
+    rig.apply(json!([{"type": "configlet", "action": "update", "configlet": "configs/ntp-lab"}]));
+    assert_eq!(rig.json(&["tasks", "--state", "pending"])[0]["id"], "2");
+    let again =
+        json!([{"type": "configlet", "action": "update", "configlet": "configs/ntp-lab", "apply": true}]);
+    rig.write("jobs.json", &again.to_string());
+    let plan = rig.polder(&["apply", "jobs.json", "--dry-run"]).ok();
+    assert!(plan.contains("a task each for sw1, out of sync, which is executed"), "{plan}");
+    let (code, report) = rig.apply(again);
+    assert_eq!((code, &report["jobs"][0]["tasks"]), (Some(0), &json!(["3"])), "{report:#}");
+    assert!(rig.runs("sw1").contains("ntp server 192.0.2.9"));
+}
+
+#[test]
+fn a_change_control_that_fails_says_what_each_device_has() {
+    let rig = Rig::new();
+    rig.portal.faults().devices("sw1").unreachable(true).unwrap();
+    let (code, report) = rig.apply(json!([
+        add(&["sw1", "sw2"], false),
+        {"name": "window 7", "type": "change-control", "mode": "incremental", "snapid": "before and after", "apply": true},
+    ]));
+    let change = &report["jobs"][1];
+    assert_eq!((code, change["outcome"].as_str()), (Some(1), Some("failed")), "{report:#}");
+    assert!(
+        change["change_control"].is_string() && change["why"].as_str().unwrap().contains("window_7"),
+        "{change}"
+    );
+}
+
+#[test]
+fn who_stops_it_is_told_what_is_done_and_what_is_not() {
+    let rig = Rig::new();
+    rig.portal.faults().devices("sw1").slow(Duration::from_secs(60)).unwrap();
+    let rack = json!({"name": "rack", "type": "container", "action": "create", "container": "Rack 7"});
+    rig.write("jobs.json", &json!([rack, add(&["sw1"], true), {"type": "change-control"}]).to_string());
+    let mut command = rig.command(&["apply", "jobs.json", "-f", "json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = String::new();
+    let mut stderr = child.stderr.take().unwrap();
+    let mut byte = [0];
+    while !told.contains("sw1: running") {
+        assert_eq!(stderr.read(&mut byte).unwrap(), 1, "{told}");
+        told.push(char::from(byte[0]));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let said = Said::of(&child.wait_with_output().unwrap());
+    let report: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((said.code, outcomes(&report)), (Some(4), vec!["done", "stopped", "skipped"]), "{report:#}");
+    let device = &report["jobs"][1]["devices"][0];
+    assert!(device["why"].as_str().unwrap().starts_with("its task 1 is running"), "{device}");
+    assert_eq!(
+        (&report["stopped"], &report["jobs"][2]["why"]),
+        (&json!(true), &json!("it was stopped before"))
+    );
+}
+
+#[test]
+fn tasks_are_listed_and_those_that_wait_are_executed() {
+    let rig = Rig::new();
+    assert_eq!(rig.polder(&["tasks", "--run"]).ok(), "no task is pending");
+    rig.apply(json!([add(&["sw1", "sw2", "sw3"], false)]));
+    let ids = |args: &[&str]| -> Vec<String> {
+        let all = rig.json(&[&["tasks"], args].concat());
+        all.as_array().unwrap().iter().map(|one| one["device"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        (ids(&["--device", "sw1", "sw2"]), ids(&["--state", "failed"])),
+        (vec!["sw2".into(), "sw1".into()], vec![])
+    );
+    rig.polder(&["tasks", "--device", "sw9"]).fails(2, "the portal has no device `sw9`; did you mean `sw1`?");
+    let ran = rig.json(&["tasks", "--run", "--device", "sw1"]);
+    assert_eq!((results(&ran), ids(&["--state", "pending"]).len()), (vec![("sw1", "completed")], 2));
+    rig.portal.faults().devices("sw2").unreachable(true).unwrap();
+    let said = rig.polder(&["tasks", "--run"]);
+    assert_eq!(said.code, Some(1));
+    assert!(
+        said.out.contains("  sw3      completed  3") && said.out.contains("  sw2      failed     2"),
+        "{}",
+        said.out
+    );
+    let table = rig.polder(&["tasks"]).ok();
+    assert!(table.starts_with("TASK  DEVICE  STATE "), "{table}");
+}
+
+#[test]
+fn devices_configlets_and_a_backup_of_them() {
+    let rig = Rig::new();
+    rig.write("configs/a b%.ü", "alias x y\n");
+    let other = json!({"type": "configlet", "action": "add", "configlet": "configs/a b%.ü", "devices": []});
+    rig.apply(json!([add(&["sw1"], true), other]));
+    let table = rig.polder(&["inventory", "SW1"]).ok();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(
+        lines.len() == 2
+            && lines[1].starts_with("sw1     10.0.0.1  00:1c:73:00:00:01")
+            && lines[1].ends_with("Demo       in sync"),
+        "{table}"
+    );
+    let devices = rig.json(&["inventory", "--container", "Demo"]);
+    assert_eq!(
+        (devices["devices"].as_array().unwrap().len(), &devices["devices"][0]["container"]),
+        (3, &json!("Demo"))
+    );
+    rig.polder(&["inventory", "--container", "Dmo"]).fails(2, "did you mean `Demo`?");
+    assert_eq!(rig.json(&["configlets", "--device", "sw1"])[0]["text"], "ntp server 192.0.2.1\n");
+    assert_eq!(rig.json(&["configlets", "--device", "sw2"]), json!([]));
+    assert!(
+        rig.polder(&["configlets", "NTP"])
+            .ok()
+            .lines()
+            .nth(1)
+            .unwrap()
+            .starts_with("ntp-lab    static  1      1 ")
+    );
+
+    std::fs::create_dir(rig.path("kept")).unwrap();
+    rig.write("kept/other", "stays");
+    let said = rig.with(&["backup"], &[("CVP_BACKUP", "kept")]).ok();
+    assert!(said.starts_with("2 configlets are in ") && said.ends_with("/kept"), "{said}");
+    let mut names: Vec<String> = std::fs::read_dir(rig.path("kept"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["a%20b%25.%C3%BC.cfg", "a%20b%25.%C3%BC.json", "ntp-lab.cfg", "ntp-lab.json", "other"]
+    );
+    assert_eq!(std::fs::read_to_string(rig.path("kept/ntp-lab.cfg")).unwrap(), "ntp server 192.0.2.1\n");
+    let facts: Value =
+        serde_json::from_slice(&std::fs::read(rig.path("kept/ntp-lab.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&facts["name"], &facts["devices"], &facts["user"]),
+        (&json!("ntp-lab"), &json!(["sw1"]), &json!("me"))
+    );
+}
+
+#[test]
+fn change_controls_are_listed_approved_started_and_removed() {
+    let rig = Rig::new();
+    let (_, report) = rig.apply(json!([add(&["sw1"], false), {"name": "by hand", "type": "change-control"}]));
+    let id = report["jobs"][1]["change_control"].as_str().unwrap();
+    let list = rig.polder(&["cc", "list"]).ok();
+    assert!(list.contains(id) && list.contains("by_hand") && list.contains("not started"), "{list}");
+    rig.polder(&["cc", "start", "by_hand"]).fails(1, "the portal refused to start the change control");
+    rig.polder(&["cc", "show", "by_hnd"])
+        .fails(2, "the portal has no change control `by_hnd`; did you mean `by_hand`?");
+    assert_eq!(rig.json(&["cc", "approve", "by_hand"])["approved"], true);
+    rig.polder(&["cc", "start", id]).ok();
+    let mut shown = rig.json(&["cc", "show", id]);
+    for _ in 0..100 {
+        if shown["state"] == "completed" {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        shown = rig.json(&["cc", "show", id]);
+    }
+    assert_eq!((&shown["is_good"], rig.runs("sw1").contains("ntp server")), (&json!(true), true), "{shown}");
+    rig.polder(&["cc", "stop", id]).ok();
+    assert_eq!(rig.json(&["cc", "delete", id]), json!({"deleted": id}));
+    rig.polder(&["cc", "show", id]).fails(2, "the portal has no change control");
+    // Portals of those years cannot list them.
+    let older = Rig::imitating("2020.2.0", Duration::from_millis(5));
+    older
+        .polder(&["cc", "list"])
+        .fails(2, "a portal of version 2020.2.0 does not have that; look one up by its id");
+    older.polder(&["cc", "show", "x"]).fails(2, "the portal has no change control `x`");
+}
+
+#[test]
+fn a_login_is_checked_and_what_keeps_us_out_is_said() {
+    let rig = Rig::new();
+    let told = rig.polder(&["login-check"]).ok();
+    for words in [
+        "version:  2024.3.0 (API level 14)",
+        "user:     me",
+        "certificate: CN=polder portal",
+        "the given authority vouches for it",
+    ] {
+        assert!(told.contains(words), "no {words} in {told}");
+    }
+    let json = rig.json(&["login-check"]);
+    let pin = json["nodes"][0]["certificate"]["sha256"].as_str().unwrap();
+    let with =
+        |args: &[&str], variables: &[(&str, &str)]| rig.with(&[&["login-check"], args].concat(), variables);
+    assert!(with(&["--pin", pin], &[]).ok().contains("it is the pinned one"));
+    assert!(with(&[], &[("CVP_TOKEN", rig.portal.token())]).ok().contains("a service account, by its token"));
+    let insecure = with(&[], &[("CERT_VALIDATION", "False"), ("CVP_CA_FILE", "")]);
+    assert!(insecure.err.contains("is not checked") && insecure.ok().contains("NOT CHECKED"));
+    rig.write("secret", "the passw0rd\nand more\n");
+    with(&["--password-file", "secret"], &[("CVP_PASS", "wrong")]).ok();
+
+    let refused = with(&[], &[("CVP_CA_FILE", "")]);
+    assert!(refused.err.contains(pin), "who decides to trust it needs to know it: {refused:?}");
+    refused.fails(5, "its certificate is not trusted (nobody we trust has signed it)");
+    with(&[], &[("CVP_PASS", "wrong")]).fails(2, "it refuses the user `me` with this password");
+    with(&[], &[("CVP_TOKEN", "expired")])
+        .fails(2, "it refuses the token, which may be of another portal or have expired");
+    with(&[], &[("CVP_HOST", "127.0.0.1:1")]).fails(5, "Connection refused");
+    with(&[], &[("CVP_CA_FILE", "nowhere.pem")]).fails(2, "cannot read the portal's CA file nowhere.pem");
+    with(&[], &[("CVP_PASS", "")]).fails(2, "there is no password, and no terminal to ask for it");
+    with(&["--password", "x"], &[]).fails(2, "unexpected argument");
+    let wrong = with(
+        &[],
+        &[("CVP_PORT", "x"), ("CVP_PROTO", "gopher"), ("CERT_VALIDATION", "maybe"), ("CVP_USER", "")],
+    );
+    assert_eq!((wrong.code, wrong.err.lines().count()), (Some(2), 4), "{wrong:?}");
+    let zone = rig.with(&["apply"], &[("CVP_TZ", "France"), ("CVP_PORT", "0")]);
+    assert!(zone.err.contains("$CVP_TZ: there is no time zone `France`"), "{zone:?}");
+    zone.fails(2, "$CVP_PORT: `0` is no port");
+
+    // Something else than a portal.
+    let page = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("http://{}", page.local_addr().unwrap());
+    let serving = std::thread::spawn(move || {
+        let (mut stream, _) = page.accept().unwrap();
+        let mut head = [0; 4096];
+        let _ = stream.read(&mut head).unwrap();
+        let body = "<html><body>Welcome to nginx!</body></html>";
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+    });
+    with(&[], &[("CVP_HOST", &at)])
+        .fails(5, "it answered a web page (`Welcome to nginx!`); is it a CloudVision Portal?");
+    serving.join().unwrap();
+}
