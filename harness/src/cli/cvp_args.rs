@@ -57,6 +57,12 @@ pub(super) struct Reach {
     /// The file whose first line is the token of a service account; `-` is standard input [env: CVP_TOKEN, the token itself].
     #[arg(long, value_name = "FILE", conflicts_with_all = ["user", "password_file"])]
     pub(super) token_file: Option<PathBuf>,
+    /// Refused: others see it.
+    #[arg(long, hide = true)]
+    pub(super) password: Option<String>,
+    /// Refused: others see it.
+    #[arg(long, hide = true)]
+    pub(super) token: Option<String>,
     /// The authorities that vouch for the portal, as PEM [env: CVP_CA_FILE; default: those this host trusts].
     #[arg(long, value_name = "FILE")]
     pub(super) ca_file: Option<PathBuf>,

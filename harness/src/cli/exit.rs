@@ -3,7 +3,11 @@
 use crate::{
     base::exit::Exit,
     config::ConfigError,
-    cvp::{CvpError, TrustError, Why, jobs::JobsError, server::PortalError},
+    cvp::{
+        CvpError, TrustError, Why,
+        jobs::{BackupError, JobsError},
+        server::PortalError,
+    },
     env::EnvError,
     guest::GuestError,
     image::ImageError,
@@ -40,7 +44,6 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
             || cause.is::<BadInput>()
             || cause.is::<NoSuchVerb>()
             || cause.is::<TrustError>()
-            || matches!(cause.downcast_ref(), Some(JobsError::Unreadable { .. } | JobsError::Invalid(_)))
         {
             return Some(Exit::Usage);
         }
@@ -57,10 +60,20 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         let of_template = || cause.downcast_ref().map(of_template);
         let of_repo = || cause.downcast_ref().map(of_repo);
         let of_portal = || cause.downcast_ref().map(of_portal);
+        let of_jobs = || match cause.downcast_ref()? {
+            JobsError::Unreadable { .. } | JobsError::Invalid(_) => Some(Exit::Usage),
+            JobsError::Cvp(error) => Some(of_cvp(error)),
+        };
+        let of_backup = || match cause.downcast_ref()? {
+            BackupError::Cvp(error) => Some(of_cvp(error)),
+            BackupError::File { .. } => Some(Exit::Environment),
+        };
         let of_cvp = || cause.downcast_ref().map(of_cvp);
         of_env()
             .or_else(of_portal)
             .or_else(of_cvp)
+            .or_else(of_jobs)
+            .or_else(of_backup)
             .or_else(of_repo)
             .or_else(of_template)
             .or_else(|| cause.downcast_ref().map(of_workdir))

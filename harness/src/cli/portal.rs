@@ -195,7 +195,7 @@ fn login(
     first_line: &dyn Fn(&Path) -> io::Result<String>,
     problems: &mut Vec<String>,
 ) -> Option<Who> {
-    let mut read = |path: &Path, option: &str| match first_line(path) {
+    let read = |path: &Path, option: &str, problems: &mut Vec<String>| match first_line(path) {
         Ok(line) if !line.is_empty() => Some(line),
         Ok(_) => {
             problems.push(format!("{option}: the first line of {} is empty", path.display()));
@@ -206,8 +206,14 @@ fn login(
             None
         }
     };
+    let visible = [("password", "CVP_PASS", &reach.password), ("token", "CVP_TOKEN", &reach.token)];
+    if let Some((option, variable, _)) = visible.into_iter().find(|(.., said)| said.is_some()) {
+        let why = "everybody on this host would see it in the list of processes";
+        problems.push(format!("--{option} is not taken: {why}; say --{option}-file, or set {variable}"));
+        return None;
+    }
     if let Some(path) = &reach.token_file {
-        return Some(Who::Known(Login::Token(read(path, "--token-file")?)));
+        return Some(Who::Known(Login::Token(read(path, "--token-file", problems)?)));
     }
     // Who is named on the command line is not to be somebody else because of a variable.
     let is_typed = reach.user.is_some() || reach.password_file.is_some();
@@ -215,7 +221,7 @@ fn login(
         return Some(Who::Known(Login::Token(token)));
     }
     let password = match &reach.password_file {
-        Some(path) => Some(read(path, "--password-file")?),
+        Some(path) => Some(read(path, "--password-file", problems)?),
         None => env("CVP_PASS"),
     };
     let Some(user) = reach.user.clone().or_else(|| env("CVP_USER")) else {

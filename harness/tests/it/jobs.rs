@@ -1,14 +1,18 @@
 //! `polder cvp` as people use it at a portal: job files in all their parts, and what is asked and done beside them.
 
+mod portals;
+
 use std::{
-    io::{Read, Write},
-    net::TcpListener,
+    io::Read,
     path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
 
-use polder::cvp::server::{DeviceSpec, Fault, Portal, PortalSpec, Version};
+use polder::cvp::{
+    Client, CvpSpec, Login, Node, Trust,
+    server::{DeviceSpec, Fault, Portal, PortalSpec, Version},
+};
 use serde_json::{Value, json};
 
 use crate::typed::Said;
@@ -17,7 +21,7 @@ use crate::typed::Said;
 struct Rig {
     portal: Portal,
     /// The portal's, which ends after it.
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
     folder: tempfile::TempDir,
 }
 
@@ -52,7 +56,7 @@ impl Rig {
         let folder = tempfile::tempdir_in("/var/tmp").unwrap();
         std::fs::write(folder.path().join("ca.pem"), portal.ca().unwrap()).unwrap();
         std::fs::create_dir(folder.path().join("configs")).unwrap();
-        let rig = Self { portal, _runtime: runtime, folder };
+        let rig = Self { portal, runtime, folder };
         rig.write("configs/ntp-lab", "ntp server 192.0.2.1\n");
         rig
     }
@@ -209,7 +213,7 @@ fn the_example_does_what_it_says() {
     // What is there is refused to be made again, and nothing else is done.
     let before = rig.state();
     rig.polder(&["apply", "jobs.json"])
-        .fails(2, "jobs.json:6:81: the portal has a container `Rack 7` already");
+        .fails(2, "jobs.json:7:81: the portal has a container `Rack 7` already");
     assert_eq!(rig.state(), before);
 }
 
@@ -288,14 +292,14 @@ fn all_that_the_portal_does_not_have_is_said_at_once_and_nothing_is_done() {
     let said = rig.polder(&["apply", "jobs.json"]);
     assert_eq!(said.code, Some(2));
     let expected = "error: nothing was changed:
-jobs.json:2:94: the portal has no device `sw9`; did you mean `sw1`?
-jobs.json:2:101: the portal has no device `nobody`
+jobs.json:2:93: the portal has no device `sw9`; did you mean `sw1`?
+jobs.json:2:100: the portal has no device `nobody`
 jobs.json:3:63: the portal has no configlet `ntp-labb`; did you mean `ntp-lab`?
 jobs.json:4:65: the portal has no container `Demoo`; did you mean `Demo`?
 jobs.json:5:59: the container `Demo` cannot be destroyed: it holds sw1, sw2, sw3
 jobs.json:6:59: the container `Tenant` cannot be destroyed: it is always there
 jobs.json:8:58: the portal has no configlet `ntp-lab` to update; say the `devices` it shall be added for
-jobs.json:9:41: the portal has no template of snapshots `tmpl-2`; did you mean `tmpl-1`?";
+jobs.json:9:40: the portal has no template of snapshots `tmpl-2`; did you mean `tmpl-1`?";
     assert_eq!(said.err, expected);
     assert_eq!(rig.state(), before);
     // A file that says nothing sensible is told without asking any portal.
@@ -383,6 +387,46 @@ fn what_is_there_already_makes_no_task_and_what_is_out_of_step_gets_one() {
     let (code, report) = rig.apply(again);
     assert_eq!((code, &report["jobs"][0]["tasks"]), (Some(0), &json!(["3"])), "{report:#}");
     assert!(rig.runs("sw1").contains("ntp server 192.0.2.9"));
+    // Who says so keeps what runs.
+    let delete = json!([{"type": "configlet", "action": "delete", "configlet": "ntp-lab", "apply": false}]);
+    let (code, report) = rig.apply(delete);
+    assert_eq!((code, results(&report["jobs"][0])), (Some(0), vec![("sw1", "skipped")]), "{report:#}");
+    assert_eq!(
+        (rig.json(&["configlets"]), rig.json(&["tasks", "--state", "pending"])[0]["id"].clone()),
+        (json!([]), json!("4"))
+    );
+    assert!(rig.runs("sw1").contains("ntp server 192.0.2.9"));
+}
+
+#[test]
+fn what_devices_have_from_a_container_is_taken_off_that() {
+    let rig = Rig::new();
+    let node = Node::parse(&rig.portal.url()).unwrap();
+    let login = Login::Password { user: "me".into(), password: "the passw0rd".into() };
+    let mut spec = CvpSpec::new(node, login);
+    spec.trust = Trust::CaPem(rig.portal.ca().unwrap().as_bytes().to_vec());
+    let client = Client::new(spec, None).unwrap();
+    rig.runtime.block_on(async {
+        let one = client.add_configlet("ntp-lab", "ntp server 192.0.2.1\n").await.unwrap();
+        let inventory = client.inventory().await.unwrap();
+        client.put_on_container(inventory.container("Demo").unwrap(), &[one]).await.unwrap();
+    });
+    rig.write("jobs.json", r#"[{"type": "configlet", "action": "remove-devices", "configlet": "ntp-lab", "devices": ["sw1", "sw2"]}]"#);
+    let said = rig.polder(&["apply", "jobs.json"]);
+    let words = "jobs.json:1:87: sw1 has `ntp-lab` from the container `Demo`, and cannot lose it alone";
+    assert!(said.err.contains(words) && said.err.lines().count() == 3, "{said:?}");
+    rig.write("configs/ntp-lab", "ntp server 192.0.2.2\n");
+    let (code, report) = rig.apply(json!([
+        {"type": "configlet", "action": "update", "configlet": "configs/ntp-lab", "apply": true, "devices": ["sw1"]},
+        {"type": "configlet", "action": "delete", "configlet": "ntp-lab"},
+    ]));
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!(results(&report["jobs"][0]), [("sw1", "completed"), ("sw2", "skipped"), ("sw3", "skipped")]);
+    assert_eq!(
+        results(&report["jobs"][1]),
+        [("sw1", "completed"), ("sw2", "completed"), ("sw3", "completed")]
+    );
+    assert_eq!((rig.json(&["configlets"]), rig.runs("sw1").contains("ntp")), (json!([]), false));
 }
 
 #[test]
@@ -427,179 +471,4 @@ fn who_stops_it_is_told_what_is_done_and_what_is_not() {
         (&report["stopped"], &report["jobs"][2]["why"]),
         (&json!(true), &json!("it was stopped before"))
     );
-}
-
-#[test]
-fn tasks_are_listed_and_those_that_wait_are_executed() {
-    let rig = Rig::new();
-    assert_eq!(rig.polder(&["tasks", "--run"]).ok(), "no task is pending");
-    rig.apply(json!([add(&["sw1", "sw2", "sw3"], false)]));
-    let ids = |args: &[&str]| -> Vec<String> {
-        let all = rig.json(&[&["tasks"], args].concat());
-        all.as_array().unwrap().iter().map(|one| one["device"].as_str().unwrap().to_owned()).collect()
-    };
-    assert_eq!(
-        (ids(&["--device", "sw1", "sw2"]), ids(&["--state", "failed"])),
-        (vec!["sw2".into(), "sw1".into()], vec![])
-    );
-    rig.polder(&["tasks", "--device", "sw9"]).fails(2, "the portal has no device `sw9`; did you mean `sw1`?");
-    let ran = rig.json(&["tasks", "--run", "--device", "sw1"]);
-    assert_eq!((results(&ran), ids(&["--state", "pending"]).len()), (vec![("sw1", "completed")], 2));
-    rig.portal.faults().devices("sw2").unreachable(true).unwrap();
-    let said = rig.polder(&["tasks", "--run"]);
-    assert_eq!(said.code, Some(1));
-    assert!(
-        said.out.contains("  sw3      completed  3") && said.out.contains("  sw2      failed     2"),
-        "{}",
-        said.out
-    );
-    let table = rig.polder(&["tasks"]).ok();
-    assert!(table.starts_with("TASK  DEVICE  STATE "), "{table}");
-}
-
-#[test]
-fn devices_configlets_and_a_backup_of_them() {
-    let rig = Rig::new();
-    rig.write("configs/a b%.ü", "alias x y\n");
-    let other = json!({"type": "configlet", "action": "add", "configlet": "configs/a b%.ü", "devices": []});
-    rig.apply(json!([add(&["sw1"], true), other]));
-    let table = rig.polder(&["inventory", "SW1"]).ok();
-    let lines: Vec<&str> = table.lines().collect();
-    assert!(
-        lines.len() == 2
-            && lines[1].starts_with("sw1     10.0.0.1  00:1c:73:00:00:01")
-            && lines[1].ends_with("Demo       in sync"),
-        "{table}"
-    );
-    let devices = rig.json(&["inventory", "--container", "Demo"]);
-    assert_eq!(
-        (devices["devices"].as_array().unwrap().len(), &devices["devices"][0]["container"]),
-        (3, &json!("Demo"))
-    );
-    rig.polder(&["inventory", "--container", "Dmo"]).fails(2, "did you mean `Demo`?");
-    assert_eq!(rig.json(&["configlets", "--device", "sw1"])[0]["text"], "ntp server 192.0.2.1\n");
-    assert_eq!(rig.json(&["configlets", "--device", "sw2"]), json!([]));
-    assert!(
-        rig.polder(&["configlets", "NTP"])
-            .ok()
-            .lines()
-            .nth(1)
-            .unwrap()
-            .starts_with("ntp-lab    static  1      1 ")
-    );
-
-    std::fs::create_dir(rig.path("kept")).unwrap();
-    rig.write("kept/other", "stays");
-    let said = rig.with(&["backup"], &[("CVP_BACKUP", "kept")]).ok();
-    assert!(said.starts_with("2 configlets are in ") && said.ends_with("/kept"), "{said}");
-    let mut names: Vec<String> = std::fs::read_dir(rig.path("kept"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort_unstable();
-    assert_eq!(
-        names,
-        ["a%20b%25.%C3%BC.cfg", "a%20b%25.%C3%BC.json", "ntp-lab.cfg", "ntp-lab.json", "other"]
-    );
-    assert_eq!(std::fs::read_to_string(rig.path("kept/ntp-lab.cfg")).unwrap(), "ntp server 192.0.2.1\n");
-    let facts: Value =
-        serde_json::from_slice(&std::fs::read(rig.path("kept/ntp-lab.json")).unwrap()).unwrap();
-    assert_eq!(
-        (&facts["name"], &facts["devices"], &facts["user"]),
-        (&json!("ntp-lab"), &json!(["sw1"]), &json!("me"))
-    );
-}
-
-#[test]
-fn change_controls_are_listed_approved_started_and_removed() {
-    let rig = Rig::new();
-    let (_, report) = rig.apply(json!([add(&["sw1"], false), {"name": "by hand", "type": "change-control"}]));
-    let id = report["jobs"][1]["change_control"].as_str().unwrap();
-    let list = rig.polder(&["cc", "list"]).ok();
-    assert!(list.contains(id) && list.contains("by_hand") && list.contains("not started"), "{list}");
-    rig.polder(&["cc", "start", "by_hand"]).fails(1, "the portal refused to start the change control");
-    rig.polder(&["cc", "show", "by_hnd"])
-        .fails(2, "the portal has no change control `by_hnd`; did you mean `by_hand`?");
-    assert_eq!(rig.json(&["cc", "approve", "by_hand"])["approved"], true);
-    rig.polder(&["cc", "start", id]).ok();
-    let mut shown = rig.json(&["cc", "show", id]);
-    for _ in 0..100 {
-        if shown["state"] == "completed" {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-        shown = rig.json(&["cc", "show", id]);
-    }
-    assert_eq!((&shown["is_good"], rig.runs("sw1").contains("ntp server")), (&json!(true), true), "{shown}");
-    rig.polder(&["cc", "stop", id]).ok();
-    assert_eq!(rig.json(&["cc", "delete", id]), json!({"deleted": id}));
-    rig.polder(&["cc", "show", id]).fails(2, "the portal has no change control");
-    // Portals of those years cannot list them.
-    let older = Rig::imitating("2020.2.0", Duration::from_millis(5));
-    older
-        .polder(&["cc", "list"])
-        .fails(2, "a portal of version 2020.2.0 does not have that; look one up by its id");
-    older.polder(&["cc", "show", "x"]).fails(2, "the portal has no change control `x`");
-}
-
-#[test]
-fn a_login_is_checked_and_what_keeps_us_out_is_said() {
-    let rig = Rig::new();
-    let told = rig.polder(&["login-check"]).ok();
-    for words in [
-        "version:  2024.3.0 (API level 14)",
-        "user:     me",
-        "certificate: CN=polder portal",
-        "the given authority vouches for it",
-    ] {
-        assert!(told.contains(words), "no {words} in {told}");
-    }
-    let json = rig.json(&["login-check"]);
-    let pin = json["nodes"][0]["certificate"]["sha256"].as_str().unwrap();
-    let with =
-        |args: &[&str], variables: &[(&str, &str)]| rig.with(&[&["login-check"], args].concat(), variables);
-    assert!(with(&["--pin", pin], &[]).ok().contains("it is the pinned one"));
-    assert!(with(&[], &[("CVP_TOKEN", rig.portal.token())]).ok().contains("a service account, by its token"));
-    let insecure = with(&[], &[("CERT_VALIDATION", "False"), ("CVP_CA_FILE", "")]);
-    assert!(insecure.err.contains("is not checked") && insecure.ok().contains("NOT CHECKED"));
-    rig.write("secret", "the passw0rd\nand more\n");
-    with(&["--password-file", "secret"], &[("CVP_PASS", "wrong")]).ok();
-
-    let refused = with(&[], &[("CVP_CA_FILE", "")]);
-    assert!(refused.err.contains(pin), "who decides to trust it needs to know it: {refused:?}");
-    refused.fails(5, "its certificate is not trusted (nobody we trust has signed it)");
-    with(&[], &[("CVP_PASS", "wrong")]).fails(2, "it refuses the user `me` with this password");
-    with(&[], &[("CVP_TOKEN", "expired")])
-        .fails(2, "it refuses the token, which may be of another portal or have expired");
-    with(&[], &[("CVP_HOST", "127.0.0.1:1")]).fails(5, "Connection refused");
-    with(&[], &[("CVP_CA_FILE", "nowhere.pem")]).fails(2, "cannot read the portal's CA file nowhere.pem");
-    with(&[], &[("CVP_PASS", "")]).fails(2, "there is no password, and no terminal to ask for it");
-    with(&["--password", "x"], &[]).fails(2, "unexpected argument");
-    let wrong = with(
-        &[],
-        &[("CVP_PORT", "x"), ("CVP_PROTO", "gopher"), ("CERT_VALIDATION", "maybe"), ("CVP_USER", "")],
-    );
-    assert_eq!((wrong.code, wrong.err.lines().count()), (Some(2), 4), "{wrong:?}");
-    let zone = rig.with(&["apply"], &[("CVP_TZ", "France"), ("CVP_PORT", "0")]);
-    assert!(zone.err.contains("$CVP_TZ: there is no time zone `France`"), "{zone:?}");
-    zone.fails(2, "$CVP_PORT: `0` is no port");
-
-    // Something else than a portal.
-    let page = TcpListener::bind("127.0.0.1:0").unwrap();
-    let at = format!("http://{}", page.local_addr().unwrap());
-    let serving = std::thread::spawn(move || {
-        let (mut stream, _) = page.accept().unwrap();
-        let mut head = [0; 4096];
-        let _ = stream.read(&mut head).unwrap();
-        let body = "<html><body>Welcome to nginx!</body></html>";
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-    });
-    with(&[], &[("CVP_HOST", &at)])
-        .fails(5, "it answered a web page (`Welcome to nginx!`); is it a CloudVision Portal?");
-    serving.join().unwrap();
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::view::is_own;
 use crate::{
     base::{store::replace, time::Utc},
     cvp::{Client, Configlet, ConfigletKind, CvpError, Holder, Inventory},
@@ -78,7 +79,7 @@ pub async fn backup(client: &Client, folder: &Path) -> Result<Vec<BackedUp>, Bac
 fn facts_of(one: &Configlet, holders: &[Holder], inventory: &Inventory) -> serde_json::Value {
     let own = |kind: &str| {
         let own = holders.iter().filter(|held| held.configlet == one.key && held.kind == kind);
-        own.filter(|held| held.inherited_from.is_empty()).map(|held| held.object.as_str()).collect::<Vec<_>>()
+        own.filter(|held| is_own(held)).map(|held| held.object.as_str()).collect::<Vec<_>>()
     };
     let (macs, keys) = (own("netelement"), own("container"));
     let devices = inventory.devices.iter().filter(|device| macs.contains(&device.mac.as_str()));

@@ -32,7 +32,7 @@ pub(super) fn wall(text: &str) -> Result<DateTime, String> {
     let read = |form: &&str| DateTime::strptime(form, text.trim()).ok();
     FORMS
         .iter()
-        .find_map(|form| read(&form))
+        .find_map(read)
         .ok_or_else(|| format!("`{text}` is no time; write `YYYY-MM-DD HH:MM`, such as `2031-05-04 03:30`"))
 }
 

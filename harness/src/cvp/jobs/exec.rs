@@ -72,9 +72,11 @@ impl Run<'_> {
             } else if let Some(why) = &lost {
                 job.outcome = Outcome::Skipped { why: why.clone() };
             } else if let Some((at, before)) = failed {
-                let (name, word) = (&before.name, before.outcome.word());
-                let why = format!("it builds on job {} (`{name}`), which was {word}", at + 1);
-                let why = why.replace("was failed", "failed").replace("was done", "is done");
+                let ended = match &before.outcome {
+                    Outcome::Failed { .. } => "failed".to_owned(),
+                    other => format!("was {}", other.word()),
+                };
+                let why = format!("it builds on job {} (`{}`), which {ended}", at + 1, before.name);
                 job.outcome = Outcome::Skipped { why };
             } else {
                 runner.pace.tell(&JobEvent::Begins { number: number + 1, of, name: step.name.clone() });

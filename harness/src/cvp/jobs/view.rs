@@ -44,15 +44,18 @@ pub(super) struct View {
     pub(super) version: Option<Version>,
 }
 
+/// Whether it is held by itself, and not by a container above.
+pub(super) fn is_own(held: &Holder) -> bool {
+    held.inherited_from.is_empty() || held.inherited_from == held.object
+}
+
 impl View {
     pub(super) fn new(seen: Seen) -> Self {
         let mut configlets: BTreeMap<String, Text> = BTreeMap::new();
         for one in seen.configlets {
             let own = |kind: &str| {
                 let own = seen.holders.iter().filter(|held| held.configlet == one.key && held.kind == kind);
-                own.filter(|held| held.inherited_from.is_empty() || held.inherited_from == held.object)
-                    .map(|held| held.object.clone())
-                    .collect()
+                own.filter(|held| is_own(held)).map(|held| held.object.clone()).collect()
             };
             let text = Text {
                 devices: own("netelement"),

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use tracing::Level;
 
-use crate::{cli::context::Cx, cvp::jobs::JobEvent};
+use crate::{base::text::plain, cli::context::Cx, cvp::jobs::JobEvent};
 
 /// Tells how far jobs are.
 pub(super) struct Progress {
@@ -23,7 +23,7 @@ impl Progress {
     pub(super) fn tell(&mut self, event: &JobEvent) {
         match event {
             JobEvent::Begins { number, of, name } => {
-                self.job = format!("{number}/{of} {name}");
+                self.job = plain(&format!("{number}/{of} {name}"));
                 self.devices.clear();
                 self.now("");
             }
@@ -43,7 +43,8 @@ impl Progress {
                 let why = report.outcome.why();
                 let why = if why.is_empty() { String::new() } else { format!(": {why}") };
                 let job = if self.job.is_empty() { &report.name } else { &self.job };
-                tracing::info!(target: "polder", "{job}: {}{why}", report.outcome.word());
+                let line = plain(&format!("{job}: {}{why}", report.outcome.word()));
+                tracing::info!(target: "polder", "{line}");
                 self.job.clear();
             }
         }
@@ -57,7 +58,7 @@ impl Progress {
         }
         let devices: Vec<String> =
             self.devices.iter().map(|(name, state)| format!("{name} {state}")).collect();
-        let line = crate::base::text::plain(&format!("{} {}", self.job, devices.join(", ")));
+        let line = plain(&format!("{} {}", self.job, devices.join(", ")));
         let width = rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col));
         let line: String = line.chars().take(width.saturating_sub(1)).collect();
         eprint!("\r\x1b[2K{line}");
