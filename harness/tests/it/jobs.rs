@@ -413,7 +413,7 @@ fn what_devices_have_from_a_container_is_taken_off_that() {
     });
     rig.write("jobs.json", r#"[{"type": "configlet", "action": "remove-devices", "configlet": "ntp-lab", "devices": ["sw1", "sw2"]}]"#);
     let said = rig.polder(&["apply", "jobs.json"]);
-    let words = "jobs.json:1:87: sw1 has `ntp-lab` from the container `Demo`, and cannot lose it alone";
+    let words = "jobs.json:1:88: sw1 has `ntp-lab` from the container `Demo`, and cannot lose it alone";
     assert!(said.err.contains(words) && said.err.lines().count() == 3, "{said:?}");
     rig.write("configs/ntp-lab", "ntp server 192.0.2.2\n");
     let (code, report) = rig.apply(json!([

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpListener,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -198,4 +199,33 @@ fn a_login_is_checked_and_what_keeps_us_out_is_said() {
     with(&[], &[("CVP_HOST", &at)])
         .fails(5, "it answered a web page (`Welcome to nginx!`); is it a CloudVision Portal?");
     serving.join().unwrap();
+}
+
+#[test]
+fn on_a_terminal_passwords_are_not_shown_and_one_line_tells_how_far_it_is() {
+    let rig = Rig::new();
+    rig.portal.faults().devices("sw1").slow(Duration::from_millis(700)).unwrap();
+    rig.write("jobs.json", &json!([add(&["sw1"], true)]).to_string());
+    let mut command = Command::new("script");
+    let line = format!("{} cvp apply jobs.json", env!("CARGO_BIN_EXE_polder"));
+    command.args(["-q", "-e", "-c", &line, "/dev/null"]).current_dir(rig.path(""));
+    for (name, value) in rig.command(&[]).get_envs() {
+        match value.filter(|_| name != "CVP_PASS") {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut keys, mut out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut told, mut byte) = (String::new(), [0]);
+    while !told.contains("password of me at ") || !told.ends_with(": ") {
+        assert_eq!(out.read(&mut byte).unwrap(), 1, "{told}");
+        told.push(char::from(byte[0]));
+    }
+    keys.write_all(b"the passw0rd\n").unwrap();
+    out.read_to_string(&mut told).unwrap();
+    assert!(child.wait().unwrap().success(), "{told}");
+    assert!(!told.contains("passw0rd"), "{told}");
+    assert!(told.contains("\r\x1b[2K1/1 push ntp sw1 running (In-Progress)"), "{told:?}");
+    assert!(told.contains("\r\x1b[2K1/1 push ntp: done\r\n"), "{told:?}");
 }

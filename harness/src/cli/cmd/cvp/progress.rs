@@ -59,7 +59,8 @@ impl Progress {
         let devices: Vec<String> =
             self.devices.iter().map(|(name, state)| format!("{name} {state}")).collect();
         let line = plain(&format!("{} {}", self.job, devices.join(", ")));
-        let width = rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col));
+        let width = rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+        let width = if width == 0 { 80 } else { width };
         let line: String = line.chars().take(width.saturating_sub(1)).collect();
         eprint!("\r\x1b[2K{line}");
         let _ = io::stderr().flush();
