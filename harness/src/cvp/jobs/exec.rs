@@ -134,7 +134,7 @@ impl Runner<'_> {
                     self.pace.go_on("not all devices were moved")?;
                     let device = inventory.device(&device.mac)?;
                     let made = self.client().move_device(device, container).await;
-                    self.made(device, made, job).await?;
+                    self.made(device, made, job)?;
                 }
                 self.finish(step, job).await
             }
@@ -164,12 +164,12 @@ impl Runner<'_> {
         for device in &it.put {
             self.pace.go_on("not all devices hold it")?;
             let made = client.put_on_device(device, one).await;
-            self.made(device, made, job).await?;
+            self.made(device, made, job)?;
         }
         for device in &it.take {
             self.pace.go_on("not all devices have lost it")?;
             let made = client.take_off_device(device, one).await;
-            self.made(device, made, job).await?;
+            self.made(device, made, job)?;
         }
         for container in &it.take_from {
             self.pace.go_on("not all containers have lost it")?;
@@ -209,7 +209,7 @@ impl Runner<'_> {
             let own: Vec<&Configlet> = held.own().collect();
             let again = action::hold(&action::Target::Device(&device), &own, &[]);
             let made = client.save(format!("push the configuration of {device} again"), vec![again]).await;
-            self.made(&device, made, job).await?;
+            self.made(&device, made, job)?;
         }
         Ok(())
     }
@@ -246,14 +246,19 @@ impl Runner<'_> {
     }
 
     /// Tasks were made for a device, or that failed, which is told and keeps nobody else from being served.
-    async fn made(
+    fn made(
         &mut self,
         device: &Device,
         made: Result<Vec<TaskId>, CvpError>,
         job: &mut JobReport,
     ) -> Result<(), Halt> {
         match made.map_err(Halt::from) {
-            Ok(ids) => self.note(&ids, job).await,
+            Ok(ids) => {
+                let waiting = |id: &TaskId| Waiting { id: id.clone(), device: device.mac.clone() };
+                self.waiting.extend(ids.iter().map(waiting));
+                job.tasks.extend(ids);
+                Ok(())
+            }
             Err(Halt::Failed(reason)) => {
                 job.tell(device, DeviceResult::Failed { reason });
                 Ok(())
@@ -262,7 +267,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Tasks were made.
+    /// Tasks were made, and only the portal knows for whom.
     async fn note(&mut self, ids: &[TaskId], job: &mut JobReport) -> Result<(), Halt> {
         if ids.is_empty() {
             return Ok(());

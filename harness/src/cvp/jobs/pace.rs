@@ -9,7 +9,11 @@ use super::{
     plan::Step,
     report::{DeviceReport, DeviceResult, JobEvent, JobReport, Outcome},
 };
+use crate::base::wait::Deadline;
 use crate::cvp::{ChangeControl, Client, CvpError, Device, Task, TaskId, TaskState};
+
+/// Tasks that are executed at once: what is in front of a broken network is found out before all devices are behind it.
+const AT_ONCE: usize = 20;
 
 /// Executes and waits.
 pub(super) struct Pace<'a> {
@@ -38,26 +42,56 @@ impl<'a> Pace<'a> {
         if self.is_stopped() { Err(Halt::Stopped(left.to_owned())) } else { Ok(()) }
     }
 
-    /// Executes tasks, waits for their end, and says what became of each device.
+    /// Executes tasks, some at once, waits for their end, and says what became of each device.
     pub(super) async fn execute(&mut self, ids: &[TaskId], job: &mut JobReport) -> Result<(), Halt> {
-        if ids.is_empty() {
-            return Ok(());
+        let deadline = Deadline::within(self.limit);
+        let tasks = self.client.these_tasks(ids).await?;
+        let mut ended = Ok(());
+        for some in ids.chunks(AT_ONCE) {
+            let some: BTreeMap<TaskId, Task> =
+                some.iter().filter_map(|id| Some((id.clone(), tasks.get(id)?.clone()))).collect();
+            if ended.is_ok() {
+                ended = self.go_on("not all tasks were executed");
+            }
+            if ended.is_ok() && !deadline.passed() {
+                ended = self.batch(some, deadline.left(), job).await;
+                continue;
+            }
+            for task in some.values() {
+                let left = format!("task {} {}, not executed", task.id, task.state);
+                job.tell_of(
+                    task,
+                    match &ended {
+                        Ok(()) => DeviceResult::TimedOut { last: left },
+                        Err(_) => DeviceResult::Skipped { why: left },
+                    },
+                );
+            }
         }
-        self.go_on("no task was executed")?;
-        let mut tasks = self.client.these_tasks(ids).await?;
+        ended
+    }
+
+    /// Executes these and waits for them; what became of each is told, whatever else there is to tell.
+    async fn batch(
+        &mut self,
+        mut tasks: BTreeMap<TaskId, Task>,
+        limit: Duration,
+        job: &mut JobReport,
+    ) -> Result<(), Halt> {
         let idle = |task: &&Task| matches!(task.state, TaskState::Pending | TaskState::Failed);
         let idle: Vec<TaskId> = tasks.values().filter(idle).map(|task| task.id.clone()).collect();
-        match self.client.execute_tasks(&idle).await.map_err(Halt::from) {
-            Ok(()) => {}
-            Err(Halt::Failed(reason)) => {
-                for task in tasks.values().filter(|task| idle.contains(&task.id)) {
-                    job.tell_of(task, DeviceResult::Failed { reason: reason.clone() });
-                }
-                tasks.retain(|id, _| !idle.contains(id));
+        let mut begun = self.client.execute_tasks(&idle).await.map_err(Halt::from);
+        if let Err(Halt::Failed(reason) | Halt::Lost(reason)) = &begun {
+            for task in tasks.values().filter(|task| idle.contains(&task.id)) {
+                job.tell_of(task, DeviceResult::Failed { reason: reason.clone() });
             }
-            Err(other) => return Err(other),
+            tasks.retain(|id, _| !idle.contains(id));
         }
-        let (left, ended) = self.wait(tasks).await;
+        if matches!(begun, Err(Halt::Failed(_))) {
+            begun = Ok(());
+        }
+        begun?;
+        let (left, ended) = self.wait(tasks, limit).await;
         for task in left.values() {
             let result = match &task.state {
                 TaskState::Completed => DeviceResult::Completed,
@@ -65,7 +99,7 @@ impl<'a> Pace<'a> {
                 TaskState::Cancelled => {
                     DeviceResult::Failed { reason: format!("somebody cancelled its task {}", task.id) }
                 }
-                state if matches!(ended, Err(Halt::Stopped(_))) => {
+                state if ended.is_err() => {
                     let why = format!("its task {} is {state}, and goes on by itself", task.id);
                     DeviceResult::Skipped { why }
                 }
@@ -77,7 +111,11 @@ impl<'a> Pace<'a> {
     }
 
     /// Waits until these tasks have ended, time is up, or the operator has enough; as they are then.
-    async fn wait(&mut self, tasks: BTreeMap<TaskId, Task>) -> (BTreeMap<TaskId, Task>, Result<(), Halt>) {
+    async fn wait(
+        &mut self,
+        tasks: BTreeMap<TaskId, Task>,
+        limit: Duration,
+    ) -> (BTreeMap<TaskId, Task>, Result<(), Halt>) {
         let ids: Vec<TaskId> = tasks.keys().cloned().collect();
         let mut last = tasks;
         if ids.is_empty() {
@@ -95,7 +133,7 @@ impl<'a> Pace<'a> {
             _ = stop.wait_for(|stop| *stop) => {
                 Err(Halt::Stopped("tasks that were executed are not waited for; they go on by themselves".to_owned()))
             }
-            ended = self.client.wait_for_tasks(&ids, self.limit, seen) => match ended {
+            ended = self.client.wait_for_tasks(&ids, limit, seen) => match ended {
                 Ok(_) | Err(CvpError::Late { .. }) => Ok(()),
                 Err(error) => Err(error.into()),
             },

@@ -3,8 +3,8 @@
 mod apply;
 mod backup;
 mod cc;
-mod check;
 mod list;
+mod login_check;
 mod progress;
 mod reach;
 mod serve;
@@ -21,7 +21,7 @@ pub(in crate::cli) async fn run(cx: &Cx, what: &Cvp) -> anyhow::Result<Said> {
         Cvp::Inventory(args) => cx.unless_stopped(list::inventory(cx, args)).await?.into(),
         Cvp::Configlets(args) => cx.unless_stopped(list::configlets(cx, args)).await?.into(),
         Cvp::Cc { what } => cx.unless_stopped(cc::run(cx, what)).await?.into(),
-        Cvp::LoginCheck { reach } => cx.unless_stopped(check::run(cx, reach)).await?.into(),
+        Cvp::LoginCheck { reach } => cx.unless_stopped(login_check::run(cx, reach)).await?.into(),
         Cvp::Backup(args) => cx.unless_stopped(backup::run(cx, args)).await?.into(),
     })
 }
