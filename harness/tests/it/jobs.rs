@@ -11,7 +11,7 @@ use std::{
 
 use polder::cvp::{
     Client, CvpSpec, Login, Node, Trust,
-    server::{DeviceSpec, Portal, PortalSpec, Version},
+    server::{DeviceSpec, Portal, PortalSpec},
 };
 use serde_json::{Value, json};
 
@@ -50,7 +50,7 @@ impl Rig {
         let spec = PortalSpec {
             username: "me".into(),
             password: Some("the passw0rd".into()),
-            imitate: Some(version.parse::<Version>().unwrap()),
+            imitate: Some(version.parse().unwrap()),
             task_delay,
             devices,
             state: Some(state.to_string().into_bytes()),
@@ -191,6 +191,9 @@ fn the_example_does_what_it_says() {
     }
     let plan = rig.json(&["apply", "jobs.json", "--dry-run"]);
     assert_eq!(plan["jobs"][6]["take"], json!(["sw1", "sw2", "sw3"]));
+    let named =
+        rig.with(&["apply", "--dry-run", "-f", "json"], &[("CVP_JSON", "jobs.json"), ("CVP_TZ", "UTC")]);
+    assert_eq!(serde_json::from_str::<Value>(&named.ok()).unwrap(), plan);
     assert_eq!(rig.state(), before, "a dry run changes nothing");
 
     let table = rig.polder(&["apply", "jobs.json"]).ok();
@@ -228,9 +231,11 @@ fn the_example_does_what_it_says() {
 #[case("2021.3.0", "serial")]
 fn older_portals_have_the_same_done_in_their_ways(#[case] version: &str, #[case] mode: &str) {
     let rig = Rig::imitating(version, Duration::from_millis(5));
+    // The oldest one does not tell the names.
+    let template = if version == "2018.1.4" { "tmpl-1" } else { "before and after" };
     let (code, report) = rig.apply(json!([
         add(&["sw1", "sw2"], false),
-        {"name": "now", "type": "change-control", "apply": true, "mode": mode, "snapid": "tmpl-1"},
+        {"name": "now", "type": "change-control", "apply": true, "mode": mode, "snapid": template},
         {"type": "container", "action": "create", "container": "Rack 7"},
         {"type": "container", "action": "attach-device", "container": "Rack 7", "devices": ["sw3"], "apply": true},
         {"type": "configlet", "action": "remove-devices", "configlet": "ntp-lab", "devices": ["sw2"], "apply": true},

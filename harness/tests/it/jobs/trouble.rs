@@ -90,14 +90,16 @@ fn a_change_control_that_fails_says_what_each_device_has() {
     rig.portal.faults().devices("sw1").unreachable(true).unwrap();
     let (code, report) = rig.apply(json!([
         add(&["sw1", "sw2"], false),
-        {"name": "window 7", "type": "change-control", "mode": "incremental", "snapid": "before and after", "apply": true},
+        {"name": "window 7", "type": "change-control", "mode": "incremental", "apply": true},
     ]));
     let change = &report["jobs"][1];
     assert_eq!((code, change["outcome"].as_str()), (Some(1), Some("failed")), "{report:#}");
+    let why = change["why"].as_str().unwrap();
     assert!(
-        change["change_control"].is_string() && change["why"].as_str().unwrap().contains("window_7"),
-        "{change}"
+        why.starts_with("the change control `window_7` failed: ") && change["change_control"].is_string(),
+        "{why}"
     );
+    assert_eq!(results(change), [("sw1", "failed"), ("sw2", "skipped")], "{change:#}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::{
         context::Cx,
         cvp_args::CvpApply,
         output::table,
-        portal::{Access, defaults, environment, first_line},
+        portal::{Access, defaults, environment, first_line, refuse},
         run::Said,
     },
     cvp::jobs::{DeviceReport, JobFile, JobReport, Report, Run},
@@ -23,10 +23,10 @@ pub(super) async fn run(cx: &Cx, args: &CvpApply) -> anyhow::Result<Said> {
     let access = Access::of(&args.reach, &environment, &first_line, &mut problems);
     let (zone, country) = (args.timezone.as_deref(), args.country.as_deref());
     let defaults = defaults(zone, country, &environment, &mut problems);
-    crate::cli::portal::refuse(std::mem::take(&mut problems))?;
+    refuse(problems)?;
     let file = args.file.clone().or_else(|| environment("CVP_JSON").map(PathBuf::from));
     let file = JobFile::load(&file.unwrap_or_else(|| FILE.into()), &defaults)?;
-    let client = reach::finish(cx, access, problems).await?;
+    let client = reach::open(cx, access).await?;
     let planned = cx.unless_stopped(async { Ok(file.plan(&client).await?) }).await;
     let plan = match planned {
         Ok(plan) => plan,

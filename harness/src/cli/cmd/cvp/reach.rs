@@ -13,12 +13,12 @@ use crate::{
 pub(super) async fn client(cx: &Cx, reach: &Reach) -> anyhow::Result<Client> {
     let mut problems = Vec::new();
     let access = Access::of(reach, &environment, &first_line, &mut problems);
-    finish(cx, access, problems).await
+    refuse(problems)?;
+    open(cx, access).await
 }
 
-/// The same, where more than that may be wrong.
-pub(super) async fn finish(cx: &Cx, access: Option<Access>, problems: Vec<String>) -> anyhow::Result<Client> {
-    refuse(problems)?;
+/// A client for what was found good.
+pub(super) async fn open(cx: &Cx, access: Option<Access>) -> anyhow::Result<Client> {
     match access {
         Some(access) => access.client(cx).await,
         None => anyhow::bail!("nothing says which portal"),
