@@ -81,8 +81,13 @@ impl JobFile {
     /// # Errors
     /// With everything that keeps them from being done there; the portal cannot be asked, or refuses.
     pub async fn plan(self, client: &Client) -> Result<Plan, JobsError> {
+        let seen = look(client, &self.jobs).await?;
+        self.against(seen)
+    }
+
+    /// The same, at a portal that was looked at.
+    pub(super) fn against(self, seen: Seen) -> Result<Plan, JobsError> {
         let Self { jobs, mut problems } = self;
-        let seen = look(client, &jobs).await?;
         let steps = plan(&jobs, seen, &mut problems);
         let failed = problems.any_error();
         let warnings = problems.take();

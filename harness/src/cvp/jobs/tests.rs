@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use super::{
     file::{JobFile, JobsError},
     parse::{Around, Defaults},
+    view::Seen,
 };
+use crate::cvp::{Configlet, Container, Device, Inventory, ROOT};
 
 /// What is read of a text, at the end of 2026, where `configs/ntp` is a file.
 fn read(text: &str) -> Result<JobFile, JobsError> {
@@ -163,6 +165,61 @@ fn what_json_may_have_is_understood() {
     }
 }
 
+/// A portal with one device, one configlet that nobody holds, and two containers.
+fn seen() -> Seen {
+    let container = |key: &str, name: &str, parent: Option<&str>| Container {
+        key: key.into(),
+        name: name.into(),
+        parent: parent.map(str::to_owned),
+    };
+    let device =
+        Device { mac: "aa:01".into(), hostname: "sw1".into(), container: "demo".into(), ..Device::default() };
+    let configlet = serde_json::json!({"key": "c1", "name": "ntp", "config": "ntp server 192.0.2.1\n"});
+    Seen {
+        inventory: Inventory {
+            devices: vec![device],
+            containers: vec![container(ROOT, "Tenant", None), container("demo", "Demo", Some(ROOT))],
+        },
+        configlets: vec![serde_json::from_value::<Configlet>(configlet).unwrap()],
+        holders: Vec::new(),
+        templates: Some(Vec::new()),
+        pending: Vec::new(),
+        version: None,
+    }
+}
+
+#[test]
+fn what_earlier_jobs_will_have_done_counts() {
+    let text = r#"[
+  {"type": "configlet", "action": "add", "configlet": "configs/ntp", "devices": ["sw1", "aa:01"]},
+  {"type": "container", "action": "create", "container": "New", "parent": "Demo"},
+  {"type": "container", "action": "attach-device", "container": "New", "devices": ["sw1"], "apply": true},
+  {"type": "configlet", "action": "delete", "configlet": "ntp", "apply": false},
+  {"type": "change-control", "apply": true},
+  {"type": "container", "action": "destroy", "container": "New"},
+  {"type": "configlet", "action": "add-devices", "configlet": "ntp", "devices": ["sw1"]}
+]"#;
+    let error = read(text).unwrap().against(seen()).unwrap_err().to_string();
+    let expected = "nothing was changed:
+jobs.json:7:59: the container `New` cannot be destroyed: it holds sw1
+jobs.json:8:63: the portal has no configlet `ntp`; an earlier job deletes it";
+    assert_eq!(error, expected);
+    let good: Vec<&str> = text.lines().take(6).collect();
+    let plan = read(&format!("{}]", good.join("\n").trim_end_matches(','))).unwrap().against(seen()).unwrap();
+    let json = plan.to_json();
+    let of = |key: &str| {
+        json["jobs"].as_array().unwrap().iter().map(|job| job[key].to_string()).collect::<Vec<_>>()
+    };
+    // The text is there already; the device gets a task by each, and the move executes both.
+    assert_eq!(of("tasks"), [r#"["sw1"]"#, "[]", r#"["sw1"]"#, r#"["sw1"]"#, "[]"]);
+    assert_eq!(of("caught_up")[2], r#"["sw1"]"#);
+    assert_eq!(of("after"), ["[]", "[]", "[2]", "[1]", "[1,3,4]"]);
+    assert_eq!(
+        (json["jobs"][0]["text"].is_null(), &json["jobs"][4]["devices"]),
+        (true, &serde_json::json!(["sw1"]))
+    );
+}
+
 /// Any JSON, with the words of job files in it more often than chance has them.
 fn json() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::Value;
@@ -183,6 +240,10 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
         Just("snapid"),
         Just("apply"),
         Just("<<"),
+        Just("sw1"),
+        Just("ntp"),
+        Just("Demo"),
+        Just("delete"),
         Just(""),
     ];
     let word = prop_oneof![3 => word.prop_map(str::to_owned), 1 => any::<String>()];
@@ -208,8 +269,11 @@ proptest! {
     #[test]
     fn no_json_breaks_the_reader(value in json(), cut in 0_usize..400) {
         let text = value.to_string();
-        let _ = read(&text);
-        let _ = read(&format!("[{text}]"));
+        for text in [text.clone(), format!("[{text}]")] {
+            if let Ok(plan) = read(&text).and_then(|file| file.against(seen())) {
+                prop_assert!(plan.to_json()["jobs"].is_array() && plan.to_string().is_empty() == (text == "[]"));
+            }
+        }
         let cut = (0..=cut.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
         let _ = read(&text[..cut]);
     }
