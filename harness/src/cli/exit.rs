@@ -1,9 +1,22 @@
 //! From an error to an exit code: whose fault it is decides.
 
 use crate::{
-    base::exit::Exit, config::ConfigError, cvp::server::PortalError, env::EnvError, guest::GuestError,
-    image::ImageError, initfile::InitFileError, net::lease::LeaseError, provider::MachineError,
-    repo::RepoError, template::TemplateError, workdir::WorkdirError,
+    base::exit::Exit,
+    config::ConfigError,
+    cvp::{
+        CvpError, TrustError, Why,
+        jobs::{BackupError, JobsError},
+        server::PortalError,
+    },
+    env::EnvError,
+    guest::GuestError,
+    image::ImageError,
+    initfile::InitFileError,
+    net::lease::LeaseError,
+    provider::MachineError,
+    repo::RepoError,
+    template::TemplateError,
+    workdir::WorkdirError,
 };
 
 use super::external::NoSuchVerb;
@@ -30,6 +43,7 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
             || cause.is::<ConfigError>()
             || cause.is::<BadInput>()
             || cause.is::<NoSuchVerb>()
+            || cause.is::<TrustError>()
         {
             return Some(Exit::Usage);
         }
@@ -46,8 +60,20 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         let of_template = || cause.downcast_ref().map(of_template);
         let of_repo = || cause.downcast_ref().map(of_repo);
         let of_portal = || cause.downcast_ref().map(of_portal);
+        let of_jobs = || match cause.downcast_ref()? {
+            JobsError::Unreadable { .. } | JobsError::Invalid(_) => Some(Exit::Usage),
+            JobsError::Cvp(error) => Some(of_cvp(error)),
+        };
+        let of_backup = || match cause.downcast_ref()? {
+            BackupError::Cvp(error) => Some(of_cvp(error)),
+            BackupError::File { .. } => Some(Exit::Environment),
+        };
+        let of_cvp = || cause.downcast_ref().map(of_cvp);
         of_env()
             .or_else(of_portal)
+            .or_else(of_cvp)
+            .or_else(of_jobs)
+            .or_else(of_backup)
             .or_else(of_repo)
             .or_else(of_template)
             .or_else(|| cause.downcast_ref().map(of_workdir))
@@ -109,6 +135,27 @@ fn of_portal(error: &PortalError) -> Exit {
     }
 }
 
+/// A portal that says no, or whose devices do, has failed us; one that cannot be talked to is the environment's fault.
+fn of_cvp(error: &CvpError) -> Exit {
+    match error {
+        CvpError::Login(refusals) => {
+            let ours = |why: &Why| matches!(why, Why::Password { .. } | Why::Token(_));
+            let all = !refusals.0.is_empty() && refusals.0.iter().all(|(_, why)| ours(why));
+            if all { Exit::Usage } else { Exit::Environment }
+        }
+        CvpError::Unreachable { .. }
+        | CvpError::NoAnswer { .. }
+        | CvpError::Odd { .. }
+        | CvpError::NoSession { .. }
+        | CvpError::Journal(_) => Exit::Environment,
+        CvpError::NotInThisVersion { .. }
+        | CvpError::NotFound { .. }
+        | CvpError::Ambiguous { .. }
+        | CvpError::Several(_) => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}
+
 fn of_workdir(error: &WorkdirError) -> Exit {
     match error {
         WorkdirError::InUse { .. } | WorkdirError::Protected { .. } => Exit::Failed,
@@ -141,6 +188,11 @@ mod tests {
         assert_eq!(code(WorkdirError::Store(damaged)), Exit::Environment);
         assert_eq!(code(PortalError::Contradiction(vec![])), Exit::Usage);
         assert_eq!(code(PortalError::Certificate("no".into())), Exit::Environment);
+        assert_eq!(code(CvpError::Tasks(vec![])), Exit::Failed);
+        assert_eq!(code(CvpError::Login(std::sync::Arc::default())), Exit::Environment);
+        let unknown = || CvpError::NotFound { kind: "device", name: "x".into(), hint: None };
+        assert_eq!((code(unknown()), code(JobsError::Cvp(unknown()))), (Exit::Usage, Exit::Usage));
+        assert_eq!(code(JobsError::Invalid(vec![])), Exit::Usage);
         assert_eq!(code(RepoError::Input(vec![])), Exit::Usage);
         assert_eq!(code(RepoError::NoIndexer { packages: 1 }), Exit::Environment);
         assert_eq!(code(anyhow::anyhow!("something")), Exit::Failed);

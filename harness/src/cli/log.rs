@@ -78,6 +78,11 @@ impl Log {
         }
     }
 
+    /// Whether standard error is told what is of this level.
+    pub(super) fn is_told(&self, level: Level) -> bool {
+        self.sinks().told.is_some_and(|told| level <= told)
+    }
+
     /// Where it is written, if it is.
     pub(super) fn path(&self) -> Option<PathBuf> {
         self.sinks().file.as_ref().map(|(path, _)| path.clone()).filter(|path| path.exists())

@@ -15,6 +15,7 @@ mod init_args;
 mod log;
 mod machine_args;
 mod output;
+mod portal;
 mod run;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@
 mod action;
 mod answer;
 mod ask;
+mod certificate;
 mod change_control;
 mod client;
 mod configlet;
@@ -11,6 +12,7 @@ mod draft;
 mod error;
 mod har;
 mod inventory;
+pub mod jobs;
 mod journal;
 mod lease;
 mod onboard;
@@ -27,6 +29,7 @@ pub(crate) mod variables;
 mod version;
 pub(crate) mod wire;
 
+pub use certificate::Certificate;
 pub use change_control::{Change, ChangeControl, ChangeStatus, Legacy, Stage, StageState, StageStatus};
 pub use client::Client;
 pub use configlet::{Configlet, ConfigletChange, ConfigletKind, Holder, Validation};

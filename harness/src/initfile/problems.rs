@@ -34,6 +34,7 @@ impl Span {
 }
 
 /// One text: the init file is the first, what it includes follows.
+#[derive(Debug)]
 struct Source {
     named: Arc<NamedSource<String>>,
     /// As messages name it.
@@ -45,6 +46,7 @@ struct Source {
 }
 
 /// All texts, and what was found.
+#[derive(Debug)]
 pub(crate) struct Problems {
     sources: Vec<Source>,
     found: Vec<(Span, Diagnostic)>,
@@ -148,11 +150,21 @@ impl Problems {
         }
     }
 
+    /// Whether an error was noted.
+    pub(crate) fn any_error(&self) -> bool {
+        self.found.iter().any(|(_, d)| d.severity == Severity::Error)
+    }
+
+    /// Takes out what was noted so far, in the order of the texts.
+    pub(crate) fn take(&mut self) -> Vec<Diagnostic> {
+        self.found.sort_by_key(|(span, _)| (span.file, span.start));
+        std::mem::take(&mut self.found).into_iter().map(|(_, d)| d).collect()
+    }
+
     /// What was made of the file, if there was no error.
     pub(crate) fn verdict(mut self, made: Option<EnvSpec>) -> Result<Loaded, InitFileError> {
-        self.found.sort_by_key(|(span, _)| (span.file, span.start));
-        let failed = self.found.iter().any(|(_, d)| d.severity == Severity::Error);
-        let found: Vec<Diagnostic> = self.found.into_iter().map(|(_, d)| d).collect();
+        let failed = self.any_error();
+        let found = self.take();
         match made.filter(|_| !failed) {
             Some(spec) => {
                 let text = |source: Source| (source.name, source.named.inner().clone());

@@ -19,7 +19,7 @@ pub(crate) fn conform(root: &Node, problems: &mut Problems) {
 }
 
 /// What a mapping lacks is reported at `at`.
-fn object(node: &Node, at: &Span, mapping: &Mapping, problems: &mut Problems) {
+pub(crate) fn object(node: &Node, at: &Span, mapping: &Mapping, problems: &mut Problems) {
     let Value::Map(entries) = node.value() else {
         return wrong_kind(node, mapping.of, "a mapping", None, problems);
     };

@@ -22,6 +22,7 @@ mod guestfs;
 mod guests;
 mod health;
 mod images;
+mod jobs;
 mod jumps;
 mod keepers;
 mod kills;

@@ -114,7 +114,7 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Schema => schema::run().into(),
         Verb::Images { what } => images::run(cx, what).await?.into(),
         Verb::Templates(args) => templates::run(cx, args).await?,
-        Verb::Cvp { what } => cvp::run(cx, &what).await?.into(),
+        Verb::Cvp { what } => cvp::run(cx, &what).await?,
         Verb::Doctor => doctor::run(cx).await?,
         Verb::Gc(args) => gc::run(cx, &args).await?.into(),
         Verb::Completions { shell } => pages::completions(shell)?.into(),

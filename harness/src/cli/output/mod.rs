@@ -2,10 +2,13 @@
 
 mod flat;
 mod human;
+mod table;
 
 use std::fmt::Debug;
 
 use serde_json::{Map, Value};
+
+pub(super) use table::table;
 
 /// A way to print results.
 pub trait OutputFormat: Debug + Send + Sync {

@@ -1,4 +1,4 @@
-//! `polder cvp`: a portal of our own, until somebody stops it.
+//! `polder cvp serve`: a portal of our own, until somebody stops it.
 #![expect(clippy::print_stdout, reason = "where it serves has to be known while it does")]
 
 use std::{
@@ -12,21 +12,12 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 
 use crate::{
-    cli::{
-        context::Cx,
-        cvp_args::{Cvp, CvpServe},
-    },
+    cli::{context::Cx, cvp_args::CvpServe},
     cvp::server::{DeviceSpec, Portal, PortalSpec},
 };
 
 /// Devices that a portal has without being told.
 const DEMO: u16 = 4;
-
-pub(in crate::cli) async fn run(cx: &Cx, what: &Cvp) -> anyhow::Result<()> {
-    match what {
-        Cvp::Serve(args) => serve(cx, args).await,
-    }
-}
 
 /// Connections are files, and clients keep thousands of them.
 fn allow_files() {
@@ -37,7 +28,7 @@ fn allow_files() {
     }
 }
 
-async fn serve(cx: &Cx, args: &CvpServe) -> anyhow::Result<()> {
+pub(super) async fn run(cx: &Cx, args: &CvpServe) -> anyhow::Result<()> {
     allow_files();
     let file = args.state.as_deref().map(|file| cx.absolute(file)).transpose()?;
     let state = match &file {
