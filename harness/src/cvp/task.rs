@@ -185,7 +185,7 @@ struct Page {
 /// What the portal says of an unknown task.
 const NO_TASK: &str = "142WF606";
 /// The shortest and the longest pause between two looks at tasks.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// The newest tasks, among which those that are waited for are looked up at once.
 const NEWEST: usize = 200;
 

@@ -29,7 +29,7 @@ enum Api {
 }
 
 /// The shortest and the longest pause between two looks at a change control.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 impl Client {
     async fn change_api(&self) -> Result<Api, CvpError> {
