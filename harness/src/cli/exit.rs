@@ -104,7 +104,7 @@ fn of_repo(error: &RepoError) -> Exit {
 
 fn of_portal(error: &PortalError) -> Exit {
     match error {
-        PortalError::State(_) | PortalError::Contradiction(_) | PortalError::Device { .. } => Exit::Usage,
+        PortalError::State(_) | PortalError::Contradiction { .. } | PortalError::Device { .. } => Exit::Usage,
         _ => Exit::Environment,
     }
 }

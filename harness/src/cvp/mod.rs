@@ -21,7 +21,6 @@ mod tls;
 mod transport;
 mod undo;
 mod version;
-pub(crate) mod wire;
 
 pub use change_control::{Change, ChangeControl, ChangeStatus, Legacy, Stage, StageState, StageStatus};
 pub use client::Client;

@@ -16,7 +16,7 @@ use crate::{
         context::Cx,
         cvp_args::{Cvp, CvpServe},
     },
-    cvp::server::{DeviceSpec, Portal, PortalSpec},
+    cvp::server::{DeviceSpec, Portal, PortalSpec, SavedState},
 };
 
 /// Devices that a portal has without being told.
@@ -42,7 +42,8 @@ async fn serve(cx: &Cx, args: &CvpServe) -> anyhow::Result<()> {
     let file = args.state.as_deref().map(|file| cx.absolute(file)).transpose()?;
     let state = match &file {
         Some(file) if file.exists() => {
-            Some(fs::read(file).with_context(|| format!("cannot read {}", file.display()))?)
+            let json = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            Some(SavedState { file: file.clone(), json })
         }
         _ => None,
     };

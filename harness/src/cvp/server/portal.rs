@@ -68,7 +68,8 @@ impl Portal {
         }
         let wrong = model.check();
         if !wrong.is_empty() {
-            return Err(PortalError::Contradiction(wrong));
+            let state = spec.state.map_or_else(|| "the portal".into(), |state| state.file);
+            return Err(PortalError::Contradiction { state, wrong });
         }
         let listen = |source| PortalError::Listen { listen: spec.listen, source };
         let listener = TcpListener::bind(spec.listen).await.map_err(listen)?;
@@ -208,7 +209,7 @@ fn first_state(spec: &PortalSpec, secret: [u8; 32]) -> Result<Model, PortalError
     let Some(state) = &spec.state else {
         return Ok(Model::new(settings, secret, engine::now()));
     };
-    let mut model: Model = store::parse(Path::new("the portal's state"), state)?;
+    let mut model: Model = store::parse(&state.file, &state.json)?;
     if let Some(imitate) = &spec.imitate {
         model.settings.imitate = imitate.clone();
     }

@@ -7,7 +7,7 @@ use super::{
     tests::{approve, assign, change, container, model, one, relocate, save, who},
     *,
 };
-use crate::cvp::wire::classic::Action;
+use crate::cvp::server::wire::classic::Action;
 
 /// What one of the clients does.
 #[derive(Debug, Clone)]

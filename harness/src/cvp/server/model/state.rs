@@ -17,7 +17,7 @@ use super::{
     snapshot::{Snapshot, Template},
     task::Task,
     user::{Role, Session, User},
-    version::Version,
+    imitated::Imitated,
     workspace::{Assignment, Tag, Workspace},
 };
 
@@ -26,7 +26,7 @@ use super::{
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
     /// The version it says it has, and whose ways it has.
-    pub(crate) imitate: Version,
+    pub(crate) imitate: Imitated,
     /// What becomes of lines that devices run and no configlet has.
     pub(crate) unmanaged: Unmanaged,
     /// Whether devices refuse lines whose first word begins no command.
@@ -42,7 +42,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            imitate: Version::default(),
+            imitate: Imitated::default(),
             unmanaged: Unmanaged::Keep,
             validate: true,
             idle: 12 * 3_600_000,

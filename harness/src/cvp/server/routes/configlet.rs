@@ -8,7 +8,7 @@ use super::{
     super::model::{About, Configlet, Model, Refused, Uses, Why, rfc3339},
     Answer, Cx,
 };
-use crate::cvp::wire::classic::{self, ConfigletEdit, ConfigletUpdate, Named, NewConfiglet, Page};
+use crate::cvp::server::wire::classic::{self, ConfigletEdit, ConfigletUpdate, Named, NewConfiglet, Page};
 
 /// A configlet in every answer but those lists of old versions that leave the text out.
 pub(super) fn row(key: &str, configlet: &Configlet, uses: Uses) -> classic::Configlet {

@@ -8,7 +8,7 @@ use super::{
     super::model::{Device, Held, Model, Refused, UNDEFINED, Uses},
     Answer, Cx, configlet,
 };
-use crate::cvp::wire::classic::{self, Mapper, Page};
+use crate::cvp::server::wire::classic::{self, Mapper, Page};
 
 /// Configlets in the order in which they add up, and for each whether it is held directly.
 fn list(cx: &Cx<'_>, holder: (&str, &str, &str), held: &[Held]) -> Answer {

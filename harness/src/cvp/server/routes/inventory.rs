@@ -7,7 +7,7 @@ use super::{
     super::model::{About, Device, Model, Refused, Why, rfc3339},
     Answer, Cx,
 };
-use crate::cvp::wire::classic::{self, ContainerInfo, ContainerRow, Ids};
+use crate::cvp::server::wire::classic::{self, ContainerInfo, ContainerRow, Ids};
 
 /// A device of the inventory.
 fn row(model: &Model, device: &Device) -> classic::Device {

@@ -7,7 +7,7 @@ use super::{
     super::model::{About, INITIAL, Refused, Snapshot, Template},
     Answer, Cx,
 };
-use crate::cvp::wire::classic::text;
+use crate::cvp::server::wire::classic::text;
 
 /// What a template is to be.
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use super::{
     super::model::{Device, Model, ROOT, Refused, TaskState, TempAction, UNDEFINED},
     Answer, Cx, inventory,
 };
-use crate::cvp::wire::classic::{Branch, ContainerHit, Found, Whereabouts};
+use crate::cvp::server::wire::classic::{Branch, ContainerHit, Found, Whereabouts};
 
 pub(super) fn search(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let wanted = cx.query("queryParam").to_lowercase();
