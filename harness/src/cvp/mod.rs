@@ -1,41 +1,61 @@
 //! Arista's CloudVision Portal: a client that never lies, sessions that leave nothing behind, and, for those who have none, a
 //! portal of our own in `server`. Client and server share nothing but what goes over the wire.
 
+mod account;
 mod action;
 mod answer;
 mod ask;
 mod change_control;
 mod client;
 mod configlet;
+mod decommission;
+mod enrolment;
 mod error;
 mod har;
+mod image;
 mod inventory;
 mod journal;
 mod lease;
 mod provisioning;
+mod reconcile;
+mod search;
 pub mod server;
 mod session;
+mod snapshot;
 mod spec;
+mod tag;
 mod task;
 mod tls;
 mod transport;
 mod undo;
+mod upload;
+mod user;
 mod version;
+mod workspace;
 
+pub use account::{AccountToken, NewToken, ServiceAccount};
 pub use change_control::{Change, ChangeControl, ChangeStatus, Legacy, Stage, StageState, StageStatus};
 pub use client::Client;
 pub use configlet::{Configlet, ConfigletChange, ConfigletKind, Holder, Validation};
+pub use enrolment::EnrolmentToken;
 pub use error::{CvpError, NoAnswer, Refusal, Refusals, Why};
 pub use har::Recorder;
+pub use image::{Image, ImageBundle};
 pub use inventory::{ComplianceCode, Container, Device, Inventory, ROOT, UNDEFINED};
 pub use journal::{Found, Head, Journal, Undo, journals};
 pub use lease::Lease;
 pub use provisioning::{Comparison, Held};
+pub use reconcile::Reconciled;
+pub use search::{FoundContainer, Hits};
 pub use session::{Cvp, Deployed, Draft, RUN, SessionError};
+pub use snapshot::{Snapshot, SnapshotPlan, SnapshotTemplate};
 pub use spec::{CvpSpec, Limits, Login, Node, NotANode, Trust};
+pub use tag::{Element, Tag, TagAssignment, TagEdit};
 pub use task::{LogLine, Task, TaskId, TaskState};
 pub use tls::TrustError;
 pub use undo::Undone;
+pub use user::{Module, Role, User};
 pub use version::{Level, NotAVersion, Version};
+pub use workspace::{Workspace, WorkspaceState};
 #[cfg(test)]
 mod tests;

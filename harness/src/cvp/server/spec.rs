@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     driver::{Driver, Memory},
-    model::{Unmanaged, Imitated},
+    model::{Imitated, Unmanaged},
 };
 
 /// What a portal is to be. The default one listens at a port of the loopback that is free, and has no devices.

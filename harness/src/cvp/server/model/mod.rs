@@ -9,6 +9,7 @@ mod configlet;
 mod container;
 mod decommission;
 mod device;
+mod enrolment;
 mod eos;
 mod image;
 mod imitated;

@@ -12,12 +12,13 @@ use super::{
     container::{Container, ROOT, UNDEFINED},
     decommission::Decommissioning,
     device::Device,
+    enrolment::Enrolment,
     image::{Bundle, Image},
+    imitated::Imitated,
     job::Job,
     snapshot::{Snapshot, Template},
     task::Task,
     user::{Role, Session, User},
-    imitated::Imitated,
     workspace::{Assignment, Tag, Workspace},
 };
 
@@ -105,6 +106,7 @@ pub(crate) struct Model {
     pub(crate) tags: Vec<Tag>,
     pub(crate) assignments: Vec<Assignment>,
     pub(crate) decommissionings: BTreeMap<String, Decommissioning>,
+    pub(super) enrolments: Vec<Enrolment>,
     pub(crate) log: Vec<Entry>,
     /// A restart ends them.
     #[serde(skip)]
@@ -139,6 +141,7 @@ impl Default for Model {
             tags: vec![],
             assignments: vec![],
             decommissionings: BTreeMap::new(),
+            enrolments: vec![],
             log: vec![],
             sessions: BTreeMap::new(),
             jobs: vec![],

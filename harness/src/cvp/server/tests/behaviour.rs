@@ -247,11 +247,11 @@ async fn a_portal_stops_when_it_is_dropped() {
 
 #[rstest::rstest]
 #[case(r#"{"version": 2}"#, "has format 2")]
+#[case("{\"version\": 1,\n\"devises\": {}}", "lab.json is damaged: unknown field `devises`, expected one of")]
 #[case(
-    "{\"version\": 1,\n\"devises\": {}}",
-    "lab.json is damaged: unknown field `devises`, expected one of"
+    "{\"version\": 1,\n\"devices\": 7}",
+    "lab.json is damaged: invalid type: integer `7`, expected a map at line 2 column 12"
 )]
-#[case("{\"version\": 1,\n\"devices\": 7}", "lab.json is damaged: invalid type: integer `7`, expected a map at line 2 column 12")]
 #[case(
     r#"{"version": 1, "devices": {"a": {"placement": {"container": "absent"}}}}"#,
     "lab.json contradicts itself: device a is in a container that is not there"
