@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(code(EnvError::Stopped), Exit::Stopped);
         let damaged = StoreError::Version { path: "/".into(), found: 2, known: 1 };
         assert_eq!(code(WorkdirError::Store(damaged)), Exit::Environment);
-        assert_eq!(code(PortalError::Contradiction(vec![])), Exit::Usage);
+        assert_eq!(code(PortalError::Contradiction { state: "x".into(), wrong: vec![] }), Exit::Usage);
         assert_eq!(code(PortalError::Certificate("no".into())), Exit::Environment);
         assert_eq!(code(RepoError::Input(vec![])), Exit::Usage);
         assert_eq!(code(RepoError::NoIndexer { packages: 1 }), Exit::Environment);

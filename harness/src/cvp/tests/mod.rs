@@ -2,5 +2,7 @@
 
 mod bodies;
 mod portal;
+mod resources;
 mod rig;
+mod shapes;
 mod transport;
