@@ -113,6 +113,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return Err(Refused(format!("no benchmark `{name}`; there are: {}", names.join(", "))).into());
     };
     let mut build = cargo(&["build", "--quiet", "--package", table::PACKAGE, "--example", table::PROGRAM]);
+    if benchmark.is_optimised {
+        build.arg("--release");
+    }
     command::output(build.current_dir(workspace::root()))?;
     let Printed { figures, facts } = measure(benchmark)?;
     let rows = rows(benchmark, &figures)?;
@@ -134,7 +137,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// All that was measured, in order.
 fn measure(benchmark: &Benchmark) -> Result<Printed> {
-    let program = workspace::metadata()?.target_directory.join("debug/examples").join(table::PROGRAM);
+    let profile = if benchmark.is_optimised { "release" } else { "debug" };
+    let program = workspace::metadata()?.target_directory.join(profile).join("examples").join(table::PROGRAM);
     let mut all = Printed::default();
     for run in 1..=benchmark.runs {
         eprintln!("{}: run {run} of {}", benchmark.name, benchmark.runs);
@@ -261,8 +265,14 @@ mod tests {
         Fact { name: "memory".to_owned(), value: 12.5, unit: "MiB".to_owned() }
     }
 
-    pub(super) const SOME: Benchmark =
-        Benchmark { name: "up", what: "what", goal: 1.15, other_goals: &[("b", 0.2)], runs: 1 };
+    pub(super) const SOME: Benchmark = Benchmark {
+        name: "up",
+        what: "what",
+        goal: 1.15,
+        other_goals: &[("b", 0.2)],
+        is_optimised: false,
+        runs: 1,
+    };
 
     #[test]
     fn figures_are_read_and_bad_ones_named() {

@@ -152,9 +152,9 @@ impl Client {
         let mut known = std::collections::HashSet::new();
         loop {
             let start = all.len();
-            let page = self.ask(&ask.clone().rows(start, start + PAGE)).await?;
+            let mut page = self.ask(&ask.clone().rows(start, start + PAGE)).await?;
             let total = page.get("total").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
-            let rows = page.get(list).cloned().unwrap_or(Value::Array(Vec::new()));
+            let rows = page.get_mut(list).map(Value::take).unwrap_or(Value::Array(Vec::new()));
             let rows: Vec<T> = serde_json::from_value(rows).map_err(|error| self.odd(ask, &error))?;
             let came = rows.len();
             all.extend(rows);

@@ -241,6 +241,11 @@ proptest! {
             act(&mut model, &mut clients, client, &mut jobs, op.clone());
             let wrong = model.check();
             prop_assert!(wrong.is_empty(), "after {:?}: {:?}", op, wrong);
+            let uses = model.uses();
+            for key in model.configlets.keys() {
+                let counted = uses.get(key.as_str()).copied().unwrap_or_default();
+                prop_assert_eq!(model.uses_of(key), counted, "{} after {:?}", key, op);
+            }
         }
         // What is saved is what is loaded.
         let saved = serde_json::to_value(&model).unwrap();

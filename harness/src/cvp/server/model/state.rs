@@ -1,6 +1,6 @@
 //! Everything a portal knows, as one value: what is saved and loaded again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
@@ -95,6 +95,9 @@ pub(crate) struct Model {
     pub(crate) removed: BTreeMap<String, Device>,
     /// By key; later ones have greater keys.
     pub(crate) configlets: BTreeMap<String, Configlet>,
+    /// Keys of configlets by their names.
+    #[serde(skip)]
+    pub(super) configlet_names: HashMap<String, String>,
     pub(crate) tasks: BTreeMap<u64, Task>,
     pub(crate) next_task: u64,
     pub(crate) changes: BTreeMap<String, ChangeControl>,
@@ -130,6 +133,7 @@ impl Default for Model {
             devices: BTreeMap::new(),
             removed: BTreeMap::new(),
             configlets: BTreeMap::new(),
+            configlet_names: HashMap::new(),
             tasks: BTreeMap::new(),
             next_task: 1,
             changes: BTreeMap::new(),
@@ -181,6 +185,8 @@ impl Model {
                 user.seal(&salt);
             }
         }
+        let name = |(key, known): (&String, &Configlet)| (known.name.clone(), key.clone());
+        self.configlet_names = self.configlets.iter().map(name).collect();
         for (mac, device) in self.devices.iter_mut().chain(&mut self.removed) {
             device.adopt(mac);
         }

@@ -12,8 +12,9 @@ use crate::cvp::server::wire::classic::{self, Mapper, Page};
 
 /// Configlets in the order in which they add up, and for each whether it is held directly.
 fn list(cx: &Cx<'_>, holder: (&str, &str, &str), held: &[Held]) -> Answer {
-    let uses = cx.model.uses();
     let (total, page) = cx.page(held);
+    let keys: Vec<&str> = page.iter().map(|held| held.key.as_str()).collect();
+    let uses = cx.model.uses_of_some(&keys);
     let mut rows: Vec<classic::Configlet> = vec![];
     let mut mapper = Map::new();
     for held in page {

@@ -80,7 +80,8 @@ pub(super) fn devices(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
 pub(super) fn old_devices(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let wanted = cx.query("queryparam").to_lowercase();
     let found = cx.model.devices.values().filter(|device| device.fqdn().to_lowercase().contains(&wanted));
-    let (total, page) = cx.page(found.map(|device| node(cx.model, device)));
+    let (total, page) = cx.page(found);
+    let page: Vec<_> = page.into_iter().map(|device| node(cx.model, device)).collect();
     let containers: Map<String, Value> =
         page.iter().map(|node| (node.key.clone(), Value::from(node.container_name.clone()))).collect();
     Ok(Answer::json(&json!({"total": total, "netElementList": page, "containerList": containers})))
