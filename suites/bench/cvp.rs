@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -51,15 +51,17 @@ impl Other {
         let mut line: Value =
             serde_json::from_str(&said).with_context(|| format!("the portal said {said:?}"))?;
         let mut ca = tempfile::NamedTempFile::new()?;
-        ca.write_all(line["ca"].as_str().context("no certificate")?.as_bytes())?;
-        line["ca_file"] = json!(ca.path());
+        ca.write_all(line.get("ca").and_then(Value::as_str).context("no certificate")?.as_bytes())?;
+        let fields = line.as_object_mut().context("no object")?;
+        fields.insert("ca_file".to_owned(), json!(ca.path()));
         Ok(Self { child, line: line.to_string(), ca })
     }
 
     fn client(&self) -> Result<Client> {
         let line: Value = serde_json::from_str(&self.line)?;
-        let text =
-            |key: &str| line[key].as_str().map(str::to_owned).context("the portal's line is not whole");
+        let text = |key: &str| {
+            line.get(key).and_then(Value::as_str).map(str::to_owned).context("the portal's line is not whole")
+        };
         let login = Login::Password { user: text("username")?, password: text("password")? };
         let mut spec = CvpSpec::new(Node::parse(&text("url")?)?, login);
         spec.trust = Trust::CaFile(self.ca.path().to_owned());
@@ -156,16 +158,14 @@ where
     Fut: Future<Output = Result<()>> + Send,
 {
     let what = Arc::new(what);
-    let mut shares: Vec<Vec<T>> = (0..at_once).map(|_| Vec::new()).collect();
-    for (n, one) in work.into_iter().enumerate() {
-        shares[n % at_once].push(one);
-    }
+    let work = Arc::new(Mutex::new(work));
     let begin = Instant::now();
     let mut tasks = JoinSet::new();
-    for share in shares {
-        let what = Arc::clone(&what);
+    for _ in 0..at_once {
+        let (what, work) = (Arc::clone(&what), Arc::clone(&work));
+        let next = move || work.lock().unwrap_or_else(PoisonError::into_inner).pop();
         tasks.spawn(async move {
-            for one in share {
+            while let Some(one) = next() {
                 what(one).await?;
             }
             anyhow::Ok(())
@@ -295,17 +295,18 @@ pub(crate) async fn large_portal() -> Result<()> {
     .await?;
     latency("read the tree of containers", 50, async |_| Ok(client.containers().await.map(drop)?)).await?;
     let devices = client.devices().await?;
+    let device = |n: usize| devices.get(n).context("there are fewer devices");
     latency("look what a device holds", 100, async |n| {
-        Ok(client.held_by_device(&devices[n * 50].mac).await.map(drop)?)
+        Ok(client.held_by_device(&device(n * 50)?.mac).await.map(drop)?)
     })
     .await?;
     latency("check the compliance of a device", 100, async |n| {
-        Ok(client.compliance(&devices[n * 50].mac).await.map(drop)?)
+        Ok(client.compliance(&device(n * 50)?.mac).await.map(drop)?)
     })
     .await?;
     let one = [client.configlet("configlet-7").await?.context("it is not there")?];
     latency("put a configlet on a device", 50, async |n| {
-        Ok(client.put_on_device(&devices[n * 70], &one).await.map(drop)?)
+        Ok(client.put_on_device(device(n * 70)?, &one).await.map(drop)?)
     })
     .await?;
     latency("who holds which configlet", 3, async |_| Ok(client.holders().await.map(drop)?)).await?;
