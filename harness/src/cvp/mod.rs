@@ -1,5 +1,33 @@
 //! Arista's CloudVision Portal: a client that never lies, sessions that leave nothing behind, and, for those who have none, a
 //! portal of our own in `server`. Client and server share nothing but what goes over the wire.
+//!
+//! A [`Client`] asks for everything a portal has; what its version does not have is an error that says what does.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> polder::Result {
+//! use std::time::Duration;
+//! use polder::cvp::{Change, Client, CvpSpec, Login, Node, SnapshotPlan, Trust, server::{DeviceSpec, Portal, PortalSpec}};
+//!
+//! let portal = Portal::start(PortalSpec { devices: DeviceSpec::demo(2), ..PortalSpec::default() }).await?;
+//! let login = Login::Token(portal.token().to_owned());
+//! let trust = Trust::CaPem(portal.ca().unwrap_or_default().into());
+//! let client = Client::new(CvpSpec { trust, ..CvpSpec::new(Node::parse(&portal.url())?, login) }, None)?;
+//!
+//! // A change with snapshots before and after it, by their template's name.
+//! let leaf = client.inventory().await?.device("leaf-1")?.clone();
+//! let plan = SnapshotPlan { commands: vec!["show running-config".into()], ..SnapshotPlan::default() };
+//! let template = client.add_snapshot_template("around ntp", &plan).await?;
+//! let ntp = client.add_configlet("ntp", "ntp server 192.0.2.1\n").await?;
+//! let tasks = client.put_on_device(&leaf, &[ntp]).await?;
+//! let change = Change::new("ntp").series(tasks).snapshots("around ntp", &[leaf.serial.clone()]);
+//! let id = client.create_change(&change).await?;
+//! client.run_change(&id, Duration::from_secs(60), |_| {}).await?;
+//! let after = client.snapshot(&template, &leaf.serial).await?.expect("it was taken");
+//! assert!(after.output("show running-config").is_some_and(|text| text.contains("192.0.2.1")));
+//! # Ok(())
+//! # }
+//! ```
 
 mod account;
 mod action;

@@ -1,5 +1,6 @@
 //! The client: against a server that answers as it is told, and against the portal of our own.
 
+mod basics;
 mod bodies;
 mod portal;
 mod resources;
