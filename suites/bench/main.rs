@@ -2,6 +2,7 @@
 //! of JSON for each figure.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
+mod cvp;
 mod guest;
 mod guests;
 mod ours;
@@ -12,6 +13,11 @@ use anyhow::{Result, bail};
 /// Prints one figure, in the form `cargo ci bench` reads.
 fn figure(name: &str, side: &str, took: std::time::Duration) {
     println!("{}", serde_json::json!({ "name": name, "side": side, "seconds": took.as_secs_f64() }));
+}
+
+/// Prints what was measured and is compared with nothing.
+fn fact(name: &str, value: f64, unit: &str) {
+    println!("{}", serde_json::json!({ "name": name, "value": value, "unit": unit }));
 }
 
 #[tokio::main]
@@ -49,7 +55,12 @@ async fn main() -> Result<()> {
             guest::exec().await?;
             guests::collect().await?;
         }
-        other => bail!("no benchmark `{other}`; there are up, env, lab, exec, copy, bulk, guest"),
+        "cvp" => {
+            cvp::clients().await?;
+            cvp::large_portal().await?;
+        }
+        cvp::PORTAL => cvp::portal(std::env::args().nth(2).as_deref() == Some("large")).await?,
+        other => bail!("no benchmark `{other}`; there are up, env, lab, exec, copy, bulk, guest, cvp"),
     }
     Ok(())
 }

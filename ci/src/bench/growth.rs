@@ -45,7 +45,7 @@ pub(super) fn growth(rows: &[Row]) -> Vec<Growth> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{Figure, Side, rows};
+    use crate::bench::{Figure, Side, rows, tests::SOME};
 
     #[test]
     fn the_most_machines_are_compared_with_the_fewest() {
@@ -55,7 +55,7 @@ mod tests {
                 .into_iter()
                 .flat_map(|(name, ours)| [figure(name, Side::Ours, ours), figure(name, Side::Plain, 1.0)])
                 .collect();
-        let grown = growth(&rows(&figures).unwrap());
+        let grown = growth(&rows(&SOME, &figures).unwrap());
         let expected =
             Growth { step: "init".to_owned(), from: "1".to_owned(), to: "8".to_owned(), times: 1.5 };
         assert_eq!(grown, [expected]);

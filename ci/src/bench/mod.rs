@@ -47,6 +47,24 @@ struct Figure {
     seconds: f64,
 }
 
+/// What was measured and is compared with nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Fact {
+    /// What.
+    name: String,
+    /// How much.
+    value: f64,
+    /// Of what.
+    unit: String,
+}
+
+/// What measured programs print.
+#[derive(Debug, Default, PartialEq)]
+struct Printed {
+    figures: Vec<Figure>,
+    facts: Vec<Fact>,
+}
+
 /// Whose figure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -60,10 +78,10 @@ enum Side {
 struct Report {
     benchmark: &'static str,
     what: &'static str,
-    /// Ours is to take at most this many times the plain tool's time.
-    goal: f64,
     machine: Machine,
     rows: Vec<Row>,
+    /// What is compared with nothing.
+    facts: Vec<Fact>,
     /// How the ratios change with the number of machines.
     growth: Vec<Growth>,
 }
@@ -72,6 +90,8 @@ struct Report {
 #[derive(Debug, PartialEq, Serialize)]
 struct Row {
     name: String,
+    /// Ours is to take at most this many times the plain tool's time.
+    goal: f64,
     ours_seconds: Vec<f64>,
     plain_seconds: Vec<f64>,
     ratios: Vec<f64>,
@@ -93,15 +113,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return Err(Refused(format!("no benchmark `{name}`; there are: {}", names.join(", "))).into());
     };
     let mut build = cargo(&["build", "--quiet", "--package", table::PACKAGE, "--example", table::PROGRAM]);
+    if benchmark.is_optimised {
+        build.arg("--release");
+    }
     command::output(build.current_dir(workspace::root()))?;
-    let rows = rows(&measure(benchmark)?)?;
+    let Printed { figures, facts } = measure(benchmark)?;
+    let rows = rows(benchmark, &figures)?;
     let report = Report {
         benchmark: benchmark.name,
         what: benchmark.what,
-        goal: benchmark.goal,
         machine: Machine::this(),
         growth: growth(&rows),
         rows,
+        facts,
     };
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -111,10 +135,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// All figures in the order they were taken.
-fn measure(benchmark: &Benchmark) -> Result<Vec<Figure>> {
-    let program = workspace::metadata()?.target_directory.join("debug/examples").join(table::PROGRAM);
-    let mut all = vec![];
+/// All that was measured, in order.
+fn measure(benchmark: &Benchmark) -> Result<Printed> {
+    let profile = if benchmark.is_optimised { "release" } else { "debug" };
+    let program = workspace::metadata()?.target_directory.join(profile).join("examples").join(table::PROGRAM);
+    let mut all = Printed::default();
     for run in 1..=benchmark.runs {
         eprintln!("{}: run {run} of {}", benchmark.name, benchmark.runs);
         let mut command = Command::new(&program);
@@ -125,15 +150,21 @@ fn measure(benchmark: &Benchmark) -> Result<Vec<Figure>> {
             bail!("`{shown}` ended with {}", output.status);
         }
         let printed = String::from_utf8_lossy(&output.stdout);
-        all.extend(figures(&printed).with_context(|| format!("what `{shown}` printed"))?);
+        let more = printed_by(&printed).with_context(|| format!("what `{shown}` printed"))?;
+        all.figures.extend(more.figures);
+        all.facts.extend(more.facts);
     }
     Ok(all)
 }
 
-/// The figures among what a program printed; other lines are its own business.
-fn figures(printed: &str) -> Result<Vec<Figure>> {
-    let mut figures = vec![];
+/// What a program measured, among what it printed; other lines are its own business.
+fn printed_by(printed: &str) -> Result<Printed> {
+    let (mut figures, mut facts) = (vec![], vec![]);
     for line in printed.lines().filter(|line| line.starts_with('{')) {
+        if let Ok(fact) = serde_json::from_str::<Fact>(line) {
+            facts.push(fact);
+            continue;
+        }
         let figure: Figure = serde_json::from_str(line).with_context(|| format!("not a figure: {line}"))?;
         if !(figure.seconds.is_finite() && figure.seconds > 0.0) {
             bail!("not a duration: {line}");
@@ -143,11 +174,11 @@ fn figures(printed: &str) -> Result<Vec<Figure>> {
     if figures.is_empty() {
         bail!("no figure among {} lines", printed.lines().count());
     }
-    Ok(figures)
+    Ok(Printed { figures, facts })
 }
 
 /// Pairs the figures of one name in the order they came.
-fn rows(figures: &[Figure]) -> Result<Vec<Row>> {
+fn rows(benchmark: &Benchmark, figures: &[Figure]) -> Result<Vec<Row>> {
     let mut names: Vec<&str> = vec![];
     for figure in figures {
         if !names.contains(&figure.name.as_str()) {
@@ -168,8 +199,10 @@ fn rows(figures: &[Figure]) -> Result<Vec<Row>> {
         }
         let ratios = ratios(&ours, &plain);
         let none = || format!("`{name}` was not measured");
+        let other = benchmark.other_goals.iter().find(|(end, _)| name.ends_with(end));
         Ok(Row {
             name: name.to_owned(),
+            goal: other.map_or(benchmark.goal, |(_, goal)| *goal),
             ours: summary(&ours).with_context(none)?,
             plain: summary(&plain).with_context(none)?,
             ratio: summary(&ratios).with_context(none)?,
@@ -187,14 +220,17 @@ fn text(report: &Report) -> Result<String> {
     writeln!(out, "{}: {}", report.benchmark, report.what)?;
     writeln!(out, "{}", report.machine)?;
     for row in &report.rows {
-        let reached = if row.ratio.median <= report.goal { "reached" } else { "not reached" };
+        let reached = if row.ratio.median <= row.goal { "reached" } else { "not reached" };
         let pairs: Vec<_> = row.ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
         writeln!(out, "\n{}", row.name)?;
         writeln!(out, "  ours   {}", spread(&row.ours))?;
         writeln!(out, "  plain  {}", spread(&row.plain))?;
         let Summary { median, min, max } = row.ratio;
         writeln!(out, "  ratio  {median:.2} ({min:.2} to {max:.2}), pair by pair: {}", pairs.join(" "))?;
-        writeln!(out, "  goal   at most {:.2}: {reached}", report.goal)?;
+        writeln!(out, "  goal   at most {:.2}: {reached}", row.goal)?;
+    }
+    for (n, Fact { name, value, unit }) in report.facts.iter().enumerate() {
+        writeln!(out, "{}{name}: {value:.1} {unit}", if n == 0 { "\n" } else { "" })?;
     }
     for Growth { step, from, to, times } in &report.growth {
         writeln!(out, "\n{step}: the ratio at {to} is {times:.2} times that at {from}")?;
@@ -225,13 +261,29 @@ mod tests {
         Figure { name: name.to_owned(), side: Side::Plain, seconds }
     }
 
+    fn memory() -> Fact {
+        Fact { name: "memory".to_owned(), value: 12.5, unit: "MiB".to_owned() }
+    }
+
+    pub(super) const SOME: Benchmark = Benchmark {
+        name: "up",
+        what: "what",
+        goal: 1.15,
+        other_goals: &[("b", 0.2)],
+        is_optimised: false,
+        runs: 1,
+    };
+
     #[test]
     fn figures_are_read_and_bad_ones_named() {
         let printed = r#"booting
+{"name":"memory","value":12.5,"unit":"MiB"}
 {"name":"1 guest","side":"ours","seconds":7.5}
 {"name":"1 guest","side":"plain","seconds":1}
 "#;
-        assert_eq!(figures(printed).unwrap(), [ours("1 guest", 7.5), plain("1 guest", 1.0)]);
+        let read = printed_by(printed).unwrap();
+        assert_eq!(read.figures, [ours("1 guest", 7.5), plain("1 guest", 1.0)]);
+        assert_eq!(read.facts, [memory()]);
         for (bad, fragment) in [
             ("nothing", "no figure"),
             (r#"{"name":"x","seconds":1}"#, "not a figure"),
@@ -239,7 +291,7 @@ mod tests {
             (r#"{"name":"x","side":"ours","seconds":-1}"#, "not a duration"),
             (r#"{"name":"x","side":"theirs","seconds":1}"#, "not a figure"),
         ] {
-            let error = format!("{:#}", figures(bad).unwrap_err());
+            let error = format!("{:#}", printed_by(bad).unwrap_err());
             assert!(error.contains(fragment), "{bad}: {error}");
         }
     }
@@ -254,7 +306,8 @@ mod tests {
             ours("a", 3.0),
             plain("a", 2.0),
         ];
-        let rows = rows(&taken).unwrap();
+        let rows = rows(&SOME, &taken).unwrap();
+        assert_eq!(rows.iter().map(|row| row.goal).collect::<Vec<_>>(), [1.15, 0.2]);
         assert_eq!(rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((rows[0].ratios.as_slice(), rows[1].ratios.as_slice()), (&[2.0, 1.5][..], &[0.25][..]));
         assert_eq!(rows[0].ratio, Summary { median: 1.75, min: 1.5, max: 2.0 });
@@ -262,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_figure_without_its_counterpart_is_an_error() {
-        let error = rows(&[ours("a", 1.0)]).unwrap_err().to_string();
+        let error = rows(&SOME, &[ours("a", 1.0)]).unwrap_err().to_string();
         assert_eq!(error, "`a` was measured 1 times with ours and 0 times with the plain tool");
     }
 
@@ -278,10 +331,10 @@ mod tests {
             qemu: "7.2.22".to_owned(),
             libvirt: "9.0.0".to_owned(),
         };
-        let rows = rows(&figures).unwrap();
+        let rows = rows(&SOME, &figures).unwrap();
         let growth =
             vec![Growth { step: "up".to_owned(), from: "1".to_owned(), to: "8".to_owned(), times: 1.04 }];
-        let report = Report { benchmark: "up", what: "what", goal: 1.15, machine, rows, growth };
+        let report = Report { benchmark: "up", what: "what", machine, rows, facts: vec![memory()], growth };
         let expected = "up: what
 Some CPU, 2 cores, 24000 MiB, Linux 6.1, QEMU 7.2.22, libvirt 9.0.0
 
@@ -290,6 +343,8 @@ Some CPU, 2 cores, 24000 MiB, Linux 6.1, QEMU 7.2.22, libvirt 9.0.0
   plain  7.5 s (1.0 s to 8.0 s)
   ratio  1.00 (0.50 to 1.20), pair by pair: 1.00 1.20 0.50
   goal   at most 1.15: reached
+
+memory: 12.5 MiB
 
 up: the ratio at 8 is 1.04 times that at 1
 ";

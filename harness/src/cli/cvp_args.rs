@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args as Group, Subcommand};
 
-use crate::cvp::server::Version;
+use crate::cvp::server::Imitated;
 
 /// What to do with `CloudVision` portals.
 #[derive(Debug, Subcommand)]
@@ -209,7 +209,7 @@ pub(super) struct CvpServe {
     pub(super) devices: Option<u16>,
     /// The version whose ways it has [default: 2024.3.0].
     #[arg(long, value_name = "VERSION")]
-    pub(super) imitate: Option<Version>,
+    pub(super) imitate: Option<Imitated>,
     /// How long a device takes for its configuration, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 5)]
     pub(super) task_delay: u64,

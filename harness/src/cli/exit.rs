@@ -130,7 +130,7 @@ fn of_repo(error: &RepoError) -> Exit {
 
 fn of_portal(error: &PortalError) -> Exit {
     match error {
-        PortalError::State(_) | PortalError::Contradiction(_) | PortalError::Device { .. } => Exit::Usage,
+        PortalError::State(_) | PortalError::Contradiction { .. } | PortalError::Device { .. } => Exit::Usage,
         _ => Exit::Environment,
     }
 }
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(code(EnvError::Stopped), Exit::Stopped);
         let damaged = StoreError::Version { path: "/".into(), found: 2, known: 1 };
         assert_eq!(code(WorkdirError::Store(damaged)), Exit::Environment);
-        assert_eq!(code(PortalError::Contradiction(vec![])), Exit::Usage);
+        assert_eq!(code(PortalError::Contradiction { state: "x".into(), wrong: vec![] }), Exit::Usage);
         assert_eq!(code(PortalError::Certificate("no".into())), Exit::Environment);
         assert_eq!(code(CvpError::Tasks(vec![])), Exit::Failed);
         assert_eq!(code(CvpError::Login(std::sync::Arc::default())), Exit::Environment);

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     configlet::{Configlet, ConfigletKind},
+    image::ImageBundle,
     inventory::{Container, Device, UNDEFINED},
 };
 
@@ -11,6 +12,16 @@ use super::{
 pub(super) enum Target<'a> {
     Device(&'a Device),
     Container(&'a Container),
+}
+
+impl Target<'_> {
+    /// Its id, its name, what kind of thing it is, and its address.
+    fn parts(&self) -> (&str, &str, &'static str, &str) {
+        match self {
+            Self::Device(device) => (&device.mac, &device.fqdn, "netelement", &device.ip),
+            Self::Container(container) => (&container.key, &container.name, "container", ""),
+        }
+    }
 }
 
 /// What tasks and histories call us.
@@ -24,10 +35,7 @@ pub(super) fn names(configlets: &[Configlet]) -> String {
 
 /// `target` shall hold `kept` of its own, in this order, and none of `gone`.
 pub(super) fn hold(target: &Target<'_>, kept: &[&Configlet], gone: &[&Configlet]) -> Value {
-    let (id, name, kind, ip) = match target {
-        Target::Device(device) => (&device.mac, &device.fqdn, "netelement", device.ip.as_str()),
-        Target::Container(container) => (&container.key, &container.name, "container", ""),
-    };
+    let (id, name, kind, ip) = target.parts();
     let place = if kind == "netelement" { "Device" } else { "Container" };
     let info = if gone.is_empty() {
         format!("{APP}: Configlet Assign: to {place} {name}")
@@ -49,6 +57,31 @@ pub(super) fn hold(target: &Target<'_>, kept: &[&Configlet], gone: &[&Configlet]
             "configletBuilderList": keys(&builders), "configletBuilderNamesList": titles(&builders),
             "ignoreConfigletBuilderList": keys(&no_builders), "ignoreConfigletBuilderNamesList": titles(&no_builders),
             "nodeIpAddress": ip, "nodeTargetIpAddress": ip,
+        }),
+    )
+}
+
+/// `target` shall run the images of `bundle`.
+pub(super) fn put_image(target: &Target<'_>, bundle: &ImageBundle) -> Value {
+    let (id, name, kind, _) = target.parts();
+    with(
+        &format!("Apply image: {} to {kind} {name}", bundle.name),
+        json!({
+            "action": "associate", "nodeType": "imagebundle", "nodeId": bundle.key, "nodeName": bundle.name,
+            "toId": id, "toIdType": kind, "toName": name, "fromId": "", "fromName": "",
+        }),
+    )
+}
+
+/// `target` shall no longer run the images of `bundle`.
+pub(super) fn take_image(target: &Target<'_>, bundle: &ImageBundle) -> Value {
+    let (id, name, kind, _) = target.parts();
+    with(
+        &format!("Remove image: {} from {name}", bundle.name),
+        json!({
+            "action": "associate", "nodeType": "imagebundle", "nodeId": "", "nodeName": "",
+            "ignoreNodeId": bundle.key, "ignoreNodeName": bundle.name,
+            "toId": id, "toIdType": kind, "toName": name, "fromId": "", "fromName": "",
         }),
     )
 }

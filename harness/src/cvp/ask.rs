@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     answer::{Meaning, meaning, meaning_of_stream},
     spec::Node,
+    upload::Upload,
 };
 
 /// A question.
@@ -23,6 +24,8 @@ pub(super) struct Ask {
     pub(super) may_repeat: bool,
     /// Whether the answer is a stream of values.
     pub(super) is_stream: bool,
+    /// Whether the whole answer is a secret, which nobody keeps.
+    pub(super) is_secret: bool,
     /// How long it may take in all, where it is not the usual.
     pub(super) limit: Option<Duration>,
 }
@@ -34,6 +37,8 @@ pub(super) enum Body {
     Nothing,
     /// A JSON value; [`Value::Null`] where a POST says nothing, as the portal expects.
     Json(Value),
+    /// A file, as a form carries it.
+    File(Upload),
 }
 
 impl Ask {
@@ -47,6 +52,7 @@ impl Ask {
             body: Body::Nothing,
             may_repeat: true,
             is_stream: false,
+            is_secret: false,
             limit: None,
         }
     }
@@ -55,6 +61,11 @@ impl Ask {
     pub(super) fn post(what: impl fmt::Display, path: impl Into<String>, body: Value) -> Self {
         let get = Self::get(what, path);
         Self { method: Method::POST, body: Body::Json(body), may_repeat: false, ..get }
+    }
+
+    /// Sends a file; it is never asked twice without an answer.
+    pub(super) fn upload(what: impl fmt::Display, path: impl Into<String>, file: Upload) -> Self {
+        Self { body: Body::File(file), ..Self::post(what, path, Value::Null) }
     }
 
     /// Removes something; that it is gone already is a refusal, so that it is never asked twice either.
@@ -81,6 +92,12 @@ impl Ask {
     /// The answer is a stream.
     pub(super) fn stream(mut self) -> Self {
         self.is_stream = true;
+        self
+    }
+
+    /// What is answered is a secret as a whole.
+    pub(super) fn secret(mut self) -> Self {
+        self.is_secret = true;
         self
     }
 

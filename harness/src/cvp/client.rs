@@ -133,6 +133,21 @@ impl Client {
         serde_json::from_value(value).map_err(|error| self.odd(ask, &error))
     }
 
+    /// Asks for one value of the resource API; `None` where it has none.
+    pub(super) async fn value<T: DeserializeOwned>(&self, ask: &Ask) -> Result<Option<T>, CvpError> {
+        match self.read::<Valued<T>>(ask).await {
+            Ok(found) => Ok(Some(found.value)),
+            Err(CvpError::Refused { refusal, .. }) if refusal.status == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks for a stream of values of the resource API.
+    pub(super) async fn values<T: DeserializeOwned>(&self, ask: Ask) -> Result<Vec<T>, CvpError> {
+        let all: Vec<Valued<T>> = self.read(&ask.stream().within(self.spec().limits.slow_answer)).await?;
+        Ok(all.into_iter().map(|one| one.value).collect())
+    }
+
     /// All rows of a list that comes in pages, under the key `list`. What moves between pages meanwhile is not told twice.
     pub(super) async fn rows<T: DeserializeOwned>(
         &self,
@@ -144,9 +159,9 @@ impl Client {
         let mut known = std::collections::HashSet::new();
         loop {
             let start = all.len();
-            let page = self.ask(&ask.clone().rows(start, start + PAGE)).await?;
+            let mut page = self.ask(&ask.clone().rows(start, start + PAGE)).await?;
             let total = page.get("total").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
-            let rows = page.get(list).cloned().unwrap_or(Value::Array(Vec::new()));
+            let rows = page.get_mut(list).map(Value::take).unwrap_or(Value::Array(Vec::new()));
             let rows: Vec<T> = serde_json::from_value(rows).map_err(|error| self.odd(ask, &error))?;
             let came = rows.len();
             all.extend(rows);
@@ -182,6 +197,19 @@ impl Client {
     }
 }
 
+/// A value, as the resource API wraps it.
+#[derive(Deserialize)]
+pub(super) struct Valued<T> {
+    pub(super) value: T,
+}
+
+/// A list or a map, as the resource API wraps it.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Values<T> {
+    #[serde(default)]
+    pub(super) values: T,
+}
+
 /// The portal's milliseconds since 1970.
 pub(super) fn time(millis: f64) -> Option<SystemTime> {
     let since = std::time::Duration::try_from_secs_f64(millis / 1000.0).ok()?;
@@ -198,6 +226,15 @@ pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de
     from: D,
 ) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
+}
+
+/// Reads whether something holds that some calls tell as a word.
+pub(super) fn as_flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Ok(match Value::deserialize(from)? {
+        Value::Bool(flag) => flag,
+        Value::String(word) => word.eq_ignore_ascii_case("true"),
+        _ => false,
+    })
 }
 
 /// Reads text that some versions send as a number.

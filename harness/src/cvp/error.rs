@@ -1,6 +1,6 @@
 //! What can go wrong between us and a portal.
 
-use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
+use std::{error::Error as StdError, fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{inventory::ComplianceCode, task::TaskId};
 use crate::base::text::did_you_mean;
@@ -110,6 +110,25 @@ pub enum CvpError {
     Onboarding {
         /// Its address.
         address: String,
+        /// What the portal says.
+        why: String,
+    },
+    /// A file that is to be sent cannot be read; nothing was sent.
+    #[error("cannot {what}: cannot read {}: {source}", file.display())]
+    Unreadable {
+        /// What was tried.
+        what: String,
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// The portal took it upon itself, and it did not end well.
+    #[error("cannot {what}: {why}")]
+    Failed {
+        /// What was tried.
+        what: String,
         /// What the portal says.
         why: String,
     },

@@ -110,6 +110,7 @@ fn entry(exchange: &Exchange<'_>, took: f64) -> Value {
     let sent = match &ask.body {
         Body::Nothing => None,
         Body::Json(value) => Some(("application/json", cut(&without_secrets(value).to_string()))),
+        Body::File(file) => Some(("multipart/form-data", file.to_string())),
     };
     if let (Some((kind, text)), Some(request)) = (sent, request.as_object_mut()) {
         request.insert("postData".into(), json!({ "mimeType": kind, "text": text }));
@@ -122,13 +123,14 @@ fn entry(exchange: &Exchange<'_>, took: f64) -> Value {
                 .map(|(name, value)| pair((name.as_str(), value.to_str().unwrap_or(HIDDEN))))
                 .collect();
             let kind = head.get(reqwest::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+            let text = if ask.is_secret { HIDDEN.to_owned() } else { text_of(body) };
             json!({
                 "status": status,
                 "statusText": reqwest::StatusCode::from_u16(*status).ok().and_then(|s| s.canonical_reason()).unwrap_or(""),
                 "httpVersion": "HTTP/1.1",
                 "cookies": [],
                 "headers": headers,
-                "content": { "size": body.len(), "mimeType": kind.unwrap_or("x-unknown"), "text": text_of(body) },
+                "content": { "size": body.len(), "mimeType": kind.unwrap_or("x-unknown"), "text": text },
                 "redirectURL": "",
                 "headersSize": -1,
                 "bodySize": body.len(),

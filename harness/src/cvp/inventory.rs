@@ -321,7 +321,7 @@ impl Client {
     /// Takes devices by their management addresses into the inventory; they come into the container [`UNDEFINED`].
     ///
     /// # Errors
-    /// [`CvpError::Several`] naming each address that failed and why; the portal cannot be asked, or refuses.
+    /// [`CvpError::Many`] naming each address that failed and why, while the others are taken in; the portal cannot be asked, or refuses.
     pub async fn add_devices(&self, addresses: &[&str]) -> Result<(), CvpError> {
         let what = format!("take {} into the inventory", addresses.join(", "));
         let hint = "take the devices in by the portal's page";
@@ -337,7 +337,7 @@ impl Client {
                 why: why.as_str().map_or_else(|| why.to_string(), str::to_owned),
             })
             .collect();
-        if errors.is_empty() { Ok(()) } else { Err(CvpError::Several(errors)) }
+        if errors.is_empty() { Ok(()) } else { Err(CvpError::Many(errors)) }
     }
 
     /// Removes devices from the inventory.

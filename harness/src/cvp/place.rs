@@ -11,7 +11,7 @@ use super::{
     client::Client,
     har::Recorder,
     onboard::Own,
-    server::{DeviceSpec, Machines, Portal, PortalError, PortalSpec},
+    server::{DeviceSpec, Machines, Portal, PortalError, PortalSpec, SavedState},
     session::{Cvp, SessionError},
     spec::{CvpSpec, Login, Node, NotANode, Trust},
     tls::TrustError,
@@ -63,9 +63,9 @@ impl Place {
     /// A portal of our own that begins with `state`, as [`Portal::dump`] writes it and people do; with devices to play
     /// with where nothing is said.
     #[must_use]
-    pub fn own(state: Option<&[u8]>) -> Self {
+    pub fn own(state: Option<SavedState>) -> Self {
         let devices = if state.is_some() { Vec::new() } else { DeviceSpec::demo(DEMO) };
-        Self::Own(Box::new(PortalSpec { devices, state: state.map(<[u8]>::to_vec), ..PortalSpec::default() }))
+        Self::Own(Box::new(PortalSpec { devices, state, ..PortalSpec::default() }))
     }
 
     /// Begins a session for whoever is called `name`. Its journal is in the folder `journals`; what is asked and answered is
@@ -175,8 +175,9 @@ mod tests {
         let Login::Password { password, .. } = spec.login else { panic!() };
         assert!(!text.contains(&password));
 
-        let state = br#"{"version": 1, "devices": {"00:1c:73:aa:00:01": {"hostname": "sw"}}}"#;
-        let stay = Place::own(Some(state)).open("x", &journals, None).await.unwrap();
+        let state = r#"{"version": 1, "devices": {"00:1c:73:aa:00:01": {"hostname": "sw"}}}"#;
+        let stay =
+            Place::own(Some(state.as_bytes().to_vec().into())).open("x", &journals, None).await.unwrap();
         let devices = stay.cvp().client().devices().await.unwrap();
         assert_eq!(devices.iter().map(|device| device.hostname.as_str()).collect::<Vec<_>>(), ["sw"]);
         stay.close().await.unwrap();

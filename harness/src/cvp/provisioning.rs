@@ -44,6 +44,9 @@ pub struct Comparison {
     /// There, and in no design.
     #[serde(default, deserialize_with = "or_default")]
     pub reconcile: u64,
+    /// Those lines: what a reconcile configlet would hold.
+    #[serde(default, rename = "reconciledConfig", deserialize_with = "config_of")]
+    pub unmanaged: String,
     /// Lines the device would take with a warning.
     #[serde(default, deserialize_with = "lines")]
     pub warnings: Vec<String>,
@@ -70,6 +73,12 @@ fn lines<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Er
         Value::Array(all) => all.iter().map(word).collect(),
         _ => Vec::new(),
     })
+}
+
+/// Reads the text of what looks like a configlet, or an empty word instead of one.
+fn config_of<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let one = Value::deserialize(from)?;
+    Ok(one.get("config").and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 
 /// What the portal says when something is as it shall be already.

@@ -2,6 +2,8 @@
 //! ended; what may be asked again and what may not. Knows nothing of what is asked.
 
 use std::{
+    io,
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -63,6 +65,8 @@ enum Sent {
     Unsent(Why),
     /// It may have reached it.
     NoAnswer(NoAnswer),
+    /// What is to be sent cannot be read.
+    Unreadable(PathBuf, io::Error),
 }
 
 impl Transport {
@@ -127,6 +131,9 @@ impl Transport {
                     Meaning::Refused(refusal) => return Err(CvpError::Refused { what: what(), refusal }),
                     Meaning::Odd(answer) => return Err(CvpError::Odd { what: what(), node: shown, answer }),
                 },
+                Sent::Unreadable(file, source) => {
+                    return Err(CvpError::Unreadable { what: what(), file, source: Arc::new(source) });
+                }
                 // Another node may take it: nothing was done.
                 Sent::Unsent(why) => {
                     refusals.0.push((shown, why));
@@ -248,6 +255,7 @@ impl Transport {
         let (status, body) = match sent {
             Sent::Answer { status, body } => (status, body),
             Sent::Unsent(why) => return Err(why),
+            Sent::Unreadable(file, why) => return Err(Why::Odd(format!("{}: {why}", file.display()))),
             Sent::NoAnswer(NoAnswer::Late(limit)) => return Err(Why::Late(limit)),
             Sent::NoAnswer(NoAnswer::Lost(source)) => return Err(Why::Lost(source)),
         };
@@ -287,8 +295,12 @@ impl Transport {
         let began = SystemTime::now();
         let url = ask.url(node, self.spec.is_cloud);
         let request = self.http.request(ask.method.clone(), url.clone()).headers(headers.clone());
+        let request = match body(request, ask).await {
+            Ok(request) => request,
+            Err((file, error)) => return Sent::Unreadable(file, error),
+        };
         let work = async {
-            let mut response = body(request, ask).send().await?;
+            let mut response = request.send().await?;
             let (status, head) = (response.status().as_u16(), response.headers().clone());
             let mut all = Vec::new();
             while let Some(more) = response.chunk().await? {
@@ -338,12 +350,17 @@ fn is_passing(refusal: &Refusal) -> bool {
     matches!(refusal.status, 502..=504)
 }
 
-fn body(request: RequestBuilder, ask: &Ask) -> RequestBuilder {
+/// The request with what it carries; else the file that cannot be read, and why.
+async fn body(request: RequestBuilder, ask: &Ask) -> Result<RequestBuilder, (PathBuf, io::Error)> {
     let request = request.header(header::ACCEPT, "application/json");
-    match &ask.body {
+    Ok(match &ask.body {
         Body::Nothing => request.header(header::CONTENT_TYPE, "application/json"),
         Body::Json(value) => request.header(header::CONTENT_TYPE, "application/json").body(value.to_string()),
-    }
+        Body::File(file) => {
+            let (kind, form) = file.form().await.map_err(|error| (file.path().to_owned(), error))?;
+            request.header(header::CONTENT_TYPE, kind).body(reqwest::Body::wrap(form))
+        }
+    })
 }
 
 impl Failures {

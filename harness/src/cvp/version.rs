@@ -92,6 +92,8 @@ impl Level {
     pub const SCHEDULING: Self = Self(8);
     /// Service accounts are resources from here on.
     pub const SERVICE_ACCOUNTS: Self = Self(14);
+    /// Images are sent to a service of their own from here on.
+    pub const UPLOADS: Self = Self(15);
     /// The newest one that is known; newer versions and cloud tenants are taken for it.
     pub const NEWEST: Self = Self(19);
 

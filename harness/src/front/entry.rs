@@ -140,8 +140,8 @@ fn check(picked: &mut [Picked], host: &Host) -> Result<(usize, Option<CvpSpec>),
         picked.iter().filter(|one| !one.selection.run.is_empty()).filter_map(|one| one.suite.def.cvp);
     let portals: Vec<PortalDef> = portals.collect();
     for state in portals.iter().filter_map(|portal| portal.state) {
-        if let Err(error) = check_state(state.text.as_bytes()) {
-            problems.push(format!("{}: {:#}", state.path, anyhow::Error::from(error)));
+        if let Err(error) = check_state(state.state()) {
+            problems.push(format!("{:#}", anyhow::Error::from(error)));
         }
     }
     let mut portal = None;

@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     failure,
-    registry::{PortalDef, Suite},
+    registry::{EnvFile, PortalDef, Suite},
     runner::Runner,
     task::{self, Bounds, Ended},
 };
@@ -34,7 +34,7 @@ impl Runner {
         self.report_started(suite, PORTAL, false);
         let place = match &self.portal {
             Some(there) => Place::There(there.clone()),
-            None => Place::own(def.state.map(|file| file.text.as_bytes())),
+            None => Place::own(def.state.map(EnvFile::state)),
         };
         let archive = scenario_folder(&self.folder, &suite.name, ARCHIVE);
         let (journals, name, file) =

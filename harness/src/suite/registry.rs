@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::{Result, base::dial::BoxFuture};
+use crate::{Result, base::dial::BoxFuture, cvp::server::SavedState};
 
 use super::{context::SuiteCx, extract::Need};
 
@@ -49,6 +49,13 @@ pub struct EnvFile {
     pub path: &'static str,
     /// What was in it.
     pub text: &'static str,
+}
+
+impl EnvFile {
+    /// The same as a portal's state.
+    pub(crate) fn state(self) -> SavedState {
+        SavedState { file: self.path.into(), json: self.text.as_bytes().to_vec() }
+    }
 }
 
 /// A function the runner calls.

@@ -53,7 +53,7 @@ impl Rig {
             imitate: Some(version.parse().unwrap()),
             task_delay,
             devices,
-            state: Some(state.to_string().into_bytes()),
+            state: Some(state.to_string().into_bytes().into()),
             ..PortalSpec::default()
         };
         let portal = runtime.block_on(Portal::start(spec)).unwrap();

@@ -45,9 +45,10 @@ impl Client {
     /// but on the oldest portals.
     ///
     /// # Errors
-    /// [`CvpError::BadChange`] for a change that no portal can do; the portal cannot be asked, or refuses.
+    /// [`CvpError::BadChange`] for a change that no portal can do; [`CvpError::NotFound`] for a snapshot's template; the portal cannot be asked, or refuses.
     pub async fn create_change(&self, change: &Change) -> Result<String, CvpError> {
         change.check().map_err(|why| CvpError::BadChange { name: change.name.clone(), why })?;
+        let change = &self.with_template_keys(change).await?;
         match self.change_api().await? {
             Api::Resource => resource::create(self, change).await,
             Api::Service => service::create(self, change).await,

@@ -60,7 +60,7 @@ pub enum Stage {
     Task(TaskId),
     /// A snapshot is taken of a device.
     Snapshot {
-        /// Key of the snapshot's template.
+        /// Name or key of the snapshot's template.
         template: String,
         /// Serial number of the device.
         device: String,

@@ -8,7 +8,13 @@ use serde_json::{Map, Value, json};
 use super::model::{Change, ChangeControl, ChangeStatus, Stage, StageState, StageStatus};
 use crate::{
     base::time::Utc,
-    cvp::{ask::Ask, client::Client, client::or_default, error::CvpError, task::TaskId},
+    cvp::{
+        ask::Ask,
+        client::Client,
+        client::{Values, or_default},
+        error::CvpError,
+        task::TaskId,
+    },
 };
 
 const CONFIG: &str = "/api/resources/changecontrol/v1/ChangeControlConfig";
@@ -72,18 +78,13 @@ fn add(stage: &Stage, all: &mut Map<String, Value>, next: &mut usize) -> String 
 }
 
 pub(super) async fn all(client: &Client) -> Result<Vec<ChangeControl>, CvpError> {
-    let ask = Ask::get("list the change controls", format!("{READ}/all")).stream();
-    let found: Vec<Found> = client.read(&ask.within(client.spec().limits.slow_answer)).await?;
-    Ok(found.into_iter().map(|found| found.value.into()).collect())
+    let ask = Ask::get("list the change controls", format!("{READ}/all"));
+    Ok(client.values::<Read>(ask).await?.into_iter().map(ChangeControl::from).collect())
 }
 
 pub(super) async fn one(client: &Client, id: &str) -> Result<Option<ChangeControl>, CvpError> {
     let ask = Ask::get(format!("look up the change control {id}"), READ).query("key.id", id);
-    match client.read::<Found>(&ask).await {
-        Ok(found) => Ok(Some(found.value.into())),
-        Err(CvpError::Refused { refusal, .. }) if refusal.status == 404 => Ok(None),
-        Err(error) => Err(error),
-    }
+    Ok(client.value::<Read>(&ask).await?.map(ChangeControl::from))
 }
 
 pub(super) async fn approve(
@@ -130,11 +131,6 @@ pub(super) async fn delete(client: &Client, id: &str) -> Result<(), CvpError> {
     client.ask(&ask.query("key.id", id)).await.map(drop)
 }
 
-#[derive(Deserialize)]
-struct Found {
-    value: Read,
-}
-
 /// A change control as it is told. What was never set is absent.
 #[derive(Deserialize)]
 struct Read {
@@ -173,19 +169,7 @@ struct ReadChange {
     #[serde(default, deserialize_with = "or_default")]
     time: String,
     #[serde(default, deserialize_with = "or_default")]
-    stages: Values<ReadStage>,
-}
-
-#[derive(Deserialize)]
-struct Values<T> {
-    #[serde(default = "BTreeMap::new")]
-    values: BTreeMap<String, T>,
-}
-
-impl<T> Default for Values<T> {
-    fn default() -> Self {
-        Self { values: BTreeMap::new() }
-    }
+    stages: Values<BTreeMap<String, ReadStage>>,
 }
 
 #[derive(Deserialize)]
@@ -204,7 +188,7 @@ struct ReadAction {
     #[serde(default, deserialize_with = "or_default")]
     name: String,
     #[serde(default, deserialize_with = "or_default")]
-    args: Values<String>,
+    args: Values<BTreeMap<String, String>>,
 }
 
 impl From<Read> for ChangeControl {

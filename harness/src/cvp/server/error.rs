@@ -1,6 +1,6 @@
 //! What can go wrong with a portal as a whole. What is wrong with a request is answered to whoever made it.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use crate::base::store::StoreError;
 
@@ -31,8 +31,13 @@ pub enum PortalError {
     #[error("cannot write the state of the portal as JSON")]
     Dump(#[source] serde_json::Error),
     /// The state contradicts itself.
-    #[error("the state of the portal contradicts itself: {}", .0.join("; "))]
-    Contradiction(Vec<String>),
+    #[error("{} contradicts itself: {}", state.display(), wrong.join("; "))]
+    Contradiction {
+        /// The state's file.
+        state: PathBuf,
+        /// What is wrong.
+        wrong: Vec<String>,
+    },
     /// A device that is not there, or is there already.
     #[error("device `{device}`: {why}")]
     Device {

@@ -2,7 +2,7 @@
 //! answers as the real one does, so that clients of others work on it unchanged.
 //!
 //! `model` is what a portal is, without any outside; `routes` is what is asked and answered; `engine` lets time pass and
-//! does what the model wants done; `serve` is the sockets.
+//! does what the model wants done; `serve` is the sockets; `wire` the shapes of what goes through them.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -29,6 +29,7 @@ mod routes;
 mod serve;
 mod spec;
 mod tls;
+mod wire;
 mod zone;
 
 #[cfg(test)]
@@ -44,11 +45,12 @@ pub use faults::Fault;
 pub use faults::Faults;
 pub use machines::Adapter;
 pub use machines::Machines;
-pub use model::NoVersion;
+pub use model::Imitated;
+pub use model::NotImitated;
 pub use model::Unmanaged;
-pub use model::Version;
 pub use portal::Devices;
 pub use portal::Portal;
 pub use portal::check_state;
 pub use spec::DeviceSpec;
 pub use spec::PortalSpec;
+pub use spec::SavedState;

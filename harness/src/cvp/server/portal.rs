@@ -11,7 +11,7 @@ use super::{
     faults::Faults,
     model::{ADMIN, Account, Container, Device, Model, Placement, ROOT, Settings, UNDEFINED, User},
     serve::{self, Serving},
-    spec::{DeviceSpec, PortalSpec},
+    spec::{DeviceSpec, PortalSpec, SavedState},
     tls::Tls,
 };
 use crate::base::store::{self, Document};
@@ -68,7 +68,8 @@ impl Portal {
         }
         let wrong = model.check();
         if !wrong.is_empty() {
-            return Err(PortalError::Contradiction(wrong));
+            let state = spec.state.map_or_else(|| "the portal".into(), |state| state.file);
+            return Err(PortalError::Contradiction { state, wrong });
         }
         let listen = |source| PortalError::Listen { listen: spec.listen, source };
         let listener = TcpListener::bind(spec.listen).await.map_err(listen)?;
@@ -219,10 +220,11 @@ fn secret() -> io::Result<[u8; 32]> {
 ///
 /// # Errors
 /// It is none, or contradicts itself.
-pub fn check_state(state: &[u8]) -> Result<(), PortalError> {
-    let spec = PortalSpec { state: Some(state.to_vec()), ..PortalSpec::default() };
+pub fn check_state(state: SavedState) -> Result<(), PortalError> {
+    let file = state.file.clone();
+    let spec = PortalSpec { state: Some(state), ..PortalSpec::default() };
     let wrong = first_state(&spec, [0; 32])?.check();
-    if wrong.is_empty() { Ok(()) } else { Err(PortalError::Contradiction(wrong)) }
+    if wrong.is_empty() { Ok(()) } else { Err(PortalError::Contradiction { state: file, wrong }) }
 }
 
 fn first_state(spec: &PortalSpec, secret: [u8; 32]) -> Result<Model, PortalError> {
@@ -238,7 +240,7 @@ fn first_state(spec: &PortalSpec, secret: [u8; 32]) -> Result<Model, PortalError
     let Some(state) = &spec.state else {
         return Ok(Model::new(settings, secret, engine::now()));
     };
-    let mut model: Model = store::parse(Path::new("the portal's state"), state)?;
+    let mut model: Model = store::parse(&state.file, &state.json)?;
     if let Some(imitate) = &spec.imitate {
         model.settings.imitate = imitate.clone();
     }

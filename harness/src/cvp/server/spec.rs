@@ -1,10 +1,10 @@
 //! What a portal is to be.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
     driver::{Driver, Memory},
-    model::{Unmanaged, Version},
+    model::{Imitated, Unmanaged},
 };
 
 /// What a portal is to be. The default one listens at a port of the loopback that is free, and has no devices.
@@ -19,7 +19,7 @@ pub struct PortalSpec {
     /// With which password; absent: one that is made.
     pub password: Option<String>,
     /// The version it says it has, and whose ways it has; absent: what `state` says, else one of 2024.
-    pub imitate: Option<Version>,
+    pub imitate: Option<Imitated>,
     /// How long a device takes for its configuration.
     pub task_delay: Duration,
     /// What becomes of lines that devices run and no configlet has.
@@ -36,9 +36,9 @@ pub struct PortalSpec {
     pub body_limit: usize,
     /// Devices, besides those of `state`.
     pub devices: Vec<DeviceSpec>,
-    /// A state as [`Portal::dump`](super::Portal::dump) returns it, or a part of one, as people write it. Its
-    /// settings, or the usual ones where it has none, hold instead of what is said here of how the portal behaves.
-    pub state: Option<Vec<u8>>,
+    /// What it knows from the beginning. Its settings, or the usual ones where it has none, hold instead of what is
+    /// said here of how the portal behaves.
+    pub state: Option<SavedState>,
     /// Who holds the configurations of devices.
     pub driver: Arc<dyn Driver>,
 }
@@ -62,6 +62,22 @@ impl Default for PortalSpec {
             state: None,
             driver: Arc::new(Memory),
         }
+    }
+}
+
+/// A state as [`Portal::dump`](super::Portal::dump) returns it, or a part of one, as people write it.
+#[derive(Debug, Clone)]
+pub struct SavedState {
+    /// Where it comes from, for errors.
+    pub file: PathBuf,
+    /// The state.
+    pub json: Vec<u8>,
+}
+
+/// One that comes from nowhere in particular.
+impl From<Vec<u8>> for SavedState {
+    fn from(json: Vec<u8>) -> Self {
+        Self { file: "the portal's state".into(), json }
     }
 }
 

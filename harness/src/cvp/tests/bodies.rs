@@ -253,6 +253,7 @@ async fn change_controls_of_the_resource_api() {
                 }}},
             },
         })),
+        ("GET", "/web/snapshot/templates") => ok(&json!({ "total": 1, "templateKeys": [{ "key": "t", "name": "pre" }] })),
         ("GET", "/api/resources/changecontrol/v1/ChangeControl") => Reply::Body(404, r#"{"code":5,"message":"resource not found"}"#.into()),
         ("GET", _) => Reply::Body(200, "{\"result\":{\"value\":{\"key\":{\"id\":\"a\"}},\"type\":\"INITIAL\"}}\n{\"result\":{\"value\":{\"key\":{\"id\":\"b\"},\"status\":\"CHANGE_CONTROL_STATUS_RUNNING\"}}}".into()),
         (_, "/api/v3/services/compliancecheck.Compliance/GetConfigDiffForTask") => ok(&json!([{ "sources": {} }, { "diff": { "entries": [] } }])),
@@ -263,7 +264,7 @@ async fn change_controls_of_the_resource_api() {
     let change = Change::new("window")
         .series(ids(&["17"]))
         .parallel(ids(&["18", "19"]))
-        .snapshots("t", &["SN1".into()]);
+        .snapshots("pre", &["SN1".into()]);
     assert_eq!(client.create_change(&change).await.unwrap(), change.id);
     let sent = &server.came("ChangeControlConfig")[0].body["change"];
     assert_eq!(sent["rootStageId"], "root");

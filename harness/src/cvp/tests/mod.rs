@@ -1,6 +1,9 @@
 //! The client: against a server that answers as it is told, and against the portal of our own.
 
+mod basics;
 mod bodies;
 mod portal;
+mod resources;
 mod rig;
+mod shapes;
 mod transport;

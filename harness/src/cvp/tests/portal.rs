@@ -11,18 +11,18 @@ use crate::{
     },
 };
 
-fn client(portal: &Portal) -> Client {
+pub(super) fn client(portal: &Portal) -> Client {
     Client::new(spec(portal), None).unwrap()
 }
 
-fn spec(portal: &Portal) -> CvpSpec {
+pub(super) fn spec(portal: &Portal) -> CvpSpec {
     let login = Login::Password { user: portal.username().into(), password: portal.password().into() };
     let mut spec = CvpSpec::new(Node::parse(&portal.url()).unwrap(), login);
     spec.trust = Trust::CaPem(portal.ca().unwrap().as_bytes().to_vec());
     spec
 }
 
-async fn portal(imitate: &str) -> Portal {
+pub(super) async fn portal(imitate: &str) -> Portal {
     let imitate = Some(imitate.parse().unwrap());
     Portal::start(PortalSpec { devices: DeviceSpec::demo(3), imitate, ..PortalSpec::default() })
         .await

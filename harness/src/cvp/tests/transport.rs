@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::rig::{Reply, Server, client, error, ok, portal, spec};
-use crate::cvp::{Client, CvpError, Login, Node};
+use crate::cvp::{Client, CvpError, Device, Login, Node};
 
 const INVENTORY: &str = "/inventory/devices";
 const ADD: &str = "/configlet/addConfiglet.do";
@@ -20,18 +20,26 @@ fn empty() -> Reply {
     ok(&json!([]))
 }
 
+/// What so many tasks are answered who ask for the devices at once.
+async fn at_once(client: &Client, tasks: usize) -> Vec<Result<Vec<Device>, CvpError>> {
+    let ask = |_| {
+        let client = client.clone();
+        tokio::spawn(async move { client.devices().await })
+    };
+    let asks: Vec<_> = (0..tasks).map(ask).collect();
+    let mut answers = Vec::new();
+    for ask in asks {
+        answers.push(ask.await.unwrap());
+    }
+    answers
+}
+
 #[tokio::test]
 async fn all_tasks_share_one_session_which_says_who_we_are_in_every_way() {
     let server = Server::new(portal("2024.3.0", |_| empty())).await;
     let client = client(&[&server]);
-    let asks: Vec<_> = (0..50)
-        .map(|_| {
-            let client = client.clone();
-            tokio::spawn(async move { client.devices().await })
-        })
-        .collect();
-    for ask in asks {
-        assert_eq!(ask.await.unwrap().unwrap(), []);
+    for answer in at_once(&client, 50).await {
+        assert_eq!(answer.unwrap(), []);
     }
     assert_eq!(server.came("authenticate.do").len(), 1);
     assert_eq!(server.came("getCvpInfo.do").len(), 1);
@@ -57,14 +65,8 @@ fn over_after_the_first(came: &super::rig::Came) -> Reply {
 async fn a_session_that_is_over_is_renewed_once_for_all_and_everything_is_asked_again() {
     let server = Server::new(portal("2024.3.0", over_after_the_first)).await;
     let client = client(&[&server]);
-    let asks: Vec<_> = (0..50)
-        .map(|_| {
-            let client = client.clone();
-            tokio::spawn(async move { client.devices().await })
-        })
-        .collect();
-    for ask in asks {
-        ask.await.unwrap().unwrap();
+    for answer in at_once(&client, 50).await {
+        answer.unwrap();
     }
     assert_eq!(server.came("authenticate.do").len(), 2);
 }
@@ -86,14 +88,8 @@ async fn a_wrong_password_is_tried_once_at_each_node_whoever_asks() {
     let mut spec = spec(&[&one, &other]);
     spec.login = Login::Password { user: "ada".into(), password: "wr0ng".into() };
     let client = Client::new(spec, None).unwrap();
-    let asks: Vec<_> = (0..20)
-        .map(|_| {
-            let client = client.clone();
-            tokio::spawn(async move { client.devices().await })
-        })
-        .collect();
-    for ask in asks {
-        let error = ask.await.unwrap().unwrap_err().to_string();
+    for answer in at_once(&client, 20).await {
+        let error = answer.unwrap_err().to_string();
         assert!(error.contains("refuses the user `ada` with this password: Invalid credentials"), "{error}");
         assert!(error.contains(&one.node.to_string()) && error.contains(&other.node.to_string()), "{error}");
         assert!(!error.contains("wr0ng"), "{error}");

@@ -85,8 +85,9 @@ def change_controls_have_stages_of_all_kinds():
     assert "error" not in over, over
     times = {n: s["startTime"] for n, s in over["change"]["stages"]["values"].items()}
     assert times["before"] < times["task"] < times["after"], times
-    taken = [s for s in CLIENT.get("/snapshot/getSnapshots.do?startIndex=0&endIndex=0")["data"] if s["templateId"] == snap]
-    assert len(taken) == 2 and serial in taken[0]["outputs"][0]["output"], taken
+    taken = CLIENT.get(f"/api/v1/rest/cvp/snapshots/status/{serial}/snapshots/ids/{snap}")["notifications"][0]["updates"]
+    (output,) = taken[snap]["value"]["Output"]
+    assert output["Command"] == "show version" and serial in taken[output["Result"] + "_0"]["value"], taken
     keys = [row["key"] for row in CLIENT.get("/snapshot/templates?startIndex=0&endIndex=0")["templateKeys"]]
     assert snap in keys
     assert CLIENT.delete("/snapshot/templates?", data=[snap]) == {"result": "Success"}

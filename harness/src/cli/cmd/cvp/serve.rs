@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{
     cli::{context::Cx, cvp_args::CvpServe},
-    cvp::server::{DeviceSpec, Portal, PortalSpec},
+    cvp::server::{DeviceSpec, Portal, PortalSpec, SavedState},
 };
 
 /// Devices that a portal has without being told.
@@ -33,7 +33,8 @@ pub(super) async fn run(cx: &Cx, args: &CvpServe) -> anyhow::Result<()> {
     let file = args.state.as_deref().map(|file| cx.absolute(file)).transpose()?;
     let state = match &file {
         Some(file) if file.exists() => {
-            Some(fs::read(file).with_context(|| format!("cannot read {}", file.display()))?)
+            let json = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            Some(SavedState { file: file.clone(), json })
         }
         _ => None,
     };

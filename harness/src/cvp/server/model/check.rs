@@ -1,12 +1,11 @@
 //! What must hold of a portal, whatever was done to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     change::Phase,
     configlet::Uses,
     container::{ROOT, UNDEFINED},
-    device::Device,
     state::Model,
     task::State,
 };
@@ -24,6 +23,11 @@ impl Model {
     }
 
     fn check_names(&self, wrong: &mut Vec<String>) {
+        for (key, configlet) in &self.configlets {
+            if self.configlet_named(&configlet.name).map(|(found, _)| found) != Ok(key) {
+                wrong.push(format!("configlet {key} is not found by its name `{}`", configlet.name));
+            }
+        }
         let mut unique = |what: &str, names: Vec<&String>| {
             let mut seen = BTreeSet::new();
             let twice: Vec<_> = names.into_iter().filter(|name| !seen.insert(*name)).collect();
@@ -67,13 +71,18 @@ impl Model {
                 }
             }
         }
+        let mut expected: BTreeMap<String, Uses> = BTreeMap::new();
+        for key in self.containers.values().flat_map(|container| &container.configlets) {
+            expected.entry(key.clone()).or_default().containers += 1;
+        }
+        for held in self.devices.values().flat_map(|device| self.held(device)) {
+            expected.entry(held.key).or_default().devices += 1;
+        }
         let uses = self.uses();
         for key in self.configlets.keys() {
-            let containers = self.containers.values().filter(|c| c.configlets.contains(key)).count();
             let counted = uses.get(key.as_str()).copied().unwrap_or_default();
-            let holds = |device: &&Device| self.held(device).iter().any(|held| held.key == *key);
-            let expected = Uses { containers, devices: self.devices.values().filter(holds).count() };
-            if counted != expected || self.uses_of(key) != expected {
+            let expected = expected.get(key).copied().unwrap_or_default();
+            if counted != expected {
                 wrong.push(format!("configlet {key} is counted {counted:?} instead of {expected:?}"));
             }
         }

@@ -63,10 +63,13 @@ pub(crate) struct Uses {
     pub(crate) devices: usize,
 }
 
+/// So many configlets are looked at one by one.
+const FEW: usize = 12;
+
 impl Model {
     /// A configlet by its name, with its key.
     pub(crate) fn configlet_named(&self, name: &str) -> Result<(&String, &Configlet), Refused> {
-        let found = self.configlets.iter().find(|(_, configlet)| configlet.name == name);
+        let found = self.configlet_names.get(name).and_then(|key| self.configlets.get_key_value(key));
         found.ok_or_else(|| Refused::absent(About::Configlet))
     }
 
@@ -91,6 +94,7 @@ impl Model {
             new_at: configlet.changed_at,
             ..Edit::default()
         }];
+        self.configlet_names.insert(configlet.name.clone(), key.clone());
         self.configlets.insert(key.clone(), configlet);
         Ok(key)
     }
@@ -121,6 +125,8 @@ impl Model {
         }
         let (at, edit) = (self.clock.stamp(), self.clock.uuid());
         let known = self.configlets.get_mut(key).ok_or_else(no_data)?;
+        self.configlet_names.remove(&known.name);
+        self.configlet_names.insert(name.to_owned(), key.to_owned());
         name.clone_into(&mut known.name);
         known.reconciled = reconciled.unwrap_or(known.reconciled);
         if known.config == config {
@@ -165,8 +171,9 @@ impl Model {
             .filter(|container| self.path_to(container).iter().any(holds))
             .collect();
         let holds = |device: &&Device| {
-            let inherits = device.placement.container.as_deref().is_some_and(|key| through.contains(key));
-            !device.is_undefined() && (inherits || device.placement.own.iter().any(|held| held == key))
+            let inherits = || device.placement.container.as_deref().is_some_and(|key| through.contains(key));
+            let holds = device.placement.own.iter().any(|held| held == key);
+            !device.is_undefined() && (holds || !through.is_empty() && inherits())
         };
         self.devices.values().filter(holds).map(|device| device.mac.clone()).collect()
     }
@@ -187,7 +194,8 @@ impl Model {
                 return Err(Refused::new(About::Configlet, Why::InUse, text));
             }
         }
-        for (key, _) in which {
+        for (key, name) in which {
+            self.configlet_names.remove(name);
             self.configlets.remove(key);
         }
         Ok(())
@@ -205,6 +213,15 @@ impl Model {
         let holds = |configlets: &Vec<String>| configlets.iter().any(|held| held == key);
         let containers = self.containers.values().filter(|container| holds(&container.configlets)).count();
         Uses { containers, devices: self.holders(key).len() }
+    }
+
+    /// How much some configlets are used; what is told of others means nothing.
+    pub(crate) fn uses_of_some<'a>(&'a self, keys: &[&'a str]) -> HashMap<&'a str, Uses> {
+        // Beyond these it is less work to look at all of them at once.
+        if keys.len() > FEW {
+            return self.uses();
+        }
+        keys.iter().map(|key| (*key, self.uses_of(key))).collect()
     }
 
     /// How much each configlet is used; those that are not do not occur.

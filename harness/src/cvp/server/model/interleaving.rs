@@ -7,7 +7,7 @@ use super::{
     tests::{approve, assign, change, container, model, one, relocate, save, who},
     *,
 };
-use crate::cvp::wire::classic::Action;
+use crate::cvp::server::wire::classic::Action;
 
 /// What one of the clients does.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ enum Op {
     Change(u8, u8),
     Stop(u8),
     RemoveDevice(u8),
+    /// What a device runs anyway is kept in a configlet of its own.
+    Reconcile(u8, u8),
     Logout,
     /// One of the jobs that wait ends, well or badly.
     Work(u8, bool),
@@ -54,6 +56,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..9_u8, 0..9_u8).prop_map(|(a, b)| Op::Change(a, b)),
         1 => (0..3_u8).prop_map(Op::Stop),
         1 => (0..3_u8).prop_map(Op::RemoveDevice),
+        1 => (0..3_u8, 0..9_u8).prop_map(|(a, b)| Op::Reconcile(a, b)),
         1 => Just(Op::Logout),
         8 => (0..9_u8, proptest::bool::weighted(0.85)).prop_map(|(a, b)| Op::Work(a, b)),
         1 => (0..20_000_u16).prop_map(Op::Time),
@@ -90,8 +93,10 @@ fn expected(model: &Model, mac: &str) -> Vec<String> {
         keys.extend(around.iter().flat_map(|key| &model.containers[*key].configlets));
         keys.extend(&device.placement.own);
     }
-    let texts = std::iter::once(device.unmanaged.as_str())
-        .chain(keys.into_iter().map(|key| model.configlets[key].config.as_str()));
+    // What was reconciled comes last, wherever it is held.
+    keys.sort_by_key(|key| model.configlets[*key].reconciled);
+    let kept = (model.settings.unmanaged == Unmanaged::Keep).then_some(device.unmanaged.as_str());
+    let texts = kept.into_iter().chain(keys.into_iter().map(|key| model.configlets[key].config.as_str()));
     let mut lines: Vec<String> = vec![];
     for line in texts.flat_map(str::lines) {
         if !lines.iter().any(|known| known == line) {
@@ -188,6 +193,17 @@ fn act(model: &mut Model, clients: &mut [Who], client: usize, jobs: &mut Vec<Job
                 let _ = model.remove_devices(&[mac]);
             }
         }
+        Op::Reconcile(device, text) => {
+            let Some(mac) = nth(model.devices.keys().cloned(), device) else { return };
+            let (name, config) = (format!("kept {mac}"), format!("ip routing\nntp server {text}\n"));
+            let new = Configlet { name, config, reconciled: true, ..Configlet::default() };
+            if let Ok(key) = model.add_configlet("cvpadmin", new) {
+                // Before the others: where it comes in the end is not for clients to say.
+                let held = model.devices[&mac].placement.own.iter().cloned();
+                let keys: Vec<String> = std::iter::once(key).chain(held).collect();
+                let _ = save(model, &client_who, vec![assign(&mac, "netelement", &keys)]);
+            }
+        }
         Op::Logout => {
             model.logout(&client_who);
             clients[client] = who(model);
@@ -229,8 +245,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_eight_clients_do(ops in proptest::collection::vec((0..8_usize, op()), 1..80)) {
+    fn whatever_eight_clients_do(
+        ops in proptest::collection::vec((0..8_usize, op()), 1..80),
+        keep in any::<bool>(),
+    ) {
         let (mut model, first) = model();
+        model.settings.unmanaged = if keep { Unmanaged::Keep } else { Unmanaged::Replace };
         let mut clients = vec![first];
         while clients.len() < 8 {
             let client = who(&mut model);
@@ -241,6 +261,11 @@ proptest! {
             act(&mut model, &mut clients, client, &mut jobs, op.clone());
             let wrong = model.check();
             prop_assert!(wrong.is_empty(), "after {:?}: {:?}", op, wrong);
+            let uses = model.uses();
+            for key in model.configlets.keys() {
+                let counted = uses.get(key.as_str()).copied().unwrap_or_default();
+                prop_assert_eq!(model.uses_of(key), counted, "{} after {:?}", key, op);
+            }
         }
         // What is saved is what is loaded.
         let saved = serde_json::to_value(&model).unwrap();

@@ -1,6 +1,6 @@
 //! Everything a portal knows, as one value: what is saved and loaded again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
@@ -12,12 +12,13 @@ use super::{
     container::{Container, ROOT, UNDEFINED},
     decommission::Decommissioning,
     device::Device,
+    enrolment::Enrolment,
     image::{Bundle, Image},
+    imitated::Imitated,
     job::Job,
     snapshot::{Snapshot, Template},
     task::Task,
     user::{Role, Session, User},
-    version::Version,
     workspace::{Assignment, Tag, Workspace},
 };
 
@@ -26,7 +27,7 @@ use super::{
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
     /// The version it says it has, and whose ways it has.
-    pub(crate) imitate: Version,
+    pub(crate) imitate: Imitated,
     /// What becomes of lines that devices run and no configlet has.
     pub(crate) unmanaged: Unmanaged,
     /// Whether devices refuse lines whose first word begins no command.
@@ -42,7 +43,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            imitate: Version::default(),
+            imitate: Imitated::default(),
             unmanaged: Unmanaged::Keep,
             validate: true,
             idle: 12 * 3_600_000,
@@ -94,6 +95,9 @@ pub(crate) struct Model {
     pub(crate) removed: BTreeMap<String, Device>,
     /// By key; later ones have greater keys.
     pub(crate) configlets: BTreeMap<String, Configlet>,
+    /// Keys of configlets by their names.
+    #[serde(skip)]
+    pub(super) configlet_names: HashMap<String, String>,
     pub(crate) tasks: BTreeMap<u64, Task>,
     pub(crate) next_task: u64,
     pub(crate) changes: BTreeMap<String, ChangeControl>,
@@ -105,6 +109,7 @@ pub(crate) struct Model {
     pub(crate) tags: Vec<Tag>,
     pub(crate) assignments: Vec<Assignment>,
     pub(crate) decommissionings: BTreeMap<String, Decommissioning>,
+    pub(super) enrolments: Vec<Enrolment>,
     pub(crate) log: Vec<Entry>,
     /// A restart ends them.
     #[serde(skip)]
@@ -128,6 +133,7 @@ impl Default for Model {
             devices: BTreeMap::new(),
             removed: BTreeMap::new(),
             configlets: BTreeMap::new(),
+            configlet_names: HashMap::new(),
             tasks: BTreeMap::new(),
             next_task: 1,
             changes: BTreeMap::new(),
@@ -139,6 +145,7 @@ impl Default for Model {
             tags: vec![],
             assignments: vec![],
             decommissionings: BTreeMap::new(),
+            enrolments: vec![],
             log: vec![],
             sessions: BTreeMap::new(),
             jobs: vec![],
@@ -178,6 +185,8 @@ impl Model {
                 user.seal(&salt);
             }
         }
+        let name = |(key, known): (&String, &Configlet)| (known.name.clone(), key.clone());
+        self.configlet_names = self.configlets.iter().map(name).collect();
         for (mac, device) in self.devices.iter_mut().chain(&mut self.removed) {
             device.adopt(mac);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, json};
 
 use super::*;
-use crate::cvp::wire::classic::Action;
+use crate::cvp::server::wire::classic::Action;
 
 const MAC: &str = "00:1c:73:00:00:01";
 const NOW: Ms = 1_000_000;

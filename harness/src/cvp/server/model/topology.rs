@@ -12,7 +12,7 @@ use super::{
     task::{Kind, NewTask},
     user::Who,
 };
-use crate::cvp::wire::classic::Action;
+use crate::cvp::server::wire::classic::Action;
 
 /// A change of the topology that is not saved yet.
 #[derive(Debug, Clone)]

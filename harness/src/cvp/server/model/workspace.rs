@@ -30,6 +30,14 @@ pub(crate) struct Workspace {
 pub(crate) struct Build {
     pub(crate) id: String,
     pub(crate) done: bool,
+    /// What does not fit; nothing, if all does.
+    pub(crate) error: String,
+}
+
+impl Build {
+    fn is_good(&self) -> bool {
+        self.done && self.error.is_empty()
+    }
 }
 
 /// How far a workspace is.
@@ -108,12 +116,12 @@ impl Model {
         match request.0 {
             "" | "REQUEST_UNSPECIFIED" => {}
             "START_BUILD" | "REQUEST_START_BUILD" => {
-                workspace.builds.push(Build { id: request.1.to_owned(), done: false });
+                workspace.builds.push(Build { id: request.1.to_owned(), ..Build::default() });
                 workspace.dirty = false;
                 self.jobs.push(super::job::Job::Wake);
             }
             "SUBMIT" | "REQUEST_SUBMIT" => {
-                if workspace.dirty || !workspace.builds.last().is_some_and(|build| build.done) {
+                if workspace.dirty || !workspace.builds.last().is_some_and(Build::is_good) {
                     return Err(wrong(format!("workspace {id} has no good build of its last edits")));
                 }
                 workspace.state = Stage::Submitted;
@@ -170,9 +178,35 @@ impl Model {
     }
 
     pub(super) fn tick_workspaces(&mut self) {
-        for build in self.workspaces.values_mut().flat_map(|workspace| &mut workspace.builds) {
-            build.done = true;
+        let is_open = |workspace: &Workspace| workspace.builds.iter().any(|build| !build.done);
+        let open: Vec<String> =
+            self.workspaces.iter().filter(|(_, one)| is_open(one)).map(|(id, _)| id.clone()).collect();
+        for id in open {
+            let error = self.misfits(&id).join("; ");
+            let builds = self.workspaces.get_mut(&id).map(|workspace| &mut workspace.builds);
+            for build in builds.into_iter().flatten().filter(|build| !build.done) {
+                build.done = true;
+                build.error.clone_from(&error);
+            }
         }
+    }
+
+    /// What of a workspace's edits does not fit what there is.
+    fn misfits(&self, id: &str) -> Vec<String> {
+        let edits = self.assignments.iter().filter(|one| one.tag.workspace == id && !one.tag.remove);
+        let misfit = |one: &Assignment| {
+            if self.device_by_serial(&one.device).is_none() {
+                return Some(format!("there is no device {}", one.device));
+            }
+            let is_there = |known: &Tag| {
+                let here = known.workspace == id || known.workspace.is_empty();
+                let same = Tag { workspace: one.tag.workspace.clone(), ..known.clone() }.same(&one.tag);
+                here && same && !known.remove
+            };
+            let text = || format!("there is no tag {}:{}", one.tag.label, one.tag.value);
+            (!self.tags.iter().any(is_there)).then(text)
+        };
+        edits.filter_map(misfit).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     },
     Answer, Cx, resource,
 };
-use crate::cvp::wire::resource::{self as wire, Key, Values};
+use crate::cvp::server::wire::resource::{self as wire, Key, Values};
 
 fn phase(phase: Phase, of: &str) -> String {
     let word = match phase {

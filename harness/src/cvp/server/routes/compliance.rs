@@ -7,7 +7,7 @@ use super::{
     super::model::{About, Comparison, Invalid, LineKind, Lines, Model, Refused, Row, warnings},
     Answer, Cx, inventory,
 };
-use crate::cvp::wire::classic::{Block, text};
+use crate::cvp::server::wire::classic::{Block, text};
 
 /// A device or a container.
 #[derive(Deserialize)]

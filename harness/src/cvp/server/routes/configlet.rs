@@ -8,7 +8,7 @@ use super::{
     super::model::{About, Configlet, Model, Refused, Uses, Why, rfc3339},
     Answer, Cx,
 };
-use crate::cvp::wire::classic::{self, ConfigletEdit, ConfigletUpdate, Named, NewConfiglet, Page};
+use crate::cvp::server::wire::classic::{self, ConfigletEdit, ConfigletUpdate, Named, NewConfiglet, Page};
 
 /// A configlet in every answer but those lists of old versions that leave the text out.
 pub(super) fn row(key: &str, configlet: &Configlet, uses: Uses) -> classic::Configlet {
@@ -100,7 +100,8 @@ fn matching(cx: &Cx<'_>, wanted: &str) -> Answer {
         named && (kind.is_empty() || configlet.kind().to_lowercase() == kind)
     });
     let (total, page) = cx.page(all);
-    let uses = cx.model.uses();
+    let keys: Vec<&str> = page.iter().map(|(key, _)| key.as_str()).collect();
+    let uses = cx.model.uses_of_some(&keys);
     let data = page.into_iter().map(|(key, c)| list_row(cx.model, key, c, &uses)).collect();
     Answer::json(&Page { total, data })
 }

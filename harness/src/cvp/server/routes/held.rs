@@ -8,12 +8,13 @@ use super::{
     super::model::{Device, Held, Model, Refused, UNDEFINED, Uses},
     Answer, Cx, configlet,
 };
-use crate::cvp::wire::classic::{self, Mapper, Page};
+use crate::cvp::server::wire::classic::{self, Mapper, Page};
 
 /// Configlets in the order in which they add up, and for each whether it is held directly.
 fn list(cx: &Cx<'_>, holder: (&str, &str, &str), held: &[Held]) -> Answer {
-    let uses = cx.model.uses();
     let (total, page) = cx.page(held);
+    let keys: Vec<&str> = page.iter().map(|held| held.key.as_str()).collect();
+    let uses = cx.model.uses_of_some(&keys);
     let mut rows: Vec<classic::Configlet> = vec![];
     let mut mapper = Map::new();
     for held in page {

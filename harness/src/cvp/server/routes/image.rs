@@ -8,7 +8,7 @@ use super::{
     super::model::{About, Bundle, Image, Refused},
     Answer, Cx,
 };
-use crate::cvp::wire::classic::{Data, Named, Page, text};
+use crate::cvp::server::wire::classic::{Data, Named, Page, text};
 
 /// A part of a form.
 struct Part<'a> {

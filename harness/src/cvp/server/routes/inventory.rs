@@ -7,7 +7,7 @@ use super::{
     super::model::{About, Device, Model, Refused, Why, rfc3339},
     Answer, Cx,
 };
-use crate::cvp::wire::classic::{self, ContainerInfo, ContainerRow, Ids};
+use crate::cvp::server::wire::classic::{self, ContainerInfo, ContainerRow, Ids};
 
 /// A device of the inventory.
 fn row(model: &Model, device: &Device) -> classic::Device {
@@ -80,7 +80,8 @@ pub(super) fn devices(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
 pub(super) fn old_devices(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let wanted = cx.query("queryparam").to_lowercase();
     let found = cx.model.devices.values().filter(|device| device.fqdn().to_lowercase().contains(&wanted));
-    let (total, page) = cx.page(found.map(|device| node(cx.model, device)));
+    let (total, page) = cx.page(found);
+    let page: Vec<_> = page.into_iter().map(|device| node(cx.model, device)).collect();
     let containers: Map<String, Value> =
         page.iter().map(|node| (node.key.clone(), Value::from(node.container_name.clone()))).collect();
     Ok(Answer::json(&json!({"total": total, "netElementList": page, "containerList": containers})))

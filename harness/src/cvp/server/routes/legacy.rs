@@ -10,7 +10,7 @@ use super::{
     },
     Answer, Cx, task,
 };
-use crate::cvp::wire::{
+use crate::cvp::server::wire::{
     classic::{Page, text},
     legacy::{Change, ChangeTask, NewChange},
 };

@@ -6,6 +6,7 @@ mod ccapi;
 mod change;
 mod compliance;
 mod configlet;
+mod enrolment;
 mod held;
 mod image;
 mod inventory;

@@ -7,7 +7,7 @@ use super::{
     super::model::{About, Refused, Sent, TempAction},
     Answer, Cx, topology,
 };
-use crate::cvp::wire::classic::{Action, Data, OwnActions};
+use crate::cvp::server::wire::classic::{Action, Data, OwnActions};
 
 fn parsed(raw: Vec<Value>) -> Result<Vec<Sent>, Refused> {
     let one = |raw: Value| {

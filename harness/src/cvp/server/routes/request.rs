@@ -53,10 +53,15 @@ impl Request {
             let plain = String::from_utf8(BASE64_STANDARD.decode(basic.trim()).ok()?).ok()?;
             plain.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
         });
+        let (mut path, mut query) = (normalize(uri.path()), uri.query().map(pairs).unwrap_or_default());
+        if let Some((device, template)) = snapshot_of(&path) {
+            query.extend([("deviceId".to_owned(), device), ("templateId".to_owned(), template)]);
+            path = SNAPSHOT.to_owned();
+        }
         Self {
             method,
-            path: normalize(uri.path()),
-            query: uri.query().map(pairs).unwrap_or_default(),
+            path,
+            query,
             secrets,
             basic,
             content_type: text(header::CONTENT_TYPE).to_owned(),
@@ -77,6 +82,16 @@ impl Request {
         }
         serde_json::from_slice(&self.body)
     }
+}
+
+/// The place of what was taken last, which has names in its path; we have them in the query.
+pub(super) const SNAPSHOT: &str = "/api/v1/rest/cvp/snapshots/status";
+
+/// The device and the template such a path names.
+fn snapshot_of(path: &str) -> Option<(String, String)> {
+    let names = path.strip_prefix(SNAPSHOT)?.strip_prefix('/')?;
+    let (device, template) = names.split_once("/snapshots/ids/")?;
+    Some((device.to_owned(), template.to_owned()))
 }
 
 fn normalize(path: &str) -> String {

@@ -7,7 +7,7 @@ use super::{
     super::model::{About, Model, Refused, Why},
     Answer, Cx, Request,
 };
-use crate::cvp::wire::classic::Login;
+use crate::cvp::server::wire::classic::Login;
 
 pub(super) const LOGIN: &str = "/login/authenticate.do";
 pub(super) const LOGOUT: &str = "/login/logout.do";

@@ -1,13 +1,13 @@
 //! Templates of snapshots, and what was taken.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::{
     super::model::{About, INITIAL, Refused, Snapshot, Template},
     Answer, Cx,
 };
-use crate::cvp::wire::classic::text;
+use crate::cvp::server::wire::classic::text;
 
 /// What a template is to be.
 #[derive(Deserialize)]
@@ -68,6 +68,36 @@ pub(super) fn default(_: &mut Cx<'_>) -> Result<Answer, Refused> {
         "createdBy": "System", "ccTasksTagged": 0, "note": "", "snapshotCount": 0, "totalSnapshotCount": 0,
         "createdTimestamp": 0,
     })))
+}
+
+/// Characters of an output that are told in one piece.
+const PIECE: usize = 32_768;
+
+/// What a device answered last, as telemetry tells it: under the template's key where each output is, and each of them
+/// in pieces.
+pub(super) fn last(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
+    let (device, template) = (cx.query("deviceId"), cx.query("templateId"));
+    let of_both = |snapshot: &&Snapshot| snapshot.device == device && snapshot.template == template;
+    let mut notifications = vec![];
+    if let Some(snapshot) = cx.model.snapshots.iter().rev().find(of_both) {
+        let mut updates = Map::new();
+        let mut listed = vec![];
+        for (number, (command, output)) in snapshot.outputs.iter().enumerate() {
+            let place = format!("{template}Output_{number}");
+            let letters: Vec<char> = output.chars().collect();
+            for (piece, letters) in letters.chunks(PIECE).enumerate() {
+                let name = format!("{place}_{piece}");
+                let value = letters.iter().collect::<String>();
+                updates.insert(name.clone(), json!({"key": name, "value": value}));
+            }
+            listed.push(json!({"Command": command, "Result": place}));
+        }
+        let nanos = snapshot.at.saturating_mul(1_000_000);
+        updates.insert(template.to_owned(), json!({"key": template, "value": {"Output": listed}}));
+        updates.insert("ExecutionTime".to_owned(), json!({"key": "ExecutionTime", "value": nanos}));
+        notifications.push(json!({"timestamp": nanos.to_string(), "updates": updates}));
+    }
+    Ok(Answer::json(&json!({"notifications": notifications})))
 }
 
 /// What was taken, newest first.

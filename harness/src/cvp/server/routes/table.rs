@@ -6,8 +6,8 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::{
-    Answer, Cx, Request, account, ccapi, change, compliance, configlet, held, image, inventory, legacy,
-    provision, session, snapshot, tag, task, topology, user,
+    Answer, Cx, Request, account, ccapi, change, compliance, configlet, enrolment, held, image, inventory,
+    legacy, provision, session, snapshot, tag, task, topology, user,
 };
 use crate::cvp::server::model::{About, Model, Refused};
 
@@ -116,6 +116,8 @@ const ROUTES: &[Route] = &[
         from(7),
         inventory::decommissionings,
     ),
+    at_levels(POST, "/api/resources/admin.Enrollment/AddEnrollmentToken", Resource, from(14), enrolment::add),
+    at_levels(POST, "/enroll/createToken", Resource, 6..=13, enrolment::old_add),
     // Configlets.
     post("/configlet/addConfiglet.do", Configlet, configlet::add),
     get("/configlet/getConfigletByName.do", Configlet, configlet::by_name),
@@ -206,7 +208,8 @@ const ROUTES: &[Route] = &[
     at_levels(DELETE, TEMPLATES, Snapshot, from(2), snapshot::delete),
     at_levels(GET, "/snapshot/template", Snapshot, from(2), snapshot::one),
     at_levels(GET, "/snapshot/getDefaultSnapshotTemplate.do", Snapshot, 1..=1, snapshot::default),
-    get("/snapshot/getSnapshots.do", Snapshot, snapshot::taken),
+    at_levels(GET, "/snapshot/getSnapshots.do", Snapshot, 1..=1, snapshot::taken),
+    at_levels(GET, super::request::SNAPSHOT, Snapshot, from(2), snapshot::last),
     // Users and roles.
     post("/user/addUser.do", User, user::add),
     post("/user/updateUser.do", User, user::update),

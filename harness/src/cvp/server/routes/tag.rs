@@ -169,7 +169,11 @@ pub(super) fn build(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let (id, build) = (cx.query("key.workspaceId"), cx.query("key.buildId"));
     let workspace = cx.model.workspaces.get(id).ok_or_else(resource::absent)?;
     let known = workspace.builds.iter().find(|known| known.id == build).ok_or_else(resource::absent)?;
-    let state = if known.done { "BUILD_STATE_SUCCESS" } else { "BUILD_STATE_IN_PROGRESS" };
-    let value = json!({"key": {"workspaceId": id, "buildId": build}, "state": state});
+    let state = match (known.done, known.error.as_str()) {
+        (false, _) => "BUILD_STATE_IN_PROGRESS",
+        (true, "") => "BUILD_STATE_SUCCESS",
+        (true, _) => "BUILD_STATE_FAIL",
+    };
+    let value = json!({"key": {"workspaceId": id, "buildId": build}, "state": state, "error": known.error});
     Ok(resource::one(value, workspace.changed_at))
 }

@@ -7,7 +7,7 @@ use super::{
     super::model::{Entry, Model, Refused, Task, TaskKind, TaskState},
     Answer, Cx,
 };
-use crate::cvp::wire::classic::{self, AuditRow, Ids, LogRow, Page, WorkOrderDetails, text};
+use crate::cvp::server::wire::classic::{self, AuditRow, Ids, LogRow, Page, WorkOrderDetails, text};
 
 /// A task in every answer.
 pub(super) fn row(model: &Model, task: &Task) -> classic::Task {

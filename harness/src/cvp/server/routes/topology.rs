@@ -8,7 +8,7 @@ use super::{
     super::model::{Device, Model, ROOT, Refused, TaskState, TempAction, UNDEFINED},
     Answer, Cx, inventory,
 };
-use crate::cvp::wire::classic::{Branch, ContainerHit, Found, Whereabouts};
+use crate::cvp::server::wire::classic::{Branch, ContainerHit, Found, Whereabouts};
 
 pub(super) fn search(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let wanted = cx.query("queryParam").to_lowercase();
@@ -139,7 +139,7 @@ impl<'a> Index<'a> {
 pub(super) fn below(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let key = Some(cx.query("nodeId")).filter(|key| !key.is_empty()).unwrap_or(ROOT);
     cx.model.container(key)?;
-    let nodes = cx.model.devices_below(key).map(|device| inventory::node(cx.model, device));
-    let (total, page) = cx.page(nodes);
+    let (total, page) = cx.page(cx.model.devices_below(key));
+    let page: Vec<_> = page.into_iter().map(|device| inventory::node(cx.model, device)).collect();
     Ok(Answer::json(&json!({"total": total, "netElementList": page})))
 }

@@ -6,7 +6,7 @@ use super::{
     super::model::{Refused, Role, User, absent_role, absent_user},
     Answer, Cx,
 };
-use crate::cvp::wire::classic::{self, UserWithRoles};
+use crate::cvp::server::wire::classic::{self, UserWithRoles};
 
 pub(super) fn row(name: &str, user: &User) -> classic::User {
     classic::User {

@@ -247,15 +247,20 @@ async fn a_portal_stops_when_it_is_dropped() {
 
 #[rstest::rstest]
 #[case(r#"{"version": 2}"#, "has format 2")]
-#[case(r#"{"version": 1, "devises": {}}"#, "unknown field `devises`")]
+#[case("{\"version\": 1,\n\"devises\": {}}", "lab.json is damaged: unknown field `devises`, expected one of")]
+#[case(
+    "{\"version\": 1,\n\"devices\": 7}",
+    "lab.json is damaged: invalid type: integer `7`, expected a map at line 2 column 12"
+)]
 #[case(
     r#"{"version": 1, "devices": {"a": {"placement": {"container": "absent"}}}}"#,
-    "a container that is not there"
+    "lab.json contradicts itself: device a is in a container that is not there"
 )]
 #[case(r#"{"version": 1, "settings": {"imitate": "new"}}"#, "`new` is no version")]
 #[tokio::test]
 async fn states_that_make_no_sense_are_refused(#[case] state: &str, #[case] expected: &str) {
-    let spec = PortalSpec { state: Some(state.as_bytes().to_vec()), ..PortalSpec::default() };
+    let state = SavedState { file: "lab.json".into(), json: state.as_bytes().to_vec() };
+    let spec = PortalSpec { state: Some(state), ..PortalSpec::default() };
     let error = Portal::start(spec).await.unwrap_err();
     let text = format!("{:#}", anyhow::Error::from(error));
     assert!(text.contains(expected), "{text}");
@@ -266,7 +271,7 @@ async fn what_is_dumped_is_taken() {
     let ground = ground(PortalSpec::default()).await;
     ground.configlet("kept", "vlan 1\n").await;
     let state = ground.portal.dump().unwrap();
-    let spec = PortalSpec { state: Some(state), plain_http: true, ..PortalSpec::default() };
+    let spec = PortalSpec { state: Some(state.into()), plain_http: true, ..PortalSpec::default() };
     let portal = Portal::start(spec).await.unwrap();
     let again = Ground { session: portal.token().to_owned(), portal };
     let header = format!("Authorization: Bearer {}\r\n", again.session);

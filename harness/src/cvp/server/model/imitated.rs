@@ -1,4 +1,5 @@
-//! The version of the portal that is imitated, and the level of its API.
+//! The version that is imitated, and the level of its API. A client reads versions by a table of its own: both could else be wrong
+//! in the same way.
 
 use std::{fmt, str::FromStr};
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// A version such as `2024.3.0`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Version {
+pub struct Imitated {
     text: String,
     parts: [u32; 3],
 }
@@ -15,45 +16,45 @@ pub struct Version {
 /// A text that is no version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no version of a portal: they look like 2024.3.0")]
-pub struct NoVersion(String);
+pub struct NotImitated(String);
 
-impl Default for Version {
+impl Default for Imitated {
     fn default() -> Self {
         Self { text: "2024.3.0".to_owned(), parts: [2024, 3, 0] }
     }
 }
 
-impl FromStr for Version {
-    type Err = NoVersion;
+impl FromStr for Imitated {
+    type Err = NotImitated;
 
-    fn from_str(text: &str) -> Result<Self, NoVersion> {
+    fn from_str(text: &str) -> Result<Self, NotImitated> {
         let number = |part: &str| part.parse::<u32>().ok();
         let plain = text.split_once('-').map_or(text, |(plain, _)| plain);
         let parts: Option<Vec<u32>> = plain.split('.').map(number).collect();
         let parts = match parts.as_deref() {
             Some([year @ 2015..=2100, minor]) => [*year, *minor, 0],
             Some([year @ 2015..=2100, minor, patch]) => [*year, *minor, *patch],
-            _ => return Err(NoVersion(text.to_owned())),
+            _ => return Err(NotImitated(text.to_owned())),
         };
         Ok(Self { text: text.to_owned(), parts })
     }
 }
 
-impl TryFrom<String> for Version {
-    type Error = NoVersion;
+impl TryFrom<String> for Imitated {
+    type Error = NotImitated;
 
-    fn try_from(text: String) -> Result<Self, NoVersion> {
+    fn try_from(text: String) -> Result<Self, NotImitated> {
         text.parse()
     }
 }
 
-impl From<Version> for String {
-    fn from(version: Version) -> Self {
+impl From<Imitated> for String {
+    fn from(version: Imitated) -> Self {
         version.text
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for Imitated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -81,7 +82,7 @@ const LEVELS: &[([u32; 3], u8)] = &[
     ([2026, 2, 0], 19),
 ];
 
-impl Version {
+impl Imitated {
     /// The level of the API, as clients count it.
     #[must_use]
     pub fn level(&self) -> u8 {
@@ -107,6 +108,6 @@ mod tests {
     #[case("1.2.3", Err(()))]
     #[case("2024", Err(()))]
     fn versions_have_levels(#[case] text: &str, #[case] expected: Result<u8, ()>) {
-        assert_eq!(text.parse::<Version>().map(|v| v.level()).map_err(drop), expected);
+        assert_eq!(text.parse::<Imitated>().map(|v| v.level()).map_err(drop), expected);
     }
 }
