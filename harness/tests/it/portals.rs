@@ -203,6 +203,7 @@ fn a_portal_that_is_there_is_as_it_was_also_after_ctrl_c() {
         ran.out
     );
     assert_eq!(there.state(), before);
+    assert!(!ran.notes.contains("warning"), "these variables are known: {}", ran.notes);
     let running = start(&["endless::"], &there.cache(), &there.variables);
     running.until(&running.scenario("endless", "goes_on_and_on").join("begun"));
     assert_ne!(there.state(), before);
