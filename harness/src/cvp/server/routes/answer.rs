@@ -4,7 +4,10 @@ use hyper::{Method, StatusCode, body::Bytes};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::super::model::{About, Refused, Why};
+use super::super::{
+    model::{About, Refused, Why},
+    wire::classic::Data,
+};
 
 /// What is sent back.
 #[derive(Debug)]
@@ -28,7 +31,8 @@ impl Answer {
 
     /// `{"data": ...}`.
     pub(super) fn data(data: impl Serialize) -> Self {
-        Self::json(&json!({ "data": data }))
+        // Written as it is: some of what is answered is too much to be held twice.
+        Self::json(&Data { data })
     }
 
     /// `{"data": "success"}`.

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, json};
 
 use super::{
     super::model::{Device, Held, Model, Refused, UNDEFINED, Uses},
@@ -108,13 +109,22 @@ pub(super) fn applied_containers(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     Ok(Answer::json(&Page { total, data }))
 }
 
+/// All configlets, and who holds them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Mappers {
+    configlets: Vec<classic::Configlet>,
+    configlet_builders: Vec<classic::Configlet>,
+    configlet_mappers: Vec<Mapper>,
+    generated_configlet_mappers: Vec<Mapper>,
+}
+
 pub(super) fn mappers(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let uses: HashMap<&str, Uses> = cx.model.uses();
     let (builders, plain): (Vec<_>, Vec<_>) =
         cx.model.configlets.iter().partition(|(_, c)| c.builder.is_some());
-    let rows = |all: Vec<(&String, &super::super::model::Configlet)>| -> Vec<Value> {
-        let row = |(key, known): (&String, &_)| json!(configlet::list_row(cx.model, key, known, &uses));
-        all.into_iter().map(row).collect()
+    let rows = |all: Vec<(&String, &super::super::model::Configlet)>| -> Vec<classic::Configlet> {
+        all.into_iter().map(|(key, known)| configlet::list_row(cx.model, key, known, &uses)).collect()
     };
     let mut mappers = vec![];
     for (key, container) in &cx.model.containers {
@@ -128,12 +138,12 @@ pub(super) fn mappers(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
             mappers.push(mapper(cx.model, &held.key, ("netelement", &device.mac), from, &device.serial));
         }
     }
-    Ok(Answer::data(json!({
-        "configlets": rows(plain),
-        "configletBuilders": rows(builders),
-        "configletMappers": mappers,
-        "generatedConfigletMappers": [],
-    })))
+    Ok(Answer::data(Mappers {
+        configlets: rows(plain),
+        configlet_builders: rows(builders),
+        configlet_mappers: mappers,
+        generated_configlet_mappers: vec![],
+    }))
 }
 
 fn mapper(model: &Model, key: &str, object: (&str, &str), from: &str, device: &str) -> Mapper {
