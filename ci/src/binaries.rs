@@ -1,6 +1,9 @@
 //! The test binaries of the workspace, as cargo names them, and which of them run side by side.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -43,8 +46,10 @@ pub(crate) fn built() -> Result<Vec<Binary>> {
 /// both.
 pub(crate) fn chosen(binaries: &[Binary], beside: bool) -> Vec<&str> {
     let targets = binaries.iter().filter(|one| one.kind == "test" && one.is_beside() == beside);
+    // Several packages may have targets of one name.
+    let names: BTreeSet<&str> = targets.map(|one| one.target.as_str()).collect();
     let mut words: Vec<&str> = if beside { vec![] } else { vec!["--lib", "--bins"] };
-    words.extend(targets.flat_map(|one| ["--test", one.target.as_str()]));
+    words.extend(names.into_iter().flat_map(|name| ["--test", name]));
     words
 }
 
@@ -118,9 +123,8 @@ not JSON
 
     #[test]
     fn every_target_runs_once() {
-        let all: Vec<Binary> = [("polder", "lib"), ("it", "test"), ("demo", "test"), ("new", "test")]
-            .map(|(target, kind)| binary("p", target, kind, "/w", "/t"))
-            .into();
+        let targets = [("polder", "lib"), ("it", "test"), ("demo", "test"), ("new", "test"), ("new", "test")];
+        let all: Vec<Binary> = targets.map(|(target, kind)| binary("p", target, kind, "/w", "/t")).into();
         assert_eq!(chosen(&all, true), ["--test", "demo"]);
         assert_eq!(chosen(&all, false), ["--lib", "--bins", "--test", "it", "--test", "new"]);
     }

@@ -95,6 +95,15 @@ const CAMPAIGNS: &[Campaign] = &[
         packages: &[],
     },
     Campaign {
+        name: "everywhere-debian12",
+        what: "every function of guests on the image `debian12`",
+        package: "polder",
+        target: "it",
+        test: "everywhere::every_function_on_debian12",
+        rounds: 1,
+        packages: &[],
+    },
+    Campaign {
         name: "everywhere-foreign",
         what: "every function of guests on somebody else's image with cloud-init",
         package: "polder",

@@ -153,7 +153,8 @@ impl Serial {
             }
             Ok(Err(error)) => Err(error),
             Err(_) => {
-                let limit = limits::scaled(limits::KILL, self.time_factor) * 2;
+                // First a shell has to be found again.
+                let limit = limits::scaled(limits::OPEN + limits::KILL, self.time_factor);
                 let killed = tokio::time::timeout(limit, session.kill(&self.login, limit)).await;
                 Err(RunError::Deadline { stage: Stage::Running, killed: matches!(killed, Ok(Ok(true))) })
             }

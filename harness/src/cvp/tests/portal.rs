@@ -291,6 +291,9 @@ async fn machines_are_devices_of_our_own_portals_only() {
     let dir = tempfile::tempdir().unwrap();
     let cvp = Cvp::begin(client(&portal), "x-", dir.path()).await.unwrap();
     let error = cvp.onboard([] as [crate::guest::Guest; 0]).await.unwrap_err().to_string();
-    assert!(error.contains("by the portal at 127.0.0.1") && error.contains("POLDER_CVP_URL"), "{error}");
+    assert!(
+        error.contains("by the portal at https://127.0.0.1") && error.contains("POLDER_CVP_URL"),
+        "{error}"
+    );
     cvp.close().await.unwrap();
 }

@@ -94,6 +94,5 @@ async fn a_deadline_at_the_console_kills_what_was_started() {
     let endless = Command::script("echo begun; sleep 4761").over(Channel::Console).timeout(6 * SECOND);
     let error = guest.execute(endless).await.unwrap_err();
     assert!(matches!(&error, GuestError::Deadline { killed: true, started: true, .. }), "{error:?}");
-    assert!(error.to_string().contains("begun"), "{error}");
     assert!(!runs("sleep 4761"));
 }
