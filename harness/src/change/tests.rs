@@ -1,0 +1,3 @@
+//! What many parts do together.
+
+mod order;
