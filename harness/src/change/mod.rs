@@ -1,18 +1,28 @@
 //! Ordered, nestable, reversible changes of many devices: what they are, before anything is done.
 //!
-//! Changes ([`Changes`]) are put together in code or come from a file, name one another and devices, and are made a [`Plan`]
-//! by [`plan`]: who runs when (`order`), on which devices, with which values of variables (`scope`). Conditions are in
-//! [`cond`]. Nothing in this module changes a device.
+//! A file becomes a tree with places, YAML and JSON as they are and ModiPy's XML put into the same words (`xml`; `yaml` writes
+//! that out). A tree becomes [`Changes`] (`table`, `read`, `phases`, `csv`), which are held against one another (`check`) and
+//! made a [`Plan`] by [`plan`](plan::plan()): who runs when (`order`), on which devices, with which values of variables
+//! (`scope`). Conditions are in [`cond`]. Nothing in this module changes a device.
 
+mod check;
 pub mod cond;
+mod csv;
+mod file;
 pub mod model;
 mod order;
+mod phases;
 pub mod plan;
+mod read;
 mod scope;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod xml;
+mod yaml;
 
+pub use file::{ChangeFileError, Loaded, load, parse, to_yaml};
 pub use model::Changes;
 pub use plan::{Plan, PlanError, plan};
 pub use text::{BadPercent, Text, Unresolved, Values, Vars};

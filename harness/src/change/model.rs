@@ -1,7 +1,7 @@
 //! Changes as they were asked for: what is to be done on which devices, in what order, and how it is undone. Nothing here is
 //! decided, and nothing acts. Values that come from a file know their place there, which makes no difference between them.
 
-use std::{fmt, num::NonZeroUsize, time::Duration};
+use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use super::{
     cond::{Condition, Dialect},
@@ -119,7 +119,7 @@ pub struct Scenario {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
     /// A change.
-    Step(Box<Step>),
+    Step(Arc<Step>),
     /// Others that belong together.
     Scenario(Scenario),
 }

@@ -1,7 +1,7 @@
 //! What will be done, in what order, with which texts. A plan is complete: nothing that it needs is looked up later, but for
 //! what only a running change can know. Pure.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::{
     model::{Changes, Device, Exchange, Node, Scenario, Script, Step},
@@ -39,7 +39,7 @@ pub enum Planned {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedStep {
     /// What was asked for.
-    pub step: Step,
+    pub step: Arc<Step>,
     /// The name of the driver.
     pub driver: String,
     /// What it is done on, in order.
@@ -101,7 +101,7 @@ impl<'m> Planner<'m, '_> {
         PlannedSet { name: set.name.to_string(), waves }
     }
 
-    fn step(&mut self, step: &'m Step, sets: &[&'m Vars]) -> PlannedStep {
+    fn step(&mut self, step: &'m Arc<Step>, sets: &[&'m Vars]) -> PlannedStep {
         let mut problem = |message: String| self.problems.push(format!("`{}`: {message}", step.name));
         for target in step.targets.iter().filter(|target| self.named.device(target).is_none()) {
             problem(format!("there is no device `{target}`"));
@@ -133,7 +133,7 @@ impl<'m> Planner<'m, '_> {
             }
         }
         let driver = resolved.driver.map(|driver| driver.name.to_string()).unwrap_or_default();
-        PlannedStep { step: step.clone(), driver, units }
+        PlannedStep { step: Arc::clone(step), driver, units }
     }
 }
 

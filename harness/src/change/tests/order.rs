@@ -1,6 +1,6 @@
 //! The orders that ModiPy's own tests have, and those of scenarios in scenarios.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use crate::change::{
     model::{Changes, Device, Driver, Node, Scenario, Step, Word},
@@ -14,7 +14,7 @@ fn words(text: &str) -> Vec<Word> {
 
 fn step(name: &str, after: &str) -> Node {
     let (name, targets) = (Word::from(name), words("sw1"));
-    Node::Step(Box::new(Step { name, targets, after: words(after), ..Step::default() }))
+    Node::Step(Arc::new(Step { name, targets, after: words(after), ..Step::default() }))
 }
 
 fn scenario(name: &str, after: &str, unordered: bool, nodes: Vec<Node>) -> Scenario {
@@ -110,9 +110,8 @@ fn declared_order_holds_where_prerequisites_do_not_change_it() {
 fn who_waits_for_a_member_waits_for_its_scenario() {
     let first = scenario("first", "", true, vec![step("a", "b"), step("b", "")]);
     let deep = scenario("deep", "", false, vec![step("c", "b")]);
-    let mut early = step("early", "");
-    let Node::Step(inner) = &mut early else { unreachable!("it is one") };
-    inner.before = words("a");
+    let early = Step { name: "early".into(), targets: words("sw1"), before: words("a"), ..Step::default() };
+    let early = Node::Step(Arc::new(early));
     let nodes = vec![Node::Scenario(deep), step("last", "c"), Node::Scenario(first), early];
     let plan = planned(scenario("all", "", true, nodes)).expect("it can be planned");
     assert_eq!(shown(&plan.root), "early / first(b / a) / deep(c) / last");
