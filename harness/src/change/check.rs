@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::{
     model::{Changes, Rollback, Step, Word},
     order::order,
-    scope::{Named, each_step},
+    scope::{Missing, Named, Seen, each},
     text::Vars,
 };
 use crate::{base::text::did_you_mean, initfile::Problems};
@@ -24,10 +24,13 @@ pub(super) fn check(changes: &Changes, environment: &Vars, problems: &mut Proble
         problems.warn("iter.empty", &matrix.name.at.span(), message, None);
     }
     let named = Named::new(changes, environment);
-    each_step(&changes.scenario, &[], &mut |step, sets| {
-        names(step, &named, changes, problems);
-        rollbacks(&step.rollback, step, problems);
-        variables(step, sets, &named, problems);
+    each(&changes.scenario, &[], &mut |seen, sets| match seen {
+        Seen::Step(step) => {
+            names(step, &named, changes, problems);
+            rollbacks(&step.rollback, step, problems);
+            variables(step, sets, &named, problems);
+        }
+        Seen::Set(set) => unresolved(named.set_vars(set, sets).err().unwrap_or_default(), problems),
     });
 }
 
@@ -95,12 +98,15 @@ fn variables(step: &Step, sets: &[&Vars], named: &Named<'_>, problems: &mut Prob
     let mut seen = HashSet::new();
     for device in &resolved.devices {
         for row in &rows {
-            for missing in named.vars(step, sets, &resolved, device, *row).err().unwrap_or_default() {
-                if seen.insert(missing.key.clone()) {
-                    let message = format!("there is no variable `{}` for {}", missing.key, missing.unit);
-                    problems.add("subst.unresolved", &missing.at.span(), message, None);
-                }
-            }
+            let missing = named.vars(step, sets, &resolved, device, *row).err().unwrap_or_default();
+            unresolved(missing.into_iter().filter(|missing| seen.insert(missing.key.clone())), problems);
         }
+    }
+}
+
+fn unresolved(all: impl IntoIterator<Item = Missing>, problems: &mut Problems) {
+    for missing in all {
+        let message = format!("there is no variable `{}` for {}", missing.key, missing.unit);
+        problems.add("subst.unresolved", &missing.at.span(), message, None);
     }
 }

@@ -121,7 +121,7 @@ pub enum Node {
     /// A change.
     Step(Arc<Step>),
     /// Others that belong together.
-    Scenario(Scenario),
+    Scenario(Box<Scenario>),
 }
 
 /// A change: the smallest thing that is done, and undone.

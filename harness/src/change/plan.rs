@@ -4,7 +4,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    model::{Changes, Device, Exchange, Node, Scenario, Script, Step},
+    model::{Changes, Device, Exchange, Node, Policy, Scenario, Script, Step},
     order::{Order, order},
     scope::Named,
     text::Vars,
@@ -22,6 +22,12 @@ pub struct Plan {
 pub struct PlannedSet {
     /// Its name.
     pub name: String,
+    /// What becomes of the rest when a member fails.
+    pub policy: Policy,
+    /// What tells that all of it worked.
+    pub verify: Option<Script>,
+    /// The values of all variables in that.
+    pub vars: Vars,
     /// Members that may run at once, as declared; each wave waits for the one before it.
     pub waves: Vec<Vec<Planned>>,
 }
@@ -98,7 +104,15 @@ impl<'m> Planner<'m, '_> {
             });
             waves.push(members.collect());
         }
-        PlannedSet { name: set.name.to_string(), waves }
+        let vars = self.named.set_vars(set, &sets).unwrap_or_else(|missing| {
+            self.problems.extend(
+                missing
+                    .into_iter()
+                    .map(|missing| format!("there is no variable `{}` for {}", missing.key, missing.unit)),
+            );
+            Vars::new()
+        });
+        PlannedSet { name: set.name.to_string(), policy: set.policy, verify: set.verify.clone(), vars, waves }
     }
 
     fn step(&mut self, step: &'m Arc<Step>, sets: &[&'m Vars]) -> PlannedStep {

@@ -162,7 +162,7 @@ impl Reader<'_, '_, '_> {
                 (Some(_), None) => nodes.push(Node::Step(Arc::new(self.step(node, &scope)))),
                 (None, Some(_)) => {
                     object(node, &node.span, &SCENARIO, self.problems);
-                    nodes.push(Node::Scenario(self.scenario(node, "scenario", &scope)));
+                    nodes.push(Node::Scenario(Box::new(self.scenario(node, "scenario", &scope))));
                 }
                 _ => {
                     let message = "a member of a scenario has either the key `step` or `scenario`".to_owned();

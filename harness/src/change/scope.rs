@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    model::{At, Changes, Device, Driver, Matrix, Node, Scenario, Step, Word},
+    model::{At, Changes, Device, Driver, Matrix, Node, Scenario, Script, Step, Word},
     text::Vars,
 };
 
@@ -11,7 +11,9 @@ use super::{
 pub(super) const RESERVED: &[&str] = &["device.", "change.", "provisioner.", "command.", "run."];
 
 /// Names that only a running change knows.
-const LATER: &[&str] = &["results", "exitcode", "cmdoutput", "device.ipaddress", "device.fqdn"];
+const LATER: &[&str] = &["results", "exitcode", "cmdoutput"];
+/// Addresses that are looked up when they are used.
+const DEVICE_LATER: &[&str] = &["device.ipaddress", "device.fqdn"];
 
 /// Everything that changes name.
 pub(super) struct Named<'m> {
@@ -44,18 +46,21 @@ pub(super) struct Missing {
     pub(super) unit: String,
 }
 
-/// The steps below a scenario, each with the variables of the scenarios that it is in, inner ones first.
-pub(super) fn each_step<'m>(
-    set: &'m Scenario,
-    around: &[&'m Vars],
-    see: &mut dyn FnMut(&'m Step, &[&'m Vars]),
-) {
+/// A member of a scenario, or the scenario itself.
+pub(super) enum Seen<'m> {
+    Step(&'m Step),
+    Set(&'m Scenario),
+}
+
+/// A scenario and all below it, each with the variables of the scenarios that it is in, inner ones first.
+pub(super) fn each<'m>(set: &'m Scenario, around: &[&'m Vars], see: &mut dyn FnMut(Seen<'m>, &[&'m Vars])) {
     let mut sets = vec![&set.vars];
     sets.extend(around);
+    see(Seen::Set(set), &sets);
     for node in &set.nodes {
         match node {
-            Node::Step(step) => see(step, &sets),
-            Node::Scenario(inner) => each_step(inner, &sets, see),
+            Node::Step(step) => see(Seen::Step(step), &sets),
+            Node::Scenario(inner) => each(inner, &sets, see),
         }
     }
 }
@@ -89,6 +94,25 @@ impl<'m> Named<'m> {
             },
             matrix: step.matrix.as_ref().and_then(|word| self.matrix(word)),
         }
+    }
+
+    /// The variables that the verification of a scenario needs; no device has a say there.
+    pub(super) fn set_vars(&self, set: &Scenario, sets: &[&Vars]) -> Result<Vars, Vec<Missing>> {
+        let (mut found, mut missing) = (Vars::new(), Vec::new());
+        for (key, at) in set.verify.iter().flat_map(Script::keys) {
+            let mut layers = sets.iter().copied().chain([&self.changes.vars, self.environment]);
+            match layers.find_map(|vars| vars.get(key)) {
+                Some(value) => {
+                    found.insert(key.to_owned(), value.clone());
+                }
+                None if is_later(key) => {}
+                None => {
+                    let unit = format!("the verification of `{}`", set.name);
+                    missing.push(Missing { key: key.to_owned(), at, unit });
+                }
+            }
+        }
+        if missing.is_empty() { Ok(found) } else { Err(missing) }
     }
 
     /// The variables of one device and row that the step needs.
@@ -150,7 +174,7 @@ impl<'m> Named<'m> {
         if let Some(value) = key.strip_prefix("device.").and_then(|key| device.attributes.get(key)) {
             return Answer::Known(value);
         }
-        if LATER.contains(&key) || key.starts_with("command.") || key.starts_with("run.") {
+        if is_later(key) || DEVICE_LATER.contains(&key) {
             return Answer::Later;
         }
         if is_reserved(key) {
@@ -163,6 +187,11 @@ impl<'m> Named<'m> {
         let mut layers = own.into_iter().flatten().chain(outer);
         layers.find_map(|vars| vars.get(key)).map_or(Answer::Unknown, |value| Answer::Known(value))
     }
+}
+
+/// Whether only a running change knows it.
+fn is_later(key: &str) -> bool {
+    LATER.contains(&key) || key.starts_with("command.") || key.starts_with("run.")
 }
 
 /// Whether nobody may define it.

@@ -1,5 +1,5 @@
 //! What many parts do together.
 
 mod files;
-mod order;
+mod orders;
 mod problems;

@@ -110,6 +110,11 @@ fn several_drivers_are_worth_a_word() {
 #[case("<config dialect='old'/>", "1:18 cfg.unknown-attribute", "it is `legacy`")]
 #[case("<config xmlns:x='x'><x:include href='no'/></config>", "1:38 cfg.include", "cannot include /lab/no")]
 #[case("<config xmlns:x='x'><x:include/></config>", "1:22 cfg.include", "`href`")]
+#[case(
+    "<config xmlns:x='x'><x:include href='whole.xml'/></config>",
+    "1:2 cfg.include",
+    "cannot have `config`"
+)]
 #[case("<config><chnage/></config>", "1:10 cfg.unknown-element", "did you mean `change`?")]
 #[case("<config><prereq>a</prereq></config>", "1:10 dep.unscoped", "say `for")]
 #[case("<config><prereq for='b'>a</prereq></config>", "1:22 dep.unknown", "there is no change `b`")]
@@ -182,6 +187,23 @@ fn changes(#[case] attributes: &str, #[case] children: &str, #[case] place: &str
     let head = "<config><device name='sw1'/><provisioner name='p' type='Provisioner'/>\n\n";
     let text = format!("{head}<change {attributes}><target name='sw1'/>\n{children}</change></config>");
     check(&text, place, words);
+}
+
+#[test]
+fn files_that_include_themselves_have_an_end() {
+    let found = found("<config xmlns:x='x'><x:include href='loop.xml'/></config>");
+    assert!(
+        found.iter().any(|line| line.contains("cfg.include: /lab/loop.xml is included too deeply")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn scenarios_are_verified_without_devices() {
+    let verify = "verify: { checks: ['%(device.name)s == %(mtu)s', 'results.exitcode == 0'] }";
+    let text = with_step("targets: all")
+        .replace("  name: all", &format!("  name: all\n  vars: {{ mtu: 1 }}\n  {verify}"));
+    check(&text, "7:22 subst.unresolved", "`device.name` for the verification of `all`");
 }
 
 #[test]

@@ -91,8 +91,14 @@ fn include(
             Ok(text) => {
                 let folder = path.parent().unwrap_or(&path).to_owned();
                 let file = problems.source(path, folder, &text);
-                if let Some(root) = document(file, read, depth + 1, problems) {
-                    *child = root;
+                match document(file, read, depth + 1, problems) {
+                    Some(root) if root.name == "config" && !problems.any_error() => {
+                        let message = "an included file cannot have `config` as its root".to_owned();
+                        let help = Some("its root is what stands in its place, such as `device`".to_owned());
+                        problems.add("cfg.include", &root.span, message, help);
+                    }
+                    Some(root) => *child = root,
+                    None => {}
                 }
             }
             Err(error) => {

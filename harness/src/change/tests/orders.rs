@@ -94,7 +94,7 @@ fn circles_and_names_of_nothing_have_no_plan(#[case] steps: &[(&str, &str)], #[c
 #[test]
 fn every_circle_is_found_beside_every_other_mistake() {
     let inner = scenario("inner", "", true, vec![step("a", "b"), step("b", "a")]);
-    let nodes = vec![step("1", "2"), step("2", "1"), step("3", "nobody"), Node::Scenario(inner)];
+    let nodes = vec![step("1", "2"), step("2", "1"), step("3", "nobody"), Node::Scenario(inner.into())];
     let error = planned(scenario("all", "", true, nodes)).expect_err("much is wrong");
     assert_eq!(error.problems.len(), 3, "{error}");
 }
@@ -112,7 +112,7 @@ fn who_waits_for_a_member_waits_for_its_scenario() {
     let deep = scenario("deep", "", false, vec![step("c", "b")]);
     let early = Step { name: "early".into(), targets: words("sw1"), before: words("a"), ..Step::default() };
     let early = Node::Step(Arc::new(early));
-    let nodes = vec![Node::Scenario(deep), step("last", "c"), Node::Scenario(first), early];
+    let nodes = vec![Node::Scenario(deep.into()), step("last", "c"), Node::Scenario(first.into()), early];
     let plan = planned(scenario("all", "", true, nodes)).expect("it can be planned");
     assert_eq!(shown(&plan.root), "early / first(b / a) / deep(c) / last");
     assert_eq!(shown(&plan.clone().reversed().root), "last / deep(c) / first(a / b) / early");
