@@ -8,6 +8,7 @@ mod lexer;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod types;
 mod xpath;
 
 pub use eval::{EvalError, Facts, Results};

@@ -7,6 +7,7 @@ use regex_lite::Regex;
 use super::{
     expr::{Condition, Expr, Field, Function, Op},
     lexer::{Token, tokens},
+    types::{BOOL, FLOAT, INT, NONE, NUMBER, STR, Types, named, types_of},
     xpath::XPath,
 };
 use crate::{base::text::did_you_mean, change::text::Part};
@@ -78,15 +79,6 @@ impl Condition {
         Ok(Self { expr: whole.expr, dialect })
     }
 }
-
-/// The types a value may have, one bit each.
-type Types = u8;
-const BOOL: Types = 1;
-const INT: Types = 2;
-const FLOAT: Types = 4;
-const STR: Types = 8;
-const NONE: Types = 16;
-const NUMBER: Types = INT | FLOAT;
 
 /// A tree with what is known of it.
 struct Typed {
@@ -486,26 +478,6 @@ impl Parser {
     fn unexpected(&self, wanted: &str, help: Option<&str>) -> ConditionError {
         let is = if self.at < self.tokens.len() { "something else" } else { "the end" };
         ConditionError::syntax(self.here(), format!("expected {wanted}, here is {is}"), help)
-    }
-}
-
-/// What a field may be.
-fn types_of(field: Field) -> Types {
-    match field {
-        Field::ExitCode | Field::Errno => INT | NONE,
-        Field::Status | Field::Reason => STR | NONE,
-        Field::CmdOutput | Field::Stdout | Field::Stderr => STR,
-        Field::DurationMs => INT,
-        Field::TimedOut => BOOL,
-    }
-}
-
-fn named(types: Types) -> &'static str {
-    match types {
-        BOOL => "true or false",
-        NONE => "nothing",
-        _ if types & STR != 0 => "a string",
-        _ => "a number",
     }
 }
 
