@@ -94,6 +94,13 @@ const LEGACY: &str = r#"<config dialect="legacy">
   </change>
 </config>"#;
 
+#[test]
+fn the_documented_file_is_good() {
+    let text = include_str!("../../../../docs/changes.md");
+    let yaml = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it is there");
+    assert_eq!(plan(&good(yaml), &Vars::new()).expect("it was checked").steps().len(), 3);
+}
+
 fn step<'c>(changes: &'c Changes, name: &str) -> &'c Step {
     let found = changes.scenario.nodes.iter().find(|node| node.name().as_str() == name);
     let Some(Node::Step(step)) = found else { panic!("no step {name}") };
