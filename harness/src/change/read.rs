@@ -135,7 +135,12 @@ impl Reader<'_, '_, '_> {
         let path = self.problems.folder(node.span.file).join(node.text());
         match (self.around.read)(&path) {
             Ok(text) => match csv::rows(&text) {
-                Ok(rows) => return rows,
+                Ok(rows) => {
+                    for key in rows.first().into_iter().flat_map(Vars::keys) {
+                        free(key, &node.span, self.problems);
+                    }
+                    return rows;
+                }
                 Err(error) => {
                     let message = format!("{}: {error}", path.display());
                     self.problems.add("iter.ragged", &node.span, message, None);
@@ -257,14 +262,19 @@ pub(super) fn vars(fields: &Fields<'_>, problems: &mut Problems) -> Vars {
 fn pairs(node: &Tree, problems: &mut Problems) -> Vars {
     let mut found = Vars::new();
     for (key, value) in entries(node) {
-        if is_reserved(key.text()) {
-            let message = format!("`{}` is a name of ours", shown(key.text()));
-            let help = Some("variables may not begin like this; rename it".to_owned());
-            problems.add("name.reserved", &key.span, message, help);
-        }
+        free(key.text(), &key.span, problems);
         found.insert(key.text().to_owned(), value.text().to_owned());
     }
     found
+}
+
+/// Notes a variable that is not for files to define.
+fn free(key: &str, span: &Span, problems: &mut Problems) {
+    if is_reserved(key) {
+        let message = format!("`{}` is a name of ours", shown(key));
+        let help = Some("variables may not begin like this; rename it".to_owned());
+        problems.add("name.reserved", span, message, help);
+    }
 }
 
 pub(super) fn word(node: &Tree) -> Word {

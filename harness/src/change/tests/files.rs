@@ -21,6 +21,7 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
         Some("/lab/ragged.csv") => Ok("port,speed\net1\n".to_owned()),
         Some("/lab/parts/cli.xml") => Ok(CLI.to_owned()),
         Some("/lab/loop.xml") => Ok("<config xmlns:xi='x'><xi:include href='loop.xml'/></config>".to_owned()),
+        Some("/lab/ours.csv") => Ok("run.x\n1\n".to_owned()),
         Some("/lab/whole.xml") => Ok("<config/>".to_owned()),
         _ => Err(io::ErrorKind::NotFound.into()),
     }
