@@ -23,10 +23,8 @@ struct Group {
 
 const LADDER: &[Group] = &[
     Group { modules: &["base", "event", "trace"], ladder: true },
-    Group {
-        modules: &["config", "initfile", "workdir", "template", "image", "net", "change"],
-        ladder: false,
-    },
+    Group { modules: &["config", "initfile", "workdir", "template", "image", "net"], ladder: false },
+    Group { modules: &["change"], ladder: false },
     Group { modules: &["lab"], ladder: false },
     Group {
         modules: &[

@@ -14,6 +14,8 @@ pub mod initfile;
 pub mod net;
 pub mod template;
 pub mod workdir;
+// -- what is done in order, and undone: uses values
+pub mod change;
 // -- where an environment lives
 pub mod lab;
 // -- adapters: not one another

@@ -1,0 +1,31 @@
+//! Ordered, nestable, reversible changes of many devices: what they are, before anything is done.
+//!
+//! A file (`docs/changes.md`) becomes a tree with places, YAML and JSON as they are and ModiPy's XML put into the same words
+//! (`xml`; `yaml` writes that out). A tree becomes [`Changes`] (`table`, `read`, `phases`, `csv`), which are held against one
+//! another (`check`) and made a [`Plan`] by [`plan`](plan::plan()): who runs when (`order`), on which devices, with which
+//! values of variables (`scope`). What becomes of one when it runs is a [`State`]. Conditions are in [`cond`]. Nothing in
+//! this module changes a device.
+
+mod check;
+pub mod cond;
+mod csv;
+mod file;
+pub mod model;
+mod order;
+mod phases;
+pub mod plan;
+mod read;
+mod scope;
+mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+mod xml;
+mod yaml;
+
+pub use file::{ChangeFileError, Loaded, load, parse, to_yaml};
+pub use model::Changes;
+pub use plan::{Plan, PlanError, plan};
+pub use state::State;
+pub use text::{BadPercent, Text, Unresolved, Values, Vars};

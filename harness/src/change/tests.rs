@@ -1,0 +1,5 @@
+//! What many parts do together.
+
+mod files;
+mod orders;
+mod problems;
