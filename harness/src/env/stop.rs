@@ -17,7 +17,7 @@ use super::{
 use crate::{
     base::{
         id::MachineName,
-        wait::{Look, wait_for},
+        wait::{Deadline, Look, wait_for},
     },
     image::Ability,
     lab::LabKind,
@@ -30,6 +30,8 @@ use crate::{
 
 /// How often it is looked whether a machine has gone down.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a machine that was asked to go down is waited for before it is asked again, not scaled.
+const ASK_AGAIN: Duration = Duration::from_secs(20);
 
 /// A machine that was to be stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -311,23 +313,34 @@ async fn end_machine(running: &Running, vm: &Vm, limit: Duration) -> Result<How,
     Ok(How::Forced)
 }
 
-/// Asks a machine to switch itself off and waits at most `limit`; false when it is still on.
+/// Asks a machine to switch itself off and waits at most `limit`; false when it is still on. One that only just came up may
+/// answer over ssh before anybody in it hears its power button: it is asked again and again.
 async fn goes_down(connection: &Connection, vm: &Vm, limit: Duration) -> bool {
-    let asked = match vm.agent().filter(|_| vm.plan().abilities.has(Ability::Agent)) {
-        Some(agent) => agent.shutdown().await.is_ok(),
-        None => false,
-    };
-    if !asked && connection.shutdown_domain(vm.domain(), limits::DOMAIN).await.is_err() {
-        return false;
-    }
-    let off = wait_for("it to be off", limit, PAUSE, async || {
-        match connection.domain_state(vm.domain(), limits::COMMAND).await {
+    let deadline = Deadline::within(limit);
+    while !deadline.passed() {
+        let asked = match vm.agent().filter(|_| vm.plan().abilities.has(Ability::Agent)) {
+            Some(agent) => agent.shutdown().await.is_ok(),
+            None => false,
+        };
+        if !asked && connection.shutdown_domain(vm.domain(), limits::DOMAIN).await.is_err() {
+            return connection
+                .domain_state(vm.domain(), limits::COMMAND)
+                .await
+                .is_ok_and(|state| state == DomainState::Absent);
+        }
+        let off = wait_for("it to be off", deadline.left().min(ASK_AGAIN), PAUSE, async || match connection
+            .domain_state(vm.domain(), limits::COMMAND)
+            .await
+        {
             Ok(DomainState::Absent) => Look::Ready(()),
             Ok(state) => Look::NotYet(format!("{state:?}")),
             Err(error) => Look::Failed(error.to_string()),
+        });
+        if off.await.is_ok() {
+            return true;
         }
-    });
-    off.await.is_ok()
+    }
+    false
 }
 
 /// Cuts the power of machines; those that are off already are no failure.
