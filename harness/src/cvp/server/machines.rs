@@ -17,6 +17,7 @@ use crate::{
 const PUSH: Duration = Duration::from_secs(60);
 /// For reading what runs; as the other one.
 const READ: Duration = Duration::from_secs(20);
+
 /// How a system takes its configuration and tells it: a shell script for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adapter {
