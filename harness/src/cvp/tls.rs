@@ -68,7 +68,7 @@ pub(super) fn client(trust: &Trust, connect: Duration) -> Result<Client, TrustEr
         }
         Trust::Pin(pin) => {
             let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let verifier = Arc::new(Pinned { pin: *pin, provider: Arc::clone(&provider) });
+            let verifier = Arc::new(Pinned { pin: Some(*pin), provider: Arc::clone(&provider) });
             let config = ClientConfig::builder()
                 .dangerous()
                 .with_custom_certificate_verifier(verifier)
@@ -103,11 +103,11 @@ pub(super) fn distrust(error: &reqwest::Error) -> Option<String> {
     None
 }
 
-/// Takes one certificate and no other.
+/// Takes one certificate and no other; without a pin any, for who only looks at it.
 #[derive(Debug)]
-struct Pinned {
-    pin: [u8; 32],
-    provider: Arc<CryptoProvider>,
+pub(super) struct Pinned {
+    pub(super) pin: Option<[u8; 32]>,
+    pub(super) provider: Arc<CryptoProvider>,
 }
 
 impl ServerCertVerifier for Pinned {
@@ -120,7 +120,7 @@ impl ServerCertVerifier for Pinned {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let digest: [u8; 32] = Sha256::digest(shown.as_ref()).into();
-        if digest == self.pin {
+        if self.pin.is_none_or(|pin| digest == pin) {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
