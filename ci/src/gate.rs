@@ -18,25 +18,35 @@ use crate::{
 /// For all tests as one user; whoever needs longer hangs.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
 
-/// Tests of what happens inside guests, libguestfs's own among them, which is the same whoever started them. Each takes a
-/// minute or two; where all tests run twice, these run once: as the ordinary user, who may do less.
-const INSIDE_GUESTS: &[&str] = &[
-    "every_function_on_minimal",
-    "every_function_on_debian12",
+/// Tests that are the same whoever started them: of what happens inside guests, libguestfs's own among them, and of our end of
+/// channels to them. Each takes a while; where all tests run twice, these run once: as the ordinary user, who may do less.
+const ONCE_AS_USER: &[&str] = &[
     "a_foreign_image_becomes_the_machine_it_is_asked_to_be",
-    "machines_of_other_providers_live_without_a_lab",
-    "services_are_managed_by_a_verb_and_a_manager_of_somebody_elses",
-    "disks_we_cannot_read_are_prepared_and_collected_from",
-    "real_trouble_is_blamed_on_who_is_at_work_unless_it_is_allowed",
-    "what_is_done_to_machines_is_set_back_whoever_is_killed",
-    "what_a_killed_command_was_at_is_never_taken_for_whole",
-    "disks_are_prepared_once_and_never_half",
-    "files_come_and_go_and_are_collected_whatever_happens",
-    "machines_are_controlled_and_their_health_is_blamed_on_who_is_at_work",
+    "a_suite_whose_daemon_hangs_ends",
     "an_environment_is_deployed_and_its_services_are_managed",
+    "disks_are_prepared_once_and_never_half",
+    "disks_we_cannot_read_are_prepared_and_collected_from",
+    "every_function_on_debian12",
+    "every_function_on_minimal",
+    "files_come_and_go_and_are_collected_whatever_happens",
+    "guest::tests::",
+    "layered_exports_lie_on_their_templates",
+    "machines_are_controlled_and_their_health_is_blamed_on_who_is_at_work",
+    "machines_are_reached_from_others",
+    "machines_of_other_providers_live_without_a_lab",
+    "real_trouble_is_blamed_on_who_is_at_work_unless_it_is_allowed",
+    "services_are_managed_by_a_verb_and_a_manager_of_somebody_elses",
+    "two_builds_of_a_recipe_have_the_same_files",
     "types_and_machines_that_are_there_anyway",
+    "what_a_killed_command_was_at_is_never_taken_for_whole",
+    "what_is_done_to_machines_is_set_back_whoever_is_killed",
+    "what_was_written_is_in_an_export_and_comes_back",
     "who_knows_a_password_gets_in",
 ];
+
+/// Tests of portals, and of changes before anything is done: HTTP and arithmetic. Where all tests run twice, these run once: as
+/// root, because it is they who hold up the others least.
+pub(crate) const ONCE_AS_ROOT: &[&str] = &["change::", "cvp::", "cvprac::"];
 
 /// The verb; `skips` is what set-up could not get.
 pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
@@ -66,13 +76,12 @@ pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {
     if built {
         let twice = setup::is_root() && !no_namespaces;
         phases.run("tests", |tally| {
-            named(INSIDE_GUESTS, &listed()?)?;
+            named(ONCE_AS_USER, ONCE_AS_ROOT, &listed()?)?;
             if twice {
-                println!(
-                    "What happens inside guests is tested below, as an ordinary user: {INSIDE_GUESTS:?}"
-                );
+                println!("Tested once, below, as an ordinary user: {ONCE_AS_USER:?}");
+                println!("Tested once, here: {ONCE_AS_ROOT:?}");
             }
-            everything(if twice { INSIDE_GUESTS } else { &[] }, tally)
+            everything(if twice { ONCE_AS_USER } else { &[] }, tally)
         });
         if !setup::is_root() {
             println!("\nThis was an ordinary user: there is nobody else to run the tests as.");
@@ -117,19 +126,29 @@ fn everything(but: &[&str], tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// What the test binary of machines says it has: a line for each test.
+/// What the test binaries of the harness say they have: a line for each test.
 fn listed() -> Result<String> {
-    let mut list = cargo(&["test", "--package", "polder", "--test", "it", "--quiet", "--", "--list"]);
+    let mut list =
+        cargo(&["test", "--package", "polder", "--lib", "--test", "it", "--quiet", "--", "--list"]);
     command::output(at_root(&mut list))
 }
 
-/// A name that is no test's would leave nothing out, and a part of several too much.
-fn named(names: &[&str], list: &str) -> Result<()> {
+/// A name that is no test's would leave nothing out, and one that is a part of several too much, unless it is a module's; what
+/// is in both lists would not run at all.
+fn named(as_user: &[&str], as_root: &[&str], list: &str) -> Result<()> {
     let tests: Vec<&str> = list.lines().filter_map(|line| line.strip_suffix(": test")).collect();
-    let is_one = |name: &&&str| tests.iter().filter(|test| test.contains(**name)).count() == 1;
-    let wrong: Vec<_> = names.iter().filter(|name| !is_one(name)).collect();
-    if !wrong.is_empty() {
-        bail!("INSIDE_GUESTS in {} has names that are not one test of `it`: {wrong:?}", file!());
+    let has = |test: &str, names: &[&str]| names.iter().any(|name| test.contains(name));
+    let is_right = |name: &str| match tests.iter().filter(|test| test.contains(name)).count() {
+        0 => false,
+        number => number == 1 || name.ends_with("::"),
+    };
+    let wrong: Vec<_> = as_user.iter().chain(as_root).filter(|name| !is_right(name)).collect();
+    let never: Vec<_> = tests.iter().filter(|test| has(test, as_user) && has(test, as_root)).collect();
+    if !wrong.is_empty() || !never.is_empty() {
+        bail!(
+            "in ONCE_AS_USER and ONCE_AS_ROOT of {}, these are not one test or module: {wrong:?}; these would never run: {never:?}",
+            file!()
+        );
     }
     Ok(())
 }
@@ -171,9 +190,12 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_one_test_is_told() {
-        let list = "a::walks: test\na::walks_on: test\nb::runs: test\n\n3 tests, 0 benchmarks\n";
-        assert!(named(&["b::runs", "walks_on"], list).is_ok());
-        let error = named(&["runs", "walked", "walks"], list).unwrap_err().to_string();
-        assert!(error.contains("gate.rs") && error.ends_with("[\"walked\", \"walks\"]"), "{error}");
+        let list = "a::walks: test\na::walks_on: test\nb::runs: test\nb::a::rests: test\n\n4 tests, 0 benchmarks\n";
+        assert!(named(&["b::runs", "walks_on"], &[], list).is_ok());
+        assert!(named(&["a::"], &["runs"], list).is_ok());
+        let error = named(&["runs", "walked", "walks"], &["c::"], list).unwrap_err().to_string();
+        assert!(error.contains("gate.rs") && error.contains("[\"walked\", \"walks\", \"c::\"]"), "{error}");
+        let error = named(&["a::"], &["rests"], list).unwrap_err().to_string();
+        assert!(error.ends_with("[\"b::a::rests\"]"), "{error}");
     }
 }
