@@ -190,7 +190,8 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_one_test_is_told() {
-        let list = "a::walks: test\na::walks_on: test\nb::runs: test\nb::a::rests: test\n\n4 tests, 0 benchmarks\n";
+        let list =
+            "a::walks: test\na::walks_on: test\nb::runs: test\nb::a::rests: test\n\n4 tests, 0 benchmarks\n";
         assert!(named(&["b::runs", "walks_on"], &[], list).is_ok());
         assert!(named(&["a::"], &["runs"], list).is_ok());
         let error = named(&["runs", "walked", "walks"], &["c::"], list).unwrap_err().to_string();
