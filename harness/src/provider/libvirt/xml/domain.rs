@@ -45,7 +45,7 @@ fn domain(spec: &DomainSpec) -> Element {
         .of(sysinfo)
         .of([
             os(spec),
-            Element::new("features").of([Element::new("acpi"), Element::new("apic")]),
+            features(spec),
             cpu(spec),
             Element::new("clock").with("offset", "utc"),
             of("on_poweroff", "destroy"),
@@ -68,6 +68,19 @@ fn domain(spec: &DomainSpec) -> Element {
 /// An element with text in it.
 fn of(name: &str, text: impl std::fmt::Display) -> Element {
     Element::new(name).holding(text)
+}
+
+/// How much translated code an emulator without KVM keeps, in MiB. When it is full, all of it is dropped: measured with Debian
+/// 12, whose boot makes 215 MiB of it, a boot takes no longer for that. With the emulator's own limit of 1 GiB a machine that
+/// is reset takes twice as long to boot as before, because what it loads has to be dropped from it piece by piece; and all of
+/// it stays in memory.
+const TRANSLATED_MIB: u32 = 128;
+
+fn features(spec: &DomainSpec) -> Element {
+    let translated = || Element::new("tcg").of([of("tb-cache", TRANSLATED_MIB).with("unit", "MiB")]);
+    Element::new("features")
+        .of([Element::new("acpi"), Element::new("apic")])
+        .of((!spec.kvm).then(translated))
 }
 
 fn os(spec: &DomainSpec) -> Element {
@@ -293,6 +306,9 @@ mod tests {
           <features>
             <acpi/>
             <apic/>
+            <tcg>
+              <tb-cache unit="MiB">128</tb-cache>
+            </tcg>
           </features>
           <cpu mode="maximum"/>
           <clock offset="utc"/>
