@@ -93,8 +93,8 @@ impl Env {
         self.end(&turn, vms, self.scaled(limit), progress).await
     }
 
-    /// Asks machines to start anew, through their guest agent, over ssh, or with the power button; does not wait until
-    /// they do. Those that are off stay so.
+    /// Asks machines to start anew, over ssh, through their guest agent, or with the power button; does not wait until they
+    /// do. Those that are off stay so.
     ///
     /// # Errors
     /// Every machine that could not be asked.
@@ -268,10 +268,11 @@ impl Env {
                 }
                 let done = match deed {
                     Deed::Reboot => {
-                        // Not every guest hears its power button, and nobody can tell whether it did: one that
-                        // has no agent is told over ssh, if that goes.
-                        let deaf = !vm.plan().abilities.has(Ability::Agent);
-                        if deaf && vm.plan().abilities.has(Ability::Ssh) && vm.ask_to_reboot().await.is_ok() {
+                        // Not every guest hears its power button, none does while it comes up, and nobody can tell
+                        // whether it did: whoever can be told otherwise is.
+                        let abilities = &vm.plan().abilities;
+                        let can_be_told = abilities.has(Ability::Ssh) || abilities.has(Ability::Agent);
+                        if can_be_told && vm.ask_to_reboot().await.is_ok() {
                             vm.restarted().await;
                             return Ok(());
                         }

@@ -204,6 +204,18 @@ async fn reboot(p: &Place) -> Result<()> {
     asked?;
     let gone = job.wait(secs(5)).await.err();
     ensure!(matches!(&gone, Some(GuestError::JobGone { .. })), "{gone:?}");
+    // It only just came up, and would not hear its power button.
+    let before = p.vm.succeed(BOOT_ID).await?;
+    p.polder(&["reboot", "it"])?;
+    let again = async || match p.vm.succeed(BOOT_ID).await {
+        Ok(now) => Ok(now != before),
+        Err(GuestError::Lost { .. } | GuestError::Failed(_)) => Ok(false),
+        Err(error) => Err(error),
+    };
+    let end = Instant::now() + secs(120);
+    while !again().await? {
+        ensure!(Instant::now() < end, "it did not restart");
+    }
     Ok(())
 }
 

@@ -78,9 +78,7 @@ const TRANSLATED_MIB: u32 = 128;
 
 fn features(spec: &DomainSpec) -> Element {
     let translated = || Element::new("tcg").of([of("tb-cache", TRANSLATED_MIB).with("unit", "MiB")]);
-    Element::new("features")
-        .of([Element::new("acpi"), Element::new("apic")])
-        .of((!spec.kvm).then(translated))
+    Element::new("features").of([Element::new("acpi"), Element::new("apic")]).of((!spec.kvm).then(translated))
 }
 
 fn os(spec: &DomainSpec) -> Element {
