@@ -9,8 +9,11 @@
 mod check;
 pub mod cond;
 mod csv;
+pub mod driver;
 mod file;
+mod mock;
 pub mod model;
+mod null;
 mod order;
 mod phases;
 pub mod plan;
@@ -24,8 +27,11 @@ mod text;
 mod xml;
 mod yaml;
 
+pub use driver::{Driver, DriverError, Drivers, Request, Said, Session, Target};
 pub use file::{ChangeFileError, Loaded, load, parse, to_yaml};
+pub use mock::{Mock, Seen};
 pub use model::Changes;
+pub use null::Null;
 pub use plan::{Plan, PlanError, plan};
 pub use state::State;
 pub use text::{BadPercent, Text, Unresolved, Values, Vars};
