@@ -11,7 +11,6 @@ use tokio::{
 use super::{
     driver::{Driver, Drivers, Session},
     journal::{Head, Journal, JournalError, Recorded},
-    machine::{Act, Entry, Failure, Key, Kind, Machine, Outcome, Place, Record, Report, Way},
     model::{Device, Phase},
     operator::{
         Alert, Alerts, Answer, Authorizer, Clock, Heed, LogAlerts, NoProgress, Operator, Progress,
@@ -19,6 +18,7 @@ use super::{
     },
     plan::Plan,
     run::{Desk, Done, Job, close},
+    state_machine::{Act, Entry, Failure, Key, Kind, Machine, Outcome, Place, Record, Report, Way},
     text::{Text, Vars},
 };
 use crate::base::wait::Deadline;
@@ -335,7 +335,7 @@ impl Drive<'_, '_> {
         match (outcome, self.machine.unit(place)) {
             (Outcome::Failed(failure), Some((planned, unit))) if failure.way == Way::None => {
                 let results = super::cond::Results::default();
-                let way = super::machine::way(&planned.step, &results, &unit.vars);
+                let way = super::state_machine::way(&planned.step, &results, &unit.vars);
                 Outcome::Failed(Failure { way, ..failure })
             }
             (outcome, _) => outcome,

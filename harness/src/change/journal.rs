@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::machine::{Entry, Machine};
+use super::state_machine::{Entry, Machine};
 use crate::base::{
     lines::{self, Lines, LinesError},
     owner::Owner,
@@ -281,7 +281,7 @@ pub fn run_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::machine::Record;
+    use crate::change::state_machine::Record;
 
     fn entry(at: u64) -> Entry {
         Entry { at, record: Record::Stopped { why: "x".to_owned() } }

@@ -13,7 +13,6 @@ pub mod driver;
 mod exec;
 mod file;
 mod journal;
-mod machine;
 mod mock;
 pub mod model;
 mod null;
@@ -27,6 +26,7 @@ mod scope;
 mod secret;
 mod select;
 mod state;
+mod state_machine;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -38,9 +38,6 @@ pub use driver::{Driver, DriverError, Drivers, Request, Said, Session, Target};
 pub use exec::{RunError, Runner, Settings};
 pub use file::{ChangeFileError, Given, Loaded, load, parse, to_yaml};
 pub use journal::{Head, Journal, JournalError, Recorded, run_folder, run_folders};
-pub use machine::{
-    Act, DeviceReport, Entry, Failure, Key, Kind, Machine, Outcome, Place, Record, Report, StepReport, Way,
-};
 pub use mock::{Mock, Seen};
 pub use model::Changes;
 pub use null::Null;
@@ -51,4 +48,7 @@ pub use operator::{
 pub use plan::{Plan, PlanError, plan};
 pub use secret::Secrets;
 pub use state::State;
+pub use state_machine::{
+    Act, DeviceReport, Entry, Failure, Key, Kind, Machine, Outcome, Place, Record, Report, StepReport, Way,
+};
 pub use text::{BadPercent, Text, Unresolved, Values, Vars};

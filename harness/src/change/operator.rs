@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    machine::{Entry, Key},
     model::Phase,
+    state_machine::{Entry, Key},
 };
 use crate::base::dial::BoxFuture;
 

@@ -15,10 +15,10 @@ use regex_lite::Regex;
 use super::{
     cond::{Facts, Results},
     driver::{Driver, DriverError, Request, Session, Target},
-    machine::{Failure, Key, Kind, Outcome, Place, Way, way},
     model::{Check, Device, Exchange, Phase, Script, Step},
     operator::{Answer, Ask, Authorizer, Clock, Heed, Question},
     secret::Secrets,
+    state_machine::{Failure, Key, Kind, Outcome, Place, Way, way},
     text::{Text, Vars},
 };
 use crate::base::{text::plain, time::Utc, wait::Deadline};
