@@ -9,6 +9,7 @@ pub mod exit;
 pub mod follow;
 pub mod guestfs;
 pub mod id;
+pub mod lines;
 pub mod owner;
 pub mod password;
 pub mod place;

@@ -28,7 +28,8 @@ pub(super) fn changes(root: &Tree, around: &Around<'_>, problems: &mut Problems)
     let dialect = if fields.text("dialect") == Some("legacy") { Dialect::Legacy } else { Dialect::Current };
     let vars = vars(&fields, problems);
     let mut reader = Reader { around, dialect, templates: Vec::new(), changes: Changes::default(), problems };
-    reader.changes = Changes { dialect, vars, ..Changes::default() };
+    let secrets = fields.list("secrets").iter().filter_map(|node| text(node).map(str::to_owned)).collect();
+    reader.changes = Changes { dialect, vars, secrets, ..Changes::default() };
     reader.devices(fields.get("devices"));
     for (key, node) in fields.get("drivers").map(entries).unwrap_or_default() {
         let driver = reader.driver(key, node);

@@ -26,7 +26,7 @@ const TARGETS: Key = Key::new(
     Kind::Either(&TARGET_KINDS),
     "`all`, or the devices; added to those of the template, unless they `replace` them.",
 );
-const PRECHECK: Key = Key::new("precheck", SCRIPT_KIND, "Whether it may be done now.");
+const PRECHECK: Key = Key::new("precheck", Kind::Object(&PRECHECK_SCRIPT), "Whether it may be done now.");
 const APPLY: Key = Key::new("apply", SCRIPT_KIND, "The change itself.");
 const PRE_ROLLBACK: Key = Key::new("pre_rollback", SCRIPT_KIND, "Whether it may be undone now.");
 const ROLLBACK_KEY: Key =
@@ -45,6 +45,7 @@ pub(super) static FILE: Mapping = Mapping {
         Key::new("version", Kind::Whole { min: 1, max: 1, unit: "" }, "The version of the form.").required(),
         Key::new("dialect", Kind::Word(DIALECTS), "Whether conditions are those of old files."),
         VARS,
+        Key::new("secrets", NAMES, "Variables whose values are shown to nobody."),
         Key::new("devices", Kind::Map(&Kind::Open(&DEVICE)), "What is changed."),
         Key::new("drivers", Kind::Map(&Kind::Object(&DRIVER)), "What carries commands."),
         Key::new("matrices", Kind::Map(&Kind::Object(&MATRIX)), "What changes are repeated over."),
@@ -189,6 +190,17 @@ static PARALLEL: Mapping = Mapping {
 
 pub(super) static SCRIPT: Mapping =
     Mapping { name: "script", of: "a phase", keys: &[PAUSE, EXCHANGES, CHECKS] };
+
+static PRECHECK_SCRIPT: Mapping = Mapping {
+    name: "precheck",
+    of: "a precheck",
+    keys: &[
+        PAUSE,
+        EXCHANGES,
+        CHECKS,
+        Key::new("already", CHECK_LIST, "What is all true where there is nothing left to do."),
+    ],
+};
 
 static EXCHANGE: Mapping = Mapping {
     name: "exchange",
