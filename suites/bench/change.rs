@@ -162,7 +162,17 @@ fn plain(ansible: &Path, folder: &Path, ports: &[u16]) -> Result<Duration> {
     fs::write(folder.join("hosts"), hosts)?;
     fs::write(folder.join("mtu.yml"), format!("- hosts: all\n  gather_facts: no\n  tasks:\n{tasks}"))?;
     let mut command = Command::new(ansible);
-    command.args(["-i", "hosts", "-u", "admin", "--private-key", "id", "-f", &AT_ONCE.to_string(), "mtu.yml"]);
+    command.args([
+        "-i",
+        "hosts",
+        "-u",
+        "admin",
+        "--private-key",
+        "id",
+        "-f",
+        &AT_ONCE.to_string(),
+        "mtu.yml",
+    ]);
     command.env("ANSIBLE_HOST_KEY_CHECKING", "False").env("ANSIBLE_NOCOLOR", "1").env("HOME", folder);
     // Connections are kept from task to task, and gone soon after.
     command.env("ANSIBLE_SSH_ARGS", "-o ControlMaster=auto -o ControlPersist=20s");

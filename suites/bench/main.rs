@@ -66,7 +66,9 @@ async fn main() -> Result<()> {
             change::planning()?;
         }
         cvp::PORTAL => cvp::portal(std::env::args().nth(2).as_deref() == Some("large")).await?,
-        other => bail!("no benchmark `{other}`; there are up, env, lab, exec, copy, bulk, guest, cvp, change"),
+        other => {
+            bail!("no benchmark `{other}`; there are up, env, lab, exec, copy, bulk, guest, cvp, change")
+        }
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ impl Driver for Programs {
 }
 
 /// A program that runs. It is killed when this goes.
-struct Program {
+pub(super) struct Program {
     task: JoinHandle<Result<ExitStatus, ProcessError>>,
     /// How it ended, once somebody has asked.
     ended: Option<String>,
@@ -90,8 +90,8 @@ impl Drop for Program {
 
 /// The other end of a talk.
 pub(super) enum End {
-    Program(#[expect(private_interfaces, reason = "only made here")] Program),
-    Host(Host),
+    Program(Program),
+    Host(Box<Host>),
 }
 
 /// A talk.

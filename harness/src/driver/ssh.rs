@@ -94,7 +94,7 @@ impl Driver for Ssh {
                 })?
                 .map_err(|error| known.unconnected(chain(&error)))?;
             Ok(match shell {
-                Some(dialogue) => Box::new(Talk { known, dialogue, end: End::Host(host) }),
+                Some(dialogue) => Box::new(Talk { known, dialogue, end: End::Host(Box::new(host)) }),
                 None => Box::new(Commands { known, host }),
             })
         })
