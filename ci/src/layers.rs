@@ -43,7 +43,8 @@ const ROOTS: &[&str] = &["lib.rs", "prelude.rs", "private.rs"];
 
 /// Files and folders with these names decide and never act.
 const PURE: &[&str] = &[
-    "spec", "plan", "schema", "check", "merge", "order", "model", "topology", "tree", "paths", "judge", "xml",
+    "spec", "plan", "schema", "check", "merge", "order", "model", "machine", "topology", "tree", "paths",
+    "judge", "xml",
 ];
 
 /// What acting looks like: paths by their beginning.

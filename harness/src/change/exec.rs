@@ -182,7 +182,7 @@ impl Runner {
         while let Some(done) = drive.under_way.join_next_with_id().await {
             drive.over(done);
         }
-        drive.tidy(|_, _| false).await;
+        drive.tidy(true).await;
         ended?;
         let report = drive.machine.report();
         drive.note(Record::Over { exit: report.exit() as u8 });
@@ -254,7 +254,7 @@ impl Drive<'_, '_> {
             while let Some(done) = self.under_way.try_join_next_with_id() {
                 self.over(done);
             }
-            self.tidy(Machine::needs_session).await;
+            self.tidy(false).await;
         }
     }
 
@@ -342,13 +342,13 @@ impl Drive<'_, '_> {
         }
     }
 
-    /// Ends the sessions that nothing more is said in.
-    async fn tidy(&mut self, needed: impl Fn(&Machine<'_>, Place) -> bool) {
+    /// Ends the sessions that nothing more is said in, or all.
+    async fn tidy(&mut self, all: bool) {
         for (key, session) in std::mem::take(&mut self.loose) {
             close(session, &key).await;
         }
         let places = self.sessions.keys().copied();
-        let done: Vec<Place> = places.filter(|place| !needed(&self.machine, *place)).collect();
+        let done: Vec<Place> = places.filter(|place| all || !self.machine.needs_session(*place)).collect();
         for place in done {
             if let Some(session) = self.sessions.remove(&place) {
                 close(session, &self.key(place)).await;

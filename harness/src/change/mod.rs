@@ -27,6 +27,7 @@ mod read;
 mod run;
 mod scope;
 mod secret;
+mod select;
 mod state;
 mod table;
 #[cfg(test)]
@@ -37,7 +38,7 @@ mod yaml;
 
 pub use driver::{Driver, DriverError, Drivers, Request, Said, Session, Target};
 pub use exec::{RunError, Runner, Settings};
-pub use file::{ChangeFileError, Loaded, load, parse, to_yaml};
+pub use file::{ChangeFileError, Given, Loaded, load, parse, to_yaml};
 pub(crate) use heard::Heard;
 pub use journal::{Head, Journal, JournalError, Recorded, run_folder, run_folders};
 pub use machine::{

@@ -26,6 +26,8 @@ pub struct Changes {
     pub drivers: Vec<Driver>,
     /// What changes are repeated over.
     pub matrices: Vec<Matrix>,
+    /// Names of what changes are made from.
+    pub templates: Vec<Word>,
     /// The changes.
     pub scenario: Scenario,
 }

@@ -116,3 +116,34 @@ async fn a_session_that_is_closed_or_dropped_leaves_no_program() {
     drop(dropped);
     gone("sleep 4763.2").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_fails_is_undone_by_the_same_driver() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "version: 1
+devices: { sw1: {}, sw2: {} }
+drivers: { it: { kind: local } }
+scenario:
+  name: all
+  nodes:
+    - step: touch
+      targets: all
+      policy: { on_fail: rollback_all }
+      apply: { exchanges: [ { send: 'touch DIR/%(device.name)s' } ] }
+      verify: { exchanges: [ { send: 'test %(device.name)s = sw1' } ] }
+      rollback: [ { exchanges: [ { send: 'mv DIR/%(device.name)s DIR/%(device.name)s.undone' } ] } ]
+"
+    .replace("DIR", dir.path().to_str().unwrap());
+    let read = |path: &Path| std::fs::read_to_string(path);
+    let changes =
+        change::parse(Path::new("lab.yaml"), dir.path(), &text, &Vars::new(), &read).unwrap().changes;
+    let plan = std::sync::Arc::new(change::plan(&changes, &Vars::new()).unwrap());
+    let head = change::Head::new(plan.digest()).unwrap();
+    let runner = change::Runner::new(plan, drivers(&changes, &outside(&[])).unwrap());
+    let report = runner.run(&dir.path().join("run"), head).await.unwrap();
+    assert_eq!(report.state, change::State::BackoutOk, "{report:?}");
+    let mut left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|one| one.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["run", "sw1.undone", "sw2.undone"]);
+}
