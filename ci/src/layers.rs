@@ -27,13 +27,12 @@ const LADDER: &[Group] = &[
     Group { modules: &["change"], ladder: false },
     Group { modules: &["lab"], ladder: false },
     Group {
-        modules: &[
-            "provider", "guest", "sysprep", "service", "artifact", "repo", "driver", "fault", "health",
-        ],
+        modules: &["provider", "guest", "sysprep", "service", "artifact", "repo", "fault", "health"],
         ladder: false,
     },
     Group { modules: &["checkpoint"], ladder: false },
     Group { modules: &["env", "cvp"], ladder: false },
+    Group { modules: &["driver"], ladder: false },
     Group { modules: &["reap"], ladder: false },
     Group { modules: &["suite", "report"], ladder: false },
     Group { modules: &["front", "cli"], ladder: true },

@@ -29,6 +29,8 @@ pub mod sysprep;
 // -- assembly: not one another
 pub mod cvp;
 pub mod env;
+// -- what carries the commands of changes: uses all of these
+pub mod driver;
 // -- what was left behind
 pub mod reap;
 // -- running

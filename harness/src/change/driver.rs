@@ -150,6 +150,22 @@ impl DriverError {
     }
 }
 
+impl Request<'_> {
+    /// For drivers whose commands end: what is expected has to be in what was said so far.
+    ///
+    /// # Errors
+    /// [`DriverError::TimedOut`]: it is not, and nothing more comes.
+    pub fn expect_so_far(&self, device: &str) -> Result<(), DriverError> {
+        match self.expect.filter(|expect| !expect.is_match(&self.so_far.cmdoutput)) {
+            None => Ok(()),
+            Some(expect) => {
+                let what = format!("`{expect}` did not come");
+                Err(DriverError::TimedOut { device: device.to_owned(), what, said: Box::default() })
+            }
+        }
+    }
+}
+
 impl Said {
     /// What a command wrote to its standard output, and that it went well.
     #[must_use]

@@ -96,12 +96,7 @@ impl Session for Talk {
         _: Deadline,
     ) -> BoxFuture<'a, Result<Said, DriverError>> {
         Box::pin(async move {
-            if let Some(expect) = request.expect
-                && !expect.is_match(&request.so_far.cmdoutput)
-            {
-                let (device, what) = (self.device.clone(), format!("`{expect}` did not come"));
-                return Err(DriverError::TimedOut { device, what, said: Box::default() });
-            }
+            request.expect_so_far(&self.device)?;
             let Some(send) = request.send else { return Ok(Said::default()) };
             self.mock.lock().sent.push((self.device.clone(), send.to_owned()));
             (self.mock.answer)(&self.device, send)

@@ -1,7 +1,7 @@
 //! Changes as they were asked for: what is to be done on which devices, in what order, and how it is undone. Nothing here is
 //! decided, and nothing acts. Values that come from a file know their place there, which makes no difference between them.
 
-use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,10 @@ pub struct Driver {
     pub argv: Vec<Text>,
     /// How long a command may take if it does not say so itself.
     pub command_timeout: Option<Duration>,
+    /// What else it is told, by the names of the options; which there are depends on the kind.
+    pub options: BTreeMap<&'static str, Text>,
+    /// What it sends with every request, by names.
+    pub headers: BTreeMap<String, Text>,
     /// Its variables.
     pub vars: Vars,
 }
@@ -87,6 +91,8 @@ pub enum DriverKind {
     Ssh,
     /// Sends requests.
     Http,
+    /// Has a CloudVision portal put configlets on devices, and run change controls.
+    Cvp,
 }
 
 /// Rows of variables; a change runs once for each.
@@ -324,9 +330,16 @@ pub enum Parallel {
     Max(NonZeroUsize),
 }
 
+impl Driver {
+    /// The texts that have values when a session is opened.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &Text> {
+        self.argv.iter().chain(self.options.values()).chain(self.headers.values())
+    }
+}
+
 impl DriverKind {
     /// The words for them.
-    pub const WORDS: [(&'static str, Self); 7] = [
+    pub const WORDS: [(&'static str, Self); 8] = [
         ("null", Self::Null),
         ("mock", Self::Mock),
         ("local", Self::Local),
@@ -334,6 +347,7 @@ impl DriverKind {
         ("session", Self::Session),
         ("ssh", Self::Ssh),
         ("http", Self::Http),
+        ("cvp", Self::Cvp),
     ];
 
     /// The word for it.

@@ -110,7 +110,10 @@ impl Reader<'_, '_, '_> {
             self.problems.add("prov.no-connect-command", &key.span, message, help);
         }
         let command_timeout = self.duration(fields.get("command_timeout"), "prov.bad-option");
-        Driver { name: word(key), kind, argv, command_timeout, vars: vars(&fields, self.problems) }
+        let options = self.options(kind, key, &fields);
+        let headers = self.headers(kind, &fields);
+        let vars = vars(&fields, self.problems);
+        Driver { name: word(key), kind, argv, command_timeout, options, headers, vars }
     }
 
     fn matrix(&mut self, key: &Tree, node: &Tree) -> Matrix {

@@ -35,7 +35,7 @@ const VERIFY_ROLLBACK: Key = Key::new("verify_rollback", SCRIPT_KIND, "Whether u
 
 /// The words for how files are meant.
 pub(super) const DIALECTS: &[&str] = &["current", "legacy"];
-const KINDS: &[&str] = &["null", "mock", "local", "command", "session", "ssh", "http"];
+const KINDS: &[&str] = &["null", "mock", "local", "command", "session", "ssh", "http", "cvp"];
 const POLICIES: &[&str] = &["stop", "continue", "rollback_all"];
 
 pub(super) static FILE: Mapping = Mapping {
@@ -64,6 +64,31 @@ static DRIVER: Mapping = Mapping {
         Key::new("argv", NAMES, "The command line, argument by argument."),
         Key::new("connect_command", Kind::Text, "The command line, with quotes as in a shell."),
         Key::new("command_timeout", Kind::Text, "How long a command may take."),
+        Key::new("user", Kind::Text, "Who logs in."),
+        Key::new("password_env", Kind::Text, "The environment variable with the password."),
+        Key::new(
+            "token_env",
+            Kind::Text,
+            "The environment variable with a token, instead of user and password.",
+        ),
+        Key::new("port", Kind::Text, "The port of the ssh server."),
+        Key::new("key_file", Kind::Text, "The file with the user's private key."),
+        Key::new("known_hosts", Kind::Text, "The file with the keys of hosts, in OpenSSH's form."),
+        Key::new("host_key", Kind::Text, "Which keys of hosts are good: `known`, `accept-new` or `any`."),
+        Key::new(
+            "terminal",
+            Kind::Text,
+            "Whether a shell in a terminal is talked to, instead of running commands.",
+        ),
+        Key::new("url", Kind::Text, "Where requests go, or where the portal is."),
+        Key::new("method", Kind::Text, "The method of requests that do not say theirs."),
+        Key::new("headers", Kind::Map(&Kind::Text), "What is sent with every request."),
+        Key::new(
+            "ca_file",
+            Kind::Text,
+            "The file with the certificates that are trusted, instead of this host's.",
+        ),
+        Key::new("insecure", Kind::Text, "Whether any certificate is good."),
         VARS,
     ],
 };

@@ -1,10 +1,17 @@
 //! From a file of changes and what is said beside it to a plan and drivers.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path};
 
 use crate::{
-    change::{Changes, Drivers, Given, Mock, Null, Plan, Said, Vars, cond::Dialect, model::DriverKind, plan},
-    cli::{context::Cx, exit::BadInput},
+    change::{
+        Changes, Drivers, Given, Plan, Vars,
+        cond::Dialect,
+        model::{Driver, DriverKind},
+        plan,
+    },
+    cli::{context::Cx, exit::BadInput, portal::environment},
+    cvp::{Client, CvpSpec},
+    driver::{Outside, drivers},
 };
 
 /// What names of variables of the environment begin with that are variables of changes.
@@ -38,17 +45,15 @@ pub(super) fn planned(
     Ok((loaded.changes, plan))
 }
 
-/// What carries out the changes.
-pub(super) fn drivers(changes: &Changes) -> Result<Drivers, BadInput> {
-    let (mut drivers, mut problems) = (Drivers::new(), Vec::new());
-    for driver in &changes.drivers {
-        let name = driver.name.to_string();
-        match driver.kind {
-            DriverKind::Null => drop(drivers.insert(name, Arc::new(Null))),
-            DriverKind::Mock => drop(drivers.insert(name, Arc::new(Mock::new(|_, _| Ok(Said::ok("")))))),
-            kind => problems.push(format!("the driver `{name}`: kind `{}` cannot be run here", kind.word())),
-        }
-    }
-    crate::cli::portal::refuse(problems)?;
-    Ok(drivers)
+/// What carries out the changes. The portal is the one of suites: no other tool's variable ever aims a change at one.
+pub(super) fn carriers(changes: &Changes) -> anyhow::Result<Drivers> {
+    let needs_portal =
+        |driver: &Driver| driver.kind == DriverKind::Cvp && !driver.options.contains_key("url");
+    let spec = match changes.drivers.iter().any(needs_portal) {
+        true => CvpSpec::from_variables(&environment).map_err(|error| BadInput(error.to_string()))?,
+        false => None,
+    };
+    let portal = spec.map(|spec| Client::new(spec, None)).transpose()?;
+    let outside = Outside { variable: &environment, machines: BTreeMap::new(), portal };
+    Ok(drivers(changes, &outside).map_err(|error| BadInput(error.to_string()))?)
 }

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::SystemTime};
 use anyhow::Context;
 
 use super::{
-    file::{drivers, given, planned},
+    file::{carriers, given, planned},
     runs::{find, plan_of, runs, told},
     screen::Screen,
 };
@@ -73,7 +73,7 @@ fn runner(cx: &Cx, changes: &Changes, plan: Plan, doing: &ChangeDoing) -> anyhow
         alerts: screen.clone(),
         progress: screen,
         stop: Some(cx.stop.clone()),
-        ..Runner::new(Arc::new(plan), drivers(changes)?)
+        ..Runner::new(Arc::new(plan), carriers(changes)?)
     })
 }
 
