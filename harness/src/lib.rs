@@ -75,6 +75,8 @@ pub mod prelude;
 /// polder::main!();
 /// ```
 pub use polder_macros::suite;
+pub use suite::Change;
+pub use suite::Changes;
 pub use suite::FromSuite;
 pub use suite::Need;
 pub use suite::Param;

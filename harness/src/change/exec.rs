@@ -19,7 +19,7 @@ use super::{
     plan::Plan,
     run::{Desk, Done, Job, close},
     state_machine::{Act, Entry, Failure, Key, Kind, Machine, Outcome, Place, Record, Report, Way},
-    text::{Text, Vars},
+    text::Vars,
 };
 use crate::base::wait::Deadline;
 
@@ -171,6 +171,7 @@ impl Runner {
             under_way: JoinSet::new(),
             about: HashMap::new(),
             sessions: HashMap::new(),
+            closing: JoinSet::new(),
             loose: Vec::new(),
             fresh: Vec::new(),
             said: String::new(),
@@ -182,7 +183,8 @@ impl Runner {
         while let Some(done) = drive.under_way.join_next_with_id().await {
             drive.over(done);
         }
-        drive.tidy(true).await;
+        drive.tidy(true);
+        while drive.closing.join_next().await.is_some() {}
         ended?;
         let report = drive.machine.report();
         drive.note(Record::Over { exit: report.exit() as u8 });
@@ -201,6 +203,8 @@ struct Drive<'r, 'p> {
     /// What the tasks are about.
     about: HashMap<Id, (Key, Option<Place>, Phase)>,
     sessions: HashMap<Place, Box<dyn Session>>,
+    /// Those that are being ended.
+    closing: JoinSet<()>,
     /// Those of verified scenarios.
     loose: Vec<(Key, Box<dyn Session>)>,
     /// What has happened and is not on disk yet.
@@ -234,7 +238,11 @@ impl Drive<'_, '_> {
                     }
                 }
             }
-            self.flush().await?;
+            if let Err(error) = self.flush().await {
+                let sessions = jobs.into_iter().filter_map(|job| Some((job.place?, job.session?)));
+                self.sessions.extend(sessions);
+                return Err(error);
+            }
             for job in jobs {
                 let about = (job.key.clone(), job.place, job.phase);
                 let task = self.under_way.spawn(job.run());
@@ -254,7 +262,7 @@ impl Drive<'_, '_> {
             while let Some(done) = self.under_way.try_join_next_with_id() {
                 self.over(done);
             }
-            self.tidy(false).await;
+            self.tidy(false);
         }
     }
 
@@ -342,18 +350,20 @@ impl Drive<'_, '_> {
         }
     }
 
-    /// Ends the sessions that nothing more is said in, or all.
-    async fn tidy(&mut self, all: bool) {
+    /// Ends the sessions that nothing more is said in, or all; nothing waits for that before the end of the run.
+    fn tidy(&mut self, all: bool) {
         for (key, session) in std::mem::take(&mut self.loose) {
-            close(session, &key).await;
+            self.closing.spawn(close(session, key));
         }
         let places = self.sessions.keys().copied();
         let done: Vec<Place> = places.filter(|place| all || !self.machine.needs_session(*place)).collect();
         for place in done {
+            let key = self.key(place);
             if let Some(session) = self.sessions.remove(&place) {
-                close(session, &self.key(place)).await;
+                self.closing.spawn(close(session, key));
             }
         }
+        while self.closing.try_join_next().is_some() {}
     }
 
     fn key(&self, place: Place) -> Key {
@@ -378,7 +388,6 @@ impl Drive<'_, '_> {
             device: Device { name: key.step.as_str().into(), ..Device::default() },
             vars: Vars::new(),
             driver: None,
-            needs_address: false,
             command_timeout: COMMAND,
             deadline: Deadline::within(left.min(LONGEST)),
             delay: Duration::ZERO,
@@ -414,8 +423,6 @@ impl Drive<'_, '_> {
         };
         let asked = plan.drivers.iter().find(|asked| Some(asked.name.as_str()) == driver);
         job.command_timeout = asked.and_then(|asked| asked.command_timeout).unwrap_or(COMMAND);
-        let mut keys = asked.iter().flat_map(|asked| &asked.argv).flat_map(Text::keys);
-        job.needs_address = keys.any(|key| key == "device.ipaddress");
         job.driver = driver.and_then(|name| self.runner.drivers.get(name)).map(Arc::<dyn Driver>::clone);
         job
     }

@@ -41,8 +41,6 @@ pub(super) struct Job {
     pub(super) device: Device,
     pub(super) vars: Vars,
     pub(super) driver: Option<Arc<dyn Driver>>,
-    /// Whether its texts have the device's address in them.
-    pub(super) needs_address: bool,
     /// How long a command may take that does not say it itself.
     pub(super) command_timeout: Duration,
     /// When all of it has to be done.
@@ -181,7 +179,7 @@ impl Job {
         }
         let name = self.device.attributes.get("fqdn").map_or(self.device.name.as_str(), String::as_str);
         found.insert("device.fqdn".to_owned(), name.to_owned());
-        let needed = self.needs_address || script.keys().iter().any(|(key, _)| *key == "device.ipaddress");
+        let needed = script.keys().iter().any(|(key, _)| *key == "device.ipaddress");
         if needed && !self.vars.contains_key("device.ipaddress") {
             let address = tokio::net::lookup_host((name, 0)).await;
             let address = address.map(|mut all| all.next());
@@ -304,7 +302,7 @@ impl Job {
 
     async fn close(&mut self) {
         if let Some(session) = self.session.take() {
-            close(session, &self.key).await;
+            close(session, self.key.clone()).await;
         }
     }
 
@@ -360,7 +358,7 @@ impl Job {
 }
 
 /// Ends a session; that it did not end in order is told, and changes nothing.
-pub(super) async fn close(session: Box<dyn Session>, key: &Key) {
+pub(super) async fn close(session: Box<dyn Session>, key: Key) {
     let deadline = Deadline::within(CLOSING);
     match tokio::time::timeout(CLOSING + GRACE, session.close(deadline)).await {
         Ok(Ok(())) => {}

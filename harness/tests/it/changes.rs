@@ -1,6 +1,7 @@
 //! `polder change` as people use it: a file is checked, planned, run, looked at, undone.
 
 use std::{
+    io::Write,
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -177,6 +178,32 @@ fn exit_codes_say_what_became_of_it() {
     // Everything is undone as if it had been done.
     let said = pausing.polder(&["run", "changes.yaml", "--backout-only", "--autobackout"]).ok();
     assert!(said.contains("backed out: "), "{said}");
+}
+
+#[test]
+fn on_a_terminal_there_is_a_table_and_somebody_to_ask() {
+    let desk = Desk::new(FILE);
+    let ran = |answers: &str| {
+        let words = format!("{} change run changes.yaml --confirm command", env!("CARGO_BIN_EXE_polder"));
+        let mut command = Command::new("script");
+        command.args(["-q", "-e", "-f", "-c", &words, "/dev/null"]).current_dir(desk.folder.path());
+        command.env("XDG_CONFIG_HOME", desk.path("config")).env("XDG_CACHE_HOME", desk.path("cache"));
+        command.env("POLDER_VAR_password", "hunter2");
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("`script` of util-linux");
+        child.stdin.take().unwrap().write_all(answers.as_bytes()).unwrap();
+        Said::of(&child.wait_with_output().unwrap())
+    };
+    let said = ran("y\na\n");
+    assert!(said.out.contains("backup on sw1, apply: send \"copy running backup\"? [y]es, [n]o"), "{said:?}");
+    assert_eq!((said.code, said.out.matches("[y]es").count()), (Some(0), 2), "{said:?}");
+    assert!(said.out.contains("sw2  backup  apply ok") && said.out.contains("\x1b[J"), "{said:?}");
+    assert!(said.out.contains("phases done: 7") && !said.out.contains("hunter2"), "{said:?}");
+    let said = ran("n\n");
+    assert!(
+        said.code == Some(4) && said.out.contains("stopped: the operator said no to backup on sw1"),
+        "{said:?}"
+    );
 }
 
 #[test]

@@ -155,13 +155,13 @@ impl Report {
             ("failed", of(&[State::PartialFailure, State::TotalFailure])),
             ("backed out", of(&[State::BackoutOk])),
             ("NOT backed out, a person is needed", of(&[State::BackoutFailed])),
-            ("skipped", of(&[State::Skipped])),
+            ("skipped, and taken for done", of(&[State::Skipped])),
             ("ended by the operator", of(&[State::BailedOut])),
             ("not attempted", of(&[State::NotAttempted, State::Pending])),
         ];
         let count =
             |wanted: &str| lists.iter().find(|(word, _)| *word == wanted).map_or(0, |(_, names)| names.len());
-        let (ok, skipped) = (count("successful"), count("skipped"));
+        let (ok, skipped) = (count("successful"), count("skipped, and taken for done"));
         let failed = self.steps.len() - ok - skipped;
         let mut text = String::new();
         if !self.undone {

@@ -8,6 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use rustix::termios::tcgetwinsize;
 use tracing::Level;
 
 use crate::{
@@ -137,11 +138,15 @@ impl State {
         }
         let _ = writeln!(
             text,
-            "{} devices, {} phases done, {} to do on in all",
+            "devices: {}, each with its changes and rows: {}, phases done: {}",
             self.devices.len(),
-            self.phases,
-            self.of
+            self.of,
+            self.phases
         );
+        // A line that wraps would be two.
+        let columns = tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col).max(20));
+        let cut = |line: &str| line.chars().take(columns - 1).chain(['\n']).collect::<String>();
+        let text: String = text.lines().map(cut).collect();
         self.drawn = text.lines().count();
         eprint!("{text}");
         let _ = io::stderr().flush();
