@@ -97,6 +97,13 @@ impl Lines {
     }
 }
 
+/// A child that was forked a moment ago, and has not begun its program yet, must not keep the file taken.
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// All lines of a file, but for one at its end that was cut short.
 ///
 /// # Errors

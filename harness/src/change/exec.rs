@@ -178,7 +178,7 @@ impl Runner {
             alerts: Vec::new(),
         };
         first.into_iter().for_each(|record| drive.note(record));
-        let ended = drive.to_the_end().await;
+        let ended = drive.go_on().await;
         // Whatever happened: what is under way is waited for, and no session stays open.
         while let Some(done) = drive.under_way.join_next_with_id().await {
             drive.over(done);
@@ -216,7 +216,7 @@ struct Drive<'r, 'p> {
 }
 
 impl Drive<'_, '_> {
-    async fn to_the_end(&mut self) -> Result<(), JournalError> {
+    async fn go_on(&mut self) -> Result<(), JournalError> {
         loop {
             let acts = self.machine.next(self.runner.clock.now());
             let mut wait = None;

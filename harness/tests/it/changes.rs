@@ -75,7 +75,7 @@ fn a_file_is_checked_and_planned_without_doing_anything() {
     assert_eq!((&json["ok"], &json["counts"]["changes"]), (&true.into(), &3.into()));
     assert_eq!(json["waves"][1][0], "mtu");
     let plan = desk.polder(&["plan", "changes.yaml", "--skip", "last", "sw2"]).ok();
-    assert!(plan.contains("on sw2 row 2\n        apply: send \"interface et2 mtu 9000, ***\""), "{plan}");
+    assert!(plan.contains("on sw2 row 2\n      apply: send \"interface et2 mtu 9000, ***\""), "{plan}");
     assert!(!plan.contains("sw1") && plan.ends_with("skipped: last"), "{plan}");
     let json = desk.json(&["plan", "changes.yaml", "--json", "--set", "mtu=1400"]);
     let units = json["units"].as_array().unwrap();

@@ -68,7 +68,7 @@ impl<'p> Machine<'p> {
 
     /// As if everything had been applied.
     pub fn assume_applied(&mut self) {
-        self.view.assume_applied();
+        self.view.assume_applied(&self.layout);
     }
 
     /// Takes in what happened.

@@ -105,16 +105,18 @@ impl View {
     }
 
     /// As if everything that is not skipped had been done, in the order of the plan.
-    pub(super) fn assume_applied(&mut self) {
-        for node in self.nodes.iter_mut().filter(|node| !node.skipped) {
+    pub(super) fn assume_applied(&mut self, layout: &Layout<'_>) {
+        for (id, node) in self.nodes.iter_mut().enumerate().filter(|(_, node)| !node.skipped) {
+            let Some(step) = layout.step(id) else { continue };
+            let apply = step.step().apply.iter().flat_map(|script| &script.exchanges);
+            // What sends nothing changes nothing.
+            let touched = apply.into_iter().any(|exchange| exchange.send.is_some());
             self.clock += 1;
             (node.attempt, node.begun) = (1, self.clock);
             for device in &mut node.devices {
                 self.clock += 1;
                 (device.attempt, device.ended) = (1, self.clock);
-                for row in &mut device.rows {
-                    *row = Row { done: Some(Phase::Verify), touched: true, ..Row::default() };
-                }
+                device.rows.fill(Row { done: Some(Phase::Verify), touched, ..Row::default() });
             }
         }
     }

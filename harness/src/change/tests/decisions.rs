@@ -54,7 +54,7 @@ fn done(world: &mut World, mishaps: &Mishaps, key: &Key, phase: Phase) -> Outcom
     let fails = mishaps.fails(key, phase);
     match phase {
         // A failing command may have done its work or not.
-        Phase::Apply if !fails || mishaps.roll(key, phase) % 2 == 0 => drop(world.insert(thing)),
+        Phase::Apply if !fails || mishaps.roll(key, phase).is_multiple_of(2) => drop(world.insert(thing)),
         Phase::Rollback if !fails => drop(world.remove(&thing)),
         _ => {}
     }

@@ -144,7 +144,8 @@ impl State {
             self.phases
         );
         // A line that wraps would be two.
-        let columns = tcgetwinsize(io::stderr()).map_or(80, |size| usize::from(size.ws_col).max(20));
+        let columns = tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+        let columns = if columns < 2 { 80 } else { columns };
         let cut = |line: &str| line.chars().take(columns - 1).chain(['\n']).collect::<String>();
         let text: String = text.lines().map(cut).collect();
         self.drawn = text.lines().count();
