@@ -131,7 +131,7 @@ async fn ours(folder: &Path, ports: &[u16]) -> Result<Duration> {
         text,
         "drivers: {{ ssh: {{ kind: ssh, user: admin, port: '%(device.port)s', key_file: id, host_key: any }} }}
 scenario:
-  name: mtu
+  name: night
   nodes:
     - {{ step: mtu, targets: all, policy: {{ devices: {{ parallel: {AT_ONCE} }} }}, precheck: {before}, apply: {apply}, verify: {after} }}
 "
