@@ -237,7 +237,11 @@ impl Session for Machine {
                     Err(self.known.refused(error.brief()))
                 }
                 Err(GuestError::Deadline { stage, .. }) => Err(self.known.unconnected(stage)),
-                Err(error) => Err(self.known.unconnected(error.brief())),
+                Err(error @ (GuestError::Unreachable { .. } | GuestError::NoWay { .. })) => {
+                    Err(self.known.unconnected(error.brief()))
+                }
+                // It may have begun.
+                Err(error) => Err(DriverError::Lost { device, why: error.brief(), said: Box::default() }),
             }
         })
     }
