@@ -345,6 +345,10 @@ async fn a_run_that_is_killed_at_any_record_goes_on_to_the_same_end_or_is_undone
             }
             lab.runner.progress = Arc::new(crate::change::NoProgress);
             let folder = lab.folder.path();
+            // What was being written when it was killed is still written.
+            while Recorded::read(folder).unwrap().take().is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             let report =
                 if undo { lab.runner.rollback(folder).await } else { lab.runner.resume(folder).await };
             let report = report.unwrap();
