@@ -27,13 +27,12 @@ const LADDER: &[Group] = &[
     Group { modules: &["change"], ladder: false },
     Group { modules: &["lab"], ladder: false },
     Group {
-        modules: &[
-            "provider", "guest", "sysprep", "service", "artifact", "repo", "driver", "fault", "health",
-        ],
+        modules: &["provider", "guest", "sysprep", "service", "artifact", "repo", "fault", "health"],
         ladder: false,
     },
     Group { modules: &["checkpoint"], ladder: false },
     Group { modules: &["env", "cvp"], ladder: false },
+    Group { modules: &["driver"], ladder: false },
     Group { modules: &["reap"], ladder: false },
     Group { modules: &["suite", "report"], ladder: false },
     Group { modules: &["front", "cli"], ladder: true },
@@ -44,7 +43,19 @@ const ROOTS: &[&str] = &["lib.rs", "prelude.rs", "private.rs"];
 
 /// Files and folders with these names decide and never act.
 const PURE: &[&str] = &[
-    "spec", "plan", "schema", "check", "merge", "order", "model", "topology", "tree", "paths", "judge", "xml",
+    "spec",
+    "plan",
+    "schema",
+    "check",
+    "merge",
+    "order",
+    "model",
+    "state_machine",
+    "topology",
+    "tree",
+    "paths",
+    "judge",
+    "xml",
 ];
 
 /// What acting looks like: paths by their beginning.

@@ -29,6 +29,8 @@ pub mod sysprep;
 // -- assembly: not one another
 pub mod cvp;
 pub mod env;
+// -- what carries the commands of changes: uses all of these
+pub mod driver;
 // -- what was left behind
 pub mod reap;
 // -- running
@@ -73,6 +75,8 @@ pub mod prelude;
 /// polder::main!();
 /// ```
 pub use polder_macros::suite;
+pub use suite::Change;
+pub use suite::Changes;
 pub use suite::FromSuite;
 pub use suite::Need;
 pub use suite::Param;

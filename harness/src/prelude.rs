@@ -11,6 +11,8 @@ pub use crate::env::{Env, Net, Vm};
 pub use crate::event::Trouble;
 pub use crate::guest::{Command, Http, Log, Pattern};
 pub use crate::suite::Artifacts;
+pub use crate::suite::Change;
+pub use crate::suite::Changes;
 pub use crate::suite::Vms;
 
 /// `n` seconds.

@@ -2,7 +2,6 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -16,7 +15,7 @@ use polder::cvp::{
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::{fact, figure};
+use crate::{fact, figure, python::programs_of};
 
 /// What the benchmark calls itself with to have a portal.
 pub(crate) const PORTAL: &str = "cvp-portal";
@@ -131,25 +130,6 @@ fn large() -> Value {
     json!({ "version": 1, "configlets": configlets, "containers": containers, "devices": devices })
 }
 
-/// The folder with the plain client's Python; it is installed the first time.
-fn python() -> Result<PathBuf> {
-    let exe = std::env::current_exe()?;
-    let target = exe.ancestors().nth(3).context("not in a target folder")?;
-    let venv = target.join("tmp").join(PLAIN.replace("==", "-"));
-    let (python, done) = (venv.join("bin/python3"), venv.join("done"));
-    if !done.is_file() {
-        std::fs::create_dir_all(target.join("tmp"))?;
-        let run = |command: &mut Command| -> Result<()> {
-            ensure!(command.stdout(Stdio::null()).status()?.success(), "cannot install {PLAIN}");
-            Ok(())
-        };
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-        run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", PLAIN]))?;
-        std::fs::write(done, PLAIN)?;
-    }
-    Ok(python)
-}
-
 /// Does `what` to each of `work`, so many at once.
 async fn step<T, F, Fut>(name: &str, at_once: usize, work: Vec<T>, what: F) -> Result<()>
 where
@@ -221,7 +201,7 @@ async fn ours(portal: &Other, at_once: usize) -> Result<()> {
 /// Arista's client.
 fn plain(portal: &Other, at_once: usize) -> Result<()> {
     let numbers = [CONFIGLETS, at_once, LISTS].map(|number| number.to_string());
-    let mut command = Command::new(python()?);
+    let mut command = Command::new(programs_of(PLAIN)?.join("python3"));
     let output =
         command.args([SCRIPT, &portal.line]).args(numbers).arg(TEXT).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
@@ -233,7 +213,7 @@ fn plain(portal: &Other, at_once: usize) -> Result<()> {
 
 /// Both clients, one and sixteen at once.
 pub(crate) async fn clients() -> Result<()> {
-    python()?;
+    programs_of(PLAIN)?;
     let portal = Other::start(false)?;
     for at_once in [1, 16] {
         ours(&portal, at_once).await?;

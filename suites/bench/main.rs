@@ -2,11 +2,13 @@
 //! of JSON for each figure.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
+mod change;
 mod cvp;
 mod guest;
 mod guests;
 mod ours;
 mod plain;
+mod python;
 
 use anyhow::{Result, bail};
 
@@ -59,8 +61,14 @@ async fn main() -> Result<()> {
             cvp::clients().await?;
             cvp::large_portal().await?;
         }
+        "change" => {
+            change::devices().await?;
+            change::planning()?;
+        }
         cvp::PORTAL => cvp::portal(std::env::args().nth(2).as_deref() == Some("large")).await?,
-        other => bail!("no benchmark `{other}`; there are up, env, lab, exec, copy, bulk, guest, cvp"),
+        other => {
+            bail!("no benchmark `{other}`; there are up, env, lab, exec, copy, bulk, guest, cvp, change")
+        }
     }
     Ok(())
 }

@@ -87,4 +87,12 @@ pub(super) const BENCHMARKS: &[Benchmark] = &[
         is_optimised: true,
         runs: 1,
     },
+    Benchmark {
+        name: "change",
+        what: "three commands on each of 500 ssh servers as the phases of a change, next to ansible-core; 10,000 changes planned",
+        goal: 0.2,
+        other_goals: &[],
+        is_optimised: true,
+        runs: 1,
+    },
 ];

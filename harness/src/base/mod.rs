@@ -1,13 +1,15 @@
 //! Ground everything stands on: names, deadlines, child processes, versioned and growing files, the dial and sandbox
-//! traits, credentials, passwords as hashes, lines of other people's source, exit codes. Knows no more of the domain than
+//! traits, talks and terminals, credentials, passwords as hashes, lines of other people's source, exit codes. Knows no more of the domain than
 //! names.
 
 pub mod credentials;
 pub mod dial;
+pub(crate) mod dialogue;
 pub mod exit;
 pub mod follow;
 pub mod guestfs;
 pub mod id;
+pub mod lines;
 pub mod owner;
 pub mod password;
 pub mod place;
@@ -15,6 +17,7 @@ pub mod process;
 pub mod sandbox;
 pub mod store;
 pub mod sys;
+pub(crate) mod terminal;
 pub mod text;
 pub mod time;
 pub mod wait;

@@ -3,7 +3,7 @@
 use std::{
     io,
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -105,6 +105,20 @@ pub async fn run(
     env: Vec<(String, String)>,
     limit: Duration,
 ) -> Result<i32, ProcessError> {
+    let status = run_to_end(argv, streams, env, limit).await?;
+    Ok(status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(255))
+}
+
+/// The same, and tells how it ended. Where its standard input is a terminal that nobody else has, it is its terminal.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn run_to_end(
+    argv: &[&str],
+    streams: [OwnedFd; 3],
+    env: Vec<(String, String)>,
+    limit: Duration,
+) -> Result<ExitStatus, ProcessError> {
     let line = argv.join(" ");
     let owned: Vec<String> = argv.iter().map(|&s| s.to_owned()).collect();
     let life = Killer(Arc::new(Mutex::new(Life::New)));
@@ -149,7 +163,7 @@ fn end(life: &Mutex<Life>) {
     }
 }
 
-fn live(command: &mut Command, life: &Mutex<Life>) -> io::Result<i32> {
+fn live(command: &mut Command, life: &Mutex<Life>) -> io::Result<ExitStatus> {
     let (mut child, leader) = {
         let mut life = life.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*life, Life::Over) {
@@ -164,8 +178,7 @@ fn live(command: &mut Command, life: &Mutex<Life>) -> io::Result<i32> {
     let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while let Err(rustix::io::Errno::INTR) = rustix::process::waitid(WaitId::Pid(leader), ended) {}
     end(life);
-    let status = child.wait()?;
-    Ok(status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(255))
+    child.wait()
 }
 
 fn number(child: &Child) -> io::Result<Pid> {

@@ -170,7 +170,7 @@ pub(crate) fn pending_signals(fd: &OwnedFd) -> Vec<u32> {
 }
 
 /// Clears the signal mask in the child of `command` (a forked process hands its blocked signals on) and gives it a
-/// session of its own.
+/// session of its own, whose terminal its standard input is, if that is one that no other session has.
 pub(crate) fn fresh_session(command: &mut Command) {
     // SAFETY: only async-signal-safe calls between fork and exec.
     unsafe {
@@ -178,7 +178,9 @@ pub(crate) fn fresh_session(command: &mut Command) {
             let mut set = std::mem::zeroed();
             libc::sigemptyset(&raw mut set);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
-            check(libc::setsid().into()).map(drop)
+            check(libc::setsid().into())?;
+            libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0);
+            Ok(())
         });
     }
 }

@@ -8,12 +8,24 @@ use std::{
 
 use super::{
     check::check,
+    cond::Dialect,
     model::Changes,
     read::{Around, changes},
     text::Vars,
     xml, yaml,
 };
 use crate::initfile::{self, Diagnostic, Node, Problems, Span};
+
+/// What is said beside a file of changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Given {
+    /// The variables with the least say.
+    pub environment: Vars,
+    /// Variables instead of those of the same names that the file has for everything.
+    pub set: Vars,
+    /// How the file is meant, whatever it says itself.
+    pub dialect: Option<Dialect>,
+}
 
 /// What a file of changes was read to.
 #[derive(Debug)]
@@ -47,9 +59,40 @@ pub enum ChangeFileError {
 /// # Errors
 /// When the file cannot be read, or with everything that is wrong with it.
 pub fn load(path: &Path, environment: &Vars) -> Result<Loaded, ChangeFileError> {
-    let (folder, text) = opened(path)?;
-    let read = |path: &Path| fs::read_to_string(path);
-    parse(path, &folder, &text, environment, &read)
+    Given { environment: environment.clone(), ..Given::default() }.load(path)
+}
+
+impl Given {
+    /// [`load`] with all of this.
+    ///
+    /// # Errors
+    /// Those of [`load`].
+    pub fn load(&self, path: &Path) -> Result<Loaded, ChangeFileError> {
+        let (folder, text) = opened(path)?;
+        let read = |path: &Path| fs::read_to_string(path);
+        self.parse(path, &folder, &text, &read)
+    }
+
+    fn parse(
+        &self,
+        origin: &Path,
+        folder: &Path,
+        text: &str,
+        read: &dyn Fn(&Path) -> io::Result<String>,
+    ) -> Result<Loaded, ChangeFileError> {
+        let mut problems = Problems::new(false);
+        let root = tree(origin, folder, text, self.dialect, read, &mut problems);
+        let changes = root.map(|root| changes(&root, &Around { given: self, read }, &mut problems));
+        if let Some(changes) = changes.as_ref().filter(|_| !problems.any_error()) {
+            check(changes, &self.environment, &mut problems);
+        }
+        let failed = problems.any_error();
+        let found = problems.take();
+        match changes.filter(|_| !failed) {
+            Some(changes) => Ok(Loaded { changes, warnings: found }),
+            None => Err(ChangeFileError::Invalid(found)),
+        }
+    }
 }
 
 /// Checks the text of a file of changes. `origin` is how messages name it, `folder` where its relative paths start, and
@@ -64,18 +107,7 @@ pub fn parse(
     environment: &Vars,
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Loaded, ChangeFileError> {
-    let mut problems = Problems::new(false);
-    let root = tree(origin, folder, text, read, &mut problems);
-    let changes = root.map(|root| changes(&root, &Around { environment, read }, &mut problems));
-    if let Some(changes) = changes.as_ref().filter(|_| !problems.any_error()) {
-        check(changes, environment, &mut problems);
-    }
-    let failed = problems.any_error();
-    let found = problems.take();
-    match changes.filter(|_| !failed) {
-        Some(changes) => Ok(Loaded { changes, warnings: found }),
-        None => Err(ChangeFileError::Invalid(found)),
-    }
+    Given { environment: environment.clone(), ..Given::default() }.parse(origin, folder, text, read)
 }
 
 /// ModiPy's XML, with the files that it includes, as YAML that is read to the same changes.
@@ -95,7 +127,7 @@ pub(super) fn converted(
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<String, ChangeFileError> {
     let mut problems = Problems::new(false);
-    let root = tree(origin, folder, text, read, &mut problems);
+    let root = tree(origin, folder, text, None, read, &mut problems);
     match root.filter(|_| !problems.any_error()) {
         Some(root) => Ok(yaml::write(&root)),
         None => Err(ChangeFileError::Invalid(problems.take())),
@@ -114,6 +146,7 @@ fn tree(
     origin: &Path,
     folder: &Path,
     text: &str,
+    dialect: Option<Dialect>,
     read: &dyn Fn(&Path) -> io::Result<String>,
     problems: &mut Problems,
 ) -> Option<Node> {
@@ -124,5 +157,9 @@ fn tree(
         problems.add("cfg.parse", &Span::start_of(file), "the file is empty".to_owned(), help);
         return None;
     }
-    if text.starts_with('<') { xml::tree(file, read, problems) } else { initfile::tree(file, problems) }
+    if text.starts_with('<') {
+        xml::tree(file, dialect, read, problems)
+    } else {
+        initfile::tree(file, problems)
+    }
 }

@@ -9,14 +9,26 @@
 mod check;
 pub mod cond;
 mod csv;
+pub mod driver;
+mod exec;
 mod file;
+mod heard;
+mod journal;
+mod mock;
 pub mod model;
+mod null;
+mod operator;
+mod options;
 mod order;
 mod phases;
 pub mod plan;
 mod read;
+mod run;
 mod scope;
+mod secret;
+mod select;
 mod state;
+mod state_machine;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -24,8 +36,22 @@ mod text;
 mod xml;
 mod yaml;
 
-pub use file::{ChangeFileError, Loaded, load, parse, to_yaml};
+pub use driver::{Driver, DriverError, Drivers, Request, Said, Session, Target};
+pub use exec::{RunError, Runner, Settings};
+pub use file::{ChangeFileError, Given, Loaded, load, parse, to_yaml};
+pub(crate) use heard::Heard;
+pub use journal::{Head, Journal, JournalError, Recorded, run_folder, run_folders};
+pub use mock::{Mock, Seen};
 pub use model::Changes;
+pub use null::Null;
+pub use operator::{
+    Alert, Alerts, Answer, Ask, Authorizer, Clock, Heed, LogAlerts, NoProgress, Operator, Progress, Question,
+    SystemClock,
+};
 pub use plan::{Plan, PlanError, plan};
+pub use secret::Secrets;
 pub use state::State;
+pub use state_machine::{
+    Act, DeviceReport, Entry, Failure, Key, Kind, Machine, Outcome, Place, Record, Report, StepReport, Way,
+};
 pub use text::{BadPercent, Text, Unresolved, Values, Vars};

@@ -1,7 +1,9 @@
 //! Changes as they were asked for: what is to be done on which devices, in what order, and how it is undone. Nothing here is
 //! decided, and nothing acts. Values that come from a file know their place there, which makes no difference between them.
 
-use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
 
 use super::{
     cond::{Condition, Dialect},
@@ -16,12 +18,16 @@ pub struct Changes {
     pub dialect: Dialect,
     /// Variables of everything.
     pub vars: Vars,
+    /// Names of variables whose values are shown to nobody.
+    pub secrets: Vec<String>,
     /// What is changed, in the order of the file.
     pub devices: Vec<Device>,
     /// What carries commands to devices.
     pub drivers: Vec<Driver>,
     /// What changes are repeated over.
     pub matrices: Vec<Matrix>,
+    /// Names of what changes are made from.
+    pub templates: Vec<Word>,
     /// The changes.
     pub scenario: Scenario,
 }
@@ -34,7 +40,7 @@ pub struct Word {
 }
 
 /// A place in a file; all places are equal.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct At(pub(super) Option<Span>);
 
 /// Something that is changed.
@@ -59,6 +65,10 @@ pub struct Driver {
     pub argv: Vec<Text>,
     /// How long a command may take if it does not say so itself.
     pub command_timeout: Option<Duration>,
+    /// What else it is told, by the names of the options; which there are depends on the kind.
+    pub options: BTreeMap<&'static str, Text>,
+    /// What it sends with every request, by names.
+    pub headers: BTreeMap<String, Text>,
     /// Its variables.
     pub vars: Vars,
 }
@@ -81,6 +91,8 @@ pub enum DriverKind {
     Ssh,
     /// Sends requests.
     Http,
+    /// Has a CloudVision portal put configlets on devices, and run change controls.
+    Cvp,
 }
 
 /// Rows of variables; a change runs once for each.
@@ -198,6 +210,52 @@ pub struct Script {
     pub exchanges: Vec<Exchange>,
     /// What has to be true; empty: what the driver takes for success.
     pub checks: Vec<Check>,
+    /// What is all true where the change is there already and nothing is to be done; only of a precheck.
+    pub already: Vec<Check>,
+}
+
+/// A part of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Whether it may be done now.
+    Precheck,
+    /// The change itself.
+    Apply,
+    /// Whether it worked.
+    Verify,
+    /// Whether it may be undone now.
+    PreRollback,
+    /// How it is undone.
+    Rollback,
+    /// Whether undoing worked.
+    VerifyRollback,
+}
+
+impl Phase {
+    /// Those that do the change, in order.
+    pub const FORWARD: [Self; 3] = [Self::Precheck, Self::Apply, Self::Verify];
+    /// Those that undo it, in order.
+    pub const BACK: [Self; 3] = [Self::PreRollback, Self::Rollback, Self::VerifyRollback];
+
+    /// The name that files have for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Precheck => "precheck",
+            Self::Apply => "apply",
+            Self::Verify => "verify",
+            Self::PreRollback => "pre_rollback",
+            Self::Rollback => "rollback",
+            Self::VerifyRollback => "verify_rollback",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Waits for a text, then sends one.
@@ -272,9 +330,16 @@ pub enum Parallel {
     Max(NonZeroUsize),
 }
 
+impl Driver {
+    /// The texts that have values when a session is opened.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &Text> {
+        self.argv.iter().chain(self.options.values()).chain(self.headers.values())
+    }
+}
+
 impl DriverKind {
     /// The words for them.
-    pub const WORDS: [(&'static str, Self); 7] = [
+    pub const WORDS: [(&'static str, Self); 8] = [
         ("null", Self::Null),
         ("mock", Self::Mock),
         ("local", Self::Local),
@@ -282,6 +347,7 @@ impl DriverKind {
         ("session", Self::Session),
         ("ssh", Self::Ssh),
         ("http", Self::Http),
+        ("cvp", Self::Cvp),
     ];
 
     /// The word for it.
@@ -311,6 +377,13 @@ impl PartialEq for At {
 }
 
 impl Eq for At {}
+
+/// Equal for all places, as they are.
+impl fmt::Debug for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("At")
+    }
+}
 
 impl At {
     pub(super) fn span(self) -> Span {
@@ -367,6 +440,21 @@ impl Node {
 }
 
 impl Step {
+    /// What is done in a phase; of rollbacks, in the one of this number. None where there is nothing to be done.
+    pub(super) fn script(&self, phase: Phase, way: usize) -> Option<&Script> {
+        match phase {
+            Phase::Precheck => self.precheck.as_ref(),
+            Phase::Apply => self.apply.as_ref(),
+            Phase::Verify => self.verify.as_ref(),
+            Phase::PreRollback => self.pre_rollback.as_ref(),
+            Phase::Rollback => match self.rollback.get(way).map(|rollback| &rollback.action) {
+                Some(RollbackAction::Script(script)) => Some(script),
+                _ => None,
+            },
+            Phase::VerifyRollback => self.verify_rollback.as_ref(),
+        }
+    }
+
     /// The phases that it has, by their names, as they run when all goes wrong.
     pub(super) fn scripts(&self) -> impl Iterator<Item = &Script> {
         let rollbacks = self.rollback.iter().filter_map(|rollback| match &rollback.action {
@@ -398,7 +486,7 @@ impl Script {
             let texts = exchange.expect.iter().chain(&exchange.send);
             texts.flat_map(Text::keys).map(|key| (key, exchange.at))
         });
-        texts.chain(self.checks.iter().flat_map(Check::keys)).collect()
+        texts.chain(self.checks.iter().chain(&self.already).flat_map(Check::keys)).collect()
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Trouble {
 pub(super) struct Order {
     /// Numbers of members, as declared. All of a wave may run at once; the next waits for all of them.
     pub(super) waves: Vec<Vec<usize>>,
+    /// For each member, as declared, those that have to be done before it.
+    pub(super) needs: Vec<Vec<usize>>,
     /// The orders of members that are scenarios, by their numbers.
     pub(super) within: HashMap<usize, Order>,
 }
@@ -165,7 +167,7 @@ fn arranged(
             within.insert(*number, arranged(inner, *child, places, needs, children, troubles));
         }
     }
-    Order { waves, within }
+    Order { waves, needs: members.to_vec(), within }
 }
 
 /// Members by waves: each as soon as all it needs is done in earlier ones, in a wave as declared. `needs` has the numbers of

@@ -165,7 +165,8 @@ impl<'n> Reader<'_, 'n, '_> {
         let fields = Fields::of(node);
         let exchanges = fields.list("exchanges").iter().map(|node| self.exchange(node)).collect();
         let checks = fields.list("checks").iter().filter_map(|node| self.check(node)).collect();
-        Script { pause: fields.flag("pause").unwrap_or_default(), exchanges, checks }
+        let already = fields.list("already").iter().filter_map(|node| self.check(node)).collect();
+        Script { pause: fields.flag("pause").unwrap_or_default(), exchanges, checks, already }
     }
 
     fn exchange(&mut self, node: &Tree) -> Exchange {

@@ -1,12 +1,15 @@
 //! What will be done, in what order, with which texts. A plan is complete: nothing that it needs is looked up later, but for
 //! what only a running change can know. Pure.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
+
+use sha2::{Digest, Sha256};
 
 use super::{
-    model::{Changes, Device, Exchange, Node, Policy, Scenario, Script, Step},
+    model::{Changes, Device, Driver, Exchange, Node, Policy, Scenario, Script, Step},
     order::{Order, order},
     scope::Named,
+    secret::Secrets,
     text::Vars,
 };
 
@@ -15,6 +18,12 @@ use super::{
 pub struct Plan {
     /// The outermost scenario.
     pub root: PlannedSet,
+    /// The devices.
+    pub devices: Vec<Device>,
+    /// The drivers.
+    pub drivers: Vec<Driver>,
+    /// What is shown to nobody.
+    pub secrets: Secrets,
 }
 
 /// A scenario in a plan.
@@ -28,8 +37,12 @@ pub struct PlannedSet {
     pub verify: Option<Script>,
     /// The values of all variables in that.
     pub vars: Vars,
-    /// Members that may run at once, as declared; each wave waits for the one before it.
+    /// Whether only prerequisites order its members.
+    pub unordered: bool,
+    /// Members that need nothing of one another, as declared, in the order in which they can begin.
     pub waves: Vec<Vec<Planned>>,
+    /// For each member, in the order of the waves, the numbers of those that it waits for.
+    pub needs: Vec<Vec<usize>>,
 }
 
 /// A member of a scenario in a plan.
@@ -48,6 +61,8 @@ pub struct PlannedStep {
     pub step: Arc<Step>,
     /// The name of the driver.
     pub driver: String,
+    /// How long is waited before each row.
+    pub delay: Duration,
     /// What it is done on, in order.
     pub units: Vec<Unit>,
 }
@@ -83,7 +98,11 @@ pub fn plan(changes: &Changes, environment: &Vars) -> Result<Plan, PlanError> {
     })?;
     let named = Named::new(changes, environment);
     let root = Planner { named, problems: &mut problems }.set(&changes.scenario, &order, &[]);
-    if problems.is_empty() { Ok(Plan { root }) } else { Err(PlanError { problems }) }
+    if !problems.is_empty() {
+        return Err(PlanError { problems });
+    }
+    let (devices, drivers) = (changes.devices.clone(), changes.drivers.clone());
+    Ok(Plan { root, devices, drivers, secrets: Secrets::of(changes, environment) })
 }
 
 struct Planner<'m, 'p> {
@@ -112,7 +131,23 @@ impl<'m> Planner<'m, '_> {
             );
             Vars::new()
         });
-        PlannedSet { name: set.name.to_string(), policy: set.policy, verify: set.verify.clone(), vars, waves }
+        let places: Vec<usize> = order.waves.iter().flatten().copied().collect();
+        let mut place_of = vec![0; set.nodes.len()];
+        for (place, at) in places.iter().enumerate() {
+            place_of.get_mut(*at).into_iter().for_each(|of| *of = place);
+        }
+        let place = |member: &usize| place_of.get(*member).copied();
+        let needs =
+            places.iter().map(|at| order.needs.get(*at).into_iter().flatten().filter_map(place).collect());
+        PlannedSet {
+            name: set.name.to_string(),
+            policy: set.policy,
+            verify: set.verify.clone(),
+            vars,
+            unordered: set.unordered,
+            needs: needs.collect(),
+            waves,
+        }
     }
 
     fn step(&mut self, step: &'m Arc<Step>, sets: &[&'m Vars]) -> PlannedStep {
@@ -147,7 +182,8 @@ impl<'m> Planner<'m, '_> {
             }
         }
         let driver = resolved.driver.map(|driver| driver.name.to_string()).unwrap_or_default();
-        PlannedStep { step: Arc::clone(step), driver, units }
+        let delay = resolved.matrix.map(|matrix| matrix.delay).unwrap_or_default();
+        PlannedStep { step: Arc::clone(step), driver, delay, units }
     }
 }
 
@@ -169,7 +205,14 @@ impl Plan {
     /// The exact reverse: waves, changes, devices and rows.
     #[must_use]
     pub fn reversed(self) -> Self {
-        Self { root: self.root.reversed() }
+        Self { root: self.root.reversed(), ..self }
+    }
+
+    /// What tells this plan from others: the same for the same changes, whatever their secrets and places in a file are.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let digest = Sha256::digest(self.secrets.hide(&format!("{:?}", self)));
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -185,6 +228,17 @@ impl PlannedSet {
 
     fn reversed(mut self) -> Self {
         self.waves.reverse();
+        let last = self.needs.len().saturating_sub(1);
+        let mut needs = vec![Vec::new(); self.needs.len()];
+        for (member, needed) in self.needs.iter().enumerate() {
+            for one in needed {
+                needs
+                    .get_mut(last - one)
+                    .into_iter()
+                    .for_each(|list: &mut Vec<usize>| list.push(last - member));
+            }
+        }
+        self.needs = needs;
         let member = |member| match member {
             Planned::Set(set) => Planned::Set(set.reversed()),
             Planned::Step(mut step) => {
@@ -255,8 +309,10 @@ fn write_script(
             }
         }
     }
-    for check in &script.checks {
-        writeln!(f, "{indent}{name}: check {}", check.condition)?;
+    for (word, checks) in [("check", &script.checks), ("already", &script.already)] {
+        for check in checks {
+            writeln!(f, "{indent}{name}: {word} {}", check.condition)?;
+        }
     }
     Ok(())
 }
@@ -264,6 +320,15 @@ fn write_script(
 /// What will be done, for people.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.root.write(f, 0)
+        f.write_str(&self.secrets.hide(&Whole(&self.root).to_string()))
+    }
+}
+
+/// A scenario with all that is in it, secrets included.
+struct Whole<'p>(&'p PlannedSet);
+
+impl fmt::Display for Whole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, 0)
     }
 }

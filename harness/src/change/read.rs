@@ -6,6 +6,7 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 use super::{
     cond::Dialect,
     csv,
+    file::Given,
     model::{Changes, Device, Driver, DriverKind, Matrix, Node, Scenario, Word},
     scope::is_reserved,
     table::{FILE, ROOT, SCENARIO},
@@ -15,8 +16,8 @@ use crate::initfile::{Fields, Node as Tree, Problems, Span, entries, items, obje
 
 /// What is around a file.
 pub(super) struct Around<'a> {
-    /// The variables with the least say.
-    pub(super) environment: &'a Vars,
+    /// What is said beside it.
+    pub(super) given: &'a Given,
     /// What a file holds.
     pub(super) read: &'a dyn Fn(&Path) -> io::Result<String>,
 }
@@ -25,10 +26,13 @@ pub(super) struct Around<'a> {
 pub(super) fn changes(root: &Tree, around: &Around<'_>, problems: &mut Problems) -> Changes {
     object(root, &Span::start_of(root.span.file), &FILE, problems);
     let fields = Fields::of(root);
-    let dialect = if fields.text("dialect") == Some("legacy") { Dialect::Legacy } else { Dialect::Current };
-    let vars = vars(&fields, problems);
+    let said = if fields.text("dialect") == Some("legacy") { Dialect::Legacy } else { Dialect::Current };
+    let dialect = around.given.dialect.unwrap_or(said);
+    let mut vars = vars(&fields, problems);
+    vars.extend(around.given.set.clone());
     let mut reader = Reader { around, dialect, templates: Vec::new(), changes: Changes::default(), problems };
-    reader.changes = Changes { dialect, vars, ..Changes::default() };
+    let secrets = fields.list("secrets").iter().filter_map(|node| text(node).map(str::to_owned)).collect();
+    reader.changes = Changes { dialect, vars, secrets, ..Changes::default() };
     reader.devices(fields.get("devices"));
     for (key, node) in fields.get("drivers").map(entries).unwrap_or_default() {
         let driver = reader.driver(key, node);
@@ -40,10 +44,11 @@ pub(super) fn changes(root: &Tree, around: &Around<'_>, problems: &mut Problems)
     }
     for (key, node) in fields.get("templates").map(entries).unwrap_or_default() {
         reader.templates.push((key.text(), node));
+        reader.changes.templates.push(word(key));
     }
     if let Some(node) = fields.get("scenario") {
         object(node, &node.span, &ROOT, reader.problems);
-        let mut scope = around.environment.clone();
+        let mut scope = around.given.environment.clone();
         scope.extend(reader.changes.vars.clone());
         reader.changes.scenario = reader.scenario(node, "name", &scope);
     }
@@ -105,7 +110,10 @@ impl Reader<'_, '_, '_> {
             self.problems.add("prov.no-connect-command", &key.span, message, help);
         }
         let command_timeout = self.duration(fields.get("command_timeout"), "prov.bad-option");
-        Driver { name: word(key), kind, argv, command_timeout, vars: vars(&fields, self.problems) }
+        let options = self.options(kind, key, &fields);
+        let headers = self.headers(kind, &fields);
+        let vars = vars(&fields, self.problems);
+        Driver { name: word(key), kind, argv, command_timeout, options, headers, vars }
     }
 
     fn matrix(&mut self, key: &Tree, node: &Tree) -> Matrix {

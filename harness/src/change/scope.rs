@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     model::{At, Changes, Device, Driver, Matrix, Node, Scenario, Script, Step, Word},
-    text::Vars,
+    text::{Text, Vars},
 };
 
 /// Beginnings of names that are ours.
@@ -125,8 +125,8 @@ impl<'m> Named<'m> {
         row: Option<usize>,
     ) -> Result<Vars, Vec<Missing>> {
         let mut keys = step.keys();
-        let argv = resolved.driver.map(|driver| driver.argv.as_slice()).unwrap_or_default();
-        keys.extend(argv.iter().flat_map(|text| text.keys()).map(|key| (key, step.name.at)));
+        let texts = resolved.driver.into_iter().flat_map(Driver::texts);
+        keys.extend(texts.flat_map(Text::keys).map(|key| (key, step.name.at)));
         let (mut found, mut missing, mut seen) = (Vars::new(), Vec::new(), BTreeSet::new());
         for (key, at) in keys {
             if !seen.insert(key) {

@@ -26,7 +26,7 @@ const TARGETS: Key = Key::new(
     Kind::Either(&TARGET_KINDS),
     "`all`, or the devices; added to those of the template, unless they `replace` them.",
 );
-const PRECHECK: Key = Key::new("precheck", SCRIPT_KIND, "Whether it may be done now.");
+const PRECHECK: Key = Key::new("precheck", Kind::Object(&PRECHECK_SCRIPT), "Whether it may be done now.");
 const APPLY: Key = Key::new("apply", SCRIPT_KIND, "The change itself.");
 const PRE_ROLLBACK: Key = Key::new("pre_rollback", SCRIPT_KIND, "Whether it may be undone now.");
 const ROLLBACK_KEY: Key =
@@ -35,7 +35,7 @@ const VERIFY_ROLLBACK: Key = Key::new("verify_rollback", SCRIPT_KIND, "Whether u
 
 /// The words for how files are meant.
 pub(super) const DIALECTS: &[&str] = &["current", "legacy"];
-const KINDS: &[&str] = &["null", "mock", "local", "command", "session", "ssh", "http"];
+const KINDS: &[&str] = &["null", "mock", "local", "command", "session", "ssh", "http", "cvp"];
 const POLICIES: &[&str] = &["stop", "continue", "rollback_all"];
 
 pub(super) static FILE: Mapping = Mapping {
@@ -45,6 +45,7 @@ pub(super) static FILE: Mapping = Mapping {
         Key::new("version", Kind::Whole { min: 1, max: 1, unit: "" }, "The version of the form.").required(),
         Key::new("dialect", Kind::Word(DIALECTS), "Whether conditions are those of old files."),
         VARS,
+        Key::new("secrets", NAMES, "Variables whose values are shown to nobody."),
         Key::new("devices", Kind::Map(&Kind::Open(&DEVICE)), "What is changed."),
         Key::new("drivers", Kind::Map(&Kind::Object(&DRIVER)), "What carries commands."),
         Key::new("matrices", Kind::Map(&Kind::Object(&MATRIX)), "What changes are repeated over."),
@@ -63,6 +64,31 @@ static DRIVER: Mapping = Mapping {
         Key::new("argv", NAMES, "The command line, argument by argument."),
         Key::new("connect_command", Kind::Text, "The command line, with quotes as in a shell."),
         Key::new("command_timeout", Kind::Text, "How long a command may take."),
+        Key::new("user", Kind::Text, "Who logs in."),
+        Key::new("password_env", Kind::Text, "The environment variable with the password."),
+        Key::new(
+            "token_env",
+            Kind::Text,
+            "The environment variable with a token, instead of user and password.",
+        ),
+        Key::new("port", Kind::Text, "The port of the ssh server."),
+        Key::new("key_file", Kind::Text, "The file with the user's private key."),
+        Key::new("known_hosts", Kind::Text, "The file with the keys of hosts, in OpenSSH's form."),
+        Key::new("host_key", Kind::Text, "Which keys of hosts are good: `known`, `accept-new` or `any`."),
+        Key::new(
+            "terminal",
+            Kind::Text,
+            "Whether a shell in a terminal is talked to, instead of running commands.",
+        ),
+        Key::new("url", Kind::Text, "Where requests go, or where the portal is."),
+        Key::new("method", Kind::Text, "The method of requests that do not say theirs."),
+        Key::new("headers", Kind::Map(&Kind::Text), "What is sent with every request."),
+        Key::new(
+            "ca_file",
+            Kind::Text,
+            "The file with the certificates that are trusted, instead of this host's.",
+        ),
+        Key::new("insecure", Kind::Text, "Whether any certificate is good."),
         VARS,
     ],
 };
@@ -164,6 +190,17 @@ static PARALLEL: Mapping = Mapping {
 
 pub(super) static SCRIPT: Mapping =
     Mapping { name: "script", of: "a phase", keys: &[PAUSE, EXCHANGES, CHECKS] };
+
+static PRECHECK_SCRIPT: Mapping = Mapping {
+    name: "precheck",
+    of: "a precheck",
+    keys: &[
+        PAUSE,
+        EXCHANGES,
+        CHECKS,
+        Key::new("already", CHECK_LIST, "What is all true where there is nothing left to do."),
+    ],
+};
 
 static EXCHANGE: Mapping = Mapping {
     name: "exchange",

@@ -1,5 +1,7 @@
 //! What many parts do together.
 
+mod decisions;
+mod engine;
 mod files;
 mod orders;
 mod problems;

@@ -6,6 +6,7 @@ use clap::{Args as Group, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::{
+    change_args::Change,
     cmd::{
         attach::{AttachDisk, AttachNic, DetachDisk, DetachNic},
         fault::{FaultArgs, PartitionArgs},
@@ -255,6 +256,11 @@ pub(super) enum Verb {
     Cvp {
         #[command(subcommand)]
         what: Cvp,
+    },
+    /// Changes of many devices from files, undone when they fail.
+    Change {
+        #[command(subcommand)]
+        what: Change,
     },
     /// Say whether labs work on this host, what is missing, and the command that mends it.
     Doctor,

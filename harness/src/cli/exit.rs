@@ -2,6 +2,7 @@
 
 use crate::{
     base::exit::Exit,
+    change::{ChangeFileError, JournalError, PlanError, RunError},
     config::ConfigError,
     cvp::{
         CvpError, TrustError, Why,
@@ -44,6 +45,8 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
             || cause.is::<BadInput>()
             || cause.is::<NoSuchVerb>()
             || cause.is::<TrustError>()
+            || cause.is::<ChangeFileError>()
+            || cause.is::<PlanError>()
         {
             return Some(Exit::Usage);
         }
@@ -56,6 +59,11 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         if let Some(GuestError::Command { .. }) = cause.downcast_ref() {
             return Some(Exit::Usage);
         }
+        let of_run = || match cause.downcast_ref() {
+            Some(RunError::NoDriver(_)) => Some(Exit::Usage),
+            Some(RunError::Journal(error)) => Some(of_journal(error)),
+            None => cause.downcast_ref().map(of_journal),
+        };
         let of_env = || cause.downcast_ref().map(of_env);
         let of_template = || cause.downcast_ref().map(of_template);
         let of_repo = || cause.downcast_ref().map(of_repo);
@@ -70,6 +78,7 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         };
         let of_cvp = || cause.downcast_ref().map(of_cvp);
         of_env()
+            .or_else(of_run)
             .or_else(of_portal)
             .or_else(of_cvp)
             .or_else(of_jobs)
@@ -116,6 +125,13 @@ fn of_env(error: &EnvError) -> Exit {
             let first = codes.next().unwrap_or(Exit::Environment);
             if codes.all(|code| code == first) { first } else { Exit::Environment }
         }
+        _ => Exit::Environment,
+    }
+}
+
+fn of_journal(error: &JournalError) -> Exit {
+    match error {
+        JournalError::OtherPlan(_) | JournalError::Empty(_) => Exit::Usage,
         _ => Exit::Environment,
     }
 }
@@ -193,6 +209,9 @@ mod tests {
         let unknown = || CvpError::NotFound { kind: "device", name: "x".into(), hint: None };
         assert_eq!((code(unknown()), code(JobsError::Cvp(unknown()))), (Exit::Usage, Exit::Usage));
         assert_eq!(code(JobsError::Invalid(vec![])), Exit::Usage);
+        assert_eq!(code(RunError::Journal(JournalError::OtherPlan("/".into()))), Exit::Usage);
+        assert_eq!(code(RunError::NoDriver(vec![])), Exit::Usage);
+        assert_eq!(code(PlanError { problems: vec![] }), Exit::Usage);
         assert_eq!(code(RepoError::Input(vec![])), Exit::Usage);
         assert_eq!(code(RepoError::NoIndexer { packages: 1 }), Exit::Environment);
         assert_eq!(code(anyhow::anyhow!("something")), Exit::Failed);

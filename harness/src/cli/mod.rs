@@ -4,6 +4,7 @@
 //! verbs, too.
 
 mod args;
+mod change_args;
 mod cmd;
 mod context;
 mod cvp_args;

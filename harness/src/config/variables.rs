@@ -21,6 +21,9 @@ const OTHERS: &[&str] = &[
     "POLDER_TEST_PREBUILT",
 ];
 
+/// Beginning of names whose values are for files of changes.
+const OF_CHANGES: &str = "POLDER_VAR_";
+
 /// Lago's way around guests that ask for an address before anybody answers; no key of its configuration.
 const WAIT_SUSPEND: &str = "_START__WAIT_SUSPEND";
 
@@ -33,9 +36,8 @@ pub(super) fn parse(variables: &[(String, String)]) -> (Vec<Entry>, Vec<Problem>
     sorted.sort();
     for root in ["LAGO_", "POLDER_"] {
         for (name, value) in &sorted {
-            let Some(rest) = name.strip_prefix(root).filter(|_| !OTHERS.contains(&name.as_str())) else {
-                continue;
-            };
+            let is_other = OTHERS.contains(&name.as_str()) || name.starts_with(OF_CHANGES);
+            let Some(rest) = name.strip_prefix(root).filter(|_| !is_other) else { continue };
             let origin = Origin::Variable(name.clone());
             let mut warn = |message: &str| {
                 warnings.push(Problem { origin: origin.clone(), message: message.into(), help: None });
@@ -95,6 +97,7 @@ mod tests {
             ("LAGO_LOGDEPTH", ""),
             ("PATH", "/bin"),
             ("POLDER_OUTPUT_DIR", "x"),
+            ("POLDER_VAR_mtu", "9000"),
             ("LAGO__START__WAIT_SUSPEND", "5"),
         ];
         let variables = variables.map(|(n, v)| (n.to_owned(), v.to_owned()));

@@ -3,6 +3,12 @@
 //! The portal's families of calls tell errors in different ways: the classic one inside of an answer that looks fine, the
 //! resource and service APIs by the HTTP status with a gRPC code.
 
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::Value;
 
 use super::error::Refusal;
@@ -10,8 +16,8 @@ use super::error::Refusal;
 /// What an answer means.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Meaning {
-    /// It was done; the body. [`Value::Null`] when there is none.
-    Fine(Value),
+    /// It was done, and the body is what was asked for: see [`value`] and [`value_of_stream`].
+    Fine,
     /// The session is over; nothing was done.
     SessionOver(Refusal),
     /// The portal refused.
@@ -32,33 +38,121 @@ pub(super) fn meaning(status: u16, body: &[u8]) -> Meaning {
         return early;
     }
     if is_nothing(body) {
-        return Meaning::Fine(Value::Null);
+        return Meaning::Fine;
     }
-    match serde_json::from_slice(body) {
-        Ok(value) => one(status, value),
+    // Answers are long, and hardly any tells an error: nothing else is kept of them here.
+    let is_object = body.trim_ascii_start().first() == Some(&b'{');
+    let told = match is_object {
+        true => serde_json::from_slice(body).map(|Told { error_code }| error_code),
+        false => serde_json::from_slice::<IgnoredAny>(body).map(|_| Value::Null),
+    };
+    match told {
+        Ok(Value::Null) => Meaning::Fine,
+        Ok(_) => serde_json::from_slice(body)
+            .map_or_else(|error| broken(body, &error), |value| one(status, &value)),
         Err(error) => broken(body, &error),
     }
 }
 
-/// What an answer of the resource API with a stream of values means: all of them, as an array.
+/// What an answer of the resource API with a stream of values means.
 pub(super) fn meaning_of_stream(status: u16, body: &[u8]) -> Meaning {
     if let Some(early) = early(status, body) {
         return early;
     }
-    let mut values = Vec::new();
-    for value in serde_json::Deserializer::from_slice(body).into_iter::<Value>() {
-        match value {
-            Ok(Value::Object(mut object)) => match (object.remove("result"), object.remove("error")) {
-                (Some(result), _) => values.push(result),
-                (None, Some(error)) => return Meaning::Refused(refusal(status, &error)),
-                (None, None) => return Meaning::Odd("a stream of other things than results".to_owned()),
-            },
-            Ok(Value::Null) => {}
-            Ok(_) => return Meaning::Odd("a stream of other things than results".to_owned()),
+    for piece in serde_json::Deserializer::from_slice(body).into_iter::<Option<Piece<IgnoredAny>>>() {
+        match piece {
+            Ok(None | Some(Piece { result: Some(_), .. })) => {}
+            Ok(Some(Piece { error: Some(error), .. })) => return Meaning::Refused(refusal(status, &error)),
+            Ok(Some(_)) => return Meaning::Odd("a stream of other things than results".to_owned()),
+            Err(error) if error.is_data() => {
+                return Meaning::Odd("a stream of other things than results".to_owned());
+            }
             Err(error) => return broken(body, &error),
         }
     }
-    Meaning::Fine(Value::Array(values))
+    Meaning::Fine
+}
+
+/// What is in an answer that means well; nothing is `null`.
+///
+/// # Errors
+/// It is something else than was expected.
+pub(super) fn value<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(if is_nothing(body) { b"null" } else { body })
+}
+
+/// The same of a stream: all its values, as an array.
+///
+/// # Errors
+/// They are something else than was expected.
+pub(super) fn value_of_stream<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    let pieces = serde_json::Deserializer::from_slice(body).into_iter::<Option<Piece<Value>>>();
+    let values: Vec<Value> =
+        pieces.filter_map(|piece| piece.map(|piece| piece?.result).transpose()).collect::<Result<_, _>>()?;
+    serde_json::from_value(Value::Array(values))
+}
+
+/// A part of a long list.
+#[derive(Debug)]
+pub(super) struct Page<T> {
+    /// How long the whole list is, as far as is said.
+    pub(super) total: Option<u64>,
+    pub(super) rows: Vec<T>,
+}
+
+/// The rows of a list that stand under the key `list`.
+///
+/// # Errors
+/// They are something else than was expected.
+pub(super) fn page<T: DeserializeOwned>(body: &[u8], list: &str) -> Result<Page<T>, serde_json::Error> {
+    if is_nothing(body) {
+        return Ok(Page { total: None, rows: Vec::new() });
+    }
+    let mut from = serde_json::Deserializer::from_slice(body);
+    let page = from.deserialize_map(PageOf { list, of: PhantomData })?;
+    from.end()?;
+    Ok(page)
+}
+
+struct PageOf<'a, T> {
+    list: &'a str,
+    of: PhantomData<T>,
+}
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for PageOf<'_, T> {
+    type Value = Page<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list under the key `{}`", self.list)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Page<T>, A::Error> {
+        let mut page = Page { total: None, rows: Vec::new() };
+        while let Some(key) = map.next_key::<String>()? {
+            if key == self.list {
+                page.rows = map.next_value::<Option<Vec<T>>>()?.unwrap_or_default();
+            } else if key == "total" {
+                page.total = map.next_value::<Value>()?.as_u64();
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// Of an answer, where the classic API tells that it is an error.
+#[derive(Deserialize)]
+struct Told {
+    #[serde(default, rename = "errorCode")]
+    error_code: Value,
+}
+
+/// A piece of a stream.
+#[derive(Deserialize)]
+struct Piece<T> {
+    result: Option<T>,
+    error: Option<Value>,
 }
 
 /// What the status alone decides.
@@ -92,16 +186,16 @@ fn early(status: u16, body: &[u8]) -> Option<Meaning> {
 }
 
 /// What one value of an answer that looks fine means: only its own top level tells errors, what it holds may have any key.
-fn one(status: u16, value: Value) -> Meaning {
+fn one(status: u16, value: &Value) -> Meaning {
     let is_error = value.get("errorCode").is_some_and(|code| match code {
         Value::String(code) => !code.is_empty(),
         Value::Number(code) => code.as_i64() != Some(0),
         _ => false,
     });
     if !is_error {
-        return Meaning::Fine(value);
+        return Meaning::Fine;
     }
-    let refusal = refusal(status, &value);
+    let refusal = refusal(status, value);
     let is_over = refusal.code.as_deref() == Some(NO_SESSION) || refusal.text.contains(UNAUTHORIZED);
     if is_over { Meaning::SessionOver(refusal) } else { Meaning::Refused(refusal) }
 }
@@ -193,7 +287,8 @@ mod tests {
     #[case::code_inside_of_data(200, r#"{"data":[{"errorCode":"E1"}]}"#, json!({"data": [{"errorCode": "E1"}]}))]
     #[case::words_in_data(200, r#"{"config":"banner LOG OUT MESSAGE"}"#, json!({"config": "banner LOG OUT MESSAGE"}))]
     fn fine(#[case] status: u16, #[case] body: &str, #[case] expected: Value) {
-        assert_eq!(meaning(status, body.as_bytes()), Meaning::Fine(expected));
+        assert_eq!(meaning(status, body.as_bytes()), Meaning::Fine);
+        assert_eq!(value::<Value>(body.as_bytes()).unwrap(), expected);
     }
 
     #[rstest::rstest]
@@ -244,7 +339,33 @@ mod tests {
     #[case::by_newlines("{\"result\":1}\n{\"result\":2}\n", json!([1, 2]))]
     #[case::by_anything("{\"result\":1}\r\n\n {\"result\":2}{\"result\":3}", json!([1, 2, 3]))]
     fn streams(#[case] body: &str, #[case] expected: Value) {
-        assert_eq!(meaning_of_stream(200, body.as_bytes()), Meaning::Fine(expected));
+        assert_eq!(meaning_of_stream(200, body.as_bytes()), Meaning::Fine);
+        assert_eq!(value_of_stream::<Value>(body.as_bytes()).unwrap(), expected);
+    }
+
+    #[rstest::rstest]
+    #[case(r#"{"total":3,"more":[{}],"data":[1,2]}"#, Some(3), &[1, 2])]
+    #[case(r#"{"data":null,"total":"0"}"#, None, &[])]
+    #[case("", None, &[])]
+    fn pages(#[case] body: &str, #[case] total: Option<u64>, #[case] rows: &[u8]) {
+        let page = page::<u8>(body.as_bytes(), "data").unwrap();
+        assert_eq!((page.total, page.rows.as_slice()), (total, rows));
+    }
+
+    #[rstest::rstest]
+    #[case(r#"{"data":["x"]}"#)]
+    #[case("[1]")]
+    #[case(r#"{"data":[1]} x"#)]
+    fn no_pages(#[case] body: &str) {
+        assert!(page::<u8>(body.as_bytes(), "data").is_err());
+    }
+
+    #[test]
+    fn a_stream_of_anything_else_is_none() {
+        for body in ["[1]", "{\"result\":1}\n7", "{\"x\":1}"] {
+            let expected = Meaning::Odd("a stream of other things than results".to_owned());
+            assert_eq!(meaning_of_stream(200, body.as_bytes()), expected, "{body}");
+        }
     }
 
     #[test]

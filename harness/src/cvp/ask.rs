@@ -3,10 +3,11 @@
 use std::{fmt, time::Duration};
 
 use reqwest::{Method, Url};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    answer::{Meaning, meaning, meaning_of_stream},
+    answer::{Meaning, meaning, meaning_of_stream, value, value_of_stream},
     spec::Node,
     upload::Upload,
 };
@@ -124,6 +125,14 @@ impl Ask {
 
     pub(super) fn meaning(&self, status: u16, body: &[u8]) -> Meaning {
         if self.is_stream { meaning_of_stream(status, body) } else { meaning(status, body) }
+    }
+
+    /// What is in an answer that means well.
+    ///
+    /// # Errors
+    /// It is something else than was expected.
+    pub(super) fn value<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, serde_json::Error> {
+        if self.is_stream { value_of_stream(body) } else { value(body) }
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::{
+    answer::{self, Page},
     ask::Ask,
     error::CvpError,
     har::Recorder,
@@ -124,13 +125,13 @@ impl Client {
 
     /// Asks; the answer as it came.
     pub(super) async fn ask(&self, ask: &Ask) -> Result<Value, CvpError> {
-        self.0.transport.ask(ask).await
+        self.read(ask).await
     }
 
     /// Asks; the answer as a value of ours.
     pub(super) async fn read<T: DeserializeOwned>(&self, ask: &Ask) -> Result<T, CvpError> {
-        let value = self.ask(ask).await?;
-        serde_json::from_value(value).map_err(|error| self.odd(ask, &error))
+        let body = self.0.transport.ask(ask).await?;
+        ask.value(&body).map_err(|error| self.odd(ask, &error))
     }
 
     /// Asks for one value of the resource API; `None` where it has none.
@@ -159,10 +160,9 @@ impl Client {
         let mut known = std::collections::HashSet::new();
         loop {
             let start = all.len();
-            let mut page = self.ask(&ask.clone().rows(start, start + PAGE)).await?;
-            let total = page.get("total").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
-            let rows = page.get_mut(list).map(Value::take).unwrap_or(Value::Array(Vec::new()));
-            let rows: Vec<T> = serde_json::from_value(rows).map_err(|error| self.odd(ask, &error))?;
+            let body = self.0.transport.ask(&ask.clone().rows(start, start + PAGE)).await?;
+            let Page { total, rows } = answer::page(&body, list).map_err(|error| self.odd(ask, &error))?;
+            let total = total.and_then(|total| usize::try_from(total).ok());
             let came = rows.len();
             all.extend(rows);
             if came == 0 || all.len() >= total.unwrap_or(0) {

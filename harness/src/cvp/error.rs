@@ -1,9 +1,9 @@
 //! What can go wrong between us and a portal.
 
-use std::{error::Error as StdError, fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{inventory::ComplianceCode, task::TaskId};
-use crate::base::text::did_you_mean;
+use crate::base::text::{chain, did_you_mean};
 
 /// Something with a portal did not work.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -270,20 +270,6 @@ fn shown(refusal: &Refusal) -> String {
     if refusal.text.is_empty() { String::new() } else { format!(": {refusal}") }
 }
 
-/// An error and what it comes from, in one line.
-pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = error.source();
-    }
-    text
-}
-
 impl CvpError {
     /// The portal's code, when it refused.
     #[must_use]
@@ -316,7 +302,7 @@ impl CvpError {
     }
 
     /// There is no `kind` called `name`; `there` are the names there are.
-    pub(super) fn not_found<'a>(
+    pub(crate) fn not_found<'a>(
         kind: &'static str,
         name: &str,
         there: impl IntoIterator<Item = &'a str>,

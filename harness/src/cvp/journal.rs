@@ -3,9 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    fmt,
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -13,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::lease::Lease;
-use crate::base::owner::Owner;
+use crate::base::{lines::Lines, owner::Owner};
 
 /// The first line: which portal, and whose session it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +140,7 @@ pub struct Journal {
 
 #[derive(Debug)]
 struct State {
-    file: File,
+    file: Lines,
     next: u64,
     standing: Vec<(u64, Undo)>,
     /// Nothing more is to be done.
@@ -169,9 +167,7 @@ impl Journal {
         fs::create_dir_all(folder)?;
         let name = format!("{}{}-{}.jsonl", head.prefix, head.owner.pid, head.owner.started);
         let path = folder.join(name);
-        let mut file = OpenOptions::new().create_new(true).append(true).open(&path)?;
-        write(&mut file, &Line::Head(head))?;
-        File::open(folder)?.sync_all()?;
+        let file = Lines::create(&path, &Line::Head(head))?;
         Ok(Self { path, state: Mutex::new(State { file, next: 0, standing: Vec::new(), is_over: false }) })
     }
 
@@ -180,13 +176,7 @@ impl Journal {
     /// # Errors
     /// It cannot be written, or somebody else has taken it.
     pub fn resume(found: &Found) -> io::Result<Self> {
-        let mut file = OpenOptions::new().append(true).open(&found.path)?;
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => io::Error::other("another process sets it back at this moment"),
-            TryLockError::Error(error) => error,
-        })?;
-        // The last line may have been cut short.
-        file.write_all(b"\n")?;
+        let file = Lines::take(&found.path)?;
         let standing = found.standing.iter().rev().cloned().collect();
         let state = State { file, next: 0, standing, is_over: true };
         Ok(Self { path: found.path.clone(), state: Mutex::new(state) })
@@ -202,7 +192,7 @@ impl Journal {
             return Err(io::Error::other("the session is over"));
         }
         let number = state.next;
-        write(&mut state.file, &Line::About { number, undo: undo.clone() })?;
+        state.file.append(&[Line::About { number, undo: undo.clone() }])?;
         state.next += 1;
         state.standing.push((number, undo));
         Ok(number)
@@ -214,7 +204,7 @@ impl Journal {
     /// The line could not be brought to disk.
     pub fn undone(&self, number: u64) -> io::Result<()> {
         let mut state = self.lock();
-        write(&mut state.file, &Line::Undone { number })?;
+        state.file.append(&[Line::Undone { number }])?;
         state.standing.retain(|(other, _)| *other != number);
         Ok(())
     }
@@ -248,13 +238,6 @@ impl Journal {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn write(file: &mut File, line: &Line) -> io::Result<()> {
-    let mut bytes = serde_json::to_vec(line)?;
-    bytes.push(b'\n');
-    file.write_all(&bytes)?;
-    file.sync_data()
 }
 
 /// The folder of journals below the one in which everything is kept that outlasts a run.

@@ -17,7 +17,7 @@ use super::spec::Trust;
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// The file cannot be read.
-    #[error("cannot read the portal's CA file {}", path.display())]
+    #[error("cannot read the CA file {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum TrustError {
 }
 
 /// The client. Redirects are answers: a portal sends those whose session is over to its page.
-pub(super) fn client(trust: &Trust, connect: Duration) -> Result<Client, TrustError> {
+pub(crate) fn client(trust: &Trust, connect: Duration) -> Result<Client, TrustError> {
     // The process may have chosen another one already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
@@ -86,7 +86,7 @@ fn certificates(pem: &[u8], from: &str) -> Result<Vec<Certificate>, TrustError> 
 }
 
 /// Why a node's certificate is not trusted, when that is what an error comes from.
-pub(super) fn distrust(error: &reqwest::Error) -> Option<String> {
+pub(crate) fn distrust(error: &reqwest::Error) -> Option<String> {
     let mut source: Option<&(dyn StdError + 'static)> = error.source();
     while let Some(error) = source {
         if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {

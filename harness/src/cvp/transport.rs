@@ -22,7 +22,7 @@ use super::{
     spec::{CvpSpec, Login, Node},
     tls,
 };
-use crate::base::wait::Deadline;
+use crate::base::{text::chain, wait::Deadline};
 
 /// Before a question is asked again that got no answer.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -103,7 +103,9 @@ impl Transport {
 
     /// Asks, and asks again where that is safe: when the session had ended, when nothing of it reached a node, and when no
     /// answer came to what may be repeated.
-    pub(super) async fn ask(&self, ask: &Ask) -> Result<Value, CvpError> {
+    ///
+    /// Returns the body of an answer that means well.
+    pub(super) async fn ask(&self, ask: &Ask) -> Result<Vec<u8>, CvpError> {
         let limit = ask.limit.unwrap_or(self.spec.limits.answer);
         let deadline = Deadline::within(limit);
         let what = || ask.what.clone();
@@ -121,7 +123,7 @@ impl Transport {
             };
             match sent {
                 Sent::Answer { status, body } => match ask.meaning(status, &body) {
-                    Meaning::Fine(value) => return Ok(value),
+                    Meaning::Fine => return Ok(body),
                     Meaning::SessionOver(_) if !renewed => {
                         renewed = true;
                         self.over(&session);
@@ -263,8 +265,8 @@ impl Transport {
             Login::Token(_) => Why::Token(refusal),
             Login::Password { user, .. } => Why::Password { user: user.clone(), refusal },
         };
-        let value = match ask.meaning(status, &body) {
-            Meaning::Fine(value) => value,
+        let value: Value = match ask.meaning(status, &body) {
+            Meaning::Fine => ask.value(&body).unwrap_or_default(),
             Meaning::SessionOver(refusal) => return Err(refused(refusal)),
             Meaning::Refused(refusal) if refusal.status < 500 && refusal.status != 404 => {
                 return Err(refused(refusal));
@@ -318,7 +320,7 @@ impl Transport {
         if let Some(recorder) = &self.recorder {
             let answer = match &answer {
                 Ok(Ok((status, head, body))) => Ok((*status, head, body.as_slice())),
-                Ok(Err(error)) => Err(super::error::chain(error)),
+                Ok(Err(error)) => Err(chain(error)),
                 Err(_) => Err("no answer in time".to_owned()),
             };
             recorder.note(&Exchange { began, url: &url, ask, answer });

@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use super::{
-    error::chain,
     spec::{CvpSpec, Limits, Login, Node, Trust},
     tls,
 };
+use crate::base::text::chain;
 
 /// Addresses of the portal's nodes, separated by commas.
 const URL: &str = "POLDER_CVP_URL";

@@ -314,7 +314,7 @@ fn ssh_spec(machine: &MachinePlan, common: &Common<'_>) -> Result<Option<SshSpec
         dial,
         addr: SocketAddr::new(ip, login.port),
         user: login.user.clone(),
-        key: key_to(machine, keys),
+        key: Some(key_to(machine, keys)),
         password: login.password.clone(),
         host_key,
         known_hosts: stays.then(|| folder.join(KNOWN_HOSTS)),

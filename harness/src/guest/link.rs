@@ -184,12 +184,15 @@ impl Link {
                 LinkError::Protocol(source) => SshError::Handshake { addr, source },
                 LinkError::HostKey(error) => *error,
             })?;
-        let offered = PrivateKeyWithHashAlg::new(Arc::clone(key), None);
-        let result = tokio::time::timeout(limit, handle.authenticate_publickey(user, offered))
-            .await
-            .map_err(slow("answer to the ssh key"))?
-            .map_err(|source| SshError::Handshake { addr, source })?;
-        let mut accepted = result.success();
+        let mut accepted = false;
+        if let Some(key) = key {
+            let offered = PrivateKeyWithHashAlg::new(Arc::clone(key), None);
+            let result = tokio::time::timeout(limit, handle.authenticate_publickey(user, offered))
+                .await
+                .map_err(slow("answer to the ssh key"))?
+                .map_err(|source| SshError::Handshake { addr, source })?;
+            accepted = result.success();
+        }
         if let (false, Some(password)) = (accepted, password) {
             let asking = by_password(&mut handle, user, password);
             accepted = tokio::time::timeout(limit, asking)
@@ -202,9 +205,11 @@ impl Link {
             let is_narrow = is_narrow.load(Ordering::Acquire);
             Ok(Self { handle, is_narrow, is_taken: false.into(), is_retired: false.into() })
         } else {
-            let key = fingerprint(key.public_key());
-            let besides = if password.is_some() { " and the password" } else { "" };
-            Err(SshError::Auth { addr, user: user.clone(), offered: format!("the key {key}{besides}") })
+            let key = key.as_ref().map(|key| format!("the key {}", fingerprint(key.public_key())));
+            let password = password.as_ref().map(|_| "the password".to_owned());
+            let offered: Vec<String> = key.into_iter().chain(password).collect();
+            let offered = if offered.is_empty() { "nothing".to_owned() } else { offered.join(" and ") };
+            Err(SshError::Auth { addr, user: user.clone(), offered })
         }
     }
 
@@ -216,6 +221,11 @@ impl Link {
         let (host, port) = (addr.ip().to_string(), u32::from(addr.port()));
         let channel = self.handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 0).await?;
         Ok(channel.into_stream())
+    }
+
+    /// Ends it; what runs over it is told.
+    pub(super) async fn end(&self) {
+        let _ = self.handle.disconnect(russh::Disconnect::ByApplication, "", "").await;
     }
 
     /// Whether it is of no use any more.

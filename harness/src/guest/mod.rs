@@ -14,6 +14,7 @@ mod files;
 mod follow;
 mod gather;
 mod handle;
+mod host;
 mod job;
 mod jump;
 pub mod limits;
@@ -40,7 +41,7 @@ mod waiting;
 mod ways;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use agent::Agent;
 pub use agent::AgentError;
@@ -55,6 +56,9 @@ pub use evidence::CommandOutput;
 pub use gather::Caps;
 pub use gather::Gathered;
 pub use handle::Guest;
+pub(crate) use host::Ended;
+pub(crate) use host::Host;
+pub(crate) use host::known_key;
 pub use job::Job;
 pub use jump::SshJump;
 pub use link::SshError;

@@ -55,8 +55,8 @@ pub struct SshSpec {
     pub addr: SocketAddr,
     /// The user to log in as.
     pub user: String,
-    /// The user's private key (Ed25519 or ECDSA).
-    pub key: Arc<PrivateKey>,
+    /// The user's private key (Ed25519 or ECDSA), if there is one.
+    pub key: Option<Arc<PrivateKey>>,
     /// The user's password, for a server that refuses the key.
     pub password: Option<String>,
     /// The only host key that is accepted; without it any is, unless `known_hosts` says otherwise.

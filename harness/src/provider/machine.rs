@@ -12,9 +12,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::ssh::Plain;
 use crate::{
-    base::dial::{BoxFuture, Dial},
+    base::dial::{BoxFuture, Dial, Plain},
     net::PlannedNic,
 };
 

@@ -1,13 +1,12 @@
 //! Machines that are there anyway and only reached. They are neither ours to start nor to stop. Here it is only
 //! found out whether an ssh server is there; whether it lets us in is the guest layer's to say.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr};
 
 use anyhow::anyhow;
-use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
+use tokio::{io::AsyncReadExt, time::timeout};
 
 use super::machine::{Answer, Deed, MachineError, MachineOrder, MachineProvider, MachineState, ProviderCx};
-use crate::base::dial::{BoxFuture, Dial};
 
 /// How ssh servers begin.
 const BANNER: &[u8] = b"SSH-";
@@ -73,22 +72,9 @@ impl MachineProvider for Ssh {
     }
 }
 
-/// The way to machines that are in no lab.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Plain;
-
-impl Dial for Plain {
-    fn dial(&self, addr: SocketAddr, limit: Duration) -> BoxFuture<'_, io::Result<TcpStream>> {
-        Box::pin(async move {
-            let connected = timeout(limit, TcpStream::connect(addr)).await;
-            connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{io::Write, time::Duration};
 
     use super::*;
 

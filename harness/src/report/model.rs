@@ -42,7 +42,7 @@ impl Failure {
 
 /// Whether an entry of a suite is one of its scenarios; the others count only when they fail.
 pub(crate) fn is_scenario(name: &str) -> bool {
-    !matches!(name, "environment" | "portal" | "setup" | "teardown")
+    !matches!(name, "environment" | "portal" | "changes" | "setup" | "teardown")
 }
 
 impl Summary {

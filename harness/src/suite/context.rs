@@ -8,7 +8,10 @@ use std::{
 
 use crate::{Result, cvp::Cvp, env::Env};
 
-use super::registry::{Param, StepDef};
+use super::{
+    changes::Changes,
+    registry::{Param, StepDef},
+};
 
 /// Where a step runs: its suite, environment and folder.
 #[derive(Debug)]
@@ -17,6 +20,7 @@ pub struct SuiteCx {
     pub(crate) step: &'static StepDef,
     pub(crate) env: Option<Env>,
     pub(crate) cvp: Option<Cvp>,
+    pub(crate) changes: Changes,
     pub(crate) folder: PathBuf,
 }
 
@@ -48,6 +52,12 @@ impl SuiteCx {
                 self.suite
             )
         })
+    }
+
+    /// Changes that are undone when the suite ends.
+    #[must_use]
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// The step's folder.

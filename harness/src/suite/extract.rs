@@ -9,6 +9,7 @@ use crate::{
 };
 
 use super::{
+    changes::Changes,
     context::{Artifacts, SuiteCx},
     registry::Param,
 };
@@ -50,7 +51,7 @@ pub enum Need {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a scenario",
     label = "not something a suite provides",
-    note = "`Env`, `Vm`, `Vms`, `Net`, `Cvp` and `Artifacts` are; implement `polder::FromSuite` for a type of your own"
+    note = "`Env`, `Vm`, `Vms`, `Net`, `Cvp`, `Changes` and `Artifacts` are; implement `polder::FromSuite` for a type of your own"
 )]
 pub trait FromSuite: Sized + Send + Sync + 'static {
     /// What it asks of the environment.
@@ -124,6 +125,13 @@ impl FromSuite for Cvp {
     const NEED: Need = Need::Portal;
     async fn from_suite(cx: &SuiteCx, _: &Param) -> Result<Self> {
         Ok(cx.cvp()?.clone())
+    }
+}
+
+impl FromSuite for Changes {
+    const NEED: Need = Need::Nothing;
+    async fn from_suite(cx: &SuiteCx, _: &Param) -> Result<Self> {
+        Ok(cx.changes().clone())
     }
 }
 

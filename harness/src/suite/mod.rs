@@ -1,6 +1,7 @@
 //! Suites: what the macro registers, which scenarios are run in which order, and running them.
 //! Emits events; does not format or print them.
 
+mod changes;
 pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod extract;
@@ -12,6 +13,11 @@ pub(crate) mod runner;
 pub(crate) mod stop;
 pub(crate) mod task;
 
+pub use changes::Applying;
+pub use changes::Change;
+pub use changes::ChangeFailed;
+pub use changes::Changes;
+pub use changes::Target as ChangeTarget;
 pub use context::Artifacts;
 pub use context::ArtifactsError;
 pub use context::SuiteCx;

@@ -23,6 +23,7 @@ use crate::{
 };
 
 use super::{
+    changes::Changes,
     context::SuiteCx,
     failure,
     order::{Planned, Selection},
@@ -41,6 +42,8 @@ const AFTERMATH: Duration = Duration::from_secs(120);
 const ENVIRONMENT: &str = "environment";
 const SETUP: &str = "setup";
 const TEARDOWN: &str = "teardown";
+/// What undoing changes is called in reports, and where their journals are.
+const CHANGES: &str = "changes";
 
 /// What all suites of a run share.
 #[derive(Debug)]
@@ -310,6 +313,7 @@ struct Session<'a> {
     env: Option<Env>,
     watched: Option<Watched>,
     portal: Option<Stay>,
+    changes: Changes,
     /// By how much limits are stretched.
     factor: f64,
     /// When the suite's own limit is reached.
@@ -327,7 +331,9 @@ impl<'a> Session<'a> {
         let factor = env.as_ref().map_or(1.0, Env::time_factor);
         let limit = suite.def.timeout.map(|limit| limit.mul_f64(factor));
         let deadline = limit.map(|limit| Deadline::within(limit.saturating_sub(start.elapsed())));
-        Self { runner, suite, env, watched: None, portal: None, factor, deadline }
+        let folder = scenario_folder(&runner.folder, &suite.name, CHANGES);
+        let changes = Changes::new(folder, env.clone());
+        Self { runner, suite, env, watched: None, portal: None, changes, factor, deadline }
     }
 
     /// Set-up, scenarios, teardown, session at the portal closed, environment down; returns what the environment used.
@@ -364,6 +370,7 @@ impl<'a> Session<'a> {
         for step in self.suite.def.teardown {
             self.step(TEARDOWN, step, false, None).await;
         }
+        self.undo().await;
         if let Some(portal) = self.portal.take() {
             self.runner.close(self.suite, portal).await;
         }
@@ -374,6 +381,23 @@ impl<'a> Session<'a> {
         // Only now: before, it would tidy up in machines that go anyway.
         drop(self.watched);
         usage
+    }
+
+    /// Undoes the changes that scenarios made; those that stay against their will are reported.
+    async fn undo(&self) {
+        if self.changes.is_empty() {
+            return;
+        }
+        let (start, changes, Self { runner, suite, .. }) = (Instant::now(), self.changes.clone(), self);
+        let span = runner.recorder.scenario(&suite.name, CHANGES);
+        let bounds = Bounds { limit: None, stop: None, plain: false };
+        let work = async move { changes.undo().await };
+        let (fault, error) = match task::run(&runner.work, span, bounds, work).await {
+            Ended::Returned(Err(error)) => (Fault::Environment, failure::describe(&error, suite.def.file)),
+            Ended::Panicked(error) => (Fault::Harness, error),
+            Ended::Returned(Ok(())) | Ended::TimedOut { .. } | Ended::Stopped { .. } => return,
+        };
+        runner.report_finished(suite, CHANGES, Outcome::Failed { fault, error }, start.elapsed());
     }
 
     /// What, outside of the scenarios, keeps the next one from being run.
@@ -419,6 +443,7 @@ impl<'a> Session<'a> {
             step,
             env: self.env.clone(),
             cvp: self.portal.as_ref().map(|stay| stay.cvp().clone()),
+            changes: self.changes.clone(),
             folder: folder.clone(),
         };
         let bounds = Bounds { limit: Some(limit), stop, plain: step.plain };

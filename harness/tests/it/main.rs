@@ -5,6 +5,7 @@ mod ansible;
 mod arena;
 mod binary;
 mod builds;
+mod changes;
 mod command;
 mod control;
 mod cut_short;

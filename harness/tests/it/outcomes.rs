@@ -30,11 +30,18 @@ fn every_kind_of_failure_is_told() {
     bad_setup::never_begins ... not run: `setup` failed
     bad_teardown::fails ... FAILED
     bad_teardown::teardown ... FAILED
+    left_changed::applies ... ok
+    left_changed::changes ... FAILED
     unbootable::environment ... FAILED
     unbootable::never_begins ... not run: the environment did not come up
     ");
-    assert_eq!(ran.result(), "FAILED. 3 passed; 11 failed; 2 ignored; 0 measured; 0 filtered out");
+    assert_eq!(ran.result(), "FAILED. 4 passed; 12 failed; 2 ignored; 0 measured; 0 filtered out");
     assert!(ran.out.contains("\n6 not run\n"), "{}", ran.out);
+    let changes = ran.file("left_changed/changes/error.txt");
+    assert!(changes.contains("could not be undone: sw1 (rollback_failed)"), "{changes}");
+    let phases =
+        ran.events().into_iter().filter(|event| event["text"] == "change mtu on sw1: apply ok").count();
+    assert_eq!(phases, 1, "phases are lines of the scenario's log");
     let tidied: Vec<_> = ran.events().into_iter().filter(|event| event["text"] == "tidied").collect();
     assert_eq!(tidied.len(), 3, "teardown runs, whatever failed before");
     assert!(start.elapsed() < Duration::from_secs(30), "what hangs must not keep the process");

@@ -132,6 +132,24 @@ mod bad_teardown {
     }
 }
 
+#[polder::suite]
+mod left_changed {
+    use std::sync::Arc;
+
+    use super::*;
+    use polder::change::{Mock, Said};
+
+    #[test]
+    async fn applies(changes: &Changes) -> Result {
+        let driver =
+            Arc::new(Mock::new(|_, sent| Ok(Said::exit(i64::from(sent == "undo"), "as it was told"))));
+        let change = Change::new("mtu").apply("do").rollback("undo");
+        let report = changes.apply(change).on(["sw1"]).by(driver).await?;
+        ensure!(report.steps[0].devices[0].result == "ok", "{report:?}");
+        Ok(())
+    }
+}
+
 #[polder::suite(env = "unbootable.yaml")]
 mod unbootable {
     use super::*;

@@ -73,6 +73,34 @@ fn surroundings(#[case] keys: &str, #[case] place: &str, #[case] words: &str) {
 }
 
 #[rstest::rstest]
+#[case("kind: local, user: ada", "3:31 prov.bad-option", "it goes with `ssh`, `http`, `cvp`")]
+#[case("kind: ssh, url: x", "3:29 prov.bad-option", "kind `ssh` has no option `url`")]
+#[case("kind: ssh, user: ada", "3:12 prov.bad-option", "`key_file` or `password_env`")]
+#[case("kind: ssh, key_file: k", "3:12 prov.bad-option", "without the option `user`")]
+#[case("kind: ssh, port: 70000", "3:35 prov.bad-option", "`70000` is no port")]
+#[case("kind: ssh, host_key: know", "3:39 prov.bad-option", "did you mean `known`?")]
+#[case("kind: ssh, terminal: perhaps", "3:39 prov.bad-option", "is `true` or `false`, not `perhaps`")]
+#[case("kind: ssh, known_hosts: '%(x)s'", "3:42 prov.bad-option", "`known_hosts` has no variables")]
+#[case("kind: ssh, user: a, password_env: 'my secret'", "3:52 prov.bad-option", "no name of a variable")]
+#[case("kind: http", "3:12 prov.bad-option", "needs the option `url`")]
+#[case("kind: http, url: x, method: get", "3:46 prov.bad-option", "did you mean `GET`?")]
+#[case("kind: http, url: x, user: a", "3:12 prov.bad-option", "`user` and `password_env` go together")]
+#[case("kind: http, url: x, headers: { 'a b': c }", "3:49 prov.bad-option", "no name of a header")]
+#[case("kind: session, argv: [x], headers: {}", "3:44 prov.bad-option", "it goes with `http`")]
+#[case("kind: cvp, url: x", "3:12 prov.bad-option", "lets nobody in who does not log in")]
+#[case("kind: cvp, insecure: true", "3:12 prov.bad-option", "say `url`, or drop the other options")]
+#[case("kind: cvp, url: x, token_env: T, user: a, password_env: P", "3:12 prov.bad-option", "keep one")]
+#[case("kind: http, url: x, ca_file: c, insecure: true", "3:12 prov.bad-option", "drop `insecure`")]
+#[case("kind: http, url: 'http://%(no)s'", "4:41 subst.unresolved", "`no` for sw1")]
+fn options_of_drivers(#[case] options: &str, #[case] place: &str, #[case] words: &str) {
+    check(
+        &format!("version: 1\ndevices: {{ sw1: {{}} }}\ndrivers: {{ it: {{ {options} }} }}\n{TAIL}"),
+        place,
+        words,
+    );
+}
+
+#[rstest::rstest]
 #[case("m: { rows: [] }", "3:13 iter.empty", "has no rows")]
 #[case("m: { }", "3:13 iter.no-file", "needs `rows` or `csv`")]
 #[case("m: { csv: no.csv }", "3:23 iter.no-file", "cannot read /lab/no.csv")]

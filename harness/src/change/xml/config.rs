@@ -6,7 +6,10 @@ use super::{
     change::{Member, change},
     element::{Attribute, Element, document},
 };
-use crate::initfile::{Node, Problems, Span, Value, listed, shown, suggest};
+use crate::{
+    change::cond::Dialect,
+    initfile::{Node, Problems, Span, Value, listed, shown, suggest},
+};
 
 const TOP: &[&str] =
     &["namespace", "iterator", "provisioner", "device", "changetemplate", "change", "prereq"];
@@ -23,11 +26,13 @@ const PROVISIONERS: &[(&str, &str)] = &[
 /// The tree of a configuration in our words; `None` when it has none, the reason then being among `problems`.
 pub(in crate::change) fn tree(
     file: usize,
+    dialect: Option<Dialect>,
     read: &dyn Fn(&Path) -> io::Result<String>,
     problems: &mut Problems,
 ) -> Option<Node> {
     let root = document(file, read, 0, problems)?;
-    let is_legacy = root.attribute("dialect").is_some_and(|dialect| dialect.value == "legacy");
+    let said = root.attribute("dialect").is_some_and(|dialect| dialect.value == "legacy");
+    let is_legacy = dialect.map_or(said, |dialect| dialect == Dialect::Legacy);
     let is_fragment = is_legacy && matches!(root.name.as_str(), "change" | "changetemplate");
     if root.name != "config" && !is_fragment {
         let message = format!("the root of a configuration is `config`, this is `{}`", shown(&root.name));

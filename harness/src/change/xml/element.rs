@@ -7,7 +7,10 @@ use quick_xml::{
     events::{BytesStart, Event},
 };
 
-use crate::initfile::{Problems, Span, shown};
+use crate::{
+    change::cond,
+    initfile::{Problems, Span, shown},
+};
 
 /// Documents are not nested deeper, nor files included.
 const DEEPEST: usize = 48;
@@ -37,6 +40,12 @@ impl Element {
         self.attributes.iter().find(|attribute| attribute.name == name)
     }
 
+    fn without_places(self) -> cond::Element {
+        let attributes = self.attributes.into_iter().map(|one| (one.name, one.value)).collect();
+        let children = self.children.into_iter().map(Self::without_places).collect();
+        cond::Element { name: self.name, attributes, children, text: self.text }
+    }
+
     pub(super) fn all<'e>(&'e self, name: &str) -> impl Iterator<Item = &'e Element> {
         self.children.iter().filter(move |child| child.name == name)
     }
@@ -61,6 +70,18 @@ pub(super) fn document(
             problems.add("cfg.parse", &Span { file, start: at, end }, format!("bad XML: {message}"), None);
             None
         }
+    }
+}
+
+impl cond::Element {
+    /// The root of a document.
+    ///
+    /// # Errors
+    /// What is wrong with the document, and where.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parser = Parser { file: 0, text, open: Vec::new(), root: None };
+        let wrong = |(at, message): Wrong| format!("{message}, after {at} bytes");
+        parser.parsed().map(Element::without_places).map_err(wrong)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One verb a file; each returns what is to be printed.
 
 pub(super) mod attach;
+mod change;
 mod collect;
 mod config;
 mod console;
@@ -52,6 +53,7 @@ pub(super) async fn run(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
             | Verb::Export(_)
             | Verb::Serve { .. }
             | Verb::Cvp { .. }
+            | Verb::Change { .. }
             | Verb::Fault(_)
             | Verb::Partition(_)
             | Verb::Deploy(_)
@@ -115,6 +117,7 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Images { what } => images::run(cx, what).await?.into(),
         Verb::Templates(args) => templates::run(cx, args).await?,
         Verb::Cvp { what } => cvp::run(cx, &what).await?,
+        Verb::Change { what } => change::run(cx, &what).await?,
         Verb::Doctor => doctor::run(cx).await?,
         Verb::Gc(args) => gc::run(cx, &args).await?.into(),
         Verb::Completions { shell } => pages::completions(shell)?.into(),

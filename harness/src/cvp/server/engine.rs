@@ -91,8 +91,11 @@ impl Engine {
         let Some(target) = self.change(|model| model.devices.get(mac).map(target)) else { return };
         match self.driver.read(&target).await {
             Ok(None) => {}
-            Ok(Some(running)) => self.change(|model| model.observe(mac, running)),
-            Err(error) => tracing::debug!("device {mac} does not tell what it runs: {error}"),
+            Ok(Some(running)) => self.change(|model| model.observe(mac, Some(running))),
+            Err(error) => {
+                tracing::debug!("device {mac} does not tell what it runs: {error}");
+                self.change(|model| model.observe(mac, None));
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use super::driver::{Driver, Memory, PushError, Target};
 use crate::{
-    base::dial::BoxFuture,
+    base::{dial::BoxFuture, text::chain},
     guest::{Command, Guest, GuestError},
 };
 
@@ -152,7 +152,15 @@ async fn said(guest: &Guest, command: Command) -> Result<String, PushError> {
                 why => why.to_owned(),
             }))
         }
+        // The command is long, and no news to whoever waits for the task.
+        Err(GuestError::Deadline { stage, limit, started: false, .. }) => {
+            Err(PushError::Unreachable(format!("{stage} after {limit:.1?}")))
+        }
         Err(GuestError::Deadline { limit, .. }) => Err(PushError::TimedOut(limit)),
+        Err(GuestError::Unreachable { source, .. }) => Err(PushError::Unreachable(chain(&source))),
+        Err(GuestError::Lost { source, .. }) => {
+            Err(PushError::Unreachable(format!("lost in the middle: {}", chain(&source))))
+        }
         Err(error) => Err(PushError::Unreachable(error.brief())),
     }
 }

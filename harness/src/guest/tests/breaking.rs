@@ -22,7 +22,7 @@ async fn another_host_key_is_refused_at_once_naming_both() {
 async fn a_key_that_is_not_accepted_is_named() {
     let rig = rig!();
     let mut spec = rig.spec();
-    spec.ssh.as_mut().unwrap().key = Arc::new(key(8));
+    spec.ssh.as_mut().unwrap().key = Some(Arc::new(key(8)));
     let text = told(&Guest::new(spec).execute("true").await.unwrap_err());
     assert!(text.contains("cannot run `true` on web: it cannot be reached"), "{text}");
     assert!(text.contains("127.0.0.1:22 refuses the key SHA256:"), "{text}");

@@ -35,7 +35,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::rig::{FakeAgent, Rig, key};
+use self::rig::FakeAgent;
+pub(crate) use self::rig::{Rig, Server, key};
 use super::*;
 use crate::{
     event::Fault,

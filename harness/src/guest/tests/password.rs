@@ -74,7 +74,7 @@ async fn the_password_opens_what_the_key_does_not(#[case] asks: bool) {
             dial: Arc::new(Door { asks }),
             addr: "192.0.2.1:22".parse().unwrap(),
             user: "ada".into(),
-            key: Arc::new(key(2)),
+            key: Some(Arc::new(key(2))),
             password: password.map(str::to_owned),
             host_key: Some(key(1).public_key().clone()),
             known_hosts: None,

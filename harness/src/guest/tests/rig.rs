@@ -32,23 +32,23 @@ const SSHD: &str = "/usr/sbin/sshd";
 /// Allows the tests to pass without an OpenSSH server.
 const WITHOUT: &str = "POLDER_TEST_WITHOUT_SSHD";
 
-pub(super) struct Rig {
-    pub(super) dir: tempfile::TempDir,
-    pub(super) server: Arc<Server>,
+pub(crate) struct Rig {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) server: Arc<Server>,
 }
 
 /// Dialling it starts an ssh server; other ports than 22 are ports of this host.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     config: PathBuf,
     running: Mutex<Vec<Child>>,
-    pub(super) dials: AtomicUsize,
-    pub(super) refuses: AtomicBool,
+    pub(crate) dials: AtomicUsize,
+    pub(crate) refuses: AtomicBool,
 }
 
 impl Rig {
     /// A server with `extra` lines of configuration; none, said loudly, when the environment allows that.
-    pub(super) fn start(extra: &str) -> Option<Self> {
+    pub(crate) fn start(extra: &str) -> Option<Self> {
         if !Path::new(SSHD).exists() {
             assert!(
                 std::env::var_os(WITHOUT).is_some(),
@@ -84,7 +84,7 @@ impl Rig {
         Some(Self { dir, server: Arc::new(server) })
     }
 
-    pub(super) fn spec(&self) -> GuestSpec {
+    pub(crate) fn spec(&self) -> GuestSpec {
         let user = std::process::Command::new("id").arg("-un").output().unwrap().stdout;
         GuestSpec {
             name: "web".parse().unwrap(),
@@ -94,7 +94,7 @@ impl Rig {
                 dial: Arc::clone(&self.server) as _,
                 addr: "127.0.0.1:22".parse().unwrap(),
                 user: String::from_utf8(user).unwrap().trim().to_owned(),
-                key: Arc::new(key(2)),
+                key: Some(Arc::new(key(2))),
                 password: None,
                 host_key: Some(key(1).public_key().clone()),
                 known_hosts: None,
@@ -109,12 +109,12 @@ impl Rig {
         }
     }
 
-    pub(super) fn guest(&self) -> Guest {
+    pub(crate) fn guest(&self) -> Guest {
         Guest::new(self.spec())
     }
 
     /// Puts a program before those of the host.
-    pub(super) fn fake(&self, program: &str, script: &str) {
+    pub(crate) fn fake(&self, program: &str, script: &str) {
         let path = self.dir.path().join("bin").join(program);
         // Written by a child, so that no other test's child holds it open for writing when it is run.
         let write = format!("cat > '{0}' <<'END'\n#!/bin/sh\n{script}\nEND\nchmod 755 '{0}'", path.display());
@@ -124,7 +124,7 @@ impl Rig {
 
 impl Server {
     /// Kills the servers of all connections; the commands they run go on.
-    pub(super) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.signal("KILL");
         for mut child in self.running.lock().unwrap().drain(..) {
             let _ = child.kill();
@@ -133,7 +133,7 @@ impl Server {
     }
 
     /// Sends a signal such as `STOP` to the servers of all connections.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         for child in self.running.lock().unwrap().iter() {
             let pid = child.id().to_string();
             // As root the connection is served by the process itself or by a child; stop both.
@@ -146,7 +146,12 @@ impl Server {
     fn serve(&self) -> io::Result<std::net::TcpStream> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         let near = std::net::TcpStream::connect(listener.local_addr()?)?;
-        let far: std::os::fd::OwnedFd = listener.accept()?.0.into();
+        self.attend(listener.accept()?.0.into())?;
+        Ok(near)
+    }
+
+    /// Serves a connection of somebody else's.
+    pub(crate) fn attend(&self, far: std::os::fd::OwnedFd) -> io::Result<()> {
         let child = std::process::Command::new(SSHD)
             .arg("-i")
             .arg("-f")
@@ -156,7 +161,7 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()?;
         self.running.lock().unwrap().push(child);
-        Ok(near)
+        Ok(())
     }
 }
 
@@ -184,16 +189,16 @@ impl Dial for Server {
     }
 }
 
-pub(super) fn key(seed: u8) -> PrivateKey {
+pub(crate) fn key(seed: u8) -> PrivateKey {
     PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
 }
 
 /// A guest agent on this host.
 #[derive(Debug, Default)]
-pub(super) struct FakeAgent {
-    pub(super) requests: Mutex<Vec<String>>,
+pub(crate) struct FakeAgent {
+    pub(crate) requests: Mutex<Vec<String>>,
     /// What to answer instead.
-    pub(super) replies: Mutex<BTreeMap<&'static str, Result<String, AgentPortError>>>,
+    pub(crate) replies: Mutex<BTreeMap<&'static str, Result<String, AgentPortError>>>,
     running: Mutex<BTreeMap<u64, std::thread::JoinHandle<std::process::Output>>>,
     files: Mutex<BTreeMap<u64, Vec<u8>>>,
 }

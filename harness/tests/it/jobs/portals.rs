@@ -165,7 +165,7 @@ fn a_login_is_checked_and_what_keeps_us_out_is_said() {
     with(&[], &[("CVP_TOKEN", "expired")])
         .fails(2, "it refuses the token, which may be of another portal or have expired");
     with(&[], &[("CVP_HOST", "127.0.0.1:1")]).fails(5, "Connection refused");
-    with(&[], &[("CVP_CA_FILE", "nowhere.pem")]).fails(2, "cannot read the portal's CA file nowhere.pem");
+    with(&[], &[("CVP_CA_FILE", "nowhere.pem")]).fails(2, "cannot read the CA file nowhere.pem");
     with(&[], &[("CVP_PASS", "")]).fails(2, "there is no password, and no terminal to ask for it");
     for option in ["--password", "--token"] {
         let said = with(&[option, "se-cret"], &[]);

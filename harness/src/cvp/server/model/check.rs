@@ -76,7 +76,7 @@ impl Model {
             expected.entry(key.clone()).or_default().containers += 1;
         }
         for held in self.devices.values().flat_map(|device| self.held(device)) {
-            expected.entry(held.key).or_default().devices += 1;
+            expected.entry(held.key.to_owned()).or_default().devices += 1;
         }
         let uses = self.uses();
         for key in self.configlets.keys() {

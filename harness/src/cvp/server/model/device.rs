@@ -1,5 +1,10 @@
 //! Devices: where they are, what they hold, what they are to run and what they run.
 
+use std::{
+    cell::Cell,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -31,6 +36,12 @@ pub(crate) struct Device {
     pub(crate) booted: Ms,
     #[serde(skip)]
     pub(crate) faults: Faults,
+    /// Whether it did not tell what it runs when it was asked last.
+    #[serde(skip)]
+    pub(crate) is_silent: bool,
+    /// Whether it ran what it should when that was worked out last, and the digest of what that was worked out of.
+    #[serde(skip)]
+    pub(crate) judged: Cell<Option<(u64, bool)>>,
 }
 
 /// Where a device is, and what is assigned to it there.
@@ -116,6 +127,11 @@ impl Device {
         }
     }
 
+    /// Whether nothing can be done with it now.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.faults.unreachable || self.is_silent
+    }
+
     /// Whether it waits to be provisioned.
     pub(crate) fn is_undefined(&self) -> bool {
         self.placement.container.as_deref().is_none_or(|key| key == UNDEFINED)
@@ -123,11 +139,11 @@ impl Device {
 }
 
 /// A configlet that a device holds, and from where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Held {
-    pub(crate) key: String,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held<'a> {
+    pub(crate) key: &'a str,
     /// The container it comes from; none: the device itself.
-    pub(crate) from: Option<String>,
+    pub(crate) from: Option<&'a str>,
 }
 
 impl Model {
@@ -145,28 +161,28 @@ impl Model {
 
     /// What a device holds, in the order in which it adds up: from the outermost container inwards, then its own, and
     /// what was reconciled last.
-    pub(crate) fn held(&self, device: &Device) -> Vec<Held> {
+    pub(crate) fn held<'a>(&'a self, device: &'a Device) -> Vec<Held<'a>> {
         let Some(container) = device.placement.container.as_deref().filter(|_| !device.is_undefined()) else {
             return vec![];
         };
-        let mut held: Vec<Held> = vec![];
+        let mut held: Vec<Held<'a>> = vec![];
         let inherited = self.path_to(container).into_iter().flat_map(|from| {
             let keys = self.containers.get(from).map(|container| container.configlets.as_slice());
-            keys.unwrap_or_default().iter().map(move |key| (key, Some(from.to_owned())))
+            keys.unwrap_or_default().iter().map(move |key| Held { key, from: Some(from) })
         });
-        for (key, from) in inherited.chain(device.placement.own.iter().map(|key| (key, None))) {
-            if !held.iter().any(|known| known.key == *key) {
-                held.push(Held { key: key.clone(), from });
+        for one in inherited.chain(device.placement.own.iter().map(|key| Held { key, from: None })) {
+            if !held.iter().any(|known| known.key == one.key) {
+                held.push(one);
             }
         }
-        let last = |held: &Held| self.configlets.get(&held.key).is_some_and(|configlet| configlet.reconciled);
-        held.sort_by_key(last);
+        let last = |held: &Held<'_>| self.configlets.get(held.key).is_some_and(|one| one.reconciled);
+        held.sort_by_cached_key(last);
         held
     }
 
     /// What a device is to run by what it holds.
     pub(crate) fn designed(&self, device: &Device) -> Lines {
-        self.sum(self.held(device).iter().map(|held| held.key.as_str()))
+        self.sum(self.held(device).iter().map(|held| held.key))
     }
 
     /// What configlets say together, in their order; keys of none are passed over.
@@ -185,7 +201,7 @@ impl Model {
             lines.add(&device.unmanaged);
         }
         for held in self.held(device) {
-            if let Some(configlet) = self.configlets.get(&held.key) {
+            if let Some(configlet) = self.configlets.get(held.key) {
                 lines.add(&configlet.config);
             }
         }
@@ -199,7 +215,7 @@ impl Model {
 
     /// What of a device is not as it is designed.
     pub(crate) fn compliance(&self, device: &Device) -> Compliance {
-        if device.faults.unreachable {
+        if device.is_unreachable() {
             return Compliance::Unreachable;
         }
         let image = self.image_of(device).is_some_and(|bundle| bundle.version != device.eos);
@@ -211,13 +227,31 @@ impl Model {
         }
     }
 
+    /// Lists of devices ask this of all of them, again and again, and hardly ever has one changed. What was found out is
+    /// kept with a digest of all that it depends on, so that nobody need say when that changes.
     fn runs_what_it_should(&self, device: &Device) -> bool {
-        let (designed, running) = (self.designed(device), Lines::parse(&device.running));
+        let held = self.held(device);
+        let texts = held.iter().filter_map(|held| self.configlets.get(held.key)).map(|one| &one.config);
         let kept = match self.settings.unmanaged {
-            Unmanaged::Keep => Lines::parse(&device.unmanaged),
-            Unmanaged::Replace => Lines::default(),
+            Unmanaged::Keep => device.unmanaged.as_str(),
+            Unmanaged::Replace => "",
         };
-        designed.within(&running, &Lines::default()) && running.within(&designed, &kept)
+        let mut digest = DefaultHasher::new();
+        (&device.running, kept).hash(&mut digest);
+        texts.clone().for_each(|text| text.hash(&mut digest));
+        let digest = digest.finish();
+        if let Some((of, judged)) = device.judged.get()
+            && of == digest
+        {
+            return judged;
+        }
+        let mut designed = Lines::default();
+        texts.for_each(|text| designed.add(text));
+        let running = Lines::parse(&device.running);
+        let judged =
+            designed.within(&running, &Lines::default()) && running.within(&designed, &Lines::parse(kept));
+        device.judged.set(Some((digest, judged)));
+        judged
     }
 
     /// The lines of a text that a device would refuse.

@@ -266,6 +266,11 @@ proptest! {
                 let counted = uses.get(key.as_str()).copied().unwrap_or_default();
                 prop_assert_eq!(model.uses_of(key), counted, "{} after {:?}", key, op);
             }
+            for device in model.devices.values() {
+                let unjudged = Device { judged: std::cell::Cell::default(), ..device.clone() };
+                let anew = model.compliance(&unjudged);
+                prop_assert_eq!(model.compliance(device), anew, "{} after {:?}", device.mac, op);
+            }
         }
         // What is saved is what is loaded.
         let saved = serde_json::to_value(&model).unwrap();

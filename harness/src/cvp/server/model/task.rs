@@ -235,8 +235,7 @@ impl Model {
             (true, false) => Lines::parse(&device.running).render(),
             _ => self.target(device),
         };
-        let held: Vec<_> =
-            self.held(device).into_iter().filter_map(|h| self.configlets.get(&h.key)).collect();
+        let held: Vec<_> = self.held(device).into_iter().filter_map(|h| self.configlets.get(h.key)).collect();
         let invalid = held.iter().find_map(|configlet| {
             let line = self.refused_lines(Some(device), &configlet.config).into_iter().next()?;
             Some(format!("configlet {}: {line}", configlet.name))
@@ -252,10 +251,11 @@ impl Model {
         Ok(Push { device: mac, config, slow })
     }
 
-    /// Takes what a device runs, as it was read back.
-    pub(crate) fn observe(&mut self, mac: &str, running: String) {
+    /// Takes what a device runs, as it was read back; nothing, where it does not tell.
+    pub(crate) fn observe(&mut self, mac: &str, running: Option<String>) {
         if let Some(device) = self.devices.get_mut(mac) {
-            device.running = running;
+            device.is_silent = running.is_none();
+            device.running = running.unwrap_or_else(|| std::mem::take(&mut device.running));
         }
     }
 
@@ -283,6 +283,7 @@ impl Model {
             let version = image.map(|bundle| bundle.version.clone()).filter(|version| !version.is_empty());
             if let Some(device) = self.devices.get_mut(&mac) {
                 device.running = running;
+                device.is_silent = false;
                 if let Kind::Address(ip) = kind {
                     device.ip = ip;
                 }

@@ -122,7 +122,7 @@ fn what_is_assigned_runs_once_its_task_does() {
         save(&mut model, &who, vec![assign(MAC, "netelement", &[a.clone(), b.clone(), a.clone()])]).unwrap();
     let held: Vec<_> =
         model.held(&model.devices[MAC]).into_iter().map(|held| (held.key, held.from)).collect();
-    assert_eq!(held, [(b.clone(), Some("demo".to_owned())), (a, None)], "inherited first, each once");
+    assert_eq!(held, [(b.as_str(), Some("demo")), (&a, None)], "inherited first, each once");
     assert_eq!(running(&model), "hostname leaf-1\nip routing\n", "nothing runs yet");
     assert_eq!(model.compliance(&model.devices[MAC]).code(), "0001");
     execute(&mut model, &own);

@@ -153,7 +153,7 @@ pub(super) fn diff(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let device = cx.model.device(&cx.model.task(&task_id)?.device)?;
     let mut elements = vec![json!({"sources": {"designed": device.mac, "running": device.mac}})];
     for held in cx.model.held(device) {
-        let configlet = cx.model.configlet(&held.key)?;
+        let configlet = cx.model.configlet(held.key)?;
         elements.extend(cx.model.refused_lines(Some(device), &configlet.config).iter().map(|line| {
             json!({"error": {
                 "error_code": "DEVICEERROR", "error_msg": sentence(cx.model, line), "line_num": line.line,

@@ -11,20 +11,20 @@ use super::{
 use crate::cvp::server::wire::classic::{self, ConfigletEdit, ConfigletUpdate, Named, NewConfiglet, Page};
 
 /// A configlet in every answer but those lists of old versions that leave the text out.
-pub(super) fn row(key: &str, configlet: &Configlet, uses: Uses) -> classic::Configlet {
+pub(super) fn row<'a>(key: &'a str, configlet: &'a Configlet, uses: Uses) -> classic::Configlet<'a> {
     classic::Configlet {
-        key: key.to_owned(),
-        name: configlet.name.clone(),
-        config: Some(configlet.config.clone()),
-        kind: configlet.kind().to_owned(),
-        user: configlet.user.clone(),
-        note: configlet.note.clone(),
+        key,
+        name: &configlet.name,
+        config: Some(&configlet.config),
+        kind: configlet.kind(),
+        user: &configlet.user,
+        note: &configlet.note,
         reconciled: configlet.reconciled,
         container_count: uses.containers,
         net_element_count: uses.devices,
         date_time_in_long_format: configlet.changed_at,
-        is_default: "no".to_owned(),
-        is_auto_builder: String::new(),
+        is_default: "no",
+        is_auto_builder: "",
         editable: true,
         ssl_config: false,
         visible: true,
@@ -36,16 +36,18 @@ pub(super) fn row(key: &str, configlet: &Configlet, uses: Uses) -> classic::Conf
 }
 
 /// A configlet in a list.
-pub(super) fn list_row(
+pub(super) fn list_row<'a>(
     model: &Model,
-    key: &str,
-    configlet: &Configlet,
+    key: &'a str,
+    configlet: &'a Configlet,
     uses: &HashMap<&str, Uses>,
-) -> classic::Configlet {
-    let row = row(key, configlet, uses.get(key).copied().unwrap_or_default());
+) -> classic::Configlet<'a> {
+    let mut row = row(key, configlet, uses.get(key).copied().unwrap_or_default());
     // Two levels save themselves the texts in lists.
-    let config = row.config.clone().filter(|_| !matches!(model.settings.imitate.level(), 2 | 3));
-    classic::Configlet { config, ..row }
+    if matches!(model.settings.imitate.level(), 2 | 3) {
+        row.config = None;
+    }
+    row
 }
 
 pub(super) fn add(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
@@ -150,7 +152,7 @@ pub(super) fn reconcile(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let config = format!("{}\n", update.config);
     let key = if update.key.is_empty() {
         let held = cx.model.held(cx.model.device(&mac)?);
-        let one = held.iter().find(|held| cx.model.configlet(&held.key).is_ok_and(|c| c.reconciled));
+        let one = held.iter().find(|held| cx.model.configlet(held.key).is_ok_and(|c| c.reconciled));
         if let Some(one) = one {
             let text = format!("device {mac} has a reconcile configlet, {}", one.key);
             return Err(Refused::new(About::Configlet, Why::Exists, text));

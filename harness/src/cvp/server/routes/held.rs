@@ -6,27 +6,27 @@ use serde::Serialize;
 use serde_json::{Map, json};
 
 use super::{
-    super::model::{Device, Held, Model, Refused, UNDEFINED, Uses},
+    super::model::{Configlet, Device, Held, Model, Refused, UNDEFINED, Uses},
     Answer, Cx, configlet,
 };
 use crate::cvp::server::wire::classic::{self, Mapper, Page};
 
 /// Configlets in the order in which they add up, and for each whether it is held directly.
-fn list(cx: &Cx<'_>, holder: (&str, &str, &str), held: &[Held]) -> Answer {
+fn list(cx: &Cx<'_>, holder: (&str, &str, &str), held: &[Held<'_>]) -> Answer {
     let (total, page) = cx.page(held);
-    let keys: Vec<&str> = page.iter().map(|held| held.key.as_str()).collect();
+    let keys: Vec<&str> = page.iter().map(|held| held.key).collect();
     let uses = cx.model.uses_of_some(&keys);
-    let mut rows: Vec<classic::Configlet> = vec![];
+    let mut rows: Vec<classic::Configlet<'_>> = vec![];
     let mut mapper = Map::new();
     for held in page {
-        let Ok(known) = cx.model.configlet(&held.key) else { continue };
-        rows.push(configlet::list_row(cx.model, &held.key, known, &uses));
-        let container = held.from.as_ref().and_then(|key| cx.model.containers.get_key_value(key));
+        let Ok(known) = cx.model.configlet(held.key) else { continue };
+        rows.push(configlet::list_row(cx.model, held.key, known, &uses));
+        let container = held.from.and_then(|key| cx.model.containers.get_key_value(key));
         let from = match container {
             Some((key, container)) => (key.as_str(), container.name.as_str(), "container"),
             None => holder,
         };
-        mapper.insert(held.key.clone(), json!({"id": from.0, "name": from.1, "type": from.2}));
+        mapper.insert(held.key.to_owned(), json!({"id": from.0, "name": from.1, "type": from.2}));
     }
     Answer::json(&json!({"total": total, "configletList": rows, "configletMapper": mapper}))
 }
@@ -40,12 +40,12 @@ pub(super) fn by_device(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
 pub(super) fn by_container(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let key = cx.query("containerId");
     cx.model.container(key)?;
-    let mut held: Vec<Held> = vec![];
+    let mut held: Vec<Held<'_>> = vec![];
     for from in cx.model.path_to(key) {
         let Some(container) = cx.model.containers.get(from) else { continue };
         for key in &container.configlets {
             if !held.iter().any(|known| known.key == *key) {
-                held.push(Held { key: key.clone(), from: Some(from.to_owned()) });
+                held.push(Held { key, from: Some(from) });
             }
         }
     }
@@ -59,7 +59,7 @@ pub(super) fn proposed(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let rows: Vec<_> = held
         .iter()
         .filter_map(|held| {
-            Some(configlet::row(&held.key, cx.model.configlet(&held.key).ok()?, cx.model.uses_of(&held.key)))
+            Some(configlet::row(held.key, cx.model.configlet(held.key).ok()?, cx.model.uses_of(held.key)))
         })
         .collect();
     Ok(Answer::json(&json!({
@@ -112,9 +112,9 @@ pub(super) fn applied_containers(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
 /// All configlets, and who holds them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Mappers {
-    configlets: Vec<classic::Configlet>,
-    configlet_builders: Vec<classic::Configlet>,
+struct Mappers<'a> {
+    configlets: Vec<classic::Configlet<'a>>,
+    configlet_builders: Vec<classic::Configlet<'a>>,
     configlet_mappers: Vec<Mapper>,
     generated_configlet_mappers: Vec<Mapper>,
 }
@@ -123,9 +123,6 @@ pub(super) fn mappers(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let uses: HashMap<&str, Uses> = cx.model.uses();
     let (builders, plain): (Vec<_>, Vec<_>) =
         cx.model.configlets.iter().partition(|(_, c)| c.builder.is_some());
-    let rows = |all: Vec<(&String, &super::super::model::Configlet)>| -> Vec<classic::Configlet> {
-        all.into_iter().map(|(key, known)| configlet::list_row(cx.model, key, known, &uses)).collect()
-    };
     let mut mappers = vec![];
     for (key, container) in &cx.model.containers {
         for held in &container.configlets {
@@ -134,16 +131,24 @@ pub(super) fn mappers(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     }
     for device in cx.model.devices.values() {
         for held in cx.model.held(device) {
-            let from = held.from.as_deref().unwrap_or_default();
-            mappers.push(mapper(cx.model, &held.key, ("netelement", &device.mac), from, &device.serial));
+            let from = held.from.unwrap_or_default();
+            mappers.push(mapper(cx.model, held.key, ("netelement", &device.mac), from, &device.serial));
         }
     }
     Ok(Answer::data(Mappers {
-        configlets: rows(plain),
-        configlet_builders: rows(builders),
+        configlets: rows(cx.model, plain, &uses),
+        configlet_builders: rows(cx.model, builders, &uses),
         configlet_mappers: mappers,
         generated_configlet_mappers: vec![],
     }))
+}
+
+fn rows<'a>(
+    model: &Model,
+    all: Vec<(&'a String, &'a Configlet)>,
+    uses: &HashMap<&str, Uses>,
+) -> Vec<classic::Configlet<'a>> {
+    all.into_iter().map(|(key, known)| configlet::list_row(model, key, known, uses)).collect()
 }
 
 fn mapper(model: &Model, key: &str, object: (&str, &str), from: &str, device: &str) -> Mapper {

@@ -29,7 +29,7 @@ fn row(model: &Model, device: &Device) -> classic::Device {
         architecture: "x86_64".to_owned(),
         domain_name: device.domain.clone(),
         device_type: "eos".to_owned(),
-        streaming_status: if device.faults.unreachable { "inactive" } else { "active" }.to_owned(),
+        streaming_status: if device.is_unreachable() { "inactive" } else { "active" }.to_owned(),
         compliance_code: compliance.code().to_owned(),
         compliance_indication: compliance.indication().to_owned(),
         ..classic::Device::default()

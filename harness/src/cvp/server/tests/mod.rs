@@ -11,6 +11,7 @@ use tokio::{
 use super::*;
 
 mod behaviour;
+mod machines;
 mod refusals;
 mod shapes;
 

@@ -174,25 +174,25 @@ pub(crate) struct Branch {
     pub(crate) temp_event: Vec<Value>,
 }
 
-/// A configlet.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Configlet {
-    pub(crate) key: String,
-    pub(crate) name: String,
+/// A configlet. Lists of them are long: nothing of what the portal knows is copied for them.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Configlet<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) name: &'a str,
     /// Lists of some versions have none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) config: Option<String>,
+    pub(crate) config: Option<&'a str>,
     #[serde(rename = "type")]
-    pub(crate) kind: String,
-    pub(crate) user: String,
-    pub(crate) note: String,
+    pub(crate) kind: &'static str,
+    pub(crate) user: &'a str,
+    pub(crate) note: &'a str,
     pub(crate) reconciled: bool,
     pub(crate) container_count: usize,
     pub(crate) net_element_count: usize,
     pub(crate) date_time_in_long_format: u64,
-    pub(crate) is_default: String,
-    pub(crate) is_auto_builder: String,
+    pub(crate) is_default: &'static str,
+    pub(crate) is_auto_builder: &'static str,
     pub(crate) editable: bool,
     pub(crate) ssl_config: bool,
     pub(crate) visible: bool,

@@ -1,0 +1,387 @@
+//! One phase of a change on one device: asks the operator where that is to be done, opens a session when the first thing is to
+//! be said in it, says it, and holds what comes back against the conditions.
+
+use std::{
+    fmt::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use regex_lite::Regex;
+
+use super::{
+    cond::{Facts, Results},
+    driver::{Driver, DriverError, Request, Session, Target},
+    model::{Check, Device, Exchange, Phase, Script, Step},
+    operator::{Answer, Ask, Authorizer, Clock, Heed, Question},
+    secret::Secrets,
+    state_machine::{Failure, Key, Kind, Outcome, Place, Way, way},
+    text::{Text, Vars},
+};
+use crate::base::{text::plain, time::Utc, wait::Deadline};
+
+/// How much later than its deadline a driver may come back before it is given up.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long a session may take to end.
+const CLOSING: Duration = Duration::from_secs(30);
+/// How much of what a device said goes into a report.
+const TAIL: usize = 2000;
+
+/// A phase to be run.
+pub(super) struct Job {
+    pub(super) key: Key,
+    pub(super) place: Option<Place>,
+    pub(super) phase: Phase,
+    pub(super) script: Script,
+    /// The change, for what undoes it.
+    pub(super) step: Option<Arc<Step>>,
+    pub(super) device: Device,
+    pub(super) vars: Vars,
+    pub(super) driver: Option<Arc<dyn Driver>>,
+    /// How long a command may take that does not say it itself.
+    pub(super) command_timeout: Duration,
+    /// When all of it has to be done.
+    pub(super) deadline: Deadline,
+    /// How long is waited before it.
+    pub(super) delay: Duration,
+    /// Whether the operator is asked before something is undone, and after what.
+    pub(super) ask: Option<String>,
+    pub(super) session: Option<Box<dyn Session>>,
+    pub(super) desk: Arc<Desk>,
+}
+
+/// What came of it.
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    pub(super) session: Option<Box<dyn Session>>,
+    /// What was said, for the transcript.
+    pub(super) said: String,
+    pub(super) took: Duration,
+}
+
+/// Who is asked, and what is never told.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) authorizer: Arc<dyn Authorizer>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) heed: Heed,
+    pub(super) secrets: Secrets,
+    /// Questions of these kinds need no answer any more: pauses, commands, rollbacks.
+    pub(super) answered: [AtomicBool; 3],
+}
+
+impl Desk {
+    async fn ask(&self, key: &Key, phase: Phase, ask: Ask) -> Result<(), Fault> {
+        let kind = match &ask {
+            Ask::Pause => 0,
+            Ask::Command(_) => 1,
+            Ask::Rollback(_) => 2,
+        };
+        let answered = self.answered.get(kind);
+        if answered.is_some_and(|answered| answered.load(Ordering::Relaxed)) {
+            return Ok(());
+        }
+        let question = Question { key: key.clone(), phase, ask };
+        match self.authorizer.answer(&question).await {
+            Answer::Yes => Ok(()),
+            Answer::All => {
+                answered.into_iter().for_each(|answered| answered.store(true, Ordering::Relaxed));
+                Ok(())
+            }
+            Answer::Skip => Err(Fault::new(Kind::GivenUp, "given up by the operator")),
+            Answer::No => Err(Fault::new(Kind::Denied, "the operator said no")),
+        }
+    }
+}
+
+/// What went wrong, before it is written down.
+struct Fault {
+    kind: Kind,
+    message: String,
+}
+
+impl Fault {
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+impl Job {
+    /// Runs it. It always comes back, with the session if that is still good for something.
+    pub(super) async fn run(mut self) -> Done {
+        self.desk.clock.sleep(self.delay).await;
+        let start = Instant::now();
+        let mut results = Results::default();
+        let mut said = String::new();
+        let mut sent = false;
+        let told = self.tell(&mut results, &mut said, &mut sent).await;
+        results.duration_ms = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        let outcome = match told.and_then(|()| self.judge(&results)) {
+            Ok(true) => Outcome::Already,
+            Ok(false) => Outcome::Ok { sent },
+            Err(fault) => Outcome::Failed(self.failure(fault, &results, sent)),
+        };
+        let result = match &outcome {
+            Outcome::Ok { .. } => "ok".to_owned(),
+            Outcome::Already => "nothing to do".to_owned(),
+            Outcome::Failed(failure) => format!("failed: {}", failure.message),
+        };
+        let at = Utc::from(SystemTime::UNIX_EPOCH + Duration::from_millis(self.desk.clock.now()));
+        let said = self.desk.secrets.hide(&said);
+        let said = format!("--- {at} {}: {}: {result}\n{said}", self.key, self.phase);
+        Done { outcome, session: self.session.take(), said, took: start.elapsed() }
+    }
+
+    /// Asks and says everything, in order.
+    async fn tell(&mut self, results: &mut Results, said: &mut String, sent: &mut bool) -> Result<(), Fault> {
+        let (desk, script) = (Arc::clone(&self.desk), std::mem::take(&mut self.script));
+        if let Some(why) = self.ask.take() {
+            desk.ask(&self.key, self.phase, Ask::Rollback(why)).await?;
+        }
+        if script.pause && !desk.heed.no_pause {
+            desk.ask(&self.key, self.phase, Ask::Pause).await?;
+        }
+        let address = self.address(&script).await;
+        let mut failed = None;
+        for (number, exchange) in script.exchanges.iter().enumerate() {
+            if let Some(message) = failed.take() {
+                return Err(Fault::new(Kind::Exit, message));
+            }
+            match &address {
+                Err(message) => return Err(Fault::new(Kind::Connect, message.clone())),
+                Ok(address) => self.vars.extend(address.clone()),
+            }
+            self.vars.insert("cmdoutput".to_owned(), results.cmdoutput.clone());
+            self.vars.insert("exitcode".to_owned(), results.exitcode.unwrap_or_default().to_string());
+            let failure = self.exchange(exchange, results, said, sent).await?;
+            failed = failure.filter(|_| !exchange.ignore_exit);
+            // What the last one says is for the conditions to judge, where there are any.
+            let is_last = number + 1 == script.exchanges.len();
+            if is_last && !(script.checks.is_empty() && script.already.is_empty()) {
+                failed = None;
+            }
+        }
+        self.script = script;
+        match failed {
+            Some(message) => Err(Fault::new(Kind::Exit, message)),
+            None => Ok(()),
+        }
+    }
+
+    /// What only a running change knows of the device's address, if it is needed.
+    async fn address(&mut self, script: &Script) -> Result<Vars, String> {
+        let mut found = Vars::new();
+        if script.exchanges.is_empty() {
+            return Ok(found);
+        }
+        let name = self.device.attributes.get("fqdn").map_or(self.device.name.as_str(), String::as_str);
+        found.insert("device.fqdn".to_owned(), name.to_owned());
+        let needed = script.keys().iter().any(|(key, _)| *key == "device.ipaddress");
+        if needed && !self.vars.contains_key("device.ipaddress") {
+            let address = tokio::net::lookup_host((name, 0)).await;
+            let address = address.map(|mut all| all.next());
+            match address {
+                Ok(Some(address)) => {
+                    found.insert("device.ipaddress".to_owned(), address.ip().to_string());
+                }
+                Ok(None) => return Err(format!("`{name}` has no address; give the device an `ipaddress`")),
+                Err(error) => {
+                    return Err(format!("cannot find `{name}`: {error}; give the device an `ipaddress`"));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// One exchange; what the driver takes for a failure comes back.
+    async fn exchange(
+        &mut self,
+        exchange: &Exchange,
+        results: &mut Results,
+        said: &mut String,
+        sent: &mut bool,
+    ) -> Result<Option<String>, Fault> {
+        let fill = |text: &Option<Text>| {
+            let filled = text.as_ref().map(|text| text.fill(&self.vars)).transpose();
+            filled.map_err(|error| Fault::new(Kind::Eval, error.to_string()))
+        };
+        let (expect, send) = (fill(&exchange.expect)?, fill(&exchange.send)?);
+        let expect = expect.map(|expect| {
+            Regex::new(&expect).map_err(|error| {
+                Fault::new(Kind::Eval, format!("`{expect}` is no regular expression: {error}"))
+            })
+        });
+        let expect = expect.transpose()?;
+        if let Some(send) = send.as_ref().filter(|_| self.desk.heed.commands) {
+            let shown = self.desk.secrets.hide(send);
+            self.desk.ask(&self.key, self.phase, Ask::Command(shown)).await?;
+        }
+        let limit = match exchange.timeout {
+            Some(Duration::ZERO) => self.deadline.left(),
+            Some(limit) => limit,
+            None => self.command_timeout,
+        };
+        let deadline = self.deadline.min(Deadline::within(limit));
+        if deadline.passed() {
+            let message = "there was no time left for it".to_owned();
+            results.timed_out = true;
+            return Err(Fault { kind: Kind::Timeout, message });
+        }
+        self.open(deadline, results).await?;
+        if let Some(expect) = &expect {
+            let _ = writeln!(said, "? {expect}");
+        }
+        for line in send.iter().flat_map(|send| send.split('\n')) {
+            let _ = writeln!(said, "> {line}");
+        }
+        *sent |= send.is_some();
+        let Some(session) = &mut self.session else {
+            return Err(Fault::new(Kind::Internal, "there is no session"));
+        };
+        let request = Request { expect: expect.as_ref(), send: send.as_deref(), so_far: results };
+        let answer = tokio::time::timeout(deadline.left() + GRACE, session.exchange(request, deadline)).await;
+        let answer = answer.unwrap_or_else(|_| Err(self.late("the driver did not come back")));
+        let mut hear = |text: &str| {
+            for line in text.lines() {
+                let _ = writeln!(said, "< {}", plain(line));
+            }
+        };
+        match answer {
+            Ok(answer) => {
+                hear(&answer.output);
+                answer.add_to(results);
+                let what = || send.as_deref().or(exchange.expect.as_ref().map(|_| "what was expected"));
+                let failure = answer
+                    .failure
+                    .as_ref()
+                    .map(|failure| format!("`{}`: {failure}", what().unwrap_or_default()));
+                Ok(failure)
+            }
+            Err(error) => {
+                if let Some(answer) = error.said() {
+                    hear(&answer.output);
+                    answer.add_to(results);
+                }
+                results.timed_out = matches!(error, DriverError::TimedOut { .. });
+                // Nobody knows what the session would say next.
+                self.close().await;
+                Err(Fault::new(kind(&error), error.to_string()))
+            }
+        }
+    }
+
+    /// Opens a session, unless there is one.
+    async fn open(&mut self, deadline: Deadline, results: &mut Results) -> Result<(), Fault> {
+        if self.session.is_some() {
+            return Ok(());
+        }
+        let Some(driver) = self.driver.clone() else {
+            return Err(Fault::new(Kind::Internal, "there is no driver that could carry its commands"));
+        };
+        let target = Target { device: &self.device, vars: &self.vars };
+        let opened = tokio::time::timeout(deadline.left() + GRACE, driver.open(target, deadline)).await;
+        match opened.unwrap_or_else(|_| Err(self.late("no session was opened"))) {
+            Ok(session) => {
+                self.session = Some(session);
+                Ok(())
+            }
+            Err(error) => {
+                results.timed_out = matches!(error, DriverError::TimedOut { .. });
+                Err(Fault::new(Kind::Connect, error.to_string()))
+            }
+        }
+    }
+
+    fn late(&self, what: &str) -> DriverError {
+        let device = self.device.name.to_string();
+        DriverError::TimedOut { device, what: what.to_owned(), said: Box::default() }
+    }
+
+    async fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            close(session, self.key.clone()).await;
+        }
+    }
+
+    /// Whether there is nothing left to do; fails with the first condition that does not hold.
+    fn judge(&self, results: &Results) -> Result<bool, Fault> {
+        let holds = |check: &Check| {
+            let facts = Facts { results, values: &self.vars };
+            let held = check.condition.holds(&facts);
+            held.map(|held| (held, facts)).map_err(|error| Fault::new(Kind::Eval, error.to_string()))
+        };
+        if !self.script.already.is_empty() {
+            let mut all = true;
+            for check in &self.script.already {
+                all = all && holds(check)?.0;
+            }
+            if all {
+                return Ok(true);
+            }
+        }
+        for check in &self.script.checks {
+            let (held, facts) = holds(check)?;
+            if !held {
+                let operands = check.condition.operands(&facts);
+                let operands: Vec<String> = operands
+                    .into_iter()
+                    .map(|(name, value)| format!("{name} is {}", short(&value)))
+                    .collect();
+                let said = match &check.message {
+                    Some(message) => format!("{message}: `{}` is not true", check.condition),
+                    None => format!("`{}` is not true", check.condition),
+                };
+                let seen =
+                    if operands.is_empty() { String::new() } else { format!(" ({})", operands.join(", ")) };
+                return Err(Fault::new(Kind::Check, format!("{said}{seen}")));
+            }
+        }
+        Ok(false)
+    }
+
+    /// As it is written down; with it the way in which the change is undone after it.
+    fn failure(&self, fault: Fault, results: &Results, sent: bool) -> Failure {
+        let hide = |text: &str| self.desk.secrets.hide(text);
+        let way = match self.step.as_ref().map(|step| way(step, results, &self.vars)) {
+            Some(Way::Alert(text)) => Way::Alert(hide(&text)),
+            Some(way) => way,
+            None => Way::None,
+        };
+        let output = hide(&results.cmdoutput);
+        let skip = output.chars().count().saturating_sub(TAIL);
+        let tail = output.chars().skip(skip).collect();
+        Failure { kind: fault.kind, message: hide(&fault.message), sent, way, tail }
+    }
+}
+
+/// Ends a session; that it did not end in order is told, and changes nothing.
+pub(super) async fn close(session: Box<dyn Session>, key: Key) {
+    let deadline = Deadline::within(CLOSING);
+    match tokio::time::timeout(CLOSING + GRACE, session.close(deadline)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(target: "polder", "{key}: the session did not end well: {error}"),
+        Err(_) => tracing::warn!(target: "polder", "{key}: the session did not end in {CLOSING:?}"),
+    }
+}
+
+fn kind(error: &DriverError) -> Kind {
+    match error {
+        DriverError::Connect { .. } => Kind::Connect,
+        DriverError::Refused { .. } => Kind::Refused,
+        DriverError::TimedOut { .. } => Kind::Timeout,
+        DriverError::Lost { .. } => Kind::Lost,
+    }
+}
+
+/// The end of a long value.
+fn short(value: &str) -> String {
+    const LONGEST: usize = 200;
+    let length = value.chars().count();
+    if length <= LONGEST {
+        return value.to_owned();
+    }
+    format!("...{}", value.chars().skip(length - LONGEST).collect::<String>())
+}

@@ -1,0 +1,163 @@
+//! What `polder change` takes.
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use clap::{Args as Group, Subcommand};
+
+/// What to do with changes of many devices.
+#[derive(Debug, Subcommand)]
+pub(super) enum Change {
+    /// Say what is wrong with a file of changes; else what is in it, and in what order it is done.
+    Check(ChangeCheck),
+    /// Say what would be sent to which device, in order. Nothing is done.
+    Plan(ChangePlan),
+    /// Do the changes of a file; what fails is undone.
+    Run(ChangeRun),
+    /// Go on with a run that was ended before its time.
+    Resume(ChangeAgain),
+    /// Undo everything that a run has changed, what was done last first.
+    Rollback(ChangeAgain),
+    /// Say what became of a run.
+    Show(ChangeShow),
+    /// Write a file of `ModiPy`'s as YAML that says the same.
+    Convert {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// What a file is read with.
+#[derive(Debug, Default, Group)]
+#[command(next_help_heading = "File")]
+pub(super) struct ChangeReading {
+    /// How the file is meant, whatever it says itself.
+    #[arg(long, value_name = "DIALECT", value_parser = ["current", "legacy"])]
+    pub(super) dialect: Option<String>,
+    /// Give a variable this value, instead of the one that the file has for everything. Others see it; secrets belong into
+    /// the environment, as POLDER_VAR_NAME.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(super) set: Vec<(String, String)>,
+}
+
+/// Which changes.
+#[derive(Debug, Default, Group)]
+#[command(next_help_heading = "Changes")]
+pub(super) struct ChangeSelection {
+    /// Do only this one; of a scenario, all that is in it.
+    #[arg(long, value_name = "NAME")]
+    pub(super) only: Vec<String>,
+    /// Leave this one out; those that wait for it are done nevertheless.
+    #[arg(long, value_name = "NAME")]
+    pub(super) skip: Vec<String>,
+}
+
+/// What the operator is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Confirm {
+    /// Before every command.
+    Command,
+    /// Before every device is rolled back; it is, unless `--autobackout` is given.
+    Backout,
+}
+
+/// How it is done.
+#[derive(Debug, Default, Group)]
+#[command(next_help_heading = "Operation")]
+pub(super) struct ChangeDoing {
+    /// Roll back without asking.
+    #[arg(long)]
+    pub(super) autobackout: bool,
+    /// What is asked before; with no terminal the answer is no.
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub(super) confirm: Vec<Confirm>,
+    /// Do not ask where the file has a pause.
+    #[arg(long)]
+    pub(super) nopause: bool,
+    /// How many changes of an unordered scenario may be under way at once.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(super) jobs: Option<NonZeroUsize>,
+    /// Write what became of everything into this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
+    /// Print what became of everything as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Options of `change check`.
+#[derive(Debug, Group)]
+pub(super) struct ChangeCheck {
+    /// The file.
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) reading: ChangeReading,
+    /// Print it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Options of `change plan`.
+#[derive(Debug, Group)]
+pub(super) struct ChangePlan {
+    /// The file.
+    pub(super) file: PathBuf,
+    /// Only these devices.
+    pub(super) devices: Vec<String>,
+    #[command(flatten)]
+    pub(super) reading: ChangeReading,
+    #[command(flatten)]
+    pub(super) selection: ChangeSelection,
+    /// Print it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Options of `change run`.
+#[derive(Debug, Group)]
+pub(super) struct ChangeRun {
+    /// The file.
+    pub(super) file: PathBuf,
+    /// Only these devices.
+    pub(super) devices: Vec<String>,
+    /// Undo everything as if it had been done, by no journal but the file alone.
+    #[arg(long)]
+    pub(super) backout_only: bool,
+    #[command(flatten)]
+    pub(super) reading: ChangeReading,
+    #[command(flatten)]
+    pub(super) selection: ChangeSelection,
+    #[command(flatten)]
+    pub(super) doing: ChangeDoing,
+}
+
+/// Options of `change resume` and `change rollback`.
+#[derive(Debug, Group)]
+pub(super) struct ChangeAgain {
+    /// The run: its name, or its folder [default: the last one].
+    pub(super) run: Option<String>,
+    /// Give a variable the value that it was given for the run.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(super) set: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(super) doing: ChangeDoing,
+}
+
+/// Options of `change show`.
+#[derive(Debug, Group)]
+pub(super) struct ChangeShow {
+    /// The run: its name, or its folder [default: the last one].
+    pub(super) run: Option<String>,
+    /// Give a variable the value that it was given for the run.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(super) set: Vec<(String, String)>,
+    /// Print it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("it is NAME=VALUE".to_owned()),
+    }
+}

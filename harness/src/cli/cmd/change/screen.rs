@@ -1,0 +1,203 @@
+//! What people see while changes are made: on a terminal a table of devices and phases that changes, else a line for each
+//! thing that ends; alerts; and questions.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    io::{self, BufRead, IsTerminal, Write},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use rustix::termios::tcgetwinsize;
+use tracing::Level;
+
+use crate::{
+    base::{dial::BoxFuture, text::plain},
+    change::{
+        Alert, Alerts, Answer, Authorizer, Entry, Key, Outcome, Plan, Progress, Question, Record,
+        model::Phase,
+    },
+    cli::context::Cx,
+};
+
+/// How many devices are shown at once.
+const HEIGHT: usize = 20;
+
+/// What people see. Shared by everybody who has something to say.
+#[derive(Debug)]
+pub(super) struct Screen {
+    state: Mutex<State>,
+    /// One question at a time.
+    asking: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    is_live: bool,
+    /// Where devices are: in which change, and how its phases went.
+    devices: BTreeMap<String, Row>,
+    /// In the order in which something happened to them, the last one last.
+    recent: Vec<String>,
+    drawn: usize,
+    phases: usize,
+    of: usize,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    step: String,
+    phases: Vec<(Phase, &'static str)>,
+}
+
+impl Screen {
+    pub(super) fn new(cx: &Cx, plan: &Plan) -> Self {
+        let is_live = io::stderr().is_terminal() && cx.log.is_told(Level::INFO);
+        let of = plan.steps().iter().map(|step| step.units.len()).sum();
+        let (devices, recent) = (BTreeMap::new(), Vec::new());
+        let state = State { is_live, devices, recent, drawn: 0, phases: 0, of };
+        Self { state: Mutex::new(state), asking: tokio::sync::Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Progress for Screen {
+    fn happened(&self, entry: &Entry) {
+        let mut state = self.state();
+        match &entry.record {
+            Record::Begin { key, phase, .. } => state.mark(key, *phase, "..."),
+            Record::End { key, phase, outcome, .. } => {
+                let (mark, why) = match outcome {
+                    Outcome::Ok { .. } => ("ok", None),
+                    Outcome::Already => ("already", None),
+                    Outcome::Failed(failure) => ("FAILED", Some(failure.message.as_str())),
+                };
+                state.phases += 1;
+                state.mark(key, *phase, mark);
+                if why.is_some() || !state.is_live {
+                    state.clear();
+                    let why = why.map(|why| format!(": {}", plain(why))).unwrap_or_default();
+                    tracing::info!(target: "polder", "{}: {phase} {mark}{why}", plain(&key.to_string()));
+                }
+            }
+            Record::Stopped { why } => {
+                state.clear();
+                tracing::info!(target: "polder", "nothing new is begun: {why}");
+            }
+            Record::Over { .. } => {
+                state.clear();
+                state.is_live = false;
+            }
+            Record::Dirty { .. } | Record::Resumed | Record::Undo => {}
+        }
+        state.draw();
+    }
+}
+
+impl State {
+    fn mark(&mut self, key: &Key, phase: Phase, mark: &'static str) {
+        let device = if key.device.is_empty() { "all" } else { &key.device };
+        let step = plain(&Key { device: String::new(), ..key.clone() }.to_string());
+        let row = self.devices.entry(device.to_owned()).or_default();
+        if row.step != step {
+            *row = Row { step, phases: Vec::new() };
+        }
+        match row.phases.iter_mut().find(|(other, _)| *other == phase) {
+            Some((_, before)) => *before = mark,
+            None => row.phases.push((phase, mark)),
+        }
+        self.recent.retain(|other| other != device);
+        self.recent.push(device.to_owned());
+    }
+
+    /// Takes the table away.
+    fn clear(&mut self) {
+        if self.drawn > 0 {
+            eprint!("\x1b[{}A\x1b[J", self.drawn);
+            self.drawn = 0;
+        }
+    }
+
+    fn draw(&mut self) {
+        if !self.is_live {
+            return;
+        }
+        self.clear();
+        let mut text = String::new();
+        let shown = self.recent.len().saturating_sub(HEIGHT);
+        let mut shown: Vec<&String> = self.recent.iter().skip(shown).collect();
+        shown.sort();
+        let width = shown.iter().map(|device| device.len()).max().unwrap_or_default();
+        for device in &shown {
+            let Some(row) = self.devices.get(*device) else { continue };
+            let phases: Vec<String> =
+                row.phases.iter().map(|(phase, mark)| format!("{phase} {mark}")).collect();
+            let _ = writeln!(text, "{:width$}  {}  {}", plain(device), row.step, phases.join("  "));
+        }
+        let _ = writeln!(
+            text,
+            "devices: {}, each with its changes and rows: {}, phases done: {}",
+            self.devices.len(),
+            self.of,
+            self.phases
+        );
+        // A line that wraps would be two.
+        let columns = tcgetwinsize(io::stderr()).map_or(0, |size| usize::from(size.ws_col));
+        let columns = if columns < 2 { 80 } else { columns };
+        let cut = |line: &str| line.chars().take(columns - 1).chain(['\n']).collect::<String>();
+        let text: String = text.lines().map(cut).collect();
+        self.drawn = text.lines().count();
+        eprint!("{text}");
+        let _ = io::stderr().flush();
+    }
+}
+
+impl Alerts for Screen {
+    fn alert<'a>(&'a self, Alert { key, why }: &'a Alert) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            self.state().clear();
+            let (key, why) = (plain(&key.to_string()), plain(why));
+            tracing::error!(target: "polder", "ALERT: {key} is left changed, a person is needed: {why}");
+        })
+    }
+}
+
+impl Authorizer for Screen {
+    fn answer<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            let _turn = self.asking.lock().await;
+            if !io::stdin().is_terminal() {
+                tracing::warn!(
+                    target: "polder",
+                    "{question} No: there is no terminal; `--autobackout` and `--nopause` go on without asking"
+                );
+                return Answer::No;
+            }
+            let was_live = {
+                let mut state = self.state();
+                state.clear();
+                std::mem::replace(&mut state.is_live, false)
+            };
+            let text = plain(&question.to_string());
+            let asked = tokio::task::spawn_blocking(move || ask(&text)).await;
+            self.state().is_live = was_live;
+            asked.ok().and_then(Result::ok).unwrap_or(Answer::No)
+        })
+    }
+}
+
+/// Asks on the terminal; what is no answer is a no.
+fn ask(question: &str) -> io::Result<Answer> {
+    eprint!("{question} [y]es, [n]o and end it, [s]kip it, yes to [a]ll like it: ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(match answer.trim().chars().next() {
+        Some('y' | 'Y') => Answer::Yes,
+        Some('a' | 'A') => Answer::All,
+        Some('s' | 'S') => Answer::Skip,
+        _ => Answer::No,
+    })
+}
