@@ -171,6 +171,7 @@ impl Runner {
             under_way: JoinSet::new(),
             about: HashMap::new(),
             sessions: HashMap::new(),
+            waiting: HashMap::new(),
             closing: JoinSet::new(),
             loose: Vec::new(),
             fresh: Vec::new(),
@@ -203,6 +204,8 @@ struct Drive<'r, 'p> {
     /// What the tasks are about.
     about: HashMap<Id, (Key, Option<Place>, Phase)>,
     sessions: HashMap<Place, Box<dyn Session>>,
+    /// Rows that are at their beginning, and until when they wait.
+    waiting: HashMap<Place, u64>,
     /// Those that are being ended.
     closing: JoinSet<()>,
     /// Those of verified scenarios.
@@ -218,7 +221,8 @@ struct Drive<'r, 'p> {
 impl Drive<'_, '_> {
     async fn go_on(&mut self) -> Result<(), JournalError> {
         loop {
-            let acts = self.machine.next(self.runner.clock.now());
+            let now = self.runner.clock.now();
+            let acts = self.machine.next(now);
             let mut wait = None;
             let mut dirty = false;
             let mut jobs = Vec::new();
@@ -232,6 +236,10 @@ impl Drive<'_, '_> {
                         dirty = true;
                     }
                     Act::Begin { key, place, phase, way } => {
+                        if let Some(until) = place.and_then(|place| self.not_before(place, now)) {
+                            wait = Some(wait.map_or(until, |wait: u64| wait.min(until)));
+                            continue;
+                        }
                         let job = self.job(&key, place, phase, way);
                         self.note(Record::Begin { key, phase, way });
                         jobs.push(job);
@@ -264,6 +272,20 @@ impl Drive<'_, '_> {
             }
             self.tidy(false);
         }
+    }
+
+    /// Until when a row waits that is at its beginning.
+    fn not_before(&mut self, place: Place, now: u64) -> Option<u64> {
+        let delay = self.machine.unit(place).map(|(planned, _)| planned.delay)?;
+        if delay.is_zero() || !self.machine.is_first(place) {
+            return None;
+        }
+        let until = now.saturating_add(delay.as_millis().try_into().unwrap_or(u64::MAX));
+        let until = *self.waiting.entry(place).or_insert(until);
+        if now >= until {
+            self.waiting.remove(&place);
+        }
+        (now < until).then_some(until)
     }
 
     /// Waits until something ends, it is time to look again, or the operator wants to stop.
@@ -390,7 +412,6 @@ impl Drive<'_, '_> {
             driver: None,
             command_timeout: COMMAND,
             deadline: Deadline::within(left.min(LONGEST)),
-            delay: Duration::ZERO,
             ask: None,
             session: None,
             desk: Arc::clone(&self.desk),
@@ -404,9 +425,6 @@ impl Drive<'_, '_> {
                     devices.find(|device| device.name.as_str() == unit.device).cloned().unwrap_or(job.device);
                 job.vars = unit.vars.clone();
                 job.session = self.sessions.remove(&place);
-                if self.machine.is_first(place) {
-                    job.delay = planned.delay;
-                }
                 let first = !self.machine.is_undoing(place);
                 if back && first && self.settings().heed.rollbacks {
                     job.ask = Some(self.machine.why(place).unwrap_or_default());

@@ -45,8 +45,6 @@ pub(super) struct Job {
     pub(super) command_timeout: Duration,
     /// When all of it has to be done.
     pub(super) deadline: Deadline,
-    /// How long is waited before it.
-    pub(super) delay: Duration,
     /// Whether the operator is asked before something is undone, and after what.
     pub(super) ask: Option<String>,
     pub(super) session: Option<Box<dyn Session>>,
@@ -112,7 +110,6 @@ impl Fault {
 impl Job {
     /// Runs it. It always comes back, with the session if that is still good for something.
     pub(super) async fn run(mut self) -> Done {
-        self.desk.clock.sleep(self.delay).await;
         let start = Instant::now();
         let mut results = Results::default();
         let mut said = String::new();

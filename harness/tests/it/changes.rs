@@ -4,6 +4,7 @@ use std::{
     io::Write,
     path::PathBuf,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -43,7 +44,7 @@ impl Desk {
         self.folder.path().join(name)
     }
 
-    fn polder(&self, args: &[&str]) -> Said {
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_polder"));
         command.arg("change").args(args).current_dir(self.folder.path()).stdin(Stdio::null());
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("POLDER_"))
@@ -52,7 +53,11 @@ impl Desk {
         }
         command.env("XDG_CONFIG_HOME", self.path("config")).env("XDG_CACHE_HOME", self.path("cache"));
         command.env("POLDER_VAR_password", "hunter2");
-        let said = Said::of(&command.output().unwrap());
+        command
+    }
+
+    fn polder(&self, args: &[&str]) -> Said {
+        let said = Said::of(&self.command(args).output().unwrap());
         assert!(!format!("{said:?}").contains("hunter2"), "{said:?}");
         said
     }
@@ -204,6 +209,67 @@ fn on_a_terminal_there_is_a_table_and_somebody_to_ask() {
         said.code == Some(4) && said.out.contains("stopped: the operator said no to backup on sw1"),
         "{said:?}"
     );
+}
+
+/// Files that are made one after the other; the second one takes until there is a file `go`.
+const FILES: &str = "version: 1
+devices: { here: {} }
+drivers: { local: { kind: local } }
+scenario:
+  name: files
+  nodes:
+    - { step: a, targets: all, apply: { exchanges: [ { send: touch a } ] }, rollback: [ { exchanges: [ { send: rm -f a } ] } ] }
+    - step: b
+      targets: all
+      apply: { exchanges: [ { send: touch b }, { send: sh wait.sh } ] }
+      verify: { exchanges: [ { send: test -e b } ] }
+      rollback: [ { exchanges: [ { send: rm -f b } ] } ]
+    - { step: c, targets: all, apply: { exchanges: [ { send: touch c } ] }, rollback: [ { exchanges: [ { send: rm -f c } ] } ] }
+";
+
+#[test]
+fn a_run_that_is_killed_or_interrupted_goes_on_or_is_undone() {
+    for signal in ["-KILL", "-INT"] {
+        let desk = Desk::new(FILES);
+        // It ends by itself when nobody is left to end it.
+        let wait = "i=0; while [ ! -e go ] && [ $i -lt 600 ]; do touch waits; sleep 0.1; i=$((i+1)); done";
+        std::fs::write(desk.path("wait.sh"), wait).unwrap();
+        let mut command = desk.command(&["run", "changes.yaml"]);
+        let mut run = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let start = Instant::now();
+        while !desk.path("waits").exists() {
+            assert!(start.elapsed() < Duration::from_secs(60), "it never got to the second change");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let killed = Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        if signal == "-KILL" {
+            run.wait().unwrap();
+            std::fs::write(desk.path("go"), "").unwrap();
+            let said = desk.polder(&["resume", "--autobackout"]).ok();
+            assert!(said.contains("changes: 3 ok"), "{said}");
+            // What was half done is done anew.
+            let shown = desk.json(&["show", "--json"]);
+            let ends = shown["entries"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|entry| entry["record"]["end"].as_object());
+            let ends: Vec<String> =
+                ends.map(|end| format!("{} {}", end["key"]["step"], end["phase"]).replace('"', "")).collect();
+            assert_eq!(ends, ["a apply", "b rollback", "b apply", "b verify", "c apply"]);
+            assert!(["a", "b", "c"].iter().all(|name| desk.path(name).exists()));
+        } else {
+            // It is heard while the change is under way, which is ended in order.
+            std::thread::sleep(Duration::from_millis(300));
+            std::fs::write(desk.path("go"), "").unwrap();
+            let said = Said::of(&run.wait_with_output().unwrap());
+            assert!(said.code == Some(4) && said.out.contains("successful: a, b\n"), "{said:?}");
+            assert!(desk.path("b").exists() && !desk.path("c").exists());
+        }
+        desk.polder(&["rollback", "--autobackout"]).ok();
+        assert!(["a", "b", "c"].iter().all(|name| !desk.path(name).exists()));
+    }
 }
 
 #[test]

@@ -650,3 +650,34 @@ async fn changes_run_in_their_order_and_are_undone_in_exactly_the_reverse() {
         lab.settled();
     }
 }
+
+/// Time that never passes.
+#[derive(Debug)]
+struct Never(watch::Sender<bool>);
+
+impl Clock for Never {
+    fn now(&self) -> u64 {
+        1
+    }
+    fn sleep(&self, _: Duration) -> BoxFuture<'_, ()> {
+        self.0.send_replace(true);
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn before_each_row_it_waits_as_long_as_the_matrix_says_unless_it_is_stopped() {
+    const TEXT: &str = "devices: { sw1: {} }\nmatrices: { m: { delay: 10s, rows: [ {p: a}, {p: b}, {p: c} ] } }\nscenario:\n  \
+        name: all\n  nodes: [ { step: one, matrix: m, targets: all, precheck: { exchanges: [ { send: say } ] }, \
+        apply: { exchanges: [ { send: 'set %(p)s' } ] }, rollback: [ { exchanges: [ { send: 'unset %(p)s' } ] } ] } ]\n";
+    let lab = Lab::new(TEXT);
+    lab.run().await;
+    assert_eq!((lab.clock.now(), lab.there().as_str()), (30_000, "sw1 a, sw1 b, sw1 c"));
+    // Who waits has begun nothing that would have to be ended.
+    let mut lab = Lab::new(TEXT);
+    let (sender, stop) = watch::channel(false);
+    (lab.runner.clock, lab.runner.stop) = (Arc::new(Never(sender)), Some(stop));
+    let report = lab.run().await;
+    assert_eq!((report.exit(), lab.mock.seen()), (Exit::Stopped, Seen::default()));
+    assert_eq!(states(&report), "one not_attempted (sw1 not_attempted)");
+}
