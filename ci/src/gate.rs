@@ -29,6 +29,7 @@ const ONCE_AS_USER: &[&str] = &[
     "every_function_on_debian12",
     "every_function_on_minimal",
     "files_come_and_go_and_are_collected_whatever_happens",
+    "four_machines_are_changed_or_none_of_them",
     "guest::tests::",
     "layered_exports_lie_on_their_templates",
     "machines_are_controlled_and_their_health_is_blamed_on_who_is_at_work",

@@ -5,6 +5,7 @@ mod ansible;
 mod arena;
 mod binary;
 mod builds;
+mod changed_guests;
 mod changes;
 mod command;
 mod control;

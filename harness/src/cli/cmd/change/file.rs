@@ -12,6 +12,8 @@ use crate::{
     cli::{context::Cx, exit::BadInput, portal::environment},
     cvp::{Client, CvpSpec},
     driver::{Outside, drivers},
+    guest::Guest,
+    workdir::WorkdirError,
 };
 
 /// What names of variables of the environment begin with that are variables of changes.
@@ -45,8 +47,23 @@ pub(super) fn planned(
     Ok((loaded.changes, plan))
 }
 
+/// The machines that devices of the file may be: those of the prefix one stands in, if there is one.
+async fn machines(cx: &Cx, changes: &Changes) -> anyhow::Result<BTreeMap<String, Guest>> {
+    if !changes.drivers.iter().any(|driver| driver.kind == DriverKind::Ssh) {
+        return Ok(BTreeMap::new());
+    }
+    match cx.prefix() {
+        Ok(_) => {
+            let vms = cx.env().await?.vms();
+            Ok(vms.iter().map(|vm| (vm.name().to_string(), vm.as_ref().clone())).collect())
+        }
+        Err(WorkdirError::NoWorkdir { .. } | WorkdirError::NoPrefixHere { .. }) => Ok(BTreeMap::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// What carries out the changes. The portal is the one of suites: no other tool's variable ever aims a change at one.
-pub(super) fn carriers(changes: &Changes) -> anyhow::Result<Drivers> {
+pub(super) async fn carriers(cx: &Cx, changes: &Changes) -> anyhow::Result<Drivers> {
     let needs_portal =
         |driver: &Driver| driver.kind == DriverKind::Cvp && !driver.options.contains_key("url");
     let spec = match changes.drivers.iter().any(needs_portal) {
@@ -54,6 +71,7 @@ pub(super) fn carriers(changes: &Changes) -> anyhow::Result<Drivers> {
         false => None,
     };
     let portal = spec.map(|spec| Client::new(spec, None)).transpose()?;
-    let outside = Outside { variable: &environment, machines: BTreeMap::new(), portal };
+    let machines = machines(cx, changes).await?;
+    let outside = Outside { variable: &environment, machines, portal };
     Ok(drivers(changes, &outside).map_err(|error| BadInput(error.to_string()))?)
 }

@@ -36,7 +36,7 @@ pub(super) async fn run(cx: &Cx, args: &ChangeRun) -> anyhow::Result<Said> {
     let now = Utc::from(SystemTime::now()).to_string();
     let name = now.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
     let folder = runs(cx)?.join(format!("{name}-{}", std::process::id()));
-    let runner = runner(cx, &changes, plan, &args.doing)?;
+    let runner = runner(cx, &changes, plan, &args.doing).await?;
     let report = runner.run(&folder, head).await?;
     end(cx, &args.doing, &folder, &report)
 }
@@ -46,12 +46,12 @@ pub(super) async fn again(cx: &Cx, args: &ChangeAgain, undo: bool) -> anyhow::Re
     let folder = find(cx, args.run.as_deref())?;
     let recorded = Recorded::read(&folder)?;
     let (changes, plan) = plan_of(cx, &recorded, &args.set)?;
-    let runner = runner(cx, &changes, plan, &args.doing)?;
+    let runner = runner(cx, &changes, plan, &args.doing).await?;
     let report = if undo { runner.rollback(&folder).await? } else { runner.resume(&folder).await? };
     end(cx, &args.doing, &folder, &report)
 }
 
-fn runner(cx: &Cx, changes: &Changes, plan: Plan, doing: &ChangeDoing) -> anyhow::Result<Runner> {
+async fn runner(cx: &Cx, changes: &Changes, plan: Plan, doing: &ChangeDoing) -> anyhow::Result<Runner> {
     if doing
         .report
         .as_deref()
@@ -73,7 +73,7 @@ fn runner(cx: &Cx, changes: &Changes, plan: Plan, doing: &ChangeDoing) -> anyhow
         alerts: screen.clone(),
         progress: screen,
         stop: Some(cx.stop.clone()),
-        ..Runner::new(Arc::new(plan), carriers(changes)?)
+        ..Runner::new(Arc::new(plan), carriers(cx, changes).await?)
     })
 }
 
