@@ -79,11 +79,14 @@ async fn a_program_in_a_terminal_is_talked_to() {
     let said = exchange(&mut shell, Some("hello-ada"), None, soon()).await.unwrap();
     assert!(!said.output.contains("rc="), "nothing is told twice: {said:?}");
     // It is its terminal: what is typed there reaches it as from a keyboard.
-    exchange(&mut shell, Some("[$#] $"), Some("sleep 4762"), soon()).await.unwrap();
+    exchange(&mut shell, Some("[$#] $"), Some("sh -c 'echo asleep; exec sleep 4762'"), soon()).await.unwrap();
+    exchange(&mut shell, Some("\nasleep"), None, soon()).await.unwrap();
     let late =
         exchange(&mut shell, Some("no such"), None, Deadline::within(Duration::from_millis(300))).await;
     assert_eq!(late.unwrap_err().to_string(), "sw1 took too long: `no such` did not come");
-    send(&mut shell, "\u{3}echo interrupted-$name").await.unwrap();
+    send(&mut shell, "\u{3}").await.unwrap();
+    // A shell that is interrupted forgets what was typed ahead.
+    exchange(&mut shell, Some("[$#] $"), Some("echo interrupted-$name"), soon()).await.unwrap();
     exchange(&mut shell, Some("interrupted-ada"), None, soon()).await.unwrap();
     shell.close(soon()).await.unwrap();
     gone("sleep 4762").await;
