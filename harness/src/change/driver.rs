@@ -182,15 +182,18 @@ impl Said {
         Self { stderr: output.clone(), output, exitcode: Some(code), failure, ..Self::default() }
     }
 
-    /// Adds it to what the exchanges before it resulted in: texts grow, of the others the last one counts.
+    /// Adds it to what the exchanges before it resulted in: texts grow, of the others the last one that there is counts. Who only
+    /// waits for a text has none, and does not take away what a command came to.
     pub(super) fn add_to(&self, results: &mut Results) {
         results.cmdoutput.push_str(&self.output);
         results.stdout.push_str(&self.stdout);
         results.stderr.push_str(&self.stderr);
-        results.exitcode = self.exitcode;
-        results.status.clone_from(&self.status);
-        results.errno = self.errno;
-        results.reason.clone_from(&self.reason);
+        if self.exitcode.is_some() || self.status.is_some() {
+            results.exitcode = self.exitcode;
+            results.status.clone_from(&self.status);
+            results.errno = self.errno;
+            results.reason.clone_from(&self.reason);
+        }
         if self.tree.is_some() {
             results.tree.clone_from(&self.tree);
         }

@@ -19,7 +19,7 @@ use crate::base::{
 /// The version of the form.
 const VERSION: u32 = 1;
 const JOURNAL: &str = "journal.jsonl";
-const TRANSCRIPT: &str = "transcript.log";
+pub(crate) const TRANSCRIPT: &str = "transcript.log";
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -40,6 +40,7 @@ pub use driver::{Driver, DriverError, Drivers, Request, Said, Session, Target};
 pub use exec::{RunError, Runner, Settings};
 pub use file::{ChangeFileError, Given, Loaded, load, parse, to_yaml};
 pub(crate) use heard::Heard;
+pub(crate) use journal::TRANSCRIPT;
 pub use journal::{Head, Journal, JournalError, Recorded, run_folder, run_folders};
 pub use mock::{Mock, Seen};
 pub use model::Changes;

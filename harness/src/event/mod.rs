@@ -94,6 +94,25 @@ pub enum RunEvent {
         /// Which, of what, and its seed where chance has a part in it.
         text: String,
     },
+    /// A phase of a change is over on a device.
+    Change {
+        /// Its suite.
+        suite: String,
+        /// Its scenario.
+        scenario: String,
+        /// The change.
+        change: String,
+        /// The device; empty for what is done once for several.
+        device: String,
+        /// The phase, such as `apply` or `rollback`.
+        phase: String,
+        /// What went wrong, if something did.
+        error: Option<String>,
+        /// How long it took, in seconds.
+        seconds: f64,
+        /// The file with everything that was sent and said.
+        transcript: String,
+    },
     /// A machine is in trouble.
     Trouble {
         /// Its suite.

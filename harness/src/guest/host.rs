@@ -106,11 +106,25 @@ impl Host {
     /// # Errors
     /// The host has none for us.
     pub(crate) async fn shell(&self) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>, SshError> {
-        let channel = self.session().await?;
+        let mut channel = self.session().await?;
         let sent = |sent: Result<(), russh::Error>| sent.map_err(|source| self.broken(Some(source)));
-        sent(channel.request_pty(false, TERMINAL, COLUMNS, 0, 0, 0, &[]).await)?;
-        sent(channel.request_shell(false).await)?;
+        sent(channel.request_pty(true, TERMINAL, COLUMNS, 0, 0, 0, &[]).await)?;
+        self.granted(&mut channel).await?;
+        sent(channel.request_shell(true).await)?;
+        self.granted(&mut channel).await?;
         Ok(channel.into_stream())
+    }
+
+    /// Waits until what was asked for is granted.
+    async fn granted(&self, channel: &mut russh::Channel<russh::client::Msg>) -> Result<(), SshError> {
+        loop {
+            match channel.wait().await {
+                Some(ChannelMsg::Success) => return Ok(()),
+                Some(ChannelMsg::Failure) => return Err(SshError::Refused { addr: self.spec.addr }),
+                Some(ChannelMsg::Close | ChannelMsg::Eof) | None => return Err(self.broken(None)),
+                Some(_) => {}
+            }
+        }
     }
 
     /// Ends the connection, and with it what runs over it.

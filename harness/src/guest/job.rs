@@ -251,7 +251,7 @@ impl Drop for Job {
         if let (Some(note), Ok(runtime)) = (self.note.take(), tokio::runtime::Handle::try_current()) {
             let guest = self.guest.clone();
             runtime.spawn(async move {
-                if guest.end_all(&note.mark, limits::LOOK).await.unwrap_or(false) {
+                if guest.end_all(&note.mark, limits::DROPPED).await.unwrap_or(false) {
                     note.forget();
                 }
             });

@@ -9,12 +9,14 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use crate::{
     base::{dial::BoxFuture, exit::Exit},
     change::{
-        self, Driver, Drivers, Entry, Head, Outcome, Progress, Record, Report, Runner, Text, Vars,
+        self, Driver, Drivers, Entry, Head, Outcome, Progress, Record, Report, Runner, TRANSCRIPT, Text,
+        Vars,
         model::{
             Device, Driver as DriverDef, DriverKind, Exchange, Node, Policy, Rollback, RollbackAction,
             Scenario, Script, Step,
@@ -22,7 +24,7 @@ use crate::{
     },
     driver::{Outside, drivers},
     env::{Env, Vm},
-    trace::layer::LOG,
+    trace::{CHANGE, layer::LOG},
 };
 
 /// What the driver of changes in suites is called.
@@ -161,7 +163,13 @@ pub struct Applying {
 impl Applying {
     /// On these devices; machines of the environment, unless a driver of one's own knows others.
     pub fn on<T: Target>(mut self, devices: impl IntoIterator<Item = T>) -> Self {
-        self.devices.extend(devices.into_iter().map(|device| device.target()));
+        for device in devices {
+            let name = device.target();
+            // Once, however often it is named.
+            if !self.devices.contains(&name) {
+                self.devices.push(name);
+            }
+        }
         self
     }
 
@@ -209,8 +217,8 @@ impl Applying {
         };
         let head = Head::new(plan.digest())?;
         let mut runner = Runner::new(Arc::new(plan), carried);
-        runner.progress = Arc::new(Logged);
         let folder = folder.join(format!("{}-{name}", count.fetch_add(1, Ordering::Relaxed) + 1));
+        runner.progress = Arc::new(Logged { transcript: folder.join(TRANSCRIPT) });
         if !self.keep {
             // Before it begins, so that it is undone even when whoever waits for it is ended.
             applied.lock().unwrap_or_else(PoisonError::into_inner).push((runner.clone(), folder.clone()));
@@ -282,17 +290,33 @@ fn told(report: &Report) -> String {
     if lines.is_empty() { report.summary() } else { lines.join("; ") }
 }
 
-/// Phases as lines of the scenario's log.
+/// Phases as events of the scenario, and lines of its log.
 #[derive(Debug)]
-struct Logged;
+struct Logged {
+    /// The file with everything that was said.
+    transcript: PathBuf,
+}
 
 impl Progress for Logged {
     fn happened(&self, entry: &Entry) {
         match &entry.record {
-            Record::End { key, phase, outcome: Outcome::Failed(failure), .. } => {
-                tracing::info!(target: LOG, "change {key}: {phase} failed: {}", failure.message);
+            Record::End { key, phase, outcome, took } => {
+                let error = match outcome {
+                    Outcome::Failed(failure) => failure.message.as_str(),
+                    Outcome::Ok { .. } | Outcome::Already => "",
+                };
+                let how = if error.is_empty() { "ok".to_owned() } else { format!("failed: {error}") };
+                tracing::info!(
+                    target: CHANGE,
+                    change = key.step,
+                    device = key.device,
+                    phase = %phase,
+                    error,
+                    seconds = %Duration::from_millis(*took).as_secs_f64(),
+                    transcript = %self.transcript.display(),
+                    "change {key}: {phase} {how}"
+                );
             }
-            Record::End { key, phase, .. } => tracing::info!(target: LOG, "change {key}: {phase} ok"),
             Record::Dirty { key, why } => tracing::info!(target: LOG, "change {key} is left: {why}"),
             _ => {}
         }
@@ -326,7 +350,7 @@ mod tests {
         let set =
             |what: &str| Change::new(what).apply(&format!("set {what}")).rollback(&format!("unset {what}"));
         changes.apply(set("a")).on(["sw1", "sw2"]).by(driver.clone()).await.unwrap();
-        changes.apply(set("b")).on(["sw1"]).by(driver.clone()).await.unwrap();
+        changes.apply(set("b")).on(["sw1", "sw1"]).by(driver.clone()).await.unwrap();
         changes.apply(set("c")).on(["sw1"]).by(driver.clone()).keep().await.unwrap();
         // One that fails is undone at once, and says why.
         let failing = changes.apply(set("d").verify("check d")).on(["sw1"]).by(driver.clone());

@@ -28,6 +28,8 @@ use super::tree::Tree;
 pub(crate) const LOG: &str = "polder::log";
 /// Target of lines about faults that were made on purpose.
 pub(crate) const FAULT: &str = "polder::fault";
+/// Target of lines about phases of changes; they have the fields of [`RunEvent::Change`].
+pub(crate) const CHANGE: &str = "polder::change";
 /// Target of the span that stands for a scenario.
 const SCENARIO: &str = "polder::scenario";
 
@@ -110,11 +112,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let text = fields.text("");
+        let is_change = event.metadata().target() == CHANGE;
+        let of_change = is_change.then(|| fields.of_change());
+        let text = if is_change { fields.message } else { fields.text("") };
         let node = context.event_span(event).and_then(|span| span.extensions().get::<Node>().cloned());
         if let Some(Node { live, id }) = node {
             lock(&live.tree).line(id, live.elapsed(), text.clone());
             let (suite, scenario) = live.key.clone();
+            if let Some(of_change) = of_change {
+                let _ = self.events.send(of_change(suite.clone(), scenario.clone()));
+            }
             let _ = self.events.send(match event.metadata().target() {
                 FAULT => RunEvent::Fault { suite, scenario, text },
                 _ => RunEvent::Log { suite, scenario, text },
@@ -157,14 +164,31 @@ impl Fields {
     }
 
     fn key(self) -> Key {
-        let field = |wanted: &str| {
-            self.others
-                .iter()
-                .find(|(name, _)| *name == wanted)
-                .map(|(_, value)| value.clone())
-                .unwrap_or_default()
-        };
-        (field("suite"), field("scenario"))
+        (self.field("suite"), self.field("scenario"))
+    }
+
+    fn field(&self, wanted: &str) -> String {
+        self.others
+            .iter()
+            .find(|(name, _)| *name == wanted)
+            .map(|(_, value)| value.clone())
+            .unwrap_or_default()
+    }
+
+    /// The phase of a change that they tell of, once it is known whose.
+    fn of_change(&self) -> impl FnOnce(String, String) -> RunEvent + use<> {
+        let [change, device, phase, error, seconds, transcript] =
+            ["change", "device", "phase", "error", "seconds", "transcript"].map(|name| self.field(name));
+        move |suite, scenario| RunEvent::Change {
+            suite,
+            scenario,
+            change,
+            device,
+            phase,
+            error: (!error.is_empty()).then_some(error),
+            seconds: seconds.parse().unwrap_or_default(),
+            transcript,
+        }
     }
 
     fn add(&mut self, field: &Field, value: String) {

@@ -3,4 +3,4 @@
 pub(crate) mod layer;
 pub(crate) mod tree;
 
-pub(crate) use layer::{FAULT, Recorder};
+pub(crate) use layer::{CHANGE, FAULT, Recorder};

@@ -145,8 +145,11 @@ impl<'p> Machine<'p> {
     /// those of the scenarios around it.
     #[must_use]
     pub fn due(&self, name: &str) -> Option<u64> {
+        self.due_at(self.layout.find(name)?)
+    }
+
+    fn due_at(&self, mut at: usize) -> Option<u64> {
         let mut found: Option<u64> = None;
-        let mut at = self.layout.find(name)?;
         loop {
             let (node, view) = (self.layout.nodes.get(at)?, self.view.nodes.get(at)?);
             if let (Some(limit), Some(since)) = (node.policy.timeout, view.since) {
@@ -185,7 +188,7 @@ impl<'p> Machine<'p> {
         } else {
             match self.layout.step(at) {
                 Some(devices) => {
-                    let look = step(devices, view, self.view.stopped.is_some(), now);
+                    let look = step(devices, view, self.view.stopped.is_some(), now, self.due_at(at));
                     self.begin(at, look, acts)
                 }
                 None => self.set(at, now, acts),

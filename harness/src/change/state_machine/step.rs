@@ -25,7 +25,13 @@ pub(super) struct Look {
 }
 
 /// How a change stands and what is to be done; `now` is in milliseconds since 1970.
-pub(super) fn step(devices: &Devices<'_>, view: &NodeView, stopped: bool, now: u64) -> Look {
+pub(super) fn step(
+    devices: &Devices<'_>,
+    view: &NodeView,
+    stopped: bool,
+    now: u64,
+    ends: Option<u64>,
+) -> Look {
     let policy = devices.step().policy;
     let attempt = view.attempt.max(1);
     let is_ok = |at: usize, view: &DeviceView| device(devices, at, view, Halt::No).0 == Stand::Ok;
@@ -90,8 +96,6 @@ pub(super) fn step(devices: &Devices<'_>, view: &NodeView, stopped: bool, now: u
     }
     let millis = |time: std::time::Duration| time.as_millis().try_into().unwrap_or(u64::MAX);
     let due = view.last_end.saturating_add(millis(policy.retry.delay));
-    let ends =
-        policy.timeout.zip(view.since).map(|(limit, since): (_, u64)| since.saturating_add(millis(limit)));
     let in_time = ends.is_none_or(|ends| now.max(due) < ends);
     let again = policy.retry.max.is_none_or(|max| attempt <= max) && in_time && !any(Stand::Dirty);
     if any_failed && again && !stopped {

@@ -137,6 +137,15 @@ impl View {
             Record::Undo => {
                 self.resume(layout);
                 self.undoing = true;
+                // What could not be undone before is tried once more.
+                let rows = self
+                    .nodes
+                    .iter_mut()
+                    .flat_map(|node| &mut node.devices)
+                    .flat_map(|device| &mut device.rows);
+                for row in rows.filter(|row| row.touched && !row.undone) {
+                    (row.back, row.undo_failure, row.dirty) = (None, None, None);
+                }
             }
             Record::Over { .. } => {}
         }

@@ -681,3 +681,36 @@ async fn before_each_row_it_waits_as_long_as_the_matrix_says_unless_it_is_stoppe
     assert_eq!((report.exit(), lab.mock.seen()), (Exit::Stopped, Seen::default()));
     assert_eq!(states(&report), "one not_attempted (sw1 not_attempted)");
 }
+
+#[tokio::test]
+async fn what_could_not_be_undone_is_tried_once_more_when_asked_for() {
+    let mut lab = Lab::new(&PAIR.replace("check x", "fail"));
+    lab.runner.authorizer = Answers::new(&[Answer::No]);
+    lab.runner.settings.heed.rollbacks = true;
+    let report = lab.run().await;
+    assert_eq!((report.exit(), lab.there().as_str()), (Exit::Left, "sw1 x"));
+    let report = lab.runner.rollback(lab.folder.path()).await.unwrap();
+    assert_eq!((report.exit(), lab.there().as_str()), (Exit::Done, ""), "{}", states(&report));
+}
+
+#[tokio::test]
+async fn nothing_is_tried_again_when_the_time_of_the_scenario_around_it_is_over() {
+    let lab = Lab::new(
+        "devices: { sw1: {} }\nscenario:\n  name: all\n  policy: { timeout: 1h }\n  nodes:\n    - { step: one, targets: all, \
+         policy: { retry: { max: -1, delay: 20m } }, apply: { exchanges: [ { send: fail } ] }, \
+         rollback: [ { exchanges: [ { send: unset x } ] } ] }\n",
+    );
+    let report = tokio::time::timeout(Duration::from_secs(30), lab.run()).await.unwrap();
+    assert_eq!(states(&report), "one backout_ok (sw1 rolled_back)");
+    assert!(lab.clock.now() <= 3_600_000, "{}", lab.clock.now());
+}
+
+#[test]
+fn waiting_for_a_text_takes_nothing_away_from_what_a_command_came_to() {
+    let mut results = crate::change::cond::Results::default();
+    Said::exit(3, "no").add_to(&mut results);
+    Said { output: " more".to_owned(), ..Said::default() }.add_to(&mut results);
+    assert_eq!((results.exitcode, results.cmdoutput.as_str()), (Some(3), "no more"));
+    Said::ok("").add_to(&mut results);
+    assert_eq!(results.exitcode, Some(0));
+}
