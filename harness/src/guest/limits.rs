@@ -32,9 +32,9 @@ pub(super) const OFF: Duration = Duration::from_secs(5);
 pub(super) const STANDSTILL: Duration = Duration::from_secs(1);
 /// One look whether the guest is there.
 pub(super) const LOOK: Duration = Duration::from_secs(10);
-/// One look whether the guest has rebooted: short, because it hangs on the connection to the kernel that went.
 /// To end a job that nobody has any more. Nobody waits for that, so a machine that is busy gets its time.
 pub(super) const DROPPED: Duration = Duration::from_secs(60);
+/// One look whether the guest has rebooted: short, because it hangs on the connection to the kernel that went.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Killing in the guest what a command past its deadline left.
 pub(super) const KILL: Duration = Duration::from_secs(2);
