@@ -18,6 +18,11 @@ use crate::base::{dial::BoxFuture, wait::Deadline};
 /// Whatever hangs is ended by the driver itself when its deadline has passed; what it started then (programs, connections)
 /// is ended with it. The engine drops a future only when it did not come back some time after its deadline.
 pub trait Driver: fmt::Debug + Send + Sync {
+    /// Texts that it knows, such as passwords, and that are shown to nobody, whoever says them.
+    fn secrets(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Opens a session of its own for a change on one device with one row; sessions share nothing.
     ///
     /// # Errors

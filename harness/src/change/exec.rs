@@ -160,7 +160,7 @@ impl Runner {
             authorizer: Arc::clone(&self.authorizer),
             clock: Arc::clone(&self.clock),
             heed: self.settings.heed,
-            secrets: self.plan.secrets.clone(),
+            secrets: self.plan.secrets.and(self.drivers.values().flat_map(|driver| driver.secrets())),
             answered: Default::default(),
         };
         let mut drive = Drive {
@@ -322,7 +322,7 @@ impl Drive<'_, '_> {
             Err(error) => {
                 let failure = Failure {
                     kind: Kind::Internal,
-                    message: format!("the driver broke down: {error}"),
+                    message: self.desk.secrets.hide(&format!("the driver broke down: {error}")),
                     sent: true,
                     way: Way::None,
                     tail: String::new(),

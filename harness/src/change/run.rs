@@ -234,13 +234,15 @@ impl Job {
         for line in send.iter().flat_map(|send| send.split('\n')) {
             let _ = writeln!(said, "> {line}");
         }
-        *sent |= send.is_some();
         let Some(session) = &mut self.session else {
             return Err(Fault::new(Kind::Internal, "there is no session"));
         };
         let request = Request { expect: expect.as_ref(), send: send.as_deref(), so_far: results };
         let answer = tokio::time::timeout(deadline.left() + GRACE, session.exchange(request, deadline)).await;
         let answer = answer.unwrap_or_else(|_| Err(self.late("the driver did not come back")));
+        // Who could not be reached, or refused it, has not begun it.
+        let begun = !matches!(answer, Err(DriverError::Connect { .. } | DriverError::Refused { .. }));
+        *sent |= send.is_some() && begun;
         let mut hear = |text: &str| {
             for line in text.lines() {
                 let _ = writeln!(said, "< {}", plain(line));
@@ -325,7 +327,7 @@ impl Job {
                 let operands = check.condition.operands(&facts);
                 let operands: Vec<String> = operands
                     .into_iter()
-                    .map(|(name, value)| format!("{name} is {}", short(&value)))
+                    .map(|(name, value)| format!("{name} is {}", short(&self.desk.secrets.hide(&value))))
                     .collect();
                 let said = match &check.message {
                     Some(message) => format!("{message}: `{}` is not true", check.condition),

@@ -48,6 +48,11 @@ impl Secrets {
         found.into_iter().collect()
     }
 
+    /// These and more.
+    pub(super) fn and(&self, more: impl Iterator<Item = String>) -> Self {
+        self.values.iter().cloned().chain(more).collect()
+    }
+
     /// The text without them.
     #[must_use]
     pub fn hide(&self, text: &str) -> String {
@@ -60,9 +65,23 @@ fn is_secret(key: &str, changes: &Changes) -> bool {
     ENDINGS.iter().any(|ending| lower.ends_with(ending)) || changes.secrets.iter().any(|name| name == key)
 }
 
+/// Lines of a secret that are shorter than this are no secret by themselves.
+const SHORTEST_LINE: usize = 4;
+
+/// A value in the forms in which it may stand in a text: as it is, as in a quoted text, line by line.
+fn forms(value: String) -> impl Iterator<Item = String> {
+    let quoted = format!("{value:?}");
+    let quoted =
+        quoted.strip_prefix('"').and_then(|quoted| quoted.strip_suffix('"')).unwrap_or(&quoted).to_owned();
+    let lines: Vec<String> = value.lines().map(str::to_owned).collect();
+    let lines = lines.into_iter().filter(|line| line.trim().len() >= SHORTEST_LINE);
+    [value, quoted].into_iter().chain(lines)
+}
+
 impl FromIterator<String> for Secrets {
     fn from_iter<I: IntoIterator<Item = String>>(values: I) -> Self {
-        let mut values: Vec<String> = values.into_iter().filter(|value| !value.is_empty()).collect();
+        let values = values.into_iter().filter(|value| !value.is_empty()).flat_map(forms);
+        let mut values: Vec<String> = values.collect::<BTreeSet<_>>().into_iter().collect();
         values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         Self { values }
     }
@@ -83,6 +102,10 @@ mod tests {
         let secrets: Secrets = ["pw", "pw-long", ""].map(str::to_owned).into_iter().collect();
         assert_eq!(secrets.hide("user pw-long, pw and pwpw"), "user ***, *** and ******");
         assert_eq!(format!("{secrets:?}"), "Secrets(2)");
+        let odd = "tab\there \"and\" more\nthe second line".to_owned();
+        let secrets = secrets.and([odd.clone()].into_iter());
+        assert_eq!(secrets.hide(&format!("{odd}, {odd:?}")), "***, \"***\"");
+        assert_eq!(secrets.hide("> tab\there \"and\" more\n> the second line\n"), "> ***\n> ***\n");
         let vars = |pairs: &[(&str, &str)]| -> Vars {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };

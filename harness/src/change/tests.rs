@@ -3,5 +3,6 @@
 mod decisions;
 mod engine;
 mod files;
+mod lab;
 mod orders;
 mod problems;

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use super::known::{Known, name};
+use super::{
+    known::{Known, name},
+    login::Login,
+};
 use crate::{
     base::{dial::BoxFuture, text::chain, wait::Deadline},
     change::{Driver, DriverError, Request, Said, Session, Target, Text},
@@ -25,23 +28,14 @@ pub(super) enum Place {
     Said { url: Text, login: Login, trust: Trust },
 }
 
-/// Who we are there.
-pub(super) enum Login {
-    User { user: Text, password: String },
-    Token(String),
-}
-
-/// Leaves secrets out.
-impl std::fmt::Debug for Login {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::User { user, .. } => write!(f, "User({user})"),
-            Self::Token(_) => f.write_str("Token"),
+impl Driver for Portal {
+    fn secrets(&self) -> Vec<String> {
+        match &self.place {
+            Place::There(_) => Vec::new(),
+            Place::Said { login, .. } => vec![login.secret().to_owned()],
         }
     }
-}
 
-impl Driver for Portal {
     fn open<'a>(
         &'a self,
         target: Target<'a>,
@@ -49,8 +43,7 @@ impl Driver for Portal {
     ) -> BoxFuture<'a, Result<Box<dyn Session>, DriverError>> {
         Box::pin(async move {
             let texts: Vec<&Text> = match &self.place {
-                Place::Said { url, login: Login::User { user, .. }, .. } => vec![url, user],
-                Place::Said { url, .. } => vec![url],
+                Place::Said { url, login, .. } => std::iter::once(url).chain(login.user()).collect(),
                 Place::There(_) => vec![],
             };
             let known = Known::of(target, texts.into_iter(), deadline).await?;

@@ -9,7 +9,7 @@ use reqwest::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 
-use super::known::Known;
+use super::{known::Known, login::Login};
 use crate::{
     base::{dial::BoxFuture, text::chain, wait::Deadline},
     change::{Driver, DriverError, Heard, Request, Said, Session, Target, Text, cond::Element},
@@ -26,38 +26,22 @@ pub(super) struct Http {
     pub(super) url: Text,
     pub(super) method: Method,
     pub(super) headers: BTreeMap<String, Text>,
-    pub(super) login: Login,
-}
-
-/// Who sends them.
-pub(super) enum Login {
-    Nobody,
-    User { user: Text, password: String },
-    Token(String),
-}
-
-/// Leaves secrets out.
-impl std::fmt::Debug for Login {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Nobody => f.write_str("Nobody"),
-            Self::User { user, .. } => write!(f, "User({user})"),
-            Self::Token(_) => f.write_str("Token"),
-        }
-    }
+    /// Who sends them, if that has to be said.
+    pub(super) login: Option<Login>,
 }
 
 impl Driver for Http {
+    fn secrets(&self) -> Vec<String> {
+        self.login.iter().map(|login| login.secret().to_owned()).collect()
+    }
+
     fn open<'a>(
         &'a self,
         target: Target<'a>,
         deadline: Deadline,
     ) -> BoxFuture<'a, Result<Box<dyn Session>, DriverError>> {
         Box::pin(async move {
-            let user = match &self.login {
-                Login::User { user, .. } => Some(user),
-                Login::Nobody | Login::Token(_) => None,
-            };
+            let user = self.login.as_ref().and_then(Login::user);
             let texts = std::iter::once(&self.url).chain(self.headers.values()).chain(user);
             let known = Known::of(target, texts, deadline).await?;
             let said = known.fill(&self.url)?;
@@ -75,9 +59,9 @@ impl Http {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         let authorization = match &self.login {
-            Login::Nobody => None,
-            Login::Token(token) => Some(format!("Bearer {token}")),
-            Login::User { user, password } => {
+            None => None,
+            Some(Login::Token(token)) => Some(format!("Bearer {token}")),
+            Some(Login::User { user, password }) => {
                 Some(format!("Basic {}", BASE64.encode(format!("{}:{password}", known.fill(user)?))))
             }
         };
@@ -116,7 +100,9 @@ impl Session for Requests {
             request.expect_so_far(&self.known.device)?;
             let Some(send) = request.send else { return Ok(Said::default()) };
             let mut heard = Heard::default();
-            let asked = tokio::time::timeout(deadline.left(), self.ask(send, &mut heard)).await;
+            let (method, url, body) = self.read(send)?;
+            let asked = self.ask(method, url, body, &mut heard);
+            let asked = tokio::time::timeout(deadline.left(), asked).await;
             let said = heard.said();
             match asked {
                 Ok(Ok(status)) => Ok(judged(status, said)),
@@ -136,13 +122,23 @@ impl Session for Requests {
 }
 
 impl Requests {
-    async fn ask(&self, send: &str, heard: &mut Heard) -> Result<reqwest::StatusCode, reqwest::Error> {
-        let (method, url, body) = match line(send) {
-            Some((method, path, body)) => {
-                (method, self.url.join(path).unwrap_or_else(|_| self.url.clone()), body)
-            }
-            None => (self.method.clone(), self.url.clone(), send),
+    /// What is to be done, where, and with what. It is at the server of the driver: what it knows is for nobody else.
+    fn read<'a>(&self, send: &'a str) -> Result<(Method, Url, &'a str), DriverError> {
+        let Some((method, path, body)) = line(send) else {
+            return Ok((self.method.clone(), self.url.clone(), send));
         };
+        let url = self.url.join(path).ok().filter(|url| url.origin() == self.url.origin());
+        let url = url.ok_or_else(|| self.known.refused(format!("`{path}` is no path at its server")))?;
+        Ok((method, url, body))
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        url: Url,
+        body: &str,
+        heard: &mut Heard,
+    ) -> Result<reqwest::StatusCode, reqwest::Error> {
         let mut request = self.client.request(method, url).headers((*self.headers).clone());
         if !body.is_empty() {
             if !self.headers.contains_key(CONTENT_TYPE) {

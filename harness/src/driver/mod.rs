@@ -6,6 +6,7 @@
 mod cvp;
 mod http;
 mod known;
+mod login;
 mod outside;
 mod programs;
 mod session;

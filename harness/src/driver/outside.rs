@@ -7,8 +7,9 @@ use reqwest::Client as HttpClient;
 use russh::keys::{PrivateKey, decode_secret_key};
 
 use super::{
-    cvp::{self, Place, Portal},
-    http::{self, Http},
+    cvp::{Place, Portal},
+    http::Http,
+    login::Login,
     programs, session,
     ssh::{self, HostKey, Ssh},
 };
@@ -94,12 +95,7 @@ impl Maker<'_, '_> {
     }
 
     fn http(&mut self) -> Arc<dyn Driver> {
-        let login = match (self.secret("token_env"), self.text("user").cloned(), self.secret("password_env"))
-        {
-            (Some(token), ..) => http::Login::Token(token),
-            (None, Some(user), Some(password)) => http::Login::User { user, password },
-            _ => http::Login::Nobody,
-        };
+        let login = self.login();
         let method = self.said("method").and_then(|method| method.parse().ok());
         let url = self.text("url").cloned().unwrap_or_default();
         let headers = self.driver.headers.clone();
@@ -118,13 +114,8 @@ impl Maker<'_, '_> {
     fn cvp(&mut self) -> Arc<dyn Driver> {
         let place = match self.text("url").cloned() {
             Some(url) => {
-                let (token, password) = (self.secret("token_env"), self.secret("password_env"));
-                let login = match (token, self.text("user").cloned(), password) {
-                    (Some(token), ..) => Some(cvp::Login::Token(token)),
-                    (None, Some(user), Some(password)) => Some(cvp::Login::User { user, password }),
-                    // It was said what is missing.
-                    _ => None,
-                };
+                // Without one, it was said what is missing.
+                let login = self.login();
                 self.client();
                 login.map(|login| Place::Said { url, login, trust: self.trust() })
             }
@@ -183,6 +174,15 @@ impl Maker<'_, '_> {
             self.problem(format!("the environment variable `{name}`, which `{option}` names, is not set"));
         }
         value
+    }
+
+    fn login(&mut self) -> Option<Login> {
+        let (token, password) = (self.secret("token_env"), self.secret("password_env"));
+        match (token, self.text("user").cloned(), password) {
+            (Some(token), ..) => Some(Login::Token(token)),
+            (None, Some(user), Some(password)) => Some(Login::User { user, password }),
+            _ => None,
+        }
     }
 
     fn key(&mut self) -> Option<Arc<PrivateKey>> {

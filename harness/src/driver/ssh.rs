@@ -63,6 +63,10 @@ pub(super) enum HostKey {
 }
 
 impl Driver for Ssh {
+    fn secrets(&self) -> Vec<String> {
+        self.login.password.iter().cloned().collect()
+    }
+
     fn open<'a>(
         &'a self,
         target: Target<'a>,

@@ -42,6 +42,14 @@ fn every_kind_of_failure_is_told() {
     let phases =
         ran.events().into_iter().filter(|event| event["text"] == "change mtu on sw1: apply ok").count();
     assert_eq!(phases, 1, "phases are lines of the scenario's log");
+    let of_changes = ran.events().into_iter().filter(|event| event["kind"] == "change").collect::<Vec<_>>();
+    let applied = &of_changes[0];
+    let told = ["scenario", "change", "device", "phase"].map(|name| applied[name].as_str().unwrap());
+    assert_eq!(told, ["applies", "mtu", "sw1", "apply"]);
+    let transcript = std::fs::read_to_string(applied["transcript"].as_str().unwrap()).unwrap();
+    assert!(transcript.contains("mtu on sw1: apply: ok"), "{transcript}");
+    let failed = of_changes.iter().find(|event| event["phase"] == "rollback").map(|event| &event["error"]);
+    assert!(failed.is_some_and(|error| error.is_string()), "{of_changes:?}");
     let tidied: Vec<_> = ran.events().into_iter().filter(|event| event["text"] == "tidied").collect();
     assert_eq!(tidied.len(), 3, "teardown runs, whatever failed before");
     assert!(start.elapsed() < Duration::from_secs(30), "what hangs must not keep the process");

@@ -2,165 +2,23 @@
 //! changes and those that wait for them.
 
 use std::{
-    collections::BTreeSet,
-    fs,
-    path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use tokio::sync::watch;
 
+use super::lab::*;
 use crate::{
     base::{dial::BoxFuture, exit::Exit},
     change::{
-        Alert, Alerts, Answer, Ask, Authorizer, Clock, DriverError, Drivers, Entry, Head, Mock, Plan,
-        Progress, Question, Record, Recorded, Report, RunError, Runner, Said, Seen, State, Vars, parse, plan,
+        Answer, Ask, Authorizer, Clock, DriverError, Entry, Head, Mock, Progress, Question, Record, Recorded,
+        RunError, Runner, Said, Seen, State,
     },
 };
-
-/// What is set: `sw1 mtu`.
-type Things = Arc<Mutex<BTreeSet<String>>>;
-
-/// A driver whose devices understand `set X`, `unset X`, `check X`, `fail`, `late`, `lost`, `panic` and `say X`; `late X` and
-/// `lost X` set it nevertheless. `once X` fails the first time.
-fn world() -> (Mock, Things) {
-    let things = Things::default();
-    let (kept, tries) = (Arc::clone(&things), AtomicUsize::new(0));
-    let mock = Mock::new(move |device, sent| {
-        let (verb, what) = sent.split_once(' ').unwrap_or((sent, ""));
-        // Some commands are for one device only.
-        let what = match what.split_once('@') {
-            Some((_, only)) if only != device => return Ok(Said::ok("")),
-            Some((what, _)) => what,
-            None => what,
-        };
-        let thing = format!("{device} {what}");
-        assert_ne!(verb, "panic", "a driver with a bug");
-        let mut things = kept.lock().unwrap();
-        let said = || Box::new(Said { output: "half".to_owned(), ..Said::default() });
-        let device = device.to_owned();
-        match verb {
-            "set" => drop(things.insert(thing)),
-            "unset" => drop(things.remove(&thing)),
-            "check" if things.contains(&thing) => {}
-            "check" => return Ok(Said::exit(1, format!("no {what}"))),
-            "fail" => return Ok(Said::exit(3, what)),
-            "late" => {
-                things.insert(thing);
-                return Err(DriverError::TimedOut { device, what: "an answer".to_owned(), said: said() });
-            }
-            "lost" => {
-                things.insert(thing);
-                return Err(DriverError::Lost { device, why: "reset".to_owned(), said: said() });
-            }
-            "once" if tries.fetch_add(1, Ordering::SeqCst) == 0 => return Ok(Said::exit(1, "not yet")),
-            "once" => {}
-            "say" => return Ok(Said::ok(what)),
-            other => panic!("{other}"),
-        }
-        Ok(Said::ok(""))
-    });
-    let mock = mock.with_door(|device| match device {
-        "sw9" => Err(DriverError::Connect { device: device.to_owned(), why: "no route to it".to_owned() }),
-        _ => Ok(()),
-    });
-    (mock, things)
-}
-
-/// Time passes only while somebody sleeps.
-#[derive(Debug, Default)]
-struct Hours(AtomicU64);
-
-impl Clock for Hours {
-    fn now(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
-    }
-    fn sleep(&self, time: Duration) -> BoxFuture<'_, ()> {
-        self.0.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
-        Box::pin(tokio::task::yield_now())
-    }
-}
-
-#[derive(Debug, Default)]
-struct Told(Mutex<Vec<String>>);
-
-impl Alerts for Told {
-    fn alert<'a>(&'a self, alert: &'a Alert) -> BoxFuture<'a, ()> {
-        self.0.lock().unwrap().push(format!("{}: {}", alert.key, alert.why));
-        Box::pin(async {})
-    }
-}
-
-fn planned(text: &str) -> Arc<Plan> {
-    let text = format!("version: 1\ndrivers: {{ m: {{ kind: mock }} }}\n{text}");
-    let read = |_: &Path| Err(std::io::Error::other("no files"));
-    let loaded = parse(Path::new("x.yaml"), Path::new("/"), &text, &Vars::new(), &read);
-    let loaded = loaded.unwrap_or_else(|error| panic!("{error}\n{text}"));
-    Arc::new(plan(&loaded.changes, &Vars::new()).unwrap())
-}
-
-struct Lab {
-    runner: Runner,
-    mock: Mock,
-    things: Things,
-    told: Arc<Told>,
-    clock: Arc<Hours>,
-    folder: tempfile::TempDir,
-}
-
-impl Lab {
-    fn new(text: &str) -> Self {
-        let ((mock, things), plan) = (world(), planned(text));
-        let drivers: Drivers = [("m".to_owned(), Arc::new(mock.clone()) as _)].into();
-        let (told, clock) = (Arc::<Told>::default(), Arc::<Hours>::default());
-        let mut runner = Runner::new(plan, drivers);
-        (runner.alerts, runner.clock) = (told.clone(), clock.clone());
-        Self { runner, mock, things, told, clock, folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn head(&self) -> Head {
-        Head::new(self.runner.plan.digest()).unwrap()
-    }
-
-    async fn run(&self) -> Report {
-        let report = self.runner.run(self.folder.path(), self.head()).await.unwrap();
-        self.settled();
-        report
-    }
-
-    /// Whatever happened: no session is left open, and the journal tells the same.
-    fn settled(&self) {
-        let Seen { opened, closed, .. } = self.mock.seen();
-        assert_eq!(opened, closed, "sessions");
-    }
-
-    fn there(&self) -> String {
-        self.things.lock().unwrap().iter().cloned().collect::<Vec<_>>().join(", ")
-    }
-
-    fn told(&self) -> String {
-        self.told.0.lock().unwrap().join("\n")
-    }
-
-    /// Everything that was written.
-    fn written(&self) -> String {
-        let read = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap();
-        read("journal.jsonl") + &read("transcript.log")
-    }
-}
-
-fn states(report: &Report) -> String {
-    let steps = report.steps.iter().map(|step| {
-        let devices: Vec<String> =
-            step.devices.iter().map(|d| format!("{} {}", d.device, d.result)).collect();
-        format!("{} {} ({})", step.name, step.state, devices.join(", "))
-    });
-    steps.collect::<Vec<_>>().join("; ")
-}
 
 /// One device, one change, and one that waits for it: which phase fails how, and what becomes of it.
 #[rstest::rstest]
@@ -703,6 +561,54 @@ async fn nothing_is_tried_again_when_the_time_of_the_scenario_around_it_is_over(
     let report = tokio::time::timeout(Duration::from_secs(30), lab.run()).await.unwrap();
     assert_eq!(states(&report), "one backout_ok (sw1 rolled_back)");
     assert!(lab.clock.now() <= 3_600_000, "{}", lab.clock.now());
+}
+
+/// A driver that has a password of its own, which its devices say.
+#[derive(Debug)]
+struct Knowing(Mock);
+
+impl crate::change::Driver for Knowing {
+    fn secrets(&self) -> Vec<String> {
+        vec!["s3 \"q\"".to_owned()]
+    }
+    fn open<'a>(
+        &'a self,
+        target: crate::change::Target<'a>,
+        deadline: crate::base::wait::Deadline,
+    ) -> BoxFuture<'a, Result<Box<dyn crate::change::Session>, DriverError>> {
+        self.0.open(target, deadline)
+    }
+}
+
+#[tokio::test]
+async fn what_a_driver_hides_is_hidden_whoever_says_it() {
+    let mut lab = Lab::new(
+        "devices: { sw1: {} }\nscenario:\n  name: all\n  nodes:\n    - { step: one, targets: all, \
+         apply: { exchanges: [ { send: 'say it is s3 \"q\"' } ], checks: [ 'results.cmdoutput == \"x\"' ] } }\n",
+    );
+    lab.runner.drivers = [("m".to_owned(), Arc::new(Knowing(lab.mock.clone())) as _)].into();
+    let report = lab.run().await;
+    let why = &report.steps[0].devices[0].why[0];
+    assert!(why.contains("is \"it is ***\""), "{why}");
+    let everything = format!("{}{}{report:?}", lab.written(), lab.told());
+    assert!(everything.contains("***") && !everything.contains("s3"), "{everything}");
+}
+
+#[tokio::test]
+async fn what_was_not_begun_is_not_undone_and_needs_nobody() {
+    let nodes = |apply: &str| {
+        format!(
+            "devices: {{ sw1: {{}} }}\nscenario:\n  name: all\n  nodes:\n    - {{ step: one, targets: all, \
+             apply: {{ exchanges: [ {apply} ] }} }}\n"
+        )
+    };
+    let lab = Lab::new(&nodes("{ send: away }"));
+    let report = lab.run().await;
+    assert_eq!((report.exit(), lab.told().as_str()), (Exit::Failed, ""), "{}", states(&report));
+    // After something was, nobody knows.
+    let lab = Lab::new(&nodes("{ send: set x }, { send: away }"));
+    assert_eq!(lab.run().await.exit(), Exit::Left);
+    assert!(lab.told().contains("one on sw1"), "{}", lab.told());
 }
 
 #[test]

@@ -68,6 +68,12 @@ async fn xml_goes_in_and_what_it_says_of_itself_counts() {
     let said = send(&mut session, "<netapp><volume-create></volume-create></netapp>").await.unwrap();
     assert_eq!((said.status.as_deref(), said.errno), (Some("failed"), Some(13040)));
     assert_eq!(said.failure.as_deref(), Some("failed: there is a volume"));
+    // What is said to this server is not for another.
+    for elsewhere in ["DELETE //192.0.2.1/api", "DELETE /\\192.0.2.1/api"] {
+        let error = send(&mut session, elsewhere).await.unwrap_err();
+        assert!(matches!(error, DriverError::Refused { .. }), "{error}");
+        assert!(error.to_string().contains("is no path at its server"), "{error}");
+    }
     let told = told.lock().unwrap();
     assert!(told[0].starts_with("POST /servlets/filer HTTP/1.1\r\n"), "{}", told[0]);
     let head = told[0].to_lowercase();
