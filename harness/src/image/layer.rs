@@ -110,14 +110,15 @@ mod tests {
         let store = ImageStore::new(dir.path().to_owned());
         let made = AtomicUsize::new(0);
         let quiet = |_: &str| {};
+        let begun = &tokio::sync::Notify::new();
         let ensure = |fails: bool| {
             store.ensure_layer("abc", &quiet, move |path| async move {
                 fs::write(&path, "half").unwrap();
                 if fails {
                     return Err(ImageError::NotBuilt { image: "x".into() });
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                Ok(())
+                begun.notify_one();
+                std::future::pending().await
             })
         };
         let names = || {
@@ -132,8 +133,8 @@ mod tests {
             fs::write(path, "whole").or_cannot("write", "x")
         };
         tokio::select! {
-            _ = ensure(false) => panic!("it takes longer"),
-            () = tokio::time::sleep(std::time::Duration::from_millis(10)) => {}
+            _ = ensure(false) => panic!("it takes for ever"),
+            () = begun.notified() => {}
         }
         assert_eq!(names(), [".partial-built-abc"], "of one that was ended");
         let (one, two) =
