@@ -12,7 +12,6 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, ExitCode, ExitStatus},
-    thread,
 };
 
 use anyhow::{Context, Result};
@@ -35,6 +34,9 @@ const NEED_TOOLCHAIN: &[(&str, &str)] =
 
 /// Tests of the others that do: parts of their names.
 const NEED_TOOLCHAIN_TESTS: &[&str] = &["runners::"];
+
+/// The test target that runs once, as root, beside others: what it could show of ordinary users, those of the harness do.
+const ONCE: (&str, &str) = ("polder-suites", "demo");
 
 /// The image this user builds itself, so that building without privileges is tested as well; it copies the others.
 const BUILT_BY_USER: &str = "minimal-";
@@ -96,9 +98,10 @@ pub(crate) fn run(tally: &mut Tally) -> Result<()> {
     })
 }
 
-/// Whether the user can run it.
+/// Whether the user can run it, and shall.
 fn wanted(binary: &Binary) -> bool {
-    !NEED_TOOLCHAIN.contains(&(binary.package.as_str(), binary.target.as_str()))
+    let named = (binary.package.as_str(), binary.target.as_str());
+    named != ONCE && !NEED_TOOLCHAIN.contains(&named)
 }
 
 /// The folders below `target` that tests write to.
@@ -122,34 +125,15 @@ pub(crate) fn inside(args: &Args) -> Result<ExitCode> {
                 .arg(plan.target.join(folder)),
         )?;
     }
-    let (beside, others): (Vec<&Binary>, Vec<&Binary>) =
-        plan.binaries.iter().partition(|one| one.is_beside());
     let mut failed = vec![];
-    thread::scope(|scope| {
-        let beside: Vec<_> =
-            beside.into_iter().map(|one| (one, scope.spawn(|| as_user(&plan, one).output()))).collect();
-        for binary in others {
-            announce(&plan, binary);
-            failed.extend(unless_passed(binary, as_user(&plan, binary).status()));
-        }
-        for (binary, running) in beside {
-            let output = running.join().unwrap_or_else(|_| Err(io::Error::other("its thread panicked")));
-            announce(&plan, binary);
-            if let Ok(output) = &output {
-                print!("{}", String::from_utf8_lossy(&output.stdout));
-                eprint!("{}", String::from_utf8_lossy(&output.stderr));
-            }
-            failed.extend(unless_passed(binary, output.map(|output| output.status)));
-        }
-    });
+    for binary in &plan.binaries {
+        println!("\n     As {} {} ({})", plan.user, binary.target, binary.package);
+        failed.extend(unless_passed(binary, as_user(&plan, binary).status()));
+    }
     for failure in &failed {
         eprintln!("failed as {}: {failure}", plan.user);
     }
     Ok(ExitCode::from(u8::from(!failed.is_empty())))
-}
-
-fn announce(plan: &Plan, binary: &Binary) {
-    println!("\n     As {} {} ({})", plan.user, binary.target, binary.package);
 }
 
 /// Why it is not passed.

@@ -49,8 +49,8 @@ pub(super) fn meaning(status: u16, body: &[u8]) -> Meaning {
     match told {
         Ok(Value::Null) => Meaning::Fine,
         Ok(_) => serde_json::from_slice(body)
-            .map_or_else(|error| broken(body, &error), |value| one(status, &value)),
-        Err(error) => broken(body, &error),
+            .map_or_else(|error| broken(status, body, &error), |value| one(status, &value)),
+        Err(error) => broken(status, body, &error),
     }
 }
 
@@ -67,7 +67,7 @@ pub(super) fn meaning_of_stream(status: u16, body: &[u8]) -> Meaning {
             Err(error) if error.is_data() => {
                 return Meaning::Odd("a stream of other things than results".to_owned());
             }
-            Err(error) => return broken(body, &error),
+            Err(error) => return broken(status, body, &error),
         }
     }
     Meaning::Fine
@@ -159,9 +159,6 @@ struct Piece<T> {
 fn early(status: u16, body: &[u8]) -> Option<Meaning> {
     let is_json = || serde_json::from_slice::<Value>(body).ok();
     match status {
-        200..=299 if is_logged_out(body) && is_json().is_none() => {
-            Some(Meaning::SessionOver(Refusal { status, code: None, text: LOGGED_OUT.to_owned() }))
-        }
         200..=299 => None,
         401 | 302 | 303 | 307 => {
             let refusal = is_json().map(|value| refusal(status, &value));
@@ -215,7 +212,12 @@ fn refusal(status: u16, error: &Value) -> Refusal {
     Refusal { status, code: field(&["errorCode", "code"]), text: words.unwrap_or_default() }
 }
 
-fn broken(body: &[u8], error: &serde_json::Error) -> Meaning {
+/// What is no JSON, or not whole.
+fn broken(status: u16, body: &[u8], error: &serde_json::Error) -> Meaning {
+    // Looked for in nothing else: answers are long.
+    if is_logged_out(body) {
+        return Meaning::SessionOver(Refusal { status, code: None, text: LOGGED_OUT.to_owned() });
+    }
     let what = shape(body);
     let looks_like_json = body.trim_ascii_start().first().is_some_and(|first| b"{[\"".contains(first));
     Meaning::Odd(match (looks_like_json, error.is_eof()) {

@@ -116,7 +116,7 @@ impl Serial {
         let queued = tokio::time::timeout(opening.left(), self.turn.lock()).await;
         let _turn = queued.map_err(|_| RunError::Deadline { stage: Stage::Queueing, killed: true })?;
         let stream = self.port.console(opening.left()).await.map_err(|e| before(ConsoleError::Open(e)))?;
-        let mut session = Session { stream, seen: Vec::new(), mark: call.mark.clone() };
+        let mut session = Session { stream, seen: Vec::new(), late: None, mark: call.mark.clone() };
         session.enter(&self.login, opening).await.map_err(before)?;
 
         let late = || RunError::Deadline { stage: Stage::Starting, killed: true };
@@ -155,7 +155,9 @@ impl Serial {
             Err(_) => {
                 // First a shell has to be found again.
                 let limit = limits::scaled(limits::OPEN + limits::KILL, self.time_factor);
+                session.late = Some(session.seen.clone());
                 let killed = tokio::time::timeout(limit, session.kill(&self.login, limit)).await;
+                session.take_late(streams).await.map_err(RunError::Local)?;
                 Err(RunError::Deadline { stage: Stage::Running, killed: matches!(killed, Ok(Ok(true))) })
             }
         }
@@ -177,6 +179,8 @@ struct Session {
     stream: UnixStream,
     /// What was read and not looked at yet.
     seen: Vec<u8>,
+    /// All that was read since the deadline: the end of the outputs is among it.
+    late: Option<Vec<u8>>,
     /// In everything that is printed for us.
     mark: String,
 }
@@ -309,10 +313,11 @@ impl Session {
     /// Runs what was kept. Each line of either output comes with our mark before it, in base64.
     async fn go(&mut self) -> Result<(), ConsoleError> {
         let mark = &self.mark;
+        // What interrupts the command leaves those alone that hold the end of its outputs.
         let line = format!(
-            "exec 4>&1; s=$({{ {{ {{ printf %s \"$i\" | base64 -d | {{ sh -c \"$(printf %s \"$c\" | base64 -d)\" 2>&3; \
-             echo $? >&5; }} | base64 | sed 's/^/{mark}:o:/' >&4; }} 3>&1 >&4 | base64 | sed 's/^/{mark}:e:/' >&4; }} \
-             5>&1; }}); echo \"{mark}:s:$s:\"\n"
+            "exec 4>&1; m() {{ trap '' INT; base64 | sed \"s/^/{mark}:$1:/\" >&4; }}; \
+             s=$({{ {{ {{ printf %s \"$i\" | base64 -d | {{ sh -c \"$(printf %s \"$c\" | base64 -d)\" 2>&3; echo $? >&5; }} \
+             | m o; }} 3>&1 >&4 | m e; }} 5>&1; }}); echo \"{mark}:s:$s:\"\n"
         );
         self.type_in(line.as_bytes()).await
     }
@@ -325,8 +330,7 @@ impl Session {
     ) -> Result<Status, RunError> {
         loop {
             let line = self.line().await.map_err(&during)?;
-            let Some((_, ours)) = line.split_once(&format!("{}:", self.mark)) else { continue };
-            let (kind, text) = ours.split_once(':').unwrap_or((ours, ""));
+            let Some((kind, text)) = self.ours(&line) else { continue };
             let garbled = || during(ConsoleError::Garbled { line: line.trim().to_owned() });
             let bytes = || BASE64.decode(text.trim()).map_err(|_| garbled());
             match kind {
@@ -341,6 +345,27 @@ impl Session {
         }
     }
 
+    /// What kind of line of ours it is, and what it says.
+    fn ours<'a>(&self, line: &'a str) -> Option<(&'a str, &'a str)> {
+        let (_, ours) = line.split_once(&format!("{}:", self.mark))?;
+        Some(ours.split_once(':').unwrap_or((ours, "")))
+    }
+
+    /// Takes what came of the outputs since the deadline; what cannot be read of it was cut off there.
+    async fn take_late(&mut self, streams: &mut Streams) -> io::Result<()> {
+        let late = self.late.take().unwrap_or_default();
+        for line in String::from_utf8_lossy(&late).lines() {
+            let Some((kind, text)) = self.ours(line) else { continue };
+            let Ok(bytes) = BASE64.decode(text.trim()) else { continue };
+            match kind {
+                "o" => streams.stdout.write(&bytes).await?,
+                "e" => streams.stderr.write(&bytes).await?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Ends what runs under our mark; false when something is left.
     async fn kill(&mut self, login: &Login, limit: Duration) -> Result<bool, ConsoleError> {
         let kill = format!(" {} && echo \"{}\"killed\r", kill_script(&self.mark), self.mark);
@@ -348,6 +373,8 @@ impl Session {
         self.type_in(kill.as_bytes()).await?;
         let answer = format!("{}killed", self.mark);
         while last_of(&self.line().await?) != answer {}
+        // What held its outputs says the rest of them now.
+        self.hear(QUIET, Deadline::within(limit)).await?;
         Ok(true)
     }
 
@@ -375,9 +402,14 @@ impl Session {
     }
 
     async fn read(&mut self) -> Result<(), ConsoleError> {
+        let before = self.seen.len();
         match self.stream.read_buf(&mut self.seen).await {
             Ok(0) => Err(ConsoleError::Broken(io::ErrorKind::UnexpectedEof.into())),
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                let new = self.seen.get(before..).unwrap_or_default();
+                self.late.iter_mut().for_each(|late| late.extend_from_slice(new));
+                Ok(())
+            }
             Err(error) => Err(ConsoleError::Broken(error)),
         }
     }

@@ -91,8 +91,10 @@ async fn a_shell_that_answers_late_is_a_shell(#[case] delay: Duration) {
 async fn a_deadline_at_the_console_kills_what_was_started() {
     let rig = rig!();
     let guest = far(&rig, SECOND / 4);
-    let endless = Command::script("echo begun; sleep 4761").over(Channel::Console).timeout(6 * SECOND);
-    let error = guest.execute(endless).await.unwrap_err();
-    assert!(matches!(&error, GuestError::Deadline { killed: true, started: true, .. }), "{error:?}");
+    let endless = Command::script("echo begun; echo and told >&2; sleep 4761");
+    let error = guest.execute(endless.over(Channel::Console).timeout(6 * SECOND)).await.unwrap_err();
+    let GuestError::Deadline { ran, killed: true, started: true, .. } = &error else { panic!("{error:?}") };
+    let said = (ran.output.stdout.text(), ran.output.stderr.text());
+    assert_eq!(said, ("begun\n".into(), "and told\n".into()), "what it said before is told");
     assert!(!runs("sleep 4761"));
 }
