@@ -91,7 +91,7 @@ const CAMPAIGNS: &[Campaign] = &[
         package: "polder",
         target: "it",
         test: "guests::many_guests_answer_many_commands",
-        rounds: 20,
+        rounds: 10,
         packages: &[],
     },
     Campaign {
