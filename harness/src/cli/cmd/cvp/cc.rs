@@ -95,7 +95,7 @@ fn listed(all: &[ChangeControl]) -> String {
             change.id.clone(),
             change.name.clone(),
             state(change),
-            if change.is_approved { "yes" } else { "no" }.to_owned(),
+            change.is_approved.map_or("not told", |approved| if approved { "yes" } else { "no" }).to_owned(),
             change.schedule.clone().unwrap_or_default(),
             change.tasks().iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(" "),
             change.error.clone().unwrap_or_default(),

@@ -71,6 +71,7 @@ const ROUTES: &[Route] = &[
     get("/cvpInfo/getCvpInfo.do", Login, session::version),
     get("/event/getEventById.do", Login, session::no_event),
     at_levels(GET, "/aaa/getServerById.do", User, from(2), session::no_server),
+    at_levels(POST, "/aaa/saveAAADetails.do", User, from(2), session::no_details),
     // Inventory.
     at_levels(GET, DEVICES, Node, from(2), inventory::devices),
     at_levels(POST, DEVICES, Node, from(2), inventory::add),
