@@ -137,3 +137,30 @@ fn value(change: &ChangeControl) -> Value {
         "stages": change.stages.iter().map(stage).collect::<Vec<_>>(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case(Some(true), "yes")]
+    #[case(Some(false), "no")]
+    #[case(None, "not told")]
+    fn an_approval_that_is_not_told_is_not_a_missing_one(
+        #[case] is_approved: Option<bool>,
+        #[case] word: &str,
+    ) {
+        let change = ChangeControl {
+            id: "c1".into(),
+            name: "window".into(),
+            status: ChangeStatus::NotStarted,
+            error: None,
+            is_approved,
+            schedule: None,
+            version: String::new(),
+            stages: [].into(),
+        };
+        let row = listed(&[change]).lines().nth(1).unwrap().to_owned();
+        assert!(row.ends_with(&format!("not started  {word}")), "{row}");
+    }
+}

@@ -160,6 +160,56 @@ async fn change_controls_and_approvals_are_read_back_as_they_were_sent() {
 }
 
 #[tokio::test]
+async fn workspaces_and_accounts_are_read_back_as_they_were_set() {
+    let ground = ground(PortalSpec::default()).await;
+    let (spaces, accounts) =
+        ("/api/resources/workspace/v1/Workspace", "/api/resources/serviceaccount/v1/Account");
+    let set = json!({"key": {"workspaceId": "w"}, "displayName": "racks", "description": "d"});
+    ground.post(&format!("{spaces}Config"), set.clone()).await;
+    let mut build = set.clone();
+    build["request"] = "REQUEST_START_BUILD".into();
+    build["requestParams"] = json!({"requestId": "b"});
+    ground.post(&format!("{spaces}Config"), build).await;
+    assert_eq!(ground.get(&format!("{spaces}Config?key.workspaceId=w")).await["value"], set);
+    assert_eq!(ground.get(&format!("{spaces}Config/all")).await["result"]["value"], set);
+    let one = ground.get(&format!("{spaces}Build?key.workspaceId=w&key.buildId=b")).await;
+    let all = ground
+        .ask("POST", &format!("{spaces}Build/all"), r#"{"partialEqFilter": [{"key": {"workspaceId": "w"}}]}"#)
+        .await;
+    assert_eq!(all.json()["result"]["value"]["key"], one["value"]["key"]);
+    let others = ground
+        .ask("POST", &format!("{spaces}Build/all"), r#"{"partialEqFilter": [{"key": {"workspaceId": "x"}}]}"#)
+        .await;
+    assert_eq!(others.body, "");
+
+    let set = json!({"key": {"name": "ci"}, "status": "ACCOUNT_STATUS_ENABLED", "description": "builds",
+        "groups": {"values": ["network-admin"]}});
+    ground.post(&format!("{accounts}Config"), set.clone()).await;
+    assert_eq!(ground.get(&format!("{accounts}Config?key.name=ci")).await["value"], set);
+    assert!(ground.ask("GET", &format!("{accounts}Config/all"), "").await.body.contains("\"ci\""));
+    assert_eq!(ground.ask("GET", &format!("{accounts}Config?key.name=no"), "").await.status, 404);
+}
+
+#[tokio::test]
+async fn who_comes_in_by_http_s_own_way_is_known_by_either_cookie() {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let ground = ground(PortalSpec::default()).await;
+    let who = BASE64_STANDARD.encode(format!("{}:{}", ground.portal.username(), ground.portal.password()));
+    // What else is sent along is of a session that is over.
+    let headers = format!("Authorization: Basic {who}\r\nCookie: session_id=stale; access_token=stale\r\n");
+    let login = ground.raw("POST", "/cvpservice/login/authenticate.do", &headers, "null").await.unwrap();
+    let id = login.json()["sessionId"].as_str().unwrap().to_owned();
+    for name in ["session_id", "access_token"] {
+        let cookie = format!("Cookie: other=x; {name}={id}\r\n");
+        assert_eq!(ground.raw("GET", "/web/login/home.do", &cookie, "").await.unwrap().status, 200, "{name}");
+    }
+    let wrong = BASE64_STANDARD.encode(format!("{}:wrong", ground.portal.username()));
+    let headers = format!("Authorization: Basic {wrong}\r\nCookie: session_id={id}\r\n");
+    let refused = ground.raw("POST", "/cvpservice/login/authenticate.do", &headers, "null").await.unwrap();
+    assert_eq!(refused.status, 401, "a session that is there does not make up for a wrong password");
+}
+
+#[tokio::test]
 async fn what_is_refused_after_a_part_of_it_was_good_leaves_nothing() {
     let ground = ground(PortalSpec::default()).await;
     let config = format!("{CHANGES}ChangeControlConfig");
