@@ -155,7 +155,7 @@ fn of_portal(error: &PortalError) -> Exit {
 fn of_cvp(error: &CvpError) -> Exit {
     match error {
         CvpError::Login(refusals) => {
-            let ours = |why: &Why| matches!(why, Why::Password { .. } | Why::Token(_));
+            let ours = |why: &Why| matches!(why, Why::Password { .. } | Why::Token(_) | Why::NeedsToken);
             let all = !refusals.0.is_empty() && refusals.0.iter().all(|(_, why)| ours(why));
             if all { Exit::Usage } else { Exit::Environment }
         }
@@ -165,6 +165,7 @@ fn of_cvp(error: &CvpError) -> Exit {
         | CvpError::NoSession { .. }
         | CvpError::Journal(_) => Exit::Environment,
         CvpError::NotInThisVersion { .. }
+        | CvpError::NoProvisioning { .. }
         | CvpError::NotFound { .. }
         | CvpError::Ambiguous { .. }
         | CvpError::Several(_) => Exit::Usage,

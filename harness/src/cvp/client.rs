@@ -130,7 +130,7 @@ impl Client {
 
     /// Asks; the answer as a value of ours.
     pub(super) async fn read<T: DeserializeOwned>(&self, ask: &Ask) -> Result<T, CvpError> {
-        let body = self.0.transport.ask(ask).await?;
+        let body = self.0.transport.ask(ask).await.map_err(|error| self.explained(ask, error))?;
         ask.value(&body).map_err(|error| self.odd(ask, &error))
     }
 
@@ -185,6 +185,22 @@ impl Client {
 
     fn lock_made(&self) -> MutexGuard<'_, HashMap<String, String>> {
         self.0.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a refusal of a place that a portal may have turned off comes from.
+    fn explained(&self, ask: &Ask, error: CvpError) -> CvpError {
+        let level = self.0.version.get().map(|version| version.map_or(Level::NEWEST, Level::of));
+        let may_be_off = level.is_none_or(|level| level >= Level::OPTIONAL_PROVISIONING);
+        match error {
+            CvpError::Refused { what, refusal }
+                if may_be_off
+                    && ask.path.starts_with("/provisioning/")
+                    && matches!(refusal.status, 404 | 500 | 501 | 503) =>
+            {
+                CvpError::NoProvisioning { what, refusal }
+            }
+            other => other,
+        }
     }
 
     fn odd(&self, ask: &Ask, error: &serde_json::Error) -> CvpError {

@@ -3,7 +3,7 @@
 use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{inventory::ComplianceCode, task::TaskId};
-use crate::base::text::{chain, did_you_mean};
+use crate::base::text::did_you_mean;
 
 /// Something with a portal did not work.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -56,6 +56,17 @@ pub enum CvpError {
         what: String,
         /// The node.
         node: String,
+    },
+    /// The service of the portal that knows containers and what is assigned is off.
+    #[error(
+        "cannot {what}: the portal's network provisioning does not answer ({refusal}); portals installed from 2025.2 on and \
+         tenants of the cloud service come without it: have it turned on there, or do it in the portal's Studios"
+    )]
+    NoProvisioning {
+        /// What was tried.
+        what: String,
+        /// What came instead.
+        refusal: Refusal,
     },
     /// It was asked for something this version of the portal does not have.
     #[error("cannot {what}: a portal of version {version} does not have that; {hint}")]
@@ -195,7 +206,7 @@ pub enum NoAnswer {
     #[error("did not answer within {:.1} s", .0.as_secs_f64())]
     Late(Duration),
     /// The connection broke.
-    #[error("broke the connection: {}", chain(.0.as_ref()))]
+    #[error("broke the connection: {}", cause(.0.as_ref()))]
     Lost(#[source] Arc<reqwest::Error>),
 }
 
@@ -247,23 +258,45 @@ pub enum Why {
     /// The token is wrong, or not valid any more.
     #[error("it refuses the token, which may be of another portal or have expired{}", shown(.0))]
     Token(Refusal),
+    /// It takes tokens only; nothing was sent.
+    #[error(
+        "a tenant of the cloud service takes the token of a service account only; user and password were not sent"
+    )]
+    NeedsToken,
     /// Its certificate is not trusted.
     #[error(
         "its certificate is not trusted ({0}); name the CA's file, pin the certificate, or say `insecure`"
     )]
     Certificate(String),
     /// No connection.
-    #[error("{}", chain(.0.as_ref()))]
+    #[error("no connection: {}", cause(.0.as_ref()))]
     Connection(Arc<reqwest::Error>),
     /// No answer in time.
     #[error("no answer within {:.1} s", .0.as_secs_f64())]
     Late(Duration),
     /// The connection broke.
-    #[error("it broke the connection: {}", chain(.0.as_ref()))]
+    #[error("it broke the connection: {}", cause(.0.as_ref()))]
     Lost(Arc<reqwest::Error>),
     /// It answered with something else.
     #[error("it answered {0}; is it a CloudVision Portal?")]
     Odd(String),
+}
+
+/// What an error of a connection comes from, without the layers that hand it on.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    let text = deepest.to_string();
+    let hint = if text.contains("InvalidContentType") {
+        "; it does not speak TLS, is `http` meant?"
+    } else if text.contains("invalid HTTP version") {
+        "; it does not speak HTTP, is `https` meant?"
+    } else {
+        ""
+    };
+    format!("{text}{hint}")
 }
 
 fn shown(refusal: &Refusal) -> String {

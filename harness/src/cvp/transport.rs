@@ -145,13 +145,16 @@ impl Transport {
                     self.over_at(&session);
                     continue;
                 }
-                Sent::NoAnswer(how) if again => {
-                    attempts += 1;
-                    if matches!(how, NoAnswer::Lost(_)) && self.spec.nodes.len() > 1 {
+                Sent::NoAnswer(how) => {
+                    // Whatever is asked next need not wait for the same node.
+                    if self.spec.nodes.len() > 1 {
                         self.over_at(&session);
                     }
-                }
-                Sent::NoAnswer(how) => {
+                    if again && !deadline.passed() {
+                        attempts += 1;
+                        tokio::time::sleep(PAUSE.min(deadline.left())).await;
+                        continue;
+                    }
                     let may_have_happened = ask.method != reqwest::Method::GET;
                     return Err(CvpError::NoAnswer { what: what(), node: shown, how, may_have_happened });
                 }
@@ -242,6 +245,9 @@ impl Transport {
 
     async fn open_at(&self, node: &Node) -> Result<header::HeaderMap, Why> {
         let limit = self.spec.limits.login;
+        if self.spec.is_cloud && matches!(self.spec.login, Login::Password { .. }) {
+            return Err(Why::NeedsToken);
+        }
         let mut headers = header::HeaderMap::new();
         let ask = match &self.spec.login {
             Login::Token(token) => {
@@ -347,9 +353,9 @@ fn secret(value: &str) -> Result<header::HeaderValue, Why> {
     Ok(value)
 }
 
-/// The portal's servers are restarted or busy; that passes.
+/// The portal's servers are restarted or busy, or say now and then that a container is none that is one; that passes.
 fn is_passing(refusal: &Refusal) -> bool {
-    matches!(refusal.status, 502..=504)
+    matches!(refusal.status, 502..=504) || refusal.text.contains("Invalid Container id")
 }
 
 /// The request with what it carries; else the file that cannot be read, and why.

@@ -94,6 +94,8 @@ impl Level {
     pub const SERVICE_ACCOUNTS: Self = Self(14);
     /// Images are sent to a service of their own from here on.
     pub const UPLOADS: Self = Self(15);
+    /// What assigns configlets and moves devices is a service that can be off from here on.
+    pub const OPTIONAL_PROVISIONING: Self = Self(16);
     /// The newest one that is known; newer versions and cloud tenants are taken for it.
     pub const NEWEST: Self = Self(19);
 

@@ -75,6 +75,17 @@ fn what_the_portal_knows_outlives_it() {
     assert_eq!(saved["settings"]["imitate"], "2021.1.0");
 }
 
+#[test]
+fn a_state_that_cannot_be_written_is_told_before_there_is_any() {
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_polder"));
+    command.args(["cvp", "serve", "--state", "absent/portal.json"]).current_dir(folder.path());
+    let output = command.env("XDG_CONFIG_HOME", folder.path()).stdin(Stdio::null()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert!(told.contains("cannot write ") && told.contains("absent/portal.json: No such file"), "{told}");
+}
+
 /// Browsers without a window, by the names they have.
 const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
 

@@ -143,7 +143,7 @@ impl From<Read> for ChangeControl {
             name: read.cc_name,
             status,
             error: None,
-            is_approved: true,
+            is_approved: Some(true),
             schedule: said(&read.date_time),
             version: String::new(),
             stages: read.change_control_tasks.data.into_iter().map(stage).collect(),

@@ -180,8 +180,8 @@ pub struct ChangeControl {
     pub status: ChangeStatus,
     /// What went wrong; newer portals call it completed all the same.
     pub error: Option<String>,
-    /// Whether it is approved as it is now.
-    pub is_approved: bool,
+    /// Whether it is approved as it is now; portals from 2019.0 to 2021.1 do not tell.
+    pub is_approved: Option<bool>,
     /// When it starts by itself, in the portal's words.
     pub schedule: Option<String>,
     /// When it was changed last, in the portal's words; an approval names it.
@@ -360,7 +360,7 @@ mod tests {
             name: "window 7".into(),
             status,
             error: error.map(str::to_owned),
-            is_approved: true,
+            is_approved: Some(true),
             schedule: None,
             version: String::new(),
             stages: [("s1".to_owned(), state)].into(),

@@ -219,7 +219,7 @@ impl From<Read> for ChangeControl {
             name: read.change.name,
             status,
             error: said(read.error),
-            is_approved: read.approve.is_some_and(|approve| approve.value),
+            is_approved: Some(read.approve.is_some_and(|approve| approve.value)),
             schedule: read.schedule.and_then(|schedule| said(schedule.value)),
             version: read.change.time,
             stages: read.change.stages.values.into_iter().map(stage).collect(),

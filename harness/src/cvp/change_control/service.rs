@@ -95,7 +95,7 @@ pub(super) async fn one(client: &Client, id: &str) -> Result<Option<ChangeContro
             _ => ChangeStatus::NotStarted,
         },
         error: said(status.error),
-        is_approved: false,
+        is_approved: None,
         schedule: None,
         version: String::new(),
         stages: status.stages.into_iter().map(stage).collect(),

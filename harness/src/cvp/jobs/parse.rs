@@ -227,10 +227,14 @@ impl Reader<'_, '_> {
         match (self.around.read)(&path) {
             Ok(text) => Some((name, text)),
             Err(error) => {
-                let message = format!("cannot read {}: {error}", path.display());
+                let why = match error.kind() {
+                    io::ErrorKind::InvalidData => "it is no text in UTF-8".to_owned(),
+                    _ => error.to_string(),
+                };
+                let message = format!("cannot read {}: {why}", path.display());
                 let folder = self.problems.folder(name.at.file).display();
-                let help =
-                    Path::new(said).is_relative().then(|| format!("a relative path starts at {folder}"));
+                let is_lost = error.kind() == io::ErrorKind::NotFound && Path::new(said).is_relative();
+                let help = is_lost.then(|| format!("a relative path starts at {folder}"));
                 self.problems.add("job::no-file", &name.at, message, help);
                 None
             }

@@ -15,11 +15,12 @@ use super::{
 };
 use crate::cvp::{Configlet, Container, Device, Inventory, ROOT};
 
-/// What is read of a text, at the end of 2026, where `configs/ntp` is a file.
+/// What is read of a text, at the end of 2026, where `configs/ntp` is a file and `configs/latin-1` one in another encoding.
 fn read(text: &str) -> Result<JobFile, JobsError> {
-    let read = |path: &Path| match path.ends_with("configs/ntp") {
-        true => Ok("ntp server 192.0.2.1\n".to_owned()),
-        false => Err(io::Error::from(io::ErrorKind::NotFound)),
+    let read = |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
+        Some("ntp") => Ok("ntp server 192.0.2.1\n".to_owned()),
+        Some("latin-1") => Err(io::Error::from(io::ErrorKind::InvalidData)),
+        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000);
     let around = Around { defaults: &Defaults::default(), now, read: &read };
@@ -93,6 +94,10 @@ fn said(text: &str) -> String {
 #[case::no_file(
     r#"[{"type": "configlet", "action": "update", "configlet": "configs/nope"}]"#,
     "jobs.json:1:57: cannot read /lab/configs/nope: entity not found; a relative path starts at /lab"
+)]
+#[case::no_text(
+    r#"[{"type": "configlet", "action": "update", "configlet": "configs/latin-1"}]"#,
+    "jobs.json:1:57: cannot read /lab/configs/latin-1: it is no text in UTF-8"
 )]
 #[case::folder(
     r#"[{"type": "configlet", "action": "delete", "configlet": ".."}]"#,

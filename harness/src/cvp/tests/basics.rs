@@ -116,6 +116,70 @@ async fn tasks_are_noted_on_cancelled_and_logged(#[case] version: &str) {
     assert_eq!(client.tasks(Some("Pending")).await.unwrap(), []);
 }
 
+#[rstest::rstest]
+#[case::legacy("2018.2.0", Some(true))]
+#[case::service("2019.1.0", None)]
+#[case::service_by_serial("2020.2.0", None)]
+#[case::service_with_an_audit_log("2021.1.0", None)]
+#[case::resource("2024.3.0", Some(true))]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_failed_in_a_change_control_says_why_in_its_own_log(
+    #[case] version: &str,
+    #[case] approved: Option<bool>,
+) {
+    let portal = portal(version).await;
+    let client = client(&portal);
+    let devices = client.devices().await.unwrap();
+    let ntp = [client.add_configlet("ntp", "ntp server 192.0.2.1\n").await.unwrap()];
+    let mut tasks = client.put_on_device(&devices[0], &ntp).await.unwrap();
+    tasks.extend(client.put_on_device(&devices[1], &ntp).await.unwrap());
+    portal.faults().devices(&devices[0].mac).unreachable(true).unwrap();
+    let id = client.create_change(&Change::new("window").parallel(tasks.clone())).await.unwrap();
+    let error = client.run_change(&id, LIMIT, |_| {}).await.unwrap_err().to_string();
+    assert!(error.contains("leaf-1 is not reachable"), "{error}");
+    assert_eq!(client.change(&id).await.unwrap().unwrap().is_approved, approved);
+
+    let [failed, done] = [&tasks[0], &tasks[1]];
+    assert_eq!(client.task(failed).await.unwrap().unwrap().state, TaskState::Failed);
+    let log = client.task_log(failed).await.unwrap();
+    assert!(log.iter().any(|line| line.log_details.contains("leaf-1 is not reachable")), "{log:?}");
+    assert!(log.iter().all(|line| line.at.is_some() && line.user_name == portal.username()), "{log:?}");
+    let log = client.task_log(done).await.unwrap();
+    assert!(!log.is_empty() && log.iter().all(|line| !line.log_details.contains("not reachable")), "{log:?}");
+}
+
+#[rstest::rstest]
+#[case::legacy("2018.2.0")]
+#[case::service("2020.2.0")]
+#[case::resource("2024.3.0")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_control_that_is_stopped_begins_nothing_more_and_can_go(#[case] version: &str) {
+    let portal = portal(version).await;
+    let client = client(&portal);
+    let devices = client.devices().await.unwrap();
+    let ntp = [client.add_configlet("ntp", "ntp server 192.0.2.1\n").await.unwrap()];
+    let mut tasks = client.put_on_device(&devices[0], &ntp).await.unwrap();
+    tasks.extend(client.put_on_device(&devices[1], &ntp).await.unwrap());
+    let id = client.create_change(&Change::new("window").series(tasks.clone())).await.unwrap();
+    client.approve_change(&id, "").await.unwrap();
+    client.unapprove_change(&id, "").await.unwrap();
+    if version != "2018.2.0" {
+        assert!(client.start_change(&id, "").await.is_err(), "the approval was taken back");
+        client.approve_change(&id, "").await.unwrap();
+    }
+    portal.faults().devices(&devices[0].mac).slow(Duration::from_secs(3600)).unwrap();
+    client.start_change(&id, "").await.unwrap();
+    assert_eq!(client.change(&id).await.unwrap().unwrap().status, ChangeStatus::Running);
+    assert!(client.delete_change(&id).await.is_err(), "it runs");
+    client.stop_change(&id, "enough").await.unwrap();
+    let over = client.wait_for_change(&id, LIMIT, |_| {}).await.unwrap();
+    assert!(over.outcome().is_err(), "{over:?}");
+    assert_eq!(client.task(&tasks[1]).await.unwrap().unwrap().state, TaskState::Pending);
+    client.delete_change(&id).await.unwrap();
+    assert_eq!(client.change(&id).await.unwrap(), None);
+    assert_eq!(portal.contradictions(), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn change_controls_wait_for_approval_and_for_their_time() {
     let portal = portal("2024.3.0").await;

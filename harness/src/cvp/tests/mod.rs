@@ -2,6 +2,7 @@
 
 mod basics;
 mod bodies;
+mod cloud;
 mod portal;
 mod resources;
 mod rig;

@@ -285,6 +285,19 @@ async fn certificates_are_checked_unless_it_is_said_that_they_shall_not_be(
     }
 }
 
+#[rstest::rstest]
+#[case::plain_to_tls(false, "is `https` meant?")]
+#[case::tls_to_plain(true, "is `http` meant?")]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_the_wrong_way_is_told_the_right_one(#[case] plain_http: bool, #[case] hint: &str) {
+    let portal = Portal::start(PortalSpec { plain_http, ..PortalSpec::default() }).await.unwrap();
+    let wrong = if plain_http { "https" } else { "http" };
+    let node = Node::parse(&format!("{wrong}://{}", portal.address())).unwrap();
+    let login = Login::Password { user: portal.username().into(), password: portal.password().into() };
+    let error = Client::new(CvpSpec::new(node, login), None).unwrap().log_in().await.unwrap_err().to_string();
+    assert!(error.ends_with(hint) && !error.contains("error sending request"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn machines_are_devices_of_our_own_portals_only() {
     let portal = portal("2024.3.0").await;

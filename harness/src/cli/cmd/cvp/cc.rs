@@ -95,7 +95,7 @@ fn listed(all: &[ChangeControl]) -> String {
             change.id.clone(),
             change.name.clone(),
             state(change),
-            if change.is_approved { "yes" } else { "no" }.to_owned(),
+            change.is_approved.map_or("not told", |approved| if approved { "yes" } else { "no" }).to_owned(),
             change.schedule.clone().unwrap_or_default(),
             change.tasks().iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(" "),
             change.error.clone().unwrap_or_default(),
@@ -136,4 +136,31 @@ fn value(change: &ChangeControl) -> Value {
         "approved": change.is_approved, "schedule": change.schedule,
         "stages": change.stages.iter().map(stage).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case(Some(true), "yes")]
+    #[case(Some(false), "no")]
+    #[case(None, "not told")]
+    fn an_approval_that_is_not_told_is_not_a_missing_one(
+        #[case] is_approved: Option<bool>,
+        #[case] word: &str,
+    ) {
+        let change = ChangeControl {
+            id: "c1".into(),
+            name: "window".into(),
+            status: ChangeStatus::NotStarted,
+            error: None,
+            is_approved,
+            schedule: None,
+            version: String::new(),
+            stages: [].into(),
+        };
+        let row = listed(&[change]).lines().nth(1).unwrap().to_owned();
+        assert!(row.ends_with(&format!("not started  {word}")), "{row}");
+    }
 }

@@ -51,6 +51,10 @@ pub(super) async fn run(cx: &Cx, args: &CvpServe) -> anyhow::Result<()> {
         ..PortalSpec::default()
     })
     .await?;
+    if let Some(file) = file.as_deref().filter(|file| !file.exists()) {
+        // Where it cannot be written, better now than when all is in it.
+        portal.save(file)?;
+    }
     // Goes when this does; those who want to keep it copy it.
     let ca_file = portal.ca().map(|ca| -> io::Result<_> {
         let mut file = tempfile::Builder::new().prefix("polder-cvp-").suffix(".pem").tempfile()?;

@@ -278,12 +278,14 @@ impl Model {
         Ok(())
     }
 
-    /// Removes one that does not run; its tasks stay as they are.
-    pub(crate) fn delete_change(&mut self, id: &str) -> Result<(), Refused> {
-        if self.known(id)?.phase == Phase::Running {
-            return Err(state(format!("change control {id} runs and cannot be deleted")));
+    /// Removes those that do not run, all or none; their tasks stay as they are.
+    pub(crate) fn delete_changes(&mut self, ids: &[String]) -> Result<(), Refused> {
+        for id in ids {
+            if self.known(id)?.phase == Phase::Running {
+                return Err(state(format!("change control {id} runs and cannot be deleted")));
+            }
         }
-        self.changes.remove(id);
+        self.changes.retain(|id, _| !ids.contains(id));
         Ok(())
     }
 

@@ -285,17 +285,19 @@ impl Model {
 
     /// Removes devices, all or none; what waits for them is cancelled.
     pub(crate) fn remove_devices(&mut self, macs: &[String]) -> Result<(), Refused> {
+        let mut known = vec![];
         for mac in macs {
-            self.device(mac)?;
-            if let Some(task) = self.tasks.values().find(|task| task.device == *mac && task.is_running()) {
+            let mac = self.device(mac)?.mac.clone();
+            if let Some(task) = self.tasks.values().find(|task| task.device == mac && task.is_running()) {
                 let text = format!("device {mac} cannot be removed: task {} runs", task.id);
                 return Err(Refused::new(About::Node, Why::State, text));
             }
+            known.push(mac);
         }
-        for mac in macs {
-            self.cancel_all_of(mac);
-            if let Some(device) = self.devices.remove(mac) {
-                self.removed.insert(mac.clone(), device);
+        for mac in known {
+            self.cancel_all_of(&mac);
+            if let Some(device) = self.devices.remove(&mac) {
+                self.removed.insert(mac, device);
             }
         }
         Ok(())

@@ -47,4 +47,4 @@ pub(super) use state::{Entry, Model, Settings};
 pub(super) use task::{Kind as TaskKind, State as TaskState, Task};
 pub(super) use topology::{Sent, TempAction};
 pub(super) use user::{ADMIN, Role, User, Who, absent_role, absent_user};
-pub(super) use workspace::{Assignment, Tag, Workspace};
+pub(super) use workspace::{Assignment, Build, Tag, Workspace};

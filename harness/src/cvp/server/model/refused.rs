@@ -71,6 +71,8 @@ impl Refused {
     /// The code of the classic API.
     pub(crate) fn code(&self) -> String {
         let module = match self.about {
+            // Who may do what is the login's matter, wherever it is asked for.
+            _ if self.why == Why::Forbidden => "112",
             About::Login => "112",
             About::Node => "122",
             About::Configlet => "132",
@@ -121,6 +123,7 @@ mod tests {
     #[case(Refused::new(About::Login, Why::Unauthorized, "User is unauthorized"), "112498", 16)]
     #[case(Refused::invalid(About::Configlet, "name"), "132718", 3)]
     #[case(Refused::new(About::Task, Why::State, "x"), "142612", 9)]
+    #[case(Refused::new(About::Configlet, Why::Forbidden, "x"), "112403", 7)]
     fn each_api_has_its_code(#[case] refused: Refused, #[case] classic: &str, #[case] grpc: u8) {
         assert_eq!((refused.code().as_str(), refused.grpc().0), (classic, grpc));
     }

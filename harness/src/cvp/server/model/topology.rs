@@ -60,6 +60,19 @@ fn refused(why: Why, text: impl Into<String>) -> Refused {
     Refused::new(About::Node, why, text)
 }
 
+/// Which of several actions it was that cannot be done.
+fn named(refused: Refused, number: usize, actions: &[Action]) -> Refused {
+    let Some(action) = actions.get(number).filter(|_| actions.len() > 1) else { return refused };
+    let Action { action, node_type, info, .. } = action;
+    let text = format!(
+        "{} (action {} of {}, {action} {node_type}: {info})",
+        refused.text,
+        number + 1,
+        actions.len()
+    );
+    Refused { text, ..refused }
+}
+
 impl Model {
     /// Adds actions to those of a session, if they could be done after those; all or none.
     pub(crate) fn add_actions(&mut self, who: &Who, actions: Vec<Sent>) -> Result<(), Refused> {
@@ -132,8 +145,8 @@ impl Model {
             tasks: BTreeMap::new(),
             fresh,
         };
-        for action in actions {
-            draft.take(action)?;
+        for (number, action) in actions.iter().enumerate() {
+            draft.take(action).map_err(|refused| named(refused, number, actions))?;
         }
         let Draft { containers, placements, tasks, .. } = draft;
         Ok(Changes { containers, placements, tasks })

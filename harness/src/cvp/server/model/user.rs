@@ -227,11 +227,17 @@ impl Model {
         }
     }
 
-    /// Adds a role; returns its key.
-    pub(crate) fn add_role(&mut self, user: &str, mut role: Role) -> Result<String, Refused> {
-        if self.roles.values().any(|known| known.name == role.name) {
+    fn require_free_role(&self, role: &Role) -> Result<(), Refused> {
+        if self.roles.values().any(|known| known.name == role.name && known.key != role.key) {
             return Err(Refused::new(About::Role, Why::Exists, format!("Role {} already exists", role.name)));
         }
+        Ok(())
+    }
+
+    /// Adds a role; returns its key.
+    pub(crate) fn add_role(&mut self, user: &str, mut role: Role) -> Result<String, Refused> {
+        role.key.clear();
+        self.require_free_role(&role)?;
         role.key = format!("role_{}", self.clock.uuid());
         role.created_by = user.to_owned();
         role.created_at = self.clock.stamp();
@@ -242,6 +248,7 @@ impl Model {
 
     /// Changes a role.
     pub(crate) fn update_role(&mut self, role: &Role) -> Result<(), Refused> {
+        self.require_free_role(role)?;
         let known = self.roles.get_mut(&role.key).ok_or_else(|| absent_role(&role.key))?;
         known.name.clone_from(&role.name);
         known.description.clone_from(&role.description);

@@ -40,6 +40,36 @@ impl Build {
     }
 }
 
+impl Workspace {
+    /// Whether its last edits were built and fit.
+    fn is_built(&self) -> bool {
+        !self.dirty && self.builds.last().is_some_and(Build::is_good)
+    }
+}
+
+/// What is to be done with a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Nothing,
+    Build,
+    Submit,
+    Abandon,
+    RollBack,
+}
+
+impl Wish {
+    fn of(word: &str) -> Result<Self, Refused> {
+        Ok(match word.strip_prefix("REQUEST_").unwrap_or(word) {
+            "" | "UNSPECIFIED" => Self::Nothing,
+            "START_BUILD" => Self::Build,
+            "SUBMIT" => Self::Submit,
+            "ABANDON" => Self::Abandon,
+            "ROLLBACK" => Self::RollBack,
+            _ => return Err(Refused::invalid(About::Resource, format!("request {word}"))),
+        })
+    }
+}
+
 /// How far a workspace is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -96,6 +126,15 @@ impl Model {
         if id.is_empty() {
             return Err(Refused::invalid(About::Resource, "key.workspaceId is empty"));
         }
+        let wish = Wish::of(request.0)?;
+        let known = self.workspaces.get(id);
+        let wrong = |text: String| Refused::new(About::Resource, Why::State, text);
+        if let Some(known) = known.filter(|known| known.state != Stage::Pending) {
+            return Err(wrong(format!("workspace {id} is {}", known.state.words())));
+        }
+        if wish == Wish::Submit && !known.is_some_and(Workspace::is_built) {
+            return Err(wrong(format!("workspace {id} has no good build of its last edits")));
+        }
         let at = self.clock.stamp();
         let workspace = self.workspaces.entry(id.to_owned()).or_insert_with(|| Workspace {
             created_by: user.to_owned(),
@@ -103,33 +142,25 @@ impl Model {
             dirty: true,
             ..Workspace::default()
         });
-        let wrong = |text: String| Refused::new(About::Resource, Why::State, text);
-        if workspace.state != Stage::Pending {
-            return Err(wrong(format!("workspace {id} is {}", workspace.state.words())));
-        }
         for (field, word) in [(&mut workspace.name, words.0), (&mut workspace.description, words.1)] {
             if let Some(word) = word {
                 word.clone_into(field);
             }
         }
         workspace.changed_at = at;
-        match request.0 {
-            "" | "REQUEST_UNSPECIFIED" => {}
-            "START_BUILD" | "REQUEST_START_BUILD" => {
+        match wish {
+            Wish::Nothing => {}
+            Wish::Build => {
                 workspace.builds.push(Build { id: request.1.to_owned(), ..Build::default() });
                 workspace.dirty = false;
                 self.jobs.push(super::job::Job::Wake);
             }
-            "SUBMIT" | "REQUEST_SUBMIT" => {
-                if workspace.dirty || !workspace.builds.last().is_some_and(Build::is_good) {
-                    return Err(wrong(format!("workspace {id} has no good build of its last edits")));
-                }
+            Wish::Submit => {
                 workspace.state = Stage::Submitted;
                 self.merge(id);
             }
-            "ABANDON" | "REQUEST_ABANDON" => workspace.state = Stage::Abandoned,
-            "ROLLBACK" | "REQUEST_ROLLBACK" => workspace.state = Stage::RolledBack,
-            other => return Err(Refused::invalid(About::Resource, format!("request {other}"))),
+            Wish::Abandon => workspace.state = Stage::Abandoned,
+            Wish::RollBack => workspace.state = Stage::RolledBack,
         }
         Ok(())
     }

@@ -126,6 +126,26 @@ pub(super) fn delete(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     Ok(Answer::json(&deleted(cx, "name", &name)))
 }
 
+/// What an account was set to, without what became of it.
+fn config_row(name: &str, account: &Account) -> Value {
+    let mut row = account_row(name, account);
+    if let Some(row) = row.as_object_mut() {
+        row.retain(|field, _| matches!(field.as_str(), "key" | "status" | "description" | "groups"));
+    }
+    row
+}
+
+pub(super) fn config(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
+    let name = cx.query("key.name");
+    let account = cx.model.accounts.get(name).ok_or_else(resource::absent)?;
+    Ok(resource::one(config_row(name, account), account.modified))
+}
+
+pub(super) fn configs(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
+    let accounts = cx.model.accounts.iter();
+    Ok(resource::stream(cx, accounts.map(|(name, a)| (config_row(name, a), rfc3339(a.modified)))))
+}
+
 pub(super) fn token(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     Ok(Answer::json(&one_token(cx.model, cx.query("key.id"))?))
 }

@@ -8,6 +8,7 @@ use super::super::{
     model::{About, Refused, Why},
     wire::classic::Data,
 };
+use crate::base::id::random_uuid;
 
 /// What is sent back.
 #[derive(Debug)]
@@ -104,9 +105,31 @@ impl Answer {
         Self::new(status, kind, body)
     }
 
-    /// A mistake of ours.
+    /// A mistake of ours, by an id that is in the log as well.
     pub(in crate::cvp::server) fn broken(error: &dyn std::fmt::Display) -> Self {
-        let body = json!({"code": 13, "message": format!("internal error: {error}")}).to_string();
+        let id = random_uuid();
+        tracing::error!(target: "polder", "the portal has broken down ({id}): {error}");
+        let body = json!({"code": 13, "message": format!("internal error {id}: {error}")}).to_string();
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "application/json", body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mistake_of_ours_has_an_id() {
+        let broken = [Answer::broken(&"one"), Answer::broken(&"one")];
+        let [first, second] = broken.map(|answer| {
+            assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+            let body: Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(body["code"], 13);
+            body["message"].as_str().unwrap().to_owned()
+        });
+        assert!(
+            first.starts_with("internal error ") && first.ends_with(": one") && first != second,
+            "{first}"
+        );
     }
 }

@@ -125,7 +125,7 @@ pub(super) fn stop(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
 
 pub(super) fn delete(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let which: Which = cx.body()?;
-    cx.model.delete_change(&which.cc_id)?;
+    cx.model.delete_changes(&[which.cc_id])?;
     Ok(nothing())
 }
 

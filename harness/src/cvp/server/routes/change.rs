@@ -128,7 +128,27 @@ pub(super) fn set(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let id = key_of(cx)?;
     cx.body = resource::camelled(&cx.body);
     let config: wire::ChangeControlConfig = cx.body()?;
-    let user = cx.user();
+    if config.change.is_none() && config.schedule.is_none() && config.start.is_none() {
+        // There is nothing to make one of.
+        cx.model.change(&id)?;
+    }
+    let before = cx.model.changes.get(&id).cloned();
+    let noted = cx.model.log.len();
+    // A start comes last: whatever is refused has begun no task.
+    if let Err(refused) = take(cx, &id, config) {
+        match before {
+            Some(before) => cx.model.changes.insert(id, before),
+            None => cx.model.changes.remove(&id),
+        };
+        cx.model.log.truncate(noted);
+        return Err(refused);
+    }
+    let at = cx.model.clock.now();
+    Ok(resource::one(cx.body.clone(), at))
+}
+
+fn take(cx: &mut Cx<'_>, key: &str, config: wire::ChangeControlConfig) -> Result<(), Refused> {
+    let (id, user) = (key.to_owned(), cx.user());
     if let Some(new) = config.change {
         let merged = merge(cx.model.changes.get(&id).cloned().unwrap_or_default(), new)?;
         cx.model.set_change(&user, &id, merged)?;
@@ -147,8 +167,7 @@ pub(super) fn set(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
             cx.model.stop(&user, &id, &notes)?;
         }
     }
-    let at = cx.model.clock.now();
-    Ok(resource::one(cx.body.clone(), at))
+    Ok(())
 }
 
 /// Maps are merged by their keys, everything else is put in place of what was there.
@@ -182,7 +201,7 @@ fn merge(mut change: ChangeControl, new: wire::Change) -> Result<ChangeControl, 
 
 pub(super) fn delete(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let id = cx.query("key.id").to_owned();
-    cx.model.delete_change(&id)?;
+    cx.model.delete_changes(std::slice::from_ref(&id))?;
     let time = rfc3339(cx.model.clock.now());
     Ok(Answer::json(&serde_json::json!({"key": {"id": id}, "time": time})))
 }

@@ -216,11 +216,18 @@ struct WishKey {
 
 pub(super) fn decommission(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let wish: Wish = cx.body()?;
-    if cx.model.device_by_serial(&wish.device_id).is_none() {
-        let text = format!("device {} does not exist", wish.device_id);
-        return Err(Refused::new(About::Resource, Why::Absent, text));
+    if wish.key.request_id.is_empty() {
+        return Err(Refused::invalid(About::Resource, "key.requestId is empty"));
     }
-    cx.model.decommission(&wish.key.request_id, &wish.device_id);
+    let known = cx.model.decommissionings.get(&wish.key.request_id);
+    // Whoever asks again, because no answer came, is told the same.
+    if known.is_none_or(|known| known.device != wish.device_id) {
+        if cx.model.device_by_serial(&wish.device_id).is_none() {
+            let text = format!("device {} does not exist", wish.device_id);
+            return Err(Refused::new(About::Resource, Why::Absent, text));
+        }
+        cx.model.decommission(&wish.key.request_id, &wish.device_id);
+    }
     let value = json!({"key": {"requestId": wish.key.request_id}, "deviceId": wish.device_id});
     Ok(super::resource::one(value, cx.model.clock.now()))
 }

@@ -173,7 +173,9 @@ fn ids(cx: &Cx<'_>) -> Result<Vec<String>, Refused> {
         let id = id.get("ccId").cloned().unwrap_or(id);
         id.as_str().map(str::to_owned).ok_or_else(|| Refused::invalid(About::Resource, "ccIds"))
     };
-    let ids = which.cc_ids.into_iter().map(bare).collect::<Result<Vec<_>, _>>()?;
+    let mut ids = which.cc_ids.into_iter().map(bare).collect::<Result<Vec<_>, _>>()?;
+    ids.sort_unstable();
+    ids.dedup();
     match ids.iter().find(|id| !cx.model.changes.contains_key(*id)) {
         Some(_) => Err(no_data()),
         None => Ok(ids),
@@ -194,7 +196,7 @@ pub(super) fn cancel(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
 
 pub(super) fn delete(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let ids = ids(cx)?;
-    ids.iter().try_for_each(|id| cx.model.delete_change(id))?;
+    cx.model.delete_changes(&ids)?;
     Ok(Answer::success())
 }
 

@@ -80,6 +80,11 @@ pub(super) fn no_server(_: &mut Cx<'_>) -> Result<Answer, Refused> {
     Err(Refused::absent(About::User))
 }
 
+/// Nor is anything kept of how that would be done.
+pub(super) fn no_details(_: &mut Cx<'_>) -> Result<Answer, Refused> {
+    Ok(Answer::bad_request(&Refused::invalid(About::User, "nobody else is asked who comes in"), false))
+}
+
 /// There are no events, so no id is one of them.
 pub(super) fn no_event(_: &mut Cx<'_>) -> Result<Answer, Refused> {
     Err(Refused::new(About::Login, Why::Absent, "Invalid Event Id"))

@@ -59,6 +59,11 @@ const CHANGE_CONFIG: &str = "/api/resources/changecontrol/v1/ChangeControlConfig
 const CHANGE_CONFIGS: &str = "/api/resources/changecontrol/v1/ChangeControlConfig/all";
 const APPROVE: &str = "/api/resources/changecontrol/v1/ApproveConfig";
 const APPROVES: &str = "/api/resources/changecontrol/v1/ApproveConfig/all";
+const ACCOUNT: &str = "/api/resources/serviceaccount/v1/AccountConfig";
+const ACCOUNTS: &str = "/api/resources/serviceaccount/v1/AccountConfig/all";
+const WORKSPACE: &str = "/api/resources/workspace/v1/WorkspaceConfig";
+const WORKSPACES: &str = "/api/resources/workspace/v1/WorkspaceConfig/all";
+const BUILDS: &str = "/api/resources/workspace/v1/WorkspaceBuild/all";
 const TEMPLATES: &str = "/snapshot/templates";
 const DEVICES: &str = "/inventory/devices";
 
@@ -71,6 +76,7 @@ const ROUTES: &[Route] = &[
     get("/cvpInfo/getCvpInfo.do", Login, session::version),
     get("/event/getEventById.do", Login, session::no_event),
     at_levels(GET, "/aaa/getServerById.do", User, from(2), session::no_server),
+    at_levels(POST, "/aaa/saveAAADetails.do", User, from(2), session::no_details),
     // Inventory.
     at_levels(GET, DEVICES, Node, from(2), inventory::devices),
     at_levels(POST, DEVICES, Node, from(2), inventory::add),
@@ -225,8 +231,11 @@ const ROUTES: &[Route] = &[
     at_levels(GET, "/api/resources/serviceaccount/v1/Account", Resource, from(14), account::one),
     at_levels(GET, "/api/resources/serviceaccount/v1/Account/all", Resource, from(14), account::all),
     at_levels(POST, "/api/resources/serviceaccount/v1/Account/all", Resource, from(14), account::all),
-    at_levels(POST, "/api/resources/serviceaccount/v1/AccountConfig", Resource, from(14), account::set),
-    at_levels(DELETE, "/api/resources/serviceaccount/v1/AccountConfig", Resource, from(14), account::delete),
+    at_levels(GET, ACCOUNT, Resource, from(14), account::config),
+    at_levels(GET, ACCOUNTS, Resource, from(14), account::configs),
+    at_levels(POST, ACCOUNTS, Resource, from(14), account::configs),
+    at_levels(POST, ACCOUNT, Resource, from(14), account::set),
+    at_levels(DELETE, ACCOUNT, Resource, from(14), account::delete),
     at_levels(GET, "/api/resources/serviceaccount/v1/Token", Resource, from(14), account::token),
     at_levels(GET, "/api/resources/serviceaccount/v1/Token/all", Resource, from(14), account::tokens),
     at_levels(POST, "/api/resources/serviceaccount/v1/Token/all", Resource, from(14), account::tokens),
@@ -322,7 +331,12 @@ const ROUTES: &[Route] = &[
     at_levels(GET, "/api/resources/workspace/v1/Workspace", Resource, from(6), tag::workspace),
     at_levels(GET, "/api/resources/workspace/v1/Workspace/all", Resource, from(6), tag::workspaces),
     at_levels(POST, "/api/resources/workspace/v1/Workspace/all", Resource, from(6), tag::workspaces),
-    at_levels(POST, "/api/resources/workspace/v1/WorkspaceConfig", Resource, from(6), tag::set_workspace),
+    at_levels(POST, WORKSPACE, Resource, from(6), tag::set_workspace),
+    at_levels(GET, WORKSPACE, Resource, from(6), tag::workspace_config),
+    at_levels(GET, WORKSPACES, Resource, from(6), tag::workspace_configs),
+    at_levels(POST, WORKSPACES, Resource, from(6), tag::workspace_configs),
+    at_levels(GET, BUILDS, Resource, from(6), tag::builds),
+    at_levels(POST, BUILDS, Resource, from(6), tag::builds),
     at_levels(GET, "/api/resources/workspace/v1/WorkspaceBuild", Resource, from(6), tag::build),
 ];
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    super::model::{Assignment, Refused, Tag, Workspace, rfc3339},
+    super::model::{Assignment, Build, Refused, Tag, Workspace, rfc3339},
     Answer, Cx, resource,
 };
 
@@ -165,15 +165,45 @@ pub(super) fn set_workspace(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     Ok(resource::one(body, cx.model.clock.now()))
 }
 
-pub(super) fn build(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
-    let (id, build) = (cx.query("key.workspaceId"), cx.query("key.buildId"));
+/// What a workspace was set to, without what became of it.
+fn config_row(id: &str, workspace: &Workspace) -> (Value, String) {
+    let row = json!({
+        "key": {"workspaceId": id}, "displayName": workspace.name, "description": workspace.description,
+    });
+    (row, rfc3339(workspace.changed_at))
+}
+
+pub(super) fn workspace_config(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
+    let id = cx.query("key.workspaceId");
     let workspace = cx.model.workspaces.get(id).ok_or_else(resource::absent)?;
-    let known = workspace.builds.iter().find(|known| known.id == build).ok_or_else(resource::absent)?;
-    let state = match (known.done, known.error.as_str()) {
+    Ok(resource::one(config_row(id, workspace).0, workspace.changed_at))
+}
+
+pub(super) fn workspace_configs(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
+    Ok(resource::stream(cx, cx.model.workspaces.iter().map(|(id, workspace)| config_row(id, workspace))))
+}
+
+fn build_row(workspace: &str, build: &Build) -> Value {
+    let state = match (build.done, build.error.as_str()) {
         (false, _) => "BUILD_STATE_IN_PROGRESS",
         (true, "") => "BUILD_STATE_SUCCESS",
         (true, _) => "BUILD_STATE_FAIL",
     };
-    let value = json!({"key": {"workspaceId": id, "buildId": build}, "state": state, "error": known.error});
-    Ok(resource::one(value, workspace.changed_at))
+    json!({"key": {"workspaceId": workspace, "buildId": build.id}, "state": state, "error": build.error})
+}
+
+pub(super) fn builds(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
+    let of = |(id, workspace): (&String, &Workspace)| {
+        let time = rfc3339(workspace.changed_at);
+        workspace.builds.iter().map(|build| (build_row(id, build), time.clone())).collect::<Vec<_>>()
+    };
+    let all: Vec<_> = cx.model.workspaces.iter().flat_map(of).collect();
+    Ok(resource::stream(cx, all))
+}
+
+pub(super) fn build(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
+    let (id, build) = (cx.query("key.workspaceId"), cx.query("key.buildId"));
+    let workspace = cx.model.workspaces.get(id).ok_or_else(resource::absent)?;
+    let known = workspace.builds.iter().find(|known| known.id == build).ok_or_else(resource::absent)?;
+    Ok(resource::one(build_row(id, known), workspace.changed_at))
 }

@@ -170,8 +170,11 @@ struct Tags {
 pub(super) fn audit(cx: &mut Cx<'_>) -> Result<Answer, Refused> {
     let Audit { category, object_key, data_size, start_time, end_time, tags } = cx.body()?;
     let stage = tags.map(|tags| tags.stage_id).filter(|stage| !stage.is_empty());
+    // Nothing else is kept a log of here.
+    let is_kept = matches!(category.as_str(), "" | "ChangeControl");
     let asked = |entry: &&Entry| {
-        (object_key.is_empty() || entry.object == object_key)
+        is_kept
+            && (object_key.is_empty() || entry.object == object_key)
             && stage.as_ref().is_none_or(|stage| *stage == entry.part)
             && entry.at >= start_time
             && (end_time == 0 || entry.at <= end_time)

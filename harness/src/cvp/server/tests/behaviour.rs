@@ -139,7 +139,7 @@ async fn readers_are_told_off_where_that_is_wanted() {
     let header = format!("Cookie: session_id={}\r\n", login["sessionId"].as_str().unwrap());
     let add = json!({"name": "x", "config": ""}).to_string();
     let refused = ground.raw("POST", "/web/configlet/addConfiglet.do", &header, &add).await.unwrap();
-    assert_eq!((refused.status, refused.json()["errorCode"].as_str()), (200, Some("132403")), "{refused:?}");
+    assert_eq!((refused.status, refused.json()["errorCode"].as_str()), (200, Some("112403")), "{refused:?}");
     let url = "/api/resources/changecontrol/v1/ChangeControlConfig";
     assert_eq!(ground.raw("POST", url, &header, "{}").await.unwrap().status, 403);
     let read = ground.raw("GET", "/web/task/getTasks.do", &header, "").await.unwrap();

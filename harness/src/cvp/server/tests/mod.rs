@@ -13,6 +13,7 @@ use super::*;
 mod behaviour;
 mod machines;
 mod refusals;
+mod rows;
 mod shapes;
 
 /// What was answered.
