@@ -169,15 +169,15 @@ fn lines(device: &DeviceAccount, id: &str, phases: &[Phase], has_rows: bool) -> 
 }
 
 /// What became of a device, and why.
-fn result(device: &DeviceAccount) -> [Tag; 2] {
+fn result(device: &DeviceAccount) -> impl Iterator<Item = Tag> {
     let class = match device.result {
         "ok" | "already" => "good",
         "rolled_back" | "running" => "warn",
         "not_attempted" => "none",
         _ => "bad",
     };
-    let why = Tag::new("p").text(device.why.join("; "));
-    [state(&device.result.replace('_', " "), class), why]
+    let why = (!device.why.is_empty()).then(|| Tag::new("p").text(device.why.join("; ")));
+    std::iter::once(state(&device.result.replace('_', " "), class)).chain(why)
 }
 
 /// A phase, which opens to everything that is known of it.
