@@ -25,7 +25,7 @@ pub(super) fn document(account: &Account) -> String {
         Tag::new("style").raw(STYLE),
     ]);
     let mut steps: Vec<(usize, &StepAccount)> = account.steps.iter().enumerate().collect();
-    steps.sort_by_key(|(_, step)| !step.state.is_failure());
+    steps.sort_by_key(|(_, step)| (step.state != State::BackoutFailed, !step.state.is_failure()));
     let main = Tag::new("main")
         .of(alerts(&account.alerts))
         .of(failures(account, &steps))

@@ -217,7 +217,7 @@ async fn the_page_is_one_file_that_does_nothing_with_failures_first() {
     // What needs a person, what failed, then the changes that did.
     let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
     let order =
-        ["A person is needed", "What failed", "id=\"c3\"", "id=\"c4\"", "id=\"c0\"", "id=\"c5\""].map(place);
+        ["A person is needed", "What failed", "id=\"c4\"", "id=\"c3\"", "id=\"c0\"", "id=\"c5\""].map(place);
     assert!(order.is_sorted(), "{order:?}");
     assert!(text.contains("Undone after: verify failed: `odd`: exit status 3"));
 }
