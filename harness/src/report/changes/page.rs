@@ -233,8 +233,11 @@ fn words(state: State) -> (&'static str, &'static str) {
 }
 
 fn is_bad(device: &DeviceAccount) -> bool {
-    !matches!(device.result, "ok" | "already" | "not_attempted" | "running")
-        && !(device.result == "rolled_back" && device.why.is_empty())
+    match device.result {
+        "ok" | "already" | "not_attempted" | "running" => false,
+        "rolled_back" => !device.why.is_empty(),
+        _ => true,
+    }
 }
 
 fn is_unverified(scenario: &ScenarioAccount) -> bool {
