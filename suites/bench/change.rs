@@ -1,4 +1,4 @@
-//! A change of many devices next to Ansible, and how long it takes to plan a great many. The devices are ssh servers in this
+//! A change of many devices next to Ansible, what the engine alone costs, and how long it takes to plan a great many. The devices are ssh servers in this
 //! process, which cost both sides the same.
 
 use std::{
@@ -119,21 +119,43 @@ pub(crate) async fn devices() -> Result<()> {
     Ok(())
 }
 
+/// What the engine costs besides the devices: phases that nobody has to wait for, with the journal on a disk.
+pub(crate) async fn engine() -> Result<()> {
+    for (how, at_once) in [("one after the other", 1), ("50 at once", AT_ONCE)] {
+        // The folder of temporary files may be in memory.
+        let folder = tempfile::tempdir_in("/var/tmp")?;
+        let took = run(folder.path(), &[1; DEVICES], "kind: 'null'", "interface", at_once).await?;
+        let each = took.as_secs_f64() * 1000.0 / (DEVICES * PHASES.len()) as f64;
+        fact(
+            &format!("the engine, for each of {} phases of {DEVICES} devices, {how}", PHASES.len()),
+            each,
+            "ms",
+        );
+    }
+    Ok(())
+}
+
 async fn ours(folder: &Path, ports: &[u16]) -> Result<Duration> {
+    let driver = "kind: ssh, user: admin, port: '%(device.port)s', key_file: id, host_key: any";
+    run(folder, ports, driver, "done", AT_ONCE).await
+}
+
+/// Three phases on each device, whose answers have this word.
+async fn run(folder: &Path, ports: &[u16], driver: &str, word: &str, at_once: usize) -> Result<Duration> {
     let mut text = "version: 1\ndevices:\n".to_owned();
     for (number, port) in ports.iter().enumerate() {
         writeln!(text, "  sw{number}: {{ ipaddress: 127.0.0.1, port: {port} }}")?;
     }
     let [before, apply, after] = PHASES.map(|line| {
-        format!("{{ exchanges: [ {{ send: '{line}' }} ], checks: [ '\"done\" in results.cmdoutput' ] }}")
+        format!("{{ exchanges: [ {{ send: '{line}' }} ], checks: [ '\"{word}\" in results.cmdoutput' ] }}")
     });
     write!(
         text,
-        "drivers: {{ ssh: {{ kind: ssh, user: admin, port: '%(device.port)s', key_file: id, host_key: any }} }}
+        "drivers: {{ it: {{ {driver} }} }}
 scenario:
   name: night
   nodes:
-    - {{ step: mtu, targets: all, policy: {{ devices: {{ parallel: {AT_ONCE} }} }}, precheck: {before}, apply: {apply}, verify: {after} }}
+    - {{ step: mtu, targets: all, policy: {{ devices: {{ parallel: {at_once} }} }}, precheck: {before}, apply: {apply}, verify: {after} }}
 "
     )?;
     let file = folder.join("mtu.yaml");

@@ -62,8 +62,9 @@ async fn main() -> Result<()> {
             cvp::large_portal().await?;
         }
         "change" => {
-            change::devices().await?;
+            change::engine().await?;
             change::planning()?;
+            change::devices().await?;
         }
         cvp::PORTAL => cvp::portal(std::env::args().nth(2).as_deref() == Some("large")).await?,
         other => {

@@ -25,6 +25,8 @@ pub struct Given {
     pub set: Vars,
     /// How the file is meant, whatever it says itself.
     pub dialect: Option<Dialect>,
+    /// The rows of the machines of an environment, or why there are none; absent: there is no environment.
+    pub machines: Option<Result<Vec<Vars>, String>>,
 }
 
 /// What a file of changes was read to.

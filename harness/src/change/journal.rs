@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::state_machine::{Entry, Machine};
+use super::state_machine::{Entry, Machine, Record};
 use crate::base::{
     lines::{self, Lines, LinesError},
     owner::Owner,
@@ -45,6 +45,9 @@ pub struct Head {
     /// Whether everything counts as applied from the beginning.
     #[serde(default)]
     pub backout_only: bool,
+    /// The number of another order than the declared one.
+    #[serde(default)]
+    pub seed: Option<u64>,
 }
 
 /// A journal of our own, to be written.
@@ -131,6 +134,7 @@ impl Head {
             devices: Vec::new(),
             skipped: Vec::new(),
             backout_only: false,
+            seed: None,
         })
     }
 }
@@ -234,6 +238,23 @@ impl Recorded {
         Journal::with(&self.folder, journal)
     }
 
+    /// Whether somebody works on it: the process that began it, or one that has its journal.
+    ///
+    /// # Errors
+    /// The journal cannot be opened.
+    pub fn is_busy(&self) -> Result<bool, JournalError> {
+        let is_over = self.entries.last().is_some_and(|entry| matches!(entry.record, Record::Over { .. }));
+        if is_over || self.head.owner.is_alive() {
+            return Ok(!is_over);
+        }
+        let journal = File::open(self.folder.join(JOURNAL)).map_err(|source| JournalError::File {
+            what: "open",
+            folder: self.folder.clone(),
+            source,
+        })?;
+        Ok(journal.try_lock_shared().is_err())
+    }
+
     /// Whether its plan is the one with this digest.
     ///
     /// # Errors
@@ -281,7 +302,6 @@ pub fn run_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::state_machine::Record;
 
     fn entry(at: u64) -> Entry {
         Entry { at, record: Record::Stopped { why: "x".to_owned() } }

@@ -3,7 +3,8 @@
 //! A file (`docs/changes.md`) becomes a tree with places, YAML and JSON as they are and ModiPy's XML put into the same words
 //! (`xml`; `yaml` writes that out). A tree becomes [`Changes`] (`table`, `read`, `phases`, `csv`), which are held against one
 //! another (`check`) and made a [`Plan`] by [`plan`](plan::plan()): who runs when (`order`), on which devices, with which
-//! values of variables (`scope`). What becomes of one when it runs is a [`State`]. Conditions are in [`cond`]. Nothing in
+//! values of variables (`scope`); `select`, `seed` and `strict` take a part of it, another order, or nothing that looks like
+//! success without work. What becomes of one when it runs is a [`State`]. Conditions are in [`cond`]. Nothing in
 //! this module changes a device.
 
 mod check;
@@ -26,9 +27,11 @@ mod read;
 mod run;
 mod scope;
 mod secret;
+mod seed;
 mod select;
 mod state;
 mod state_machine;
+mod strict;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -441,7 +441,7 @@ impl Node {
 
 impl Step {
     /// What is done in a phase; of rollbacks, in the one of this number. None where there is nothing to be done.
-    pub(super) fn script(&self, phase: Phase, way: usize) -> Option<&Script> {
+    pub(crate) fn script(&self, phase: Phase, way: usize) -> Option<&Script> {
         match phase {
             Phase::Precheck => self.precheck.as_ref(),
             Phase::Apply => self.apply.as_ref(),

@@ -216,6 +216,17 @@ impl Plan {
     }
 }
 
+impl Planned {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Step(step) => step.step.name.as_str(),
+            Self::Set(set) => &set.name,
+        }
+    }
+}
+
 impl PlannedSet {
     fn collect<'p>(&'p self, found: &mut Vec<&'p PlannedStep>) {
         for member in self.waves.iter().flatten() {

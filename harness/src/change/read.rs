@@ -14,6 +14,9 @@ use super::{
 };
 use crate::initfile::{Fields, Node as Tree, Problems, Span, entries, items, object, shown, suggest, text};
 
+/// The variable with the name of a machine.
+const MACHINE: &str = "machine.name";
+
 /// What is around a file.
 pub(super) struct Around<'a> {
     /// What is said beside it.
@@ -119,20 +122,21 @@ impl Reader<'_, '_, '_> {
     fn matrix(&mut self, key: &Tree, node: &Tree) -> Matrix {
         let fields = Fields::of(node);
         let mut rows = Vec::new();
-        match (fields.get("rows"), fields.get("csv")) {
-            (Some(list), None) => {
+        match (fields.get("rows"), fields.get("csv"), fields.get("machines")) {
+            (Some(list), None, None) => {
                 for item in items(list) {
                     rows.push(pairs(item, self.problems));
                 }
             }
-            (None, Some(file)) => rows = self.csv(file),
-            (Some(_), Some(file)) => {
-                let message = "a matrix has `rows` or `csv`, not both".to_owned();
-                self.problems.add("iter.bad-type", &file.span, message, None);
-            }
-            (None, None) => {
-                let message = "a matrix needs `rows` or `csv`".to_owned();
+            (None, Some(file), None) => rows = self.csv(file),
+            (None, None, Some(names)) => rows = self.machines(names),
+            (None, None, None) => {
+                let message = "a matrix needs `rows`, `csv` or `machines`".to_owned();
                 self.problems.add("iter.no-file", &key.span, message, None);
+            }
+            _ => {
+                let message = "a matrix has one of `rows`, `csv` and `machines`".to_owned();
+                self.problems.add("iter.bad-type", &key.span, message, None);
             }
         }
         let delay = self.duration(fields.get("delay"), "iter.bad-type").unwrap_or_default();
@@ -161,6 +165,41 @@ impl Reader<'_, '_, '_> {
             }
         }
         Vec::new()
+    }
+
+    /// The rows of machines of the environment, all or those that are named, in the order of the names.
+    fn machines(&mut self, node: &Tree) -> Vec<Vars> {
+        let known = match &self.around.given.machines {
+            Some(Ok(rows)) => rows,
+            Some(Err(why)) => {
+                let message = format!("the machines of the environment are not known: {why}");
+                self.problems.add("iter.no-machines", &node.span, message, None);
+                return Vec::new();
+            }
+            None => {
+                let message = "there is no environment whose machines it could be repeated over".to_owned();
+                let help = Some("stand in a prefix, or name one with `--prefix-path`".to_owned());
+                self.problems.add("iter.no-machines", &node.span, message, help);
+                return Vec::new();
+            }
+        };
+        if text(node).is_some() {
+            return known.clone();
+        }
+        let name = |row: &&Vars| row.get(MACHINE).cloned().unwrap_or_default();
+        let mut rows = Vec::new();
+        for word in words(items(node)) {
+            match known.iter().find(|row| name(row) == word.as_str()) {
+                Some(row) => rows.push(row.clone()),
+                None => {
+                    let names: Vec<String> = known.iter().map(|row| name(&row)).collect();
+                    let help = suggest(word.as_str(), &names.iter().map(String::as_str).collect::<Vec<_>>());
+                    let message = format!("there is no machine `{}`", shown(word.as_str()));
+                    self.problems.add("iter.unknown-machine", &word.at.span(), message, help);
+                }
+            }
+        }
+        rows
     }
 
     /// A scenario whose name stands at `key`.

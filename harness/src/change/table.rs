@@ -99,6 +99,11 @@ static MATRIX: Mapping = Mapping {
     keys: &[
         Key::new("rows", Kind::Each(&Kind::Map(&Kind::Text)), "The rows."),
         Key::new("csv", Kind::Text, "A file with the rows, the first line being their names."),
+        Key::new(
+            "machines",
+            Kind::Either(&[Kind::Word(&["all"]), NAMES]),
+            "Machines of the environment, a row for each: `all`, or their names.",
+        ),
         Key::new("delay", Kind::Text, "How long is waited before each."),
     ],
 };

@@ -4,5 +4,6 @@ mod decisions;
 mod engine;
 mod files;
 mod lab;
+mod machines;
 mod orders;
 mod problems;

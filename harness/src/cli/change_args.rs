@@ -4,6 +4,8 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args as Group, Subcommand};
 
+use crate::report::changes::ReportFile;
+
 /// What to do with changes of many devices.
 #[derive(Debug, Subcommand)]
 pub(super) enum Change {
@@ -37,6 +39,10 @@ pub(super) struct ChangeReading {
     /// the environment, as POLDER_VAR_NAME.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(super) set: Vec<(String, String)>,
+    /// Take warnings for errors, and with them what looks like success without work: changes that do nothing, or wait for
+    /// what is left out.
+    #[arg(long)]
+    pub(super) strict: bool,
 }
 
 /// Which changes.
@@ -49,6 +55,9 @@ pub(super) struct ChangeSelection {
     /// Leave this one out; those that wait for it are done nevertheless.
     #[arg(long, value_name = "NAME")]
     pub(super) skip: Vec<String>,
+    /// Begin what needs nothing of one another in unordered scenarios in another order: the same one for the same number.
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
 }
 
 /// What the operator is asked for.
@@ -73,12 +82,17 @@ pub(super) struct ChangeDoing {
     /// Do not ask where the file has a pause.
     #[arg(long)]
     pub(super) nopause: bool,
+    /// Run this command for each thing that is left changed and needs a person, with what there is to know of it as JSON on
+    /// its standard input.
+    #[arg(long, value_name = "COMMAND", value_parser = words)]
+    pub(super) alert_command: Option<Words>,
     /// How many changes of an unordered scenario may be under way at once.
     #[arg(long, value_name = "N", default_value = "1")]
     pub(super) jobs: Option<NonZeroUsize>,
-    /// Write what became of everything into this file, as JSON.
+    /// Write what became of everything into this file: as a page for people if its name ends with .html, in `JUnit`'s form if
+    /// with .xml, as JSON if with .json.
     #[arg(long, value_name = "FILE")]
-    pub(super) report: Option<PathBuf>,
+    pub(super) report: Option<ReportFile>,
     /// Print what became of everything as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -150,9 +164,25 @@ pub(super) struct ChangeShow {
     /// Give a variable the value that it was given for the run.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(super) set: Vec<(String, String)>,
+    /// Write what became of everything into this file, as `change run --report` does.
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<ReportFile>,
     /// Print it as JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// A command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Words(pub(super) Vec<String>);
+
+/// With quotes as in a shell, which nothing is given to.
+fn words(text: &str) -> Result<Words, String> {
+    match shlex::split(text) {
+        Some(words) if !words.is_empty() => Ok(Words(words)),
+        Some(_) => Err("there is no command".to_owned()),
+        None => Err("it has a quote without an end".to_owned()),
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

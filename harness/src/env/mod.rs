@@ -73,6 +73,7 @@ mod parallel;
 mod places;
 pub mod plan;
 mod prepare;
+mod rows;
 mod select;
 mod serve;
 mod service;

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use crate::{
     base::process::ProcessError,
+    change::JournalError,
     cvp::{SessionError, TrustError},
     lab::LabError,
     net::lease::LeaseError,
@@ -49,6 +50,18 @@ pub enum ReapError {
         /// What has to be set.
         wanted: String,
     },
+    /// Runs of changes.
+    #[error("cannot look for runs of changes in {}", path.display())]
+    Runs {
+        /// Where they are.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The journal of a run of changes.
+    #[error(transparent)]
+    Run(#[from] JournalError),
     /// Certificates of a portal.
     #[error(transparent)]
     Trust(#[from] TrustError),

@@ -58,7 +58,7 @@ async fn remove(ground: &Ground, item: &Item) -> Result<(), ReapError> {
         (Item::Network(name), Some(daemon)) => daemon.destroy_network(name, LIMIT).await?,
         (Item::Session(journal), _) => set_back(ground, journal).await?,
         (Item::Rules(table), _) => forget_partition(table).await?,
-        (Item::Domain(_) | Item::Network(_), None) => {}
+        (Item::Domain(_) | Item::Network(_), None) | (Item::Changes(_), _) => {}
         (Item::Lease(octet), _) => {
             let (leases, octet) = (ground.leases.clone(), *octet);
             let release = move || Ok(leases.release(|lease| lease.octet == octet && !lease.holds)?);

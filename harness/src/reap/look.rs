@@ -12,10 +12,12 @@ use super::{
     ReapError,
     exec::blocking,
     plan::{Lab, Lease, Mark, Owner, Rules, Seen, Standing, Thing},
+    run::Run,
     session::Session,
 };
 use crate::{
     base::owner,
+    change::{JournalError, Recorded, run_folders},
     cvp::{self, CvpSpec, Found},
     env::partitions,
     lab::{self, Hermetic, Lab as _, LabFolder, paths::INSIDE_ENV},
@@ -44,6 +46,8 @@ pub struct Ground {
     pub leases: LeaseStore,
     /// The folder of journals of sessions at portals.
     pub journals: PathBuf,
+    /// The folder of runs of changes.
+    pub changes: PathBuf,
     /// The portal that is configured, where sessions can be set back.
     pub portal: Option<CvpSpec>,
 }
@@ -70,6 +74,9 @@ pub async fn look(ground: &Ground) -> (Seen, Vec<ReapError>) {
             errors.push(ReapError::Journal { what: "look at", path: ground.journals.clone(), source });
         }
     }
+    let (runs, odd) = runs(&ground.changes);
+    seen.runs = runs;
+    errors.extend(odd);
     if let Some(daemon) = &ground.daemon {
         let thing = |(name, xml): (String, String)| Thing { name, mark: label_of(&xml).map(mark) };
         // What of the daemon's things is used can only be told with all of them in sight: else none is touched.
@@ -112,6 +119,24 @@ fn session(found: Found) -> Session {
         is_embedded: head.is_embedded,
         standing: standing.iter().map(|(_, undo)| undo.to_string()).collect(),
     }
+}
+
+/// The runs of changes that have not come to an end.
+fn runs(folder: &Path) -> (Vec<Run>, Vec<ReapError>) {
+    let (mut runs, mut errors) = (Vec::new(), Vec::new());
+    let folders = run_folders(folder).unwrap_or_else(|source| {
+        errors.push(ReapError::Runs { path: folder.to_owned(), source });
+        Vec::new()
+    });
+    for folder in folders {
+        match Recorded::read(&folder).and_then(|recorded| Ok((recorded.is_busy()?, recorded))) {
+            Ok((is_busy, recorded)) => runs.extend(Run::unfinished(&recorded, is_busy)),
+            // It was ended before it did anything.
+            Err(JournalError::Empty(_)) => {}
+            Err(error) => errors.push(error.into()),
+        }
+    }
+    (runs, errors)
 }
 
 /// What a table's name says.

@@ -5,9 +5,11 @@ mod error;
 mod exec;
 mod look;
 pub mod plan;
+mod run;
 mod session;
 
 pub use error::ReapError;
 pub use exec::{Reaped, reap};
 pub use look::{Ground, look};
+pub use run::Run;
 pub use session::Session;

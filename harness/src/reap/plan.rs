@@ -9,7 +9,7 @@
 //! another user's, and we are not root), the machine and what belongs to it stays. One of which nothing runs has nothing
 //! here but leases, which its next start takes again.
 //!
-//! The owner of what a session did at a portal is the process that wrote its journal.
+//! The owner of what a session did at a portal, and of a run of changes, is the process that wrote its journal.
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::session::Session;
+use super::{run::Run, session::Session};
 
 /// Everything that was seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Seen {
     pub sessions: Vec<Session>,
     /// Files among their journals that are none.
     pub odd_journals: Vec<PathBuf>,
+    /// Runs of changes that have not come to an end.
+    pub runs: Vec<Run>,
 }
 
 /// A domain or network.
@@ -146,6 +148,8 @@ pub enum Item {
     Lease(u8),
     /// What a session did at a portal, by its journal.
     Session(PathBuf),
+    /// A run of changes, by its folder; none is ever removed.
+    Changes(PathBuf),
 }
 
 impl fmt::Display for Item {
@@ -154,6 +158,7 @@ impl fmt::Display for Item {
             Self::Lab(folder) => write!(f, "lab {}", folder.display()),
             Self::Folder(folder) => write!(f, "folder {}", folder.display()),
             Self::Session(journal) => write!(f, "session {}", journal.display()),
+            Self::Changes(folder) => write!(f, "run of changes {}", folder.display()),
             Self::Domain(name) => write!(f, "domain {name}"),
             Self::Network(name) => write!(f, "network {name}"),
             Self::Rules(table) => write!(f, "rules {table}"),
@@ -221,6 +226,9 @@ pub fn plan(seen: &Seen) -> ReapPlan {
     for journal in &seen.odd_journals {
         let why = "no journal of a session can be read in it; look at it, and remove it";
         plan.put(Item::Session(journal.clone()), Fate::Stays(why.to_owned()));
+    }
+    for run in &seen.runs {
+        plan.put(Item::Changes(run.folder.clone()), run.fate(&seen.host));
     }
     plan
 }

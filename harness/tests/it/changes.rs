@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::typed::Said;
+use crate::typed::{Ground, Said};
 
 const FILE: &str = "version: 1
 vars: { mtu: '9000' }
@@ -45,14 +45,20 @@ impl Desk {
     }
 
     fn command(&self, args: &[&str]) -> Command {
+        self.verb("change", args)
+    }
+
+    fn verb(&self, verb: &str, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_polder"));
-        command.arg("change").args(args).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.arg(verb).args(args).current_dir(self.folder.path()).stdin(Stdio::null());
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("POLDER_"))
         {
             command.env_remove(name);
         }
         command.env("XDG_CONFIG_HOME", self.path("config")).env("XDG_CACHE_HOME", self.path("cache"));
         command.env("POLDER_VAR_password", "hunter2");
+        // Labs of others are nothing to these tests.
+        command.env("POLDER_RUNTIME_DIR", self.path("labs"));
         command
     }
 
@@ -270,6 +276,190 @@ fn a_run_that_is_killed_or_interrupted_goes_on_or_is_undone() {
         desk.polder(&["rollback", "--autobackout"]).ok();
         assert!(["a", "b", "c"].iter().all(|name| !desk.path(name).exists()));
     }
+}
+
+#[test]
+fn a_run_that_was_killed_is_named_among_what_is_left_and_undone() {
+    let desk = Desk::new(FILES);
+    std::fs::write(desk.path("wait.sh"), "touch waits; exec sleep 60").unwrap();
+    let mut run = desk.command(&["run", "changes.yaml"]).stderr(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while !desk.path("waits").exists() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it never got to the second change");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // What else this host has is nothing to this test.
+    let left = || Said::of(&desk.verb("gc", &["--dry-run"]).output().unwrap()).out;
+    let said = left();
+    assert!(!said.contains("run of changes"), "it still runs: {said}");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let said = left();
+    let name =
+        std::fs::read_dir(desk.path("cache/polder/changes")).unwrap().next().unwrap().unwrap().file_name();
+    let name = name.to_str().unwrap();
+    let why = "which is gone; it may have left changed: a on here, b on here; ";
+    let how = format!("`polder change resume {name}` goes on, `polder change rollback {name}` undoes it");
+    assert!(said.contains("keep    run of changes ") && said.contains(&format!("{why}{how}")), "{said}");
+    assert!(desk.path("a").exists() && desk.path("b").exists(), "nothing is undone by itself");
+    desk.polder(&["rollback", name, "--autobackout"]).ok();
+    assert!(!desk.path("a").exists() && !desk.path("b").exists());
+    let said = left();
+    assert!(!said.contains("run of changes"), "{said}");
+}
+
+#[test]
+fn what_became_of_a_run_is_written_in_the_form_that_the_name_says() {
+    let desk = Desk::new(FILE);
+    let said = desk.polder(&["run", "changes.yaml", "--report", "report.txt"]);
+    assert!(said.code == Some(2) && said.err.contains("its name ends with .json"), "{said:?}");
+    let said = desk.polder(&["run", "changes.yaml", "--report", "no/where.html"]);
+    assert!(said.code == Some(2) && said.err.contains("there is no folder no for the report"), "{said:?}");
+    assert!(!desk.path("cache/polder/changes").exists(), "something was run");
+    desk.polder(&["run", "changes.yaml", "--skip", "last", "--report", "run.xml"]).ok();
+    desk.polder(&["show", "--report", "show.xml"]).ok();
+    let read = |name: &str| std::fs::read_to_string(desk.path(name)).unwrap();
+    let junit = read("run.xml");
+    assert_eq!(junit, read("show.xml"));
+    assert!(junit.contains("<testcase name=\"sw2 row 2: apply\" classname=\"mtu\""), "{junit}");
+    assert!(junit.contains("interface et2 mtu 9000, ***") && !junit.contains("hunter2"), "{junit}");
+    desk.polder(&["rollback", "--autobackout", "--report", "undone.html"]).ok();
+    let page = read("undone.html");
+    assert!(
+        page.contains("Undone after: all of the run was to be undone") && !page.contains("hunter2"),
+        "{page}"
+    );
+    // Of a run whose plan is not known any more nothing can be told.
+    std::fs::write(desk.path("changes.yaml"), FILE.replace("9000", "9001")).unwrap();
+    let said = desk.polder(&["show", "--report", "late.html"]);
+    assert!(said.code == Some(2) && said.err.contains("had another plan"), "{said:?}");
+    assert!(!desk.path("late.html").exists());
+}
+
+#[test]
+fn what_is_left_changed_is_told_to_whoever_is_to_hear_it() {
+    let desk = Desk::new(STUCK);
+    let said = desk.polder(&[
+        "run",
+        "changes.yaml",
+        "--autobackout",
+        "--alert-command",
+        "cp /dev/stdin alert.json",
+        "--report",
+        "run.json",
+    ]);
+    let why = "it could not be undone, rollback failed: `sh -c 'echo stuck >&2; exit 7'`: exit status 7";
+    let told = format!(
+        "ALERT: stuck on here is left changed, a person is needed: {why}; the last failure was in rollback"
+    );
+    assert!(said.code == Some(3) && said.err.contains(&told) && said.err.contains("\n  < stuck"), "{said:?}");
+    let read =
+        |name: &str| -> Value { serde_json::from_slice(&std::fs::read(desk.path(name)).unwrap()).unwrap() };
+    let alert = read("alert.json");
+    assert_eq!(
+        (&alert["step"], &alert["device"], &alert["why"]),
+        (&"stuck".into(), &"here".into(), &why.into())
+    );
+    assert_eq!((&alert["phase"], &alert["tail"]), (&"rollback".into(), &"stuck\n".into()));
+    assert_eq!(read("run.json")["alerts"][0]["why"], why);
+    // One that does not hear it changes nothing, and is told.
+    let said = desk.polder(&["run", "changes.yaml", "--autobackout", "--alert-command", "false"]);
+    assert!(
+        said.code == Some(3) && said.err.contains("the alert did not reach `--alert-command`"),
+        "{said:?}"
+    );
+    let said = desk.polder(&["run", "changes.yaml", "--alert-command", "'"]);
+    assert!(said.code == Some(2) && said.err.contains("it has a quote without an end"), "{said:?}");
+}
+
+/// A change that fails, and cannot be undone.
+const STUCK: &str = "version: 1
+devices: { here: {} }
+drivers: { local: { kind: local } }
+scenario:
+  name: files
+  nodes:
+    - step: stuck
+      targets: all
+      apply: { exchanges: [ { send: touch a }, { send: 'false' } ] }
+      rollback: [ { exchanges: [ { send: \"sh -c 'echo stuck >&2; exit 7'\" } ] } ]
+";
+
+#[test]
+fn another_order_is_the_same_for_the_same_number_and_who_is_strict_takes_no_success_without_work() {
+    let file = "version: 1
+devices: { sw1: {} }
+drivers: { nothing: { kind: 'null' } }
+matrices: { none: { rows: [] } }
+scenario:
+  name: many
+  unordered: true
+  nodes:
+    - { step: a, targets: all, apply: { exchanges: [ { send: a } ] }, rollback: [ { exchanges: [ { send: x } ] } ] }
+    - { step: b, targets: all, apply: { exchanges: [ { send: b } ] }, rollback: [ { exchanges: [ { send: x } ] } ] }
+    - { step: c, targets: all, after: [a, b], apply: { exchanges: [ { send: c } ] }, rollback: [ { exchanges: [ { send: x } ] } ] }
+";
+    let desk = Desk::new(file);
+    let order = |args: &[&str]| {
+        let plan = desk.json(&[&["plan", "changes.yaml", "--json"], args].concat());
+        plan["units"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|unit| unit["step"].as_str().unwrap())
+            .collect::<String>()
+    };
+    assert_eq!(order(&[]), "abc");
+    let other =
+        (0..64).map(|seed: u32| seed.to_string()).find(|seed| order(&["--seed", seed]) == "bac").unwrap();
+    assert_eq!(order(&["--seed", &other]), "bac");
+    desk.polder(&["run", "changes.yaml", "--seed", &other]).ok();
+    // The run knows its order.
+    desk.polder(&["rollback", "--autobackout"]).ok();
+    let ends = desk.json(&["show", "--json"]);
+    let ends =
+        ends["entries"].as_array().unwrap().iter().filter_map(|entry| entry["record"]["end"].as_object());
+    let ends: String = ends.map(|end| end["key"]["step"].as_str().unwrap()).collect();
+    assert_eq!(ends, "baccab");
+
+    desk.polder(&["check", "changes.yaml"]).ok();
+    let said = desk.polder(&["check", "changes.yaml", "--strict"]);
+    assert!(said.code == Some(2) && said.out.contains("the matrix `none` has no rows"), "{said:?}");
+    std::fs::write(desk.path("changes.yaml"), file.replace("matrices: { none: { rows: [] } }\n", ""))
+        .unwrap();
+    desk.polder(&["check", "changes.yaml", "--strict"]).ok();
+    desk.polder(&["plan", "changes.yaml", "--skip", "a"]).ok();
+    for verb in ["plan", "run"] {
+        let said = desk.polder(&[verb, "changes.yaml", "--strict", "--skip", "a"]);
+        assert!(
+            said.code == Some(2) && said.err.contains("`c` waits for `a`, which is left out"),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
+fn changes_are_repeated_over_the_machines_of_the_prefix_one_stands_in() {
+    let file = "version: 1
+devices: { dns: {} }
+drivers: { nothing: { kind: 'null' } }
+matrices: { vms: { machines: all } }
+scenario:
+  name: names
+  nodes:
+    - step: name
+      targets: all
+      matrix: vms
+      apply: { exchanges: [ { send: '%(machine.name)s %(machine.address)s %(machine.distro)s %(machine.type)s' } ] }
+";
+    let ground = Ground::new("");
+    ground.lagos_prefix();
+    std::fs::write(ground.path("changes.yaml"), file).unwrap();
+    let plan = ground.polder(&["change", "plan", "changes.yaml"]).ok();
+    assert!(plan.contains("apply: send \"web 192.168.210.2 el7 default\""), "{plan}");
+    // Elsewhere there are none.
+    let said = Desk::new(file).polder(&["check", "changes.yaml"]);
+    assert!(said.code == Some(2) && said.out.contains("there is no environment whose machines"), "{said:?}");
 }
 
 #[test]

@@ -78,6 +78,7 @@ impl Hand {
             daemon: Some(self.connection.clone()),
             leases: self.leases.clone(),
             journals: self.own.root.join("portals"),
+            changes: self.own.root.join("changes"),
             portal: None,
         }
     }
@@ -170,7 +171,8 @@ async fn labs_without_an_environment_or_a_warden_are_removed_and_others_are_not(
     let host = LabHost { root: at("r"), cache: at("c"), launcher: std::env::current_exe().unwrap() };
     fs::create_dir(&host.cache).unwrap();
     let leases = LeaseStore::new(at("leases"));
-    let ground = Ground { labs: at("r"), daemon: None, leases, journals: at("portals"), portal: None };
+    let (journals, changes) = (at("portals"), at("changes"));
+    let ground = Ground { labs: at("r"), daemon: None, leases, journals, changes, portal: None };
     let alive = detached(&host, &at("alive")).await;
     let moved = detached(&host, &at("moved")).await;
     let bereft = detached(&host, &at("bereft")).await;

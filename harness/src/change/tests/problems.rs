@@ -102,7 +102,7 @@ fn options_of_drivers(#[case] options: &str, #[case] place: &str, #[case] words:
 
 #[rstest::rstest]
 #[case("m: { rows: [] }", "3:13 iter.empty", "has no rows")]
-#[case("m: { }", "3:13 iter.no-file", "needs `rows` or `csv`")]
+#[case("m: { }", "3:13 iter.no-file", "needs `rows`, `csv` or `machines`")]
 #[case("m: { csv: no.csv }", "3:23 iter.no-file", "cannot read /lab/no.csv")]
 #[case("m: { csv: ours.csv }", "3:23 name.reserved", "`run.x` is a name of ours")]
 #[case("m: { csv: ragged.csv }", "3:23 iter.ragged", "line 2 has 1 cells")]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::{
+    change::run_folder,
     cli::{
         args::Gc,
         context::Cx,
@@ -89,6 +90,7 @@ async fn ground(cx: &Cx, host: &Host, portal: Option<CvpSpec>) -> Result<Ground,
         daemon,
         leases: LeaseStore::new(host.daemon.leases.clone()),
         journals: journal_folder(&host.lab.cache),
+        changes: run_folder(&host.lab.cache),
         portal,
     })
 }

@@ -4,15 +4,22 @@ use std::{collections::BTreeMap, path::Path};
 
 use crate::{
     change::{
-        Changes, Drivers, Given, Plan, Vars,
+        ChangeFileError, Changes, Drivers, Given, Loaded, Plan, Vars,
         cond::Dialect,
         model::{Driver, DriverKind},
         plan,
     },
-    cli::{context::Cx, exit::BadInput, portal::environment},
+    cli::{
+        change_args::{ChangeReading, ChangeSelection},
+        context::Cx,
+        exit::BadInput,
+        portal::environment,
+    },
     cvp::{Client, CvpSpec},
     driver::{Outside, drivers},
+    env::Env,
     guest::Guest,
+    initfile::Severity,
     workdir::WorkdirError,
 };
 
@@ -20,7 +27,11 @@ use crate::{
 const VARIABLE: &str = "POLDER_VAR_";
 
 /// What is said beside a file, and what the environment has.
-pub(super) fn given(dialect: Option<&str>, set: &[(String, String)]) -> Result<Given, BadInput> {
+pub(super) async fn given(
+    cx: &Cx,
+    dialect: Option<&str>,
+    set: &[(String, String)],
+) -> Result<Given, BadInput> {
     let reserved = ["device.", "change.", "provisioner.", "command.", "run.", "results"];
     let ours = set.iter().filter(|(name, _)| reserved.iter().any(|start| name.starts_with(start)));
     let ours: Vec<String> = ours.map(|(name, _)| format!("--set: `{name}` is a name of ours")).collect();
@@ -31,19 +42,63 @@ pub(super) fn given(dialect: Option<&str>, set: &[(String, String)]) -> Result<G
     });
     let dialect = dialect.map(|said| if said == "legacy" { Dialect::Legacy } else { Dialect::Current });
     let set: Vars = set.iter().cloned().collect();
-    Ok(Given { environment: environment.collect(), set, dialect })
+    let environment = environment.collect();
+    let machines = around(cx).await.transpose();
+    let machines = machines.map(|env| env.map(|env| env.rows()).map_err(|error| format!("{error:#}")));
+    Ok(Given { environment, set, dialect, machines })
 }
 
-/// The changes of a file, and their plan on some devices, or all.
-pub(super) fn planned(
+/// The environment of the prefix one stands in, if there is one.
+async fn around(cx: &Cx) -> anyhow::Result<Option<Env>> {
+    match cx.prefix() {
+        Ok(_) => Ok(Some(cx.env().await?)),
+        Err(WorkdirError::NoWorkdir { .. } | WorkdirError::NoPrefixHere { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The changes of a file and what is worth knowing about it, which is an error to who is strict.
+pub(super) fn load(file: &Path, given: &Given, is_strict: bool) -> Result<Loaded, ChangeFileError> {
+    let mut loaded = given.load(file)?;
+    if !is_strict || loaded.warnings.is_empty() {
+        return Ok(loaded);
+    }
+    loaded.warnings.iter_mut().for_each(|warning| warning.severity = Severity::Error);
+    Err(ChangeFileError::Invalid(loaded.warnings))
+}
+
+/// The changes of a file that were chosen: their plan, and the names of those that are left out.
+pub(super) async fn chosen(
     cx: &Cx,
     file: &Path,
+    reading: &ChangeReading,
+    devices: &[String],
+    selection: &ChangeSelection,
+) -> anyhow::Result<(Changes, Plan, Vec<String>)> {
+    let given = given(cx, reading.dialect.as_deref(), &reading.set).await?;
+    let loaded = load(file, &given, reading.strict)?;
+    let (changes, plan) = planned(cx, loaded, &given, devices, selection.seed)?;
+    let left_out = plan.left_out(&selection.only, &selection.skip)?;
+    if reading.strict {
+        plan.strict(&left_out)?;
+    }
+    Ok((changes, plan, left_out))
+}
+
+/// Changes with their plan on some devices, or all, in the declared order or another one.
+pub(super) fn planned(
+    cx: &Cx,
+    loaded: Loaded,
     given: &Given,
     devices: &[String],
+    seed: Option<u64>,
 ) -> anyhow::Result<(Changes, Plan)> {
-    let loaded = given.load(file)?;
     loaded.warnings.iter().for_each(|warning| cx.warn_of(warning));
     let plan = plan(&loaded.changes, &given.environment)?.on(devices)?;
+    let plan = match seed {
+        Some(seed) => plan.seeded(seed),
+        None => plan,
+    };
     Ok((loaded.changes, plan))
 }
 
@@ -52,14 +107,8 @@ async fn machines(cx: &Cx, changes: &Changes) -> anyhow::Result<BTreeMap<String,
     if !changes.drivers.iter().any(|driver| driver.kind == DriverKind::Ssh) {
         return Ok(BTreeMap::new());
     }
-    match cx.prefix() {
-        Ok(_) => {
-            let vms = cx.env().await?.vms();
-            Ok(vms.iter().map(|vm| (vm.name().to_string(), vm.as_ref().clone())).collect())
-        }
-        Err(WorkdirError::NoWorkdir { .. } | WorkdirError::NoPrefixHere { .. }) => Ok(BTreeMap::new()),
-        Err(error) => Err(error.into()),
-    }
+    let vms = around(cx).await?.map(|env| env.vms()).unwrap_or_default();
+    Ok(vms.iter().map(|vm| (vm.name().to_string(), vm.as_ref().clone())).collect())
 }
 
 /// What carries out the changes. The portal is the one of suites: no other tool's variable ever aims a change at one.

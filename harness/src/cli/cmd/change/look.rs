@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::file::{given, planned};
+use super::file::{chosen, given, load};
 use crate::{
     base::exit::Exit,
     change::{
@@ -20,11 +20,14 @@ use crate::{
 };
 
 /// What is wrong, or what is there; a usage error when anything is wrong.
-pub(super) fn check(cx: &Cx, args: &ChangeCheck) -> anyhow::Result<Said> {
-    let given = given(args.reading.dialect.as_deref(), &args.reading.set)?;
-    let found = match given.load(&args.file) {
+pub(super) async fn check(cx: &Cx, args: &ChangeCheck) -> anyhow::Result<Said> {
+    let given = given(cx, args.reading.dialect.as_deref(), &args.reading.set).await?;
+    let found = match load(&args.file, &given, args.reading.strict) {
         Ok(Loaded { changes, warnings }) => {
             let plan = crate::change::plan(&changes, &given.environment)?;
+            if args.reading.strict {
+                plan.strict(&[])?;
+            }
             Ok((changes, plan, warnings))
         }
         Err(ChangeFileError::Invalid(diagnostics)) => Err(diagnostics),
@@ -101,10 +104,8 @@ fn diagnostic(d: &Diagnostic) -> Json {
 }
 
 /// What would be sent.
-pub(super) fn plan(cx: &Cx, args: &ChangePlan) -> anyhow::Result<Said> {
-    let given = given(args.reading.dialect.as_deref(), &args.reading.set)?;
-    let (_, plan) = planned(cx, &args.file, &given, &args.devices)?;
-    let skipped = plan.left_out(&args.selection.only, &args.selection.skip)?;
+pub(super) async fn plan(cx: &Cx, args: &ChangePlan) -> anyhow::Result<Said> {
+    let (_, plan, skipped) = chosen(cx, &args.file, &args.reading, &args.devices, &args.selection).await?;
     if args.json || !cx.for_people() {
         let units: Vec<Json> = plan
             .steps()

@@ -2,10 +2,8 @@
 
 use std::{path::Path, sync::Arc, time::SystemTime};
 
-use anyhow::Context;
-
 use super::{
-    file::{carriers, given, planned},
+    file::{carriers, chosen},
     runs::{find, plan_of, runs, told},
     screen::Screen,
 };
@@ -18,19 +16,20 @@ use crate::{
         exit::BadInput,
         run::Said,
     },
+    report::changes::ReportFile,
 };
 
 /// Does the changes of a file.
 pub(super) async fn run(cx: &Cx, args: &ChangeRun) -> anyhow::Result<Said> {
-    let given = given(args.reading.dialect.as_deref(), &args.reading.set)?;
-    let (changes, plan) = planned(cx, &args.file, &given, &args.devices)?;
-    let skipped = plan.left_out(&args.selection.only, &args.selection.skip)?;
+    let (changes, plan, skipped) =
+        chosen(cx, &args.file, &args.reading, &args.devices, &args.selection).await?;
     let head = Head {
         file: Some(cx.absolute(&args.file)?),
         dialect: args.reading.dialect.clone(),
         devices: args.devices.clone(),
         skipped,
         backout_only: args.backout_only,
+        seed: args.selection.seed,
         ..Head::new(plan.digest())?
     };
     let now = Utc::from(SystemTime::now()).to_string();
@@ -38,29 +37,22 @@ pub(super) async fn run(cx: &Cx, args: &ChangeRun) -> anyhow::Result<Said> {
     let folder = runs(cx)?.join(format!("{name}-{}", std::process::id()));
     let runner = runner(cx, &changes, plan, &args.doing).await?;
     let report = runner.run(&folder, head).await?;
-    end(cx, &args.doing, &folder, &report)
+    end(cx, &args.doing, &folder, &runner.plan, &report)
 }
 
 /// Goes on with a run, or undoes it.
 pub(super) async fn again(cx: &Cx, args: &ChangeAgain, undo: bool) -> anyhow::Result<Said> {
     let folder = find(cx, args.run.as_deref())?;
     let recorded = Recorded::read(&folder)?;
-    let (changes, plan) = plan_of(cx, &recorded, &args.set)?;
+    let (changes, plan) = plan_of(cx, &recorded, &args.set).await?;
     let runner = runner(cx, &changes, plan, &args.doing).await?;
     let report = if undo { runner.rollback(&folder).await? } else { runner.resume(&folder).await? };
-    end(cx, &args.doing, &folder, &report)
+    end(cx, &args.doing, &folder, &runner.plan, &report)
 }
 
 async fn runner(cx: &Cx, changes: &Changes, plan: Plan, doing: &ChangeDoing) -> anyhow::Result<Runner> {
-    if doing
-        .report
-        .as_deref()
-        .and_then(Path::parent)
-        .is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
-    {
-        return Err(BadInput("--report: there is no such folder".to_owned()).into());
-    }
-    let screen = Arc::new(Screen::new(cx, &plan));
+    doing.report.as_ref().map_or(Ok(()), ReportFile::check).map_err(|error| BadInput(error.to_string()))?;
+    let screen = Arc::new(Screen::new(cx, &plan, doing.alert_command.clone()));
     let heed = Heed {
         commands: doing.confirm.contains(&Confirm::Command),
         rollbacks: !doing.autobackout || doing.confirm.contains(&Confirm::Backout),
@@ -77,12 +69,16 @@ async fn runner(cx: &Cx, changes: &Changes, plan: Plan, doing: &ChangeDoing) -> 
     })
 }
 
-fn end(cx: &Cx, doing: &ChangeDoing, folder: &Path, report: &Report) -> anyhow::Result<Said> {
+fn end(cx: &Cx, doing: &ChangeDoing, folder: &Path, plan: &Plan, report: &Report) -> anyhow::Result<Said> {
     let json = || serde_json::to_string_pretty(report);
-    if let Some(file) = &doing.report {
-        std::fs::write(file, json()? + "\n").with_context(|| format!("cannot write {}", file.display()))?;
+    let mut exit = report.exit();
+    if let Some(file) = &doing.report
+        && let Err(error) = written(file, folder, plan, report)
+    {
+        // It hides nothing of what became of the changes.
+        tracing::error!(target: "polder", "{error:#}");
+        exit = if exit == Exit::Done { Exit::Environment } else { exit };
     }
-    let exit = report.exit();
     let text = match (doing.json, cx.for_people()) {
         (true, _) => json()?,
         (false, false) => cx.print(report)?,
@@ -99,4 +95,8 @@ fn end(cx: &Cx, doing: &ChangeDoing, folder: &Path, report: &Report) -> anyhow::
         }
     };
     Ok(Said::from(text).with(exit))
+}
+
+fn written(file: &ReportFile, folder: &Path, plan: &Plan, report: &Report) -> anyhow::Result<()> {
+    Ok(file.write(plan, report, &Recorded::read(folder)?)?)
 }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::file::{given, planned};
+use super::file::{given, load, planned};
 use crate::{
     base::{text::did_you_mean, time::Utc},
     change::{Machine, Plan, Recorded, Report, run_folder, run_folders},
     cli::{change_args::ChangeShow, context::Cx, exit::BadInput, output::table, run::Said},
+    report::changes::ReportFile,
 };
 
 /// Where runs are kept.
@@ -37,7 +38,7 @@ pub(super) fn find(cx: &Cx, run: Option<&str>) -> anyhow::Result<PathBuf> {
 }
 
 /// The plan of a run, from the file that it was of, as that is now.
-pub(super) fn plan_of(
+pub(super) async fn plan_of(
     cx: &Cx,
     recorded: &Recorded,
     set: &[(String, String)],
@@ -47,23 +48,34 @@ pub(super) fn plan_of(
         let message = format!("the run in {} was of no file", recorded.folder.display());
         return Err(BadInput(message).into());
     };
-    let given = given(head.dialect.as_deref(), set)?;
-    let (changes, plan) = planned(cx, file, &given, &head.devices)?;
+    let given = given(cx, head.dialect.as_deref(), set).await?;
+    let loaded = load(file, &given, false)?;
+    let (changes, plan) = planned(cx, loaded, &given, &head.devices, head.seed)?;
     recorded.check(&plan.digest())?;
     Ok((changes, plan))
 }
 
 /// What became of a run.
-pub(super) fn show(cx: &Cx, args: &ChangeShow) -> anyhow::Result<Said> {
+pub(super) async fn show(cx: &Cx, args: &ChangeShow) -> anyhow::Result<Said> {
     let folder = find(cx, args.run.as_deref())?;
     let recorded = Recorded::read(&folder)?;
-    let plan = plan_of(cx, &recorded, &args.set);
+    args.report.as_ref().map_or(Ok(()), ReportFile::check).map_err(|error| BadInput(error.to_string()))?;
+    let plan = plan_of(cx, &recorded, &args.set).await;
     let report = plan.map(|(_, plan)| {
         let mut machine = Machine::new(&plan, 1, &recorded.head.skipped);
         recorded.replay(&mut machine);
         machine.next(u64::MAX);
-        machine.report()
+        let report = machine.report();
+        (plan, report)
     });
+    let report = match (report, &args.report) {
+        (Ok((plan, report)), Some(file)) => {
+            file.write(&plan, &report, &recorded)?;
+            Ok(report)
+        }
+        (Err(error), Some(_)) => return Err(error.context("cannot tell for a report what became of the run")),
+        (report, None) => report.map(|(_, report)| report),
+    };
     if args.json || !cx.for_people() {
         let result = json!({
             "folder": folder, "head": recorded.head, "entries": recorded.entries,

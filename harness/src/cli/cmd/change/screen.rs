@@ -11,13 +11,15 @@ use std::{
 use rustix::termios::tcgetwinsize;
 use tracing::Level;
 
+use super::alert::{give, told};
 use crate::{
     base::{dial::BoxFuture, text::plain},
     change::{
         Alert, Alerts, Answer, Authorizer, Entry, Key, Outcome, Plan, Progress, Question, Record,
         model::Phase,
     },
-    cli::context::Cx,
+    cli::{change_args::Words, context::Cx},
+    report::changes::Alerted,
 };
 
 /// How many devices are shown at once.
@@ -29,6 +31,8 @@ pub(super) struct Screen {
     state: Mutex<State>,
     /// One question at a time.
     asking: tokio::sync::Mutex<()>,
+    /// What is run for each alert.
+    command: Option<Words>,
 }
 
 #[derive(Debug)]
@@ -41,6 +45,8 @@ struct State {
     drawn: usize,
     phases: usize,
     of: usize,
+    /// What failed last of each row of a change on a device, and the end of what the device said then.
+    failed: BTreeMap<Key, (Phase, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -50,12 +56,13 @@ struct Row {
 }
 
 impl Screen {
-    pub(super) fn new(cx: &Cx, plan: &Plan) -> Self {
+    /// Of a run of `plan`; `command` is run for each alert.
+    pub(super) fn new(cx: &Cx, plan: &Plan, command: Option<Words>) -> Self {
         let is_live = io::stderr().is_terminal() && cx.log.is_told(Level::INFO);
         let of = plan.steps().iter().map(|step| step.units.len()).sum();
         let (devices, recent) = (BTreeMap::new(), Vec::new());
-        let state = State { is_live, devices, recent, drawn: 0, phases: 0, of };
-        Self { state: Mutex::new(state), asking: tokio::sync::Mutex::default() }
+        let state = State { is_live, devices, recent, drawn: 0, phases: 0, of, failed: BTreeMap::new() };
+        Self { state: Mutex::new(state), asking: tokio::sync::Mutex::default(), command }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -72,7 +79,10 @@ impl Progress for Screen {
                 let (mark, why) = match outcome {
                     Outcome::Ok { .. } => ("ok", None),
                     Outcome::Already => ("already", None),
-                    Outcome::Failed(failure) => ("FAILED", Some(failure.message.as_str())),
+                    Outcome::Failed(failure) => {
+                        state.failed.insert(key.clone(), (*phase, failure.tail.clone()));
+                        ("FAILED", Some(failure.message.as_str()))
+                    }
                 };
                 state.phases += 1;
                 state.mark(key, *phase, mark);
@@ -157,9 +167,25 @@ impl State {
 impl Alerts for Screen {
     fn alert<'a>(&'a self, Alert { key, why }: &'a Alert) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            self.state().clear();
-            let (key, why) = (plain(&key.to_string()), plain(why));
-            tracing::error!(target: "polder", "ALERT: {key} is left changed, a person is needed: {why}");
+            let last = {
+                let mut state = self.state();
+                state.clear();
+                state.failed.get(key).cloned()
+            };
+            let alert = Alerted {
+                step: key.step.clone(),
+                device: key.device.clone(),
+                row: key.row.map(|row| row + 1),
+                why: why.clone(),
+                phase: last.as_ref().map(|(phase, _)| *phase),
+                tail: last.map(|(_, tail)| tail).unwrap_or_default(),
+            };
+            tracing::error!(target: "polder", "ALERT: {}", told(key, &alert));
+            if let Some(Words(command)) = &self.command
+                && let Err(error) = give(&alert, command).await
+            {
+                tracing::error!(target: "polder", "the alert did not reach `--alert-command`: {error:#}");
+            }
         })
     }
 }
