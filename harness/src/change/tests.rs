@@ -1,8 +1,11 @@
 //! What many parts do together.
 
+mod contract;
 mod decisions;
 mod engine;
 mod files;
+mod interrupted;
 mod lab;
 mod orders;
 mod problems;
+mod sessions;
