@@ -59,12 +59,11 @@ impl Desk {
 
     /// Asks what comes up while a phase runs. Who wants to stop then wants no more of a change, but wants it undone.
     pub(super) async fn ask_amid(&self, key: &Key, phase: Phase, ask: Ask) -> Result<(), Fault> {
-        let mut stop = self.stop.clone().filter(|_| Phase::FORWARD.contains(&phase));
+        // Who wanted to stop before is still asked.
+        let mut stop = self.stop.clone().filter(|stop| Phase::FORWARD.contains(&phase) && !*stop.borrow());
         let stopped = async {
-            // Who wanted to stop before is still asked.
             if let Some(stop) = &mut stop
-                && !*stop.borrow_and_update()
-                && stop.changed().await.is_ok()
+                && stop.wait_for(|stop| *stop).await.is_ok()
             {
                 return;
             }

@@ -186,6 +186,8 @@ impl Job {
         if needed && !self.vars.contains_key("device.ipaddress") {
             let limit = self.deadline.min(Deadline::within(self.command_timeout)).left();
             let address = tokio::time::timeout(limit, tokio::net::lookup_host((name, 0))).await;
+            // Time that is over is over, however quickly it was found.
+            let address = address.ok().filter(|_| !limit.is_zero());
             let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
             let address = address.unwrap_or(Err(late)).map(|mut all| all.next());
             match address {

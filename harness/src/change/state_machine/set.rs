@@ -1,6 +1,8 @@
 //! What is to be done next of everything: which members of scenarios, when their prerequisites are met, and what is undone
 //! when one fails.
 
+use std::collections::BTreeMap;
+
 use super::{
     device::{Next, Stand, device},
     layout::{Devices, Kind, Layout, Members, Place},
@@ -54,7 +56,7 @@ pub struct Machine<'p> {
     /// Of scenarios: how many of their first members have ended.
     open: Vec<usize>,
     /// Of changes: whether they are tried again, now or later.
-    again: Vec<Option<State>>,
+    again: BTreeMap<usize, State>,
 }
 
 impl<'p> Machine<'p> {
@@ -65,8 +67,8 @@ impl<'p> Machine<'p> {
         let layout = Layout::new(plan);
         let view = View::new(&layout, skipped);
         let count = layout.nodes.len();
-        let (ends, open, again) = (vec![None; count], vec![0; count], vec![None; count]);
-        Self { layout, view, jobs: jobs.max(1), ends, open, again }
+        let (ends, open) = (vec![None; count], vec![0; count]);
+        Self { layout, view, jobs: jobs.max(1), ends, open, again: BTreeMap::new() }
     }
 
     /// As if everything had been applied, and were to be undone.
@@ -111,7 +113,8 @@ impl<'p> Machine<'p> {
 
     /// The changes that are tried again: [`State::RetryPending`] until it is time, then [`State::Retry`] until they begin.
     pub fn retries(&self) -> impl Iterator<Item = (&'p str, State)> {
-        self.layout.nodes.iter().zip(&self.again).filter_map(|(node, state)| Some((node.name, (*state)?)))
+        let open = self.again.iter().filter(|(at, _)| self.end(**at).is_none());
+        open.filter_map(|(at, state)| Some((self.layout.nodes.get(*at)?.name, *state)))
     }
 
     /// Whether a session with a device is still needed for a row.
@@ -192,7 +195,7 @@ impl<'p> Machine<'p> {
     fn forget(&mut self, from: usize, to: usize) {
         self.ends.get_mut(from..to).into_iter().for_each(|ends| ends.fill(None));
         self.open.get_mut(from..to).into_iter().for_each(|open| open.fill(0));
-        self.again.get_mut(from..to).into_iter().for_each(|again| again.fill(None));
+        self.again.retain(|at, _| !(from..to).contains(at));
     }
 
     /// How a change or scenario ended, if it has; else what is to be done of it.
@@ -208,7 +211,10 @@ impl<'p> Machine<'p> {
                 Some(devices) => {
                     let (stopped, refused) = (self.view.stopped.is_some(), self.view.refused);
                     let look = step(devices, view, Bounds { stopped, refused, due: self.due_at(at) }, now);
-                    self.again.get_mut(at).into_iter().for_each(|again| *again = look.again);
+                    match look.again {
+                        Some(state) => drop(self.again.insert(at, state)),
+                        None => drop(self.again.remove(&at)),
+                    }
                     self.begin(at, look, acts)
                 }
                 None => self.set(at, now, acts),
@@ -361,10 +367,10 @@ impl<'p> Machine<'p> {
         self.view.nodes.get(node).is_some_and(|view| view.since.is_some() || view.attempt > 0)
     }
 
-    /// Whether anything of a scenario failed by itself.
+    /// Whether anything of a scenario failed by itself, and is not to be tried again.
     fn has_failed(&self, at: usize, end: usize) -> bool {
-        let mut views = self.view.nodes.get(at..=end).into_iter().flatten();
-        views.any(|view| {
+        let nodes = (at..=end).filter(|node| !self.again.contains_key(node));
+        nodes.filter_map(|node| self.view.nodes.get(node)).any(|view| {
             let unverified =
                 matches!(&view.verify, Verify::Failed(failure) if failure.kind != Failed::Denied);
             unverified || view.devices.iter().any(DeviceView::has_failed)
@@ -372,7 +378,7 @@ impl<'p> Machine<'p> {
     }
 
     pub(super) fn again(&self, node: usize) -> Option<State> {
-        self.again.get(node).copied().flatten()
+        self.again.get(&node).copied()
     }
 
     fn states(&self, at: usize) -> impl Iterator<Item = State> {

@@ -107,8 +107,9 @@ pub(super) fn step(devices: &Devices<'_>, view: &NodeView, bounds: Bounds, now: 
     let in_time = ends.is_none_or(|ends| now.max(due) < ends);
     // Who gave it up does not want it tried again.
     let given_up = view.devices.iter().any(DeviceView::is_given_up);
-    let again = policy.retry.max.is_none_or(|max| attempt <= max) && in_time;
-    if any_failed && again && !stopped && !given_up && !any(Stand::Dirty) {
+    let again = any_failed && policy.retry.max.is_none_or(|max| attempt <= max) && in_time;
+    let again = again && !given_up && !any(Stand::Dirty);
+    if again && !stopped {
         if now < due {
             (look.wait, look.again) = (Some(due), Some(State::RetryPending));
             return look;
@@ -120,7 +121,7 @@ pub(super) fn step(devices: &Devices<'_>, view: &NodeView, bounds: Bounds, now: 
         return look;
     }
     // Who wants to stop does not want it half undone.
-    let undoes = !refused && (!stopped || view.devices.iter().any(DeviceView::has_failed));
+    let undoes = !refused && (!stopped || !again && view.devices.iter().any(DeviceView::has_failed));
     if any_failed && policy.on_fail == OnFail::RollbackAll && undoes && any(Stand::Ok) {
         let kept = all().filter(|(at, _)| stands.get(*at) == Some(&Stand::Ok));
         look.next = back(devices, kept, limit).0;
@@ -128,6 +129,8 @@ pub(super) fn step(devices: &Devices<'_>, view: &NodeView, bounds: Bounds, now: 
             return look;
         }
     }
+    // Who goes on later tries it again.
+    look.again = again.then_some(State::RetryPending);
     look.end = Some(aggregate(&stands));
     look
 }
