@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | 1-3, 5 | `units` |
 //! | 4 | `problems::steps` (`change.no-target`) |
-//! | 6-16 | `order`: done and undone by a driver; as plans in `orders` |
+//! | 6-16 | `sequence`: done and undone by a driver; as plans in `orders` |
 //! | 17 | `sessions::an_exchange_may_take_as_long_as_the_nearest_says` |
 //! | 18-24, 33, 61-67 | `driver::tests::contract`: real programs in terminals, and a server |
 //! | 25-28, 30-32 | `rows` |
@@ -20,7 +20,7 @@
 //! | table 1.5 | `state` |
 //! | table 1.7 | `phases::a_device_that_fails` |
 //! | table 1.8 | `devices` |
-//! | table 1.10 | `order` |
+//! | table 1.10 | `sequence` |
 //!
 //! What ModiPy's own tests do not cover:
 //!
@@ -39,7 +39,7 @@
 //! | csv on several devices | `rows` |
 
 mod devices;
-mod order;
 mod phases;
 mod rows;
+mod sequence;
 mod units;
