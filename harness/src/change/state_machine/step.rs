@@ -100,6 +100,8 @@ pub(super) fn step(devices: &Devices<'_>, view: &NodeView, bounds: Bounds, now: 
     if !any_failed && halt == Halt::Operator && (any(Stand::Fresh) || any(Stand::Cut)) {
         let begun = stands.iter().any(|stand| *stand != Stand::Fresh);
         look.end = Some(if begun { State::BailedOut } else { State::NotAttempted });
+        // What failed before this attempt came to it is still to be tried.
+        look.again = Some(State::Retry);
         return look;
     }
     let millis = |time: std::time::Duration| time.as_millis().try_into().unwrap_or(u64::MAX);
