@@ -77,7 +77,9 @@ impl Lines {
     /// Somebody else has it.
     pub fn lock(&mut self) -> io::Result<()> {
         self.file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => io::Error::other("another process has it at this moment"),
+            TryLockError::WouldBlock => {
+                io::Error::new(io::ErrorKind::WouldBlock, "another process has it at this moment")
+            }
             TryLockError::Error(error) => error,
         })
     }

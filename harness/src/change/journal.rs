@@ -111,6 +111,23 @@ pub enum JournalError {
     OtherPlan(PathBuf),
 }
 
+impl JournalError {
+    /// Whether somebody else has the journal at this moment.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether there is no journal, because its run ended before anything was done.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        match self {
+            Self::Lines(LinesError::File { source, .. }) => source.kind() == io::ErrorKind::NotFound,
+            error => matches!(error, Self::Empty(_)),
+        }
+    }
+}
+
 /// The line of a file, one at a time.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -146,7 +163,11 @@ impl Journal {
     /// It cannot be written, or there is one.
     pub fn create(folder: &Path, head: Head) -> Result<Self, JournalError> {
         let file = |source| JournalError::File { what: "begin", folder: folder.to_owned(), source };
+        let grown = grows(folder);
         fs::create_dir_all(folder).map_err(file)?;
+        for grown in grown {
+            File::open(grown).and_then(|grown| grown.sync_all()).map_err(file)?;
+        }
         let mut journal = Lines::create(&folder.join(JOURNAL), &Line::Head(head)).map_err(file)?;
         journal.lock().map_err(file)?;
         Self::with(folder, journal)
@@ -270,6 +291,17 @@ impl Recorded {
         }
         self.entries.iter().for_each(|entry| machine.fold(entry));
     }
+}
+
+/// The folders that get a new one in them when this one is made.
+fn grows(folder: &Path) -> Vec<PathBuf> {
+    let missing = folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+    let parent = |folder: &Path| match folder.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) => parent.to_owned(),
+        None => folder.to_owned(),
+    };
+    missing.map(parent).collect()
 }
 
 /// The folder of runs below the one in which everything is kept that outlasts a run.

@@ -10,9 +10,12 @@
 mod check;
 pub mod cond;
 mod csv;
+mod desk;
+mod drive;
 pub mod driver;
 mod exec;
 mod file;
+mod gate;
 mod heard;
 mod journal;
 mod mock;

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     model::Phase,
+    state::State,
     state_machine::{Entry, Key},
 };
 use crate::base::dial::BoxFuture;
@@ -104,6 +105,9 @@ impl Alerts for LogAlerts {
 pub trait Progress: fmt::Debug + Send + Sync {
     /// It has happened, and is on disk.
     fn happened(&self, entry: &Entry);
+
+    /// A change failed and is tried again: later ([`State::RetryPending`]), or now ([`State::Retry`]).
+    fn retries(&self, _step: &str, _state: State) {}
 }
 
 /// Nobody.

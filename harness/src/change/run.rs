@@ -3,10 +3,7 @@
 
 use std::{
     fmt::Write,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -14,10 +11,10 @@ use regex_lite::Regex;
 
 use super::{
     cond::{Facts, Results},
+    desk::{Desk, Fault},
     driver::{Driver, DriverError, Request, Session, Target},
     model::{Check, Device, Exchange, Phase, Script, Step},
-    operator::{Answer, Ask, Authorizer, Clock, Heed, Question},
-    secret::Secrets,
+    operator::Ask,
     state_machine::{Failure, Key, Kind, Outcome, Place, Way, way},
     text::{Text, Vars},
 };
@@ -47,6 +44,8 @@ pub(super) struct Job {
     pub(super) deadline: Deadline,
     /// Whether the operator is asked before something is undone, and after what.
     pub(super) ask: Option<String>,
+    /// Whether the operator was asked everything that can be asked before it begins.
+    pub(super) cleared: bool,
     pub(super) session: Option<Box<dyn Session>>,
     pub(super) desk: Arc<Desk>,
 }
@@ -60,54 +59,48 @@ pub(super) struct Done {
     pub(super) took: Duration,
 }
 
-/// Who is asked, and what is never told.
-#[derive(Debug)]
-pub(super) struct Desk {
-    pub(super) authorizer: Arc<dyn Authorizer>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) heed: Heed,
-    pub(super) secrets: Secrets,
-    /// Questions of these kinds need no answer any more: pauses, commands, rollbacks.
-    pub(super) answered: [AtomicBool; 3],
-}
-
-impl Desk {
-    async fn ask(&self, key: &Key, phase: Phase, ask: Ask) -> Result<(), Fault> {
-        let kind = match &ask {
-            Ask::Pause => 0,
-            Ask::Command(_) => 1,
-            Ask::Rollback(_) => 2,
-        };
-        let answered = self.answered.get(kind);
-        if answered.is_some_and(|answered| answered.load(Ordering::Relaxed)) {
-            return Ok(());
-        }
-        let question = Question { key: key.clone(), phase, ask };
-        match self.authorizer.answer(&question).await {
-            Answer::Yes => Ok(()),
-            Answer::All => {
-                answered.into_iter().for_each(|answered| answered.store(true, Ordering::Relaxed));
-                Ok(())
-            }
-            Answer::Skip => Err(Fault::new(Kind::GivenUp, "given up by the operator")),
-            Answer::No => Err(Fault::new(Kind::Denied, "the operator said no")),
-        }
-    }
-}
-
-/// What went wrong, before it is written down.
-struct Fault {
-    kind: Kind,
-    message: String,
-}
-
-impl Fault {
-    fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
-    }
-}
-
 impl Job {
+    /// Whether the operator has something to say to it before it begins.
+    pub(super) fn is_asking(&self) -> bool {
+        let heed = self.desk.heed;
+        let sends = self.script.exchanges.first().is_some_and(|exchange| exchange.send.is_some());
+        !self.cleared && (self.ask.is_some() || self.script.pause && !heed.no_pause || heed.commands && sends)
+    }
+
+    /// Asks the operator; nothing has begun by then. What comes back is how it ended, if that was not a yes.
+    pub(super) async fn clear(&mut self) -> Option<Done> {
+        let start = Instant::now();
+        self.cleared = true;
+        let fault = self.questions().await.err()?;
+        let results = Results::default();
+        let outcome = Outcome::Failed(self.failure(fault, &results, false));
+        Some(self.done(outcome, "", start))
+    }
+
+    async fn questions(&mut self) -> Result<(), Fault> {
+        let desk = Arc::clone(&self.desk);
+        if let Some(why) = self.ask.take() {
+            desk.ask(&self.key, self.phase, Ask::Rollback(why)).await?;
+        }
+        if self.script.pause && !desk.heed.no_pause {
+            desk.ask(&self.key, self.phase, Ask::Pause).await?;
+        }
+        let Some(send) = self.script.exchanges.first().and_then(|first| first.send.clone()) else {
+            return Ok(());
+        };
+        if desk.heed.commands {
+            let address = self.address().await.unwrap_or_default();
+            self.vars.extend(address);
+            self.know(&Results::default());
+            // What has no value is told when it runs, and not sent then.
+            if let Ok(send) = send.fill(&self.vars) {
+                let shown = desk.secrets.hide(&send);
+                desk.ask(&self.key, self.phase, Ask::Command(shown)).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs it. It always comes back, with the session if that is still good for something.
     pub(super) async fn run(mut self) -> Done {
         let start = Instant::now();
@@ -116,32 +109,31 @@ impl Job {
         let mut sent = false;
         let told = self.tell(&mut results, &mut said, &mut sent).await;
         results.duration_ms = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        self.know(&results);
         let outcome = match told.and_then(|()| self.judge(&results)) {
             Ok(true) => Outcome::Already,
             Ok(false) => Outcome::Ok { sent },
             Err(fault) => Outcome::Failed(self.failure(fault, &results, sent)),
         };
+        self.done(outcome, &said, start)
+    }
+
+    fn done(&mut self, outcome: Outcome, said: &str, start: Instant) -> Done {
         let result = match &outcome {
             Outcome::Ok { .. } => "ok".to_owned(),
             Outcome::Already => "nothing to do".to_owned(),
             Outcome::Failed(failure) => format!("failed: {}", failure.message),
         };
         let at = Utc::from(SystemTime::UNIX_EPOCH + Duration::from_millis(self.desk.clock.now()));
-        let said = self.desk.secrets.hide(&said);
+        let said = self.desk.secrets.hide(said);
         let said = format!("--- {at} {}: {}: {result}\n{said}", self.key, self.phase);
         Done { outcome, session: self.session.take(), said, took: start.elapsed() }
     }
 
-    /// Asks and says everything, in order.
+    /// Says everything, in order.
     async fn tell(&mut self, results: &mut Results, said: &mut String, sent: &mut bool) -> Result<(), Fault> {
-        let (desk, script) = (Arc::clone(&self.desk), std::mem::take(&mut self.script));
-        if let Some(why) = self.ask.take() {
-            desk.ask(&self.key, self.phase, Ask::Rollback(why)).await?;
-        }
-        if script.pause && !desk.heed.no_pause {
-            desk.ask(&self.key, self.phase, Ask::Pause).await?;
-        }
-        let address = self.address(&script).await;
+        let address = self.address().await;
+        let script = std::mem::take(&mut self.script);
         let mut failed = None;
         for (number, exchange) in script.exchanges.iter().enumerate() {
             if let Some(message) = failed.take() {
@@ -151,9 +143,9 @@ impl Job {
                 Err(message) => return Err(Fault::new(Kind::Connect, message.clone())),
                 Ok(address) => self.vars.extend(address.clone()),
             }
-            self.vars.insert("cmdoutput".to_owned(), results.cmdoutput.clone());
-            self.vars.insert("exitcode".to_owned(), results.exitcode.unwrap_or_default().to_string());
-            let failure = self.exchange(exchange, results, said, sent).await?;
+            self.know(results);
+            let is_cleared = number == 0 && self.cleared;
+            let failure = self.exchange(exchange, is_cleared, results, said, sent).await?;
             failed = failure.filter(|_| !exchange.ignore_exit);
             // What the last one says is for the conditions to judge, where there are any.
             let is_last = number + 1 == script.exchanges.len();
@@ -168,8 +160,22 @@ impl Job {
         }
     }
 
+    /// What only a running change knows, by the names in `scope`.
+    fn know(&mut self, results: &Results) {
+        let values = [
+            ("cmdoutput", results.cmdoutput.clone()),
+            ("command.output", results.cmdoutput.clone()),
+            ("exitcode", results.exitcode.unwrap_or_default().to_string()),
+            ("run.name", self.desk.run.clone()),
+            ("run.attempt", self.key.attempt.to_string()),
+            ("run.phase", self.phase.to_string()),
+        ];
+        self.vars.extend(values.map(|(name, value)| (name.to_owned(), value)));
+    }
+
     /// What only a running change knows of the device's address, if it is needed.
-    async fn address(&mut self, script: &Script) -> Result<Vars, String> {
+    async fn address(&mut self) -> Result<Vars, String> {
+        let script = &self.script;
         let mut found = Vars::new();
         if script.exchanges.is_empty() {
             return Ok(found);
@@ -178,8 +184,12 @@ impl Job {
         found.insert("device.fqdn".to_owned(), name.to_owned());
         let needed = script.keys().iter().any(|(key, _)| *key == "device.ipaddress");
         if needed && !self.vars.contains_key("device.ipaddress") {
-            let address = tokio::net::lookup_host((name, 0)).await;
-            let address = address.map(|mut all| all.next());
+            let limit = self.deadline.min(Deadline::within(self.command_timeout)).left();
+            let address = tokio::time::timeout(limit, tokio::net::lookup_host((name, 0))).await;
+            // Time that is over is over, however quickly it was found.
+            let address = address.ok().filter(|_| !limit.is_zero());
+            let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+            let address = address.unwrap_or(Err(late)).map(|mut all| all.next());
             match address {
                 Ok(Some(address)) => {
                     found.insert("device.ipaddress".to_owned(), address.ip().to_string());
@@ -197,6 +207,7 @@ impl Job {
     async fn exchange(
         &mut self,
         exchange: &Exchange,
+        is_cleared: bool,
         results: &mut Results,
         said: &mut String,
         sent: &mut bool,
@@ -212,9 +223,9 @@ impl Job {
             })
         });
         let expect = expect.transpose()?;
-        if let Some(send) = send.as_ref().filter(|_| self.desk.heed.commands) {
+        if let Some(send) = send.as_ref().filter(|_| self.desk.heed.commands && !is_cleared) {
             let shown = self.desk.secrets.hide(send);
-            self.desk.ask(&self.key, self.phase, Ask::Command(shown)).await?;
+            self.desk.ask_amid(&self.key, self.phase, Ask::Command(shown)).await?;
         }
         let limit = match exchange.timeout {
             Some(Duration::ZERO) => self.deadline.left(),
@@ -243,6 +254,7 @@ impl Job {
         // Who could not be reached, or refused it, has not begun it.
         let begun = !matches!(answer, Err(DriverError::Connect { .. } | DriverError::Refused { .. }));
         *sent |= send.is_some() && begun;
+        self.vars.extend(send.clone().map(|send| ("command.send".to_owned(), send)));
         let mut hear = |text: &str| {
             for line in text.lines() {
                 let _ = writeln!(said, "< {}", plain(line));
@@ -280,6 +292,13 @@ impl Job {
         let Some(driver) = self.driver.clone() else {
             return Err(Fault::new(Kind::Internal, "there is no driver that could carry its commands"));
         };
+        // A device never sees two sessions of one change at once.
+        let closed = self.desk.closed(self.device.name.as_str());
+        if tokio::time::timeout(deadline.left(), closed).await.is_err() {
+            results.timed_out = true;
+            let error = self.late("the session before did not end");
+            return Err(Fault::new(Kind::Connect, error.to_string()));
+        }
         let target = Target { device: &self.device, vars: &self.vars };
         let opened = tokio::time::timeout(deadline.left() + GRACE, driver.open(target, deadline)).await;
         match opened.unwrap_or_else(|_| Err(self.late("no session was opened"))) {

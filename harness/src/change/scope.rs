@@ -10,8 +10,9 @@ use super::{
 /// Beginnings of names that are ours.
 pub(super) const RESERVED: &[&str] = &["device.", "change.", "provisioner.", "command.", "run."];
 
-/// Names that only a running change knows.
-const LATER: &[&str] = &["results", "exitcode", "cmdoutput"];
+/// Names that only a running change knows; `command.` ones are those of the phase up to then.
+const LATER: &[&str] =
+    &["exitcode", "cmdoutput", "command.send", "command.output", "run.name", "run.attempt", "run.phase"];
 /// Addresses that are looked up when they are used.
 const DEVICE_LATER: &[&str] = &["device.ipaddress", "device.fqdn"];
 
@@ -191,7 +192,7 @@ impl<'m> Named<'m> {
 
 /// Whether only a running change knows it.
 fn is_later(key: &str) -> bool {
-    LATER.contains(&key) || key.starts_with("command.") || key.starts_with("run.")
+    LATER.contains(&key)
 }
 
 /// Whether nobody may define it.

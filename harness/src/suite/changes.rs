@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     future::IntoFuture,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -13,10 +13,10 @@ use std::{
 };
 
 use crate::{
-    base::{dial::BoxFuture, exit::Exit},
+    base::{dial::BoxFuture, exit::Exit, wait::Deadline},
     change::{
-        self, Driver, Drivers, Entry, Head, Outcome, Progress, Record, Report, Runner, TRANSCRIPT, Text,
-        Vars,
+        self, Driver, Drivers, Entry, Head, Outcome, Progress, Record, Report, RunError, Runner, State,
+        TRANSCRIPT, Text, Vars,
         model::{
             Device, Driver as DriverDef, DriverKind, Exchange, Node, Policy, Rollback, RollbackAction,
             Scenario, Script, Step,
@@ -29,6 +29,9 @@ use crate::{
 
 /// What the driver of changes in suites is called.
 const DRIVER: &str = "machines";
+/// How long a change that was ended may take to let go of its journal, and how often that is looked at.
+const FREE: Duration = Duration::from_secs(20);
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Changes of a suite's machines, a parameter of scenarios.
 ///
@@ -262,6 +265,10 @@ impl Changes {
     /// # Errors
     /// All that could not be undone.
     pub(super) async fn undo(&self) -> anyhow::Result<()> {
+        self.undo_within(FREE).await
+    }
+
+    async fn undo_within(&self, patience: Duration) -> anyhow::Result<()> {
         let mut left = Vec::new();
         loop {
             let last = self.0.applied.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -270,14 +277,28 @@ impl Changes {
             if !folder.is_dir() {
                 continue;
             }
-            match runner.rollback(&folder).await {
+            match undone(&runner, &folder, patience).await {
                 Ok(report) if report.exit() == Exit::Done => {}
+                Err(RunError::Journal(error)) if error.is_nothing() => {}
                 Ok(report) => left.push(told(&report)),
                 Err(error) => left.push(format!("{:#}", anyhow::Error::from(error))),
             }
         }
         anyhow::ensure!(left.is_empty(), "changes could not be undone: {}", left.join("; "));
         Ok(())
+    }
+}
+
+/// Undoes a change. One whose scenario was ended while it ran may still have its last words written down.
+async fn undone(runner: &Runner, folder: &Path, patience: Duration) -> Result<Report, RunError> {
+    let deadline = Deadline::within(patience);
+    loop {
+        match runner.rollback(folder).await {
+            Err(RunError::Journal(error)) if error.is_taken() && !deadline.passed() => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            ended => return ended,
+        }
     }
 }
 
@@ -320,6 +341,10 @@ impl Progress for Logged {
             Record::Dirty { key, why } => tracing::info!(target: LOG, "change {key} is left: {why}"),
             _ => {}
         }
+    }
+
+    fn retries(&self, step: &str, state: State) {
+        tracing::info!(target: LOG, "change {step}: {state}");
     }
 }
 
@@ -366,12 +391,32 @@ mod tests {
         assert!(changes.is_empty());
 
         let stuck = Change::new("x").apply("set x").rollback("fail x");
+        let stubborn = driver.clone();
         changes.apply(stuck).on(["sw1"]).by(driver).await.unwrap();
         let error = changes.undo().await.unwrap_err().to_string();
         assert!(
             error.contains("could not be undone: sw1 (rollback_failed): `fail x`: exit status 1"),
             "{error}"
         );
+        // A scenario that was ended may still write; who never lets go is named.
+        changes.apply(set("z")).on(["sw1"]).by(stubborn.clone()).await.unwrap();
+        let run = change::run_folders(&folder.path().join("changes")).unwrap().pop().unwrap();
+        let taken = change::Recorded::read(&run).unwrap().take().unwrap();
+        let again = changes.0.applied.lock().unwrap().last().cloned().unwrap();
+        let error = changes.undo_within(Duration::from_millis(1)).await.unwrap_err();
+        assert!(format!("{error:#}").contains("another process has it"), "{error:#}");
+        changes.0.applied.lock().unwrap().push(again);
+        let (ended, ()) = tokio::join!(changes.undo(), async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            drop(taken);
+        });
+        ended.unwrap();
+        assert!(!there.lock().unwrap().contains("sw1 z"));
+        // One that was ended before it wrote anything has done nothing.
+        changes.apply(set("w")).on(["sw1"]).by(stubborn).await.unwrap();
+        let run = change::run_folders(&folder.path().join("changes")).unwrap().pop().unwrap();
+        std::fs::write(run.join("journal.jsonl"), "").unwrap();
+        changes.undo().await.unwrap();
         // Without an environment there are no machines.
         let error = changes.apply(set("y")).on(["web"]).await.unwrap_err().to_string();
         assert_eq!(error, "no machine of the environment: web");

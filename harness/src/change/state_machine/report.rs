@@ -76,8 +76,11 @@ impl Machine<'_> {
                 Some(state) if !self.view.undoing && !stands.contains(&Stand::Going) => state,
                 _ if view.skipped => State::Skipped,
                 _ if !begun => State::NotAttempted,
-                _ if stands.contains(&Stand::Going) => State::Running,
-                _ => self.now(at),
+                _ if stands.contains(&Stand::Going) => match self.is_stopped() && !view.is_busy() {
+                    true => State::BailedOut,
+                    false => State::Running,
+                },
+                _ => self.again(at).unwrap_or_else(|| self.now(at)),
             };
             let units = devices.units.iter().filter_map(|range| devices.planned.units.get(range.start));
             let devices = units.zip(&view.devices).zip(&stands);
@@ -97,7 +100,7 @@ fn undone(steps: &[StepReport]) -> State {
     let any = |wanted: State| steps.iter().any(|step| step.state == wanted);
     if any(State::BackoutFailed) {
         State::BackoutFailed
-    } else if any(State::Running) {
+    } else if any(State::Running) || any(State::BailedOut) {
         State::BailedOut
     } else {
         State::BackoutOk
@@ -134,9 +137,11 @@ impl Report {
         let any = |wanted: State| self.steps.iter().any(|step| step.state == wanted);
         if any(State::BackoutFailed) {
             Exit::Left
+        } else if self.undone && self.state == State::BackoutOk {
+            Exit::Done
         } else if self.stopped.is_some() {
             Exit::Stopped
-        } else if self.undone && self.state == State::BackoutOk || self.state == State::Success {
+        } else if matches!(self.state, State::Success | State::Skipped) {
             Exit::Done
         } else {
             Exit::Failed
@@ -155,6 +160,8 @@ impl Report {
             ("failed", of(&[State::PartialFailure, State::TotalFailure])),
             ("backed out", of(&[State::BackoutOk])),
             ("NOT backed out, a person is needed", of(&[State::BackoutFailed])),
+            ("to be tried again", of(&[State::Retry, State::RetryPending])),
+            ("under way", of(&[State::Running])),
             ("skipped, and taken for done", of(&[State::Skipped])),
             ("ended by the operator", of(&[State::BailedOut])),
             ("not attempted", of(&[State::NotAttempted, State::Pending])),

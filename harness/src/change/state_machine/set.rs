@@ -1,12 +1,14 @@
 //! What is to be done next of everything: which members of scenarios, when their prerequisites are met, and what is undone
 //! when one fails.
 
+use std::collections::BTreeMap;
+
 use super::{
     device::{Next, Stand, device},
     layout::{Devices, Kind, Layout, Members, Place},
-    record::{Entry, Key, Record},
-    step::{Look, aggregate, back, limit, step},
-    view::{NodeView, Row, Verify, View},
+    record::{Entry, Key, Kind as Failed, Record},
+    step::{Bounds, Look, aggregate, back, limit, step},
+    view::{DeviceView, NodeView, Row, Verify, View},
 };
 use crate::change::{
     model::{OnFail, Phase, Policy},
@@ -53,6 +55,8 @@ pub struct Machine<'p> {
     ends: Vec<Option<State>>,
     /// Of scenarios: how many of their first members have ended.
     open: Vec<usize>,
+    /// Of changes: whether they are tried again, now or later.
+    again: BTreeMap<usize, State>,
 }
 
 impl<'p> Machine<'p> {
@@ -62,11 +66,12 @@ impl<'p> Machine<'p> {
     pub fn new(plan: &'p Plan, jobs: usize, skipped: &[String]) -> Self {
         let layout = Layout::new(plan);
         let view = View::new(&layout, skipped);
-        let (ends, open) = (vec![None; layout.nodes.len()], vec![0; layout.nodes.len()]);
-        Self { layout, view, jobs: jobs.max(1), ends, open }
+        let count = layout.nodes.len();
+        let (ends, open) = (vec![None; count], vec![0; count]);
+        Self { layout, view, jobs: jobs.max(1), ends, open, again: BTreeMap::new() }
     }
 
-    /// As if everything had been applied.
+    /// As if everything had been applied, and were to be undone.
     pub fn assume_applied(&mut self) {
         self.view.assume_applied(&self.layout);
     }
@@ -95,6 +100,21 @@ impl<'p> Machine<'p> {
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.view.stopped.is_some()
+    }
+
+    /// Whether something is being undone because of others, or all of it: that goes on when the operator wants to stop.
+    #[must_use]
+    pub fn is_backing_out(&self) -> bool {
+        let mut rows = self.view.nodes.iter().flat_map(|node| &node.devices).flat_map(|device| &device.rows);
+        let back =
+            |row: &Row| row.busy.is_some_and(|phase| Phase::BACK.contains(&phase)) || row.back.is_some();
+        self.view.undoing || rows.any(|row| back(row) && !row.is_settled_back())
+    }
+
+    /// The changes that are tried again: [`State::RetryPending`] until it is time, then [`State::Retry`] until they begin.
+    pub fn retries(&self) -> impl Iterator<Item = (&'p str, State)> {
+        let open = self.again.iter().filter(|(at, _)| self.end(**at).is_none());
+        open.filter_map(|(at, state)| Some((self.layout.nodes.get(*at)?.name, *state)))
     }
 
     /// Whether a session with a device is still needed for a row.
@@ -175,6 +195,7 @@ impl<'p> Machine<'p> {
     fn forget(&mut self, from: usize, to: usize) {
         self.ends.get_mut(from..to).into_iter().for_each(|ends| ends.fill(None));
         self.open.get_mut(from..to).into_iter().for_each(|open| open.fill(0));
+        self.again.retain(|at, _| !(from..to).contains(at));
     }
 
     /// How a change or scenario ended, if it has; else what is to be done of it.
@@ -188,7 +209,12 @@ impl<'p> Machine<'p> {
         } else {
             match self.layout.step(at) {
                 Some(devices) => {
-                    let look = step(devices, view, self.view.stopped.is_some(), now, self.due_at(at));
+                    let (stopped, refused) = (self.view.stopped.is_some(), self.view.refused);
+                    let look = step(devices, view, Bounds { stopped, refused, due: self.due_at(at) }, now);
+                    match look.again {
+                        Some(state) => drop(self.again.insert(at, state)),
+                        None => drop(self.again.remove(&at)),
+                    }
                     self.begin(at, look, acts)
                 }
                 None => self.set(at, now, acts),
@@ -261,6 +287,10 @@ impl<'p> Machine<'p> {
         if !all {
             return None;
         }
+        if count > 0 && self.states(at).all(|state| state == State::Skipped) {
+            // There is nothing to verify.
+            return Some(State::Skipped);
+        }
         let mut failed = self.states(at).any(|state| !matches!(state, State::Success | State::Skipped));
         if !failed && planned.verify.is_some() {
             match self.view.nodes.get(at).map(|view| &view.verify)? {
@@ -275,7 +305,9 @@ impl<'p> Machine<'p> {
                 Verify::Failed(_) => failed = true,
             }
         }
-        if failed && planned.policy.on_fail == OnFail::RollbackAll && self.view.stopped.is_none() {
+        // Who wants to stop does not want it half undone.
+        let undoes = !self.view.refused && (self.view.stopped.is_none() || self.has_failed(at, end));
+        if failed && planned.policy.on_fail == OnFail::RollbackAll && undoes {
             if self.undo(at, end + 1, acts) {
                 return None;
             }
@@ -335,6 +367,20 @@ impl<'p> Machine<'p> {
         self.view.nodes.get(node).is_some_and(|view| view.since.is_some() || view.attempt > 0)
     }
 
+    /// Whether anything of a scenario failed by itself, and is not to be tried again.
+    fn has_failed(&self, at: usize, end: usize) -> bool {
+        let nodes = (at..=end).filter(|node| !self.again.contains_key(node));
+        nodes.filter_map(|node| self.view.nodes.get(node)).any(|view| {
+            let unverified =
+                matches!(&view.verify, Verify::Failed(failure) if failure.kind != Failed::Denied);
+            unverified || view.devices.iter().any(DeviceView::has_failed)
+        })
+    }
+
+    pub(super) fn again(&self, node: usize) -> Option<State> {
+        self.again.get(&node).copied()
+    }
+
     fn states(&self, at: usize) -> impl Iterator<Item = State> {
         let members = self.members(at).map(|set| set.members.as_slice()).unwrap_or_default();
         members.iter().map(|member| self.ends.get(*member).copied().flatten().unwrap_or_default())
@@ -390,10 +436,10 @@ impl<'p> Machine<'p> {
         let (Some(devices), Some(view)) = (self.layout.step(node), self.view.nodes.get(node)) else {
             return false;
         };
-        // Once stopped, what is under way is ended, and nothing new begun.
+        // Once refused, what is under way is ended, and nothing new begun.
         let going = |row: &Row| row.busy.is_some() || row.back.is_some();
         let left = view.devices.iter().enumerate().filter(|(_, device)| {
-            self.view.stopped.is_none() || device.rows.iter().any(|row| going(row) && !row.is_settled_back())
+            !self.view.refused || device.rows.iter().any(|row| going(row) && !row.is_settled_back())
         });
         let (next, going) = back(devices, left, limit(self.policy(node)));
         acts.extend(next.into_iter().map(|(device, next, attempt)| self.act(node, device, next, attempt)));

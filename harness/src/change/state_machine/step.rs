@@ -20,18 +20,26 @@ pub(super) struct Look {
     pub(super) next: Vec<(usize, Next, u32)>,
     /// When to look again, if nothing happens before.
     pub(super) wait: Option<u64>,
+    /// Whether it is tried again, now or later.
+    pub(super) again: Option<State>,
     /// How it ended, if it has.
     pub(super) end: Option<State>,
 }
 
+/// What keeps a change from going on as it would.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Nothing new is begun.
+    pub(super) stopped: bool,
+    /// No more is undone either.
+    pub(super) refused: bool,
+    /// When it has to be done, in milliseconds since 1970.
+    pub(super) due: Option<u64>,
+}
+
 /// How a change stands and what is to be done; `now` is in milliseconds since 1970.
-pub(super) fn step(
-    devices: &Devices<'_>,
-    view: &NodeView,
-    stopped: bool,
-    now: u64,
-    ends: Option<u64>,
-) -> Look {
+pub(super) fn step(devices: &Devices<'_>, view: &NodeView, bounds: Bounds, now: u64) -> Look {
+    let Bounds { stopped, refused, due: ends } = bounds;
     let policy = devices.step().policy;
     let attempt = view.attempt.max(1);
     let is_ok = |at: usize, view: &DeviceView| device(devices, at, view, Halt::No).0 == Stand::Ok;
@@ -92,29 +100,39 @@ pub(super) fn step(
     if !any_failed && halt == Halt::Operator && (any(Stand::Fresh) || any(Stand::Cut)) {
         let begun = stands.iter().any(|stand| *stand != Stand::Fresh);
         look.end = Some(if begun { State::BailedOut } else { State::NotAttempted });
+        // What failed before this attempt came to it is still to be tried.
+        look.again = Some(State::Retry);
         return look;
     }
     let millis = |time: std::time::Duration| time.as_millis().try_into().unwrap_or(u64::MAX);
     let due = view.last_end.saturating_add(millis(policy.retry.delay));
     let in_time = ends.is_none_or(|ends| now.max(due) < ends);
-    let again = policy.retry.max.is_none_or(|max| attempt <= max) && in_time && !any(Stand::Dirty);
-    if any_failed && again && !stopped {
+    // Who gave it up does not want it tried again.
+    let given_up = view.devices.iter().any(DeviceView::is_given_up);
+    let again = any_failed && policy.retry.max.is_none_or(|max| attempt <= max) && in_time;
+    let again = again && !given_up && !any(Stand::Dirty);
+    if again && !stopped {
         if now < due {
-            look.wait = Some(due);
+            (look.wait, look.again) = (Some(due), Some(State::RetryPending));
             return look;
         }
+        look.again = Some(State::Retry);
         let left = all().filter(|(at, view)| !is_ok(*at, view)).map(|(at, _)| at);
         let next = left.filter_map(|at| Some((at, first(devices, at)?, attempt + 1))).take(limit);
         look.next.extend(next);
         return look;
     }
-    if any_failed && policy.on_fail == OnFail::RollbackAll && !stopped && any(Stand::Ok) {
+    // Who wants to stop does not want it half undone.
+    let undoes = !refused && (!stopped || !again && view.devices.iter().any(DeviceView::has_failed));
+    if any_failed && policy.on_fail == OnFail::RollbackAll && undoes && any(Stand::Ok) {
         let kept = all().filter(|(at, _)| stands.get(*at) == Some(&Stand::Ok));
         look.next = back(devices, kept, limit).0;
         if !look.next.is_empty() {
             return look;
         }
     }
+    // Who goes on later tries it again.
+    look.again = again.then_some(State::RetryPending);
     look.end = Some(aggregate(&stands));
     look
 }

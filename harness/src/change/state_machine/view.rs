@@ -16,8 +16,12 @@ pub(super) struct View {
     pub(super) stopped: Option<String>,
     /// Whether everything is undone.
     pub(super) undoing: bool,
+    /// Whether the operator said no to undoing something: no more is undone then.
+    pub(super) refused: bool,
     /// Counts what happened.
     clock: u64,
+    /// When something happened last, in milliseconds since 1970.
+    last: u64,
 }
 
 /// A change or scenario.
@@ -28,7 +32,7 @@ pub(super) struct NodeView {
     pub(super) devices: Vec<DeviceView>,
     /// Its place among what was begun.
     pub(super) begun: u64,
-    /// When it began, and when something of it ended last, in milliseconds since 1970.
+    /// When it began, and when something of it ended last, in milliseconds since 1970; later by the time in which nobody ran it.
     pub(super) since: Option<u64>,
     pub(super) last_end: u64,
     /// Of a scenario: how its verification stands.
@@ -88,6 +92,27 @@ impl Row {
     }
 }
 
+impl NodeView {
+    /// Whether something of it is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.devices.iter().flat_map(|device| &device.rows).any(|row| row.busy.is_some())
+    }
+}
+
+impl DeviceView {
+    /// Whether anything failed by itself: not because the operator or a signal ended it.
+    pub(super) fn has_failed(&self) -> bool {
+        let ended = |failure: &Failure| matches!(failure.kind, Kind::Denied | Kind::Interrupted);
+        let failed = |row: &Row| row.failure.as_ref().is_some_and(|failure| !ended(failure));
+        self.rows.iter().any(|row| failed(row) || row.undo_failure.is_some())
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        let given_up = |row: &Row| row.failure.as_ref().is_some_and(|f| f.kind == Kind::GivenUp);
+        self.rows.iter().any(given_up)
+    }
+}
+
 impl View {
     pub(super) fn new(layout: &Layout<'_>, skipped: &[String]) -> Self {
         let node = |node: &super::layout::Node<'_>| {
@@ -104,8 +129,9 @@ impl View {
         Self { nodes: layout.nodes.iter().map(node).collect(), ..Self::default() }
     }
 
-    /// As if everything that is not skipped had been done, in the order of the plan.
+    /// As if everything that is not skipped had been done, in the order of the plan, and were to be undone.
     pub(super) fn assume_applied(&mut self, layout: &Layout<'_>) {
+        self.undoing = true;
         for (id, node) in self.nodes.iter_mut().enumerate().filter(|(_, node)| !node.skipped) {
             let Some(step) = layout.step(id) else { continue };
             let apply = step.step().apply.iter().flat_map(|script| &script.exchanges);
@@ -124,6 +150,7 @@ impl View {
     /// Takes in what happened. What is about nothing in the plan changes nothing.
     pub(super) fn fold(&mut self, layout: &Layout<'_>, at: u64, record: &Record) {
         self.clock += 1;
+        let since = at.saturating_sub(std::mem::replace(&mut self.last, at));
         match record {
             Record::Begin { key, phase, .. } => self.begin(layout, at, key, *phase),
             Record::End { key, phase, outcome, .. } => self.end(layout, at, key, *phase, outcome),
@@ -133,9 +160,9 @@ impl View {
                 }
             }
             Record::Stopped { why } => self.stopped = Some(why.clone()),
-            Record::Resumed => self.resume(layout),
+            Record::Resumed => self.resume(layout, since),
             Record::Undo => {
-                self.resume(layout);
+                self.resume(layout, since);
                 self.undoing = true;
                 // What could not be undone before is tried once more.
                 let rows = self
@@ -184,6 +211,20 @@ impl View {
 
     fn end(&mut self, layout: &Layout<'_>, at: u64, key: &Key, phase: Phase, outcome: &Outcome) {
         let (clock, undoing) = (self.clock, self.undoing);
+        // What was given up before it was begun is not announced.
+        let is_begun = match layout.place(key) {
+            Some(place) => self.row(place).is_some_and(|(_, row)| row.busy == Some(phase)),
+            None => {
+                let node = layout.find(&key.step).and_then(|id| self.nodes.get(id));
+                node.is_some_and(|node| matches!(node.verify, Verify::Busy))
+            }
+        };
+        if !is_begun {
+            self.begin(layout, at, key, phase);
+        }
+        if let Outcome::Failed(failure) = outcome {
+            self.refused |= failure.kind == Kind::Denied && Phase::BACK.contains(&phase);
+        }
         let Some(node) = layout.find(&key.step).and_then(|id| self.nodes.get_mut(id)) else { return };
         node.last_end = at;
         let Some(place) = layout.place(key) else {
@@ -227,10 +268,18 @@ impl View {
     }
 
     /// Nobody knows what became of what was under way: a change may or may not be there, whatever only looks is done again.
-    fn resume(&mut self, layout: &Layout<'_>) {
-        self.stopped = None;
+    /// The time in which nobody ran it does not count.
+    fn resume(&mut self, layout: &Layout<'_>, idle: u64) {
+        (self.stopped, self.refused) = (None, false);
         for (id, node) in self.nodes.iter_mut().enumerate() {
-            if matches!(node.verify, Verify::Busy) {
+            node.since = node.since.map(|since| since.saturating_add(idle));
+            node.last_end = node.last_end.saturating_add(idle);
+            let is_open = match &node.verify {
+                Verify::Busy => true,
+                Verify::Failed(failure) => failure.kind == Kind::Denied,
+                Verify::Not | Verify::Ok => false,
+            };
+            if is_open {
                 node.verify = Verify::Not;
             }
             let Some(step) = layout.step(id) else { continue };

@@ -10,7 +10,9 @@ use super::*;
 use crate::cvp::server::{Portal, PortalSpec};
 
 /// A server at a port; what it is told is kept.
-fn server(answer: impl Fn(&str) -> Option<(u16, String)> + Send + 'static) -> (u16, Arc<Mutex<Vec<String>>>) {
+pub(super) fn server(
+    answer: impl Fn(&str) -> Option<(u16, String)> + Send + 'static,
+) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let told = Arc::new(Mutex::new(Vec::new()));

@@ -1,5 +1,7 @@
-//! The drivers against what they drive: programs, an ssh server, a server of HTTP, and a portal of our own.
+//! The drivers against what they drive: programs, an ssh server, a server of HTTP, and a portal of our own. Rows of the
+//! contract of changes that need a real program or server are in `contract`.
 
+mod contract;
 mod cvp;
 mod http;
 mod missing;

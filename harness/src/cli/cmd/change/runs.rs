@@ -7,7 +7,7 @@ use serde_json::json;
 use super::file::{given, load, planned};
 use crate::{
     base::{text::did_you_mean, time::Utc},
-    change::{Machine, Plan, Recorded, Report, run_folder, run_folders},
+    change::{Clock, Machine, Plan, Recorded, Report, SystemClock, run_folder, run_folders},
     cli::{change_args::ChangeShow, context::Cx, exit::BadInput, output::table, run::Said},
     report::changes::ReportFile,
 };
@@ -64,7 +64,9 @@ pub(super) async fn show(cx: &Cx, args: &ChangeShow) -> anyhow::Result<Said> {
     let report = plan.map(|(_, plan)| {
         let mut machine = Machine::new(&plan, 1, &recorded.head.skipped);
         recorded.replay(&mut machine);
-        machine.next(u64::MAX);
+        // What nobody runs stands still.
+        let last = recorded.entries.last().map_or(0, |entry| entry.at);
+        machine.next(if recorded.head.owner.is_alive() { SystemClock.now() } else { last });
         let report = machine.report();
         (plan, report)
     });

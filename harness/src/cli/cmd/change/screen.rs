@@ -5,17 +5,23 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     io::{self, BufRead, IsTerminal, Write},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use rustix::termios::tcgetwinsize;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    termios::tcgetwinsize,
+};
 use tracing::Level;
 
 use super::alert::{give, told};
 use crate::{
     base::{dial::BoxFuture, text::plain},
     change::{
-        Alert, Alerts, Answer, Authorizer, Entry, Key, Outcome, Plan, Progress, Question, Record,
+        self, Alert, Alerts, Answer, Authorizer, Entry, Key, Outcome, Plan, Progress, Question, Record,
         model::Phase,
     },
     cli::{change_args::Words, context::Cx},
@@ -24,6 +30,8 @@ use crate::{
 
 /// How many devices are shown at once.
 const HEIGHT: usize = 20;
+/// How often a question looks whether it is still asked.
+const ASKED: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// What people see. Shared by everybody who has something to say.
 #[derive(Debug)]
@@ -42,6 +50,8 @@ struct State {
     devices: BTreeMap<String, Row>,
     /// In the order in which something happened to them, the last one last.
     recent: Vec<String>,
+    /// Changes that are tried again.
+    retries: BTreeMap<String, change::State>,
     drawn: usize,
     phases: usize,
     of: usize,
@@ -51,6 +61,8 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Row {
+    /// The change, and it with its row.
+    name: String,
     step: String,
     phases: Vec<(Phase, &'static str)>,
 }
@@ -60,8 +72,9 @@ impl Screen {
     pub(super) fn new(cx: &Cx, plan: &Plan, command: Option<Words>) -> Self {
         let is_live = io::stderr().is_terminal() && cx.log.is_told(Level::INFO);
         let of = plan.steps().iter().map(|step| step.units.len()).sum();
-        let (devices, recent) = (BTreeMap::new(), Vec::new());
-        let state = State { is_live, devices, recent, drawn: 0, phases: 0, of, failed: BTreeMap::new() };
+        let (devices, recent, retries, failed) =
+            (BTreeMap::new(), Vec::new(), BTreeMap::new(), BTreeMap::new());
+        let state = State { is_live, devices, recent, retries, drawn: 0, phases: 0, of, failed };
         Self { state: Mutex::new(state), asking: tokio::sync::Mutex::default(), command }
     }
 
@@ -85,6 +98,7 @@ impl Progress for Screen {
                     }
                 };
                 state.phases += 1;
+                state.retries.remove(&key.step);
                 state.mark(key, *phase, mark);
                 if why.is_some() || !state.is_live {
                     state.clear();
@@ -104,6 +118,14 @@ impl Progress for Screen {
         }
         state.draw();
     }
+
+    fn retries(&self, step: &str, retry: change::State) {
+        let mut state = self.state();
+        state.retries.insert(step.to_owned(), retry);
+        state.clear();
+        tracing::info!(target: "polder", "{}: {retry}", plain(step));
+        state.draw();
+    }
 }
 
 impl State {
@@ -112,7 +134,7 @@ impl State {
         let step = plain(&Key { device: String::new(), ..key.clone() }.to_string());
         let row = self.devices.entry(device.to_owned()).or_default();
         if row.step != step {
-            *row = Row { step, phases: Vec::new() };
+            *row = Row { name: key.step.clone(), step, phases: Vec::new() };
         }
         match row.phases.iter_mut().find(|(other, _)| *other == phase) {
             Some((_, before)) => *before = mark,
@@ -144,7 +166,8 @@ impl State {
             let Some(row) = self.devices.get(*device) else { continue };
             let phases: Vec<String> =
                 row.phases.iter().map(|(phase, mark)| format!("{phase} {mark}")).collect();
-            let _ = writeln!(text, "{:width$}  {}  {}", plain(device), row.step, phases.join("  "));
+            let retry = self.retries.get(&row.name).map(|retry| format!("  {retry}")).unwrap_or_default();
+            let _ = writeln!(text, "{:width$}  {}  {}{retry}", plain(device), row.step, phases.join("  "));
         }
         let _ = writeln!(
             text,
@@ -207,19 +230,44 @@ impl Authorizer for Screen {
                 std::mem::replace(&mut state.is_live, false)
             };
             let text = plain(&question.to_string());
-            let asked = tokio::task::spawn_blocking(move || ask(&text)).await;
-            self.state().is_live = was_live;
+            let open = Open { screen: self, was_live, is_asked: Arc::new(AtomicBool::new(true)) };
+            let is_asked = Arc::clone(&open.is_asked);
+            let asked = tokio::task::spawn_blocking(move || ask(&text, &is_asked)).await;
             asked.ok().and_then(Result::ok).unwrap_or(Answer::No)
         })
     }
 }
 
-/// Asks on the terminal; what is no answer is a no.
-fn ask(question: &str) -> io::Result<Answer> {
+/// A question that is open. When it goes, nobody waits for its answer any more.
+struct Open<'s> {
+    screen: &'s Screen,
+    was_live: bool,
+    is_asked: Arc<AtomicBool>,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.is_asked.store(false, Ordering::Relaxed);
+        self.screen.state().is_live = self.was_live;
+    }
+}
+
+/// Asks on the terminal; what is no answer is a no. Leaves what is typed to others once it is not asked any more.
+fn ask(question: &str, is_asked: &AtomicBool) -> io::Result<Answer> {
     eprint!("{question} [y]es, [n]o and end it, [s]kip it, yes to [a]ll like it: ");
     io::stderr().flush()?;
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
+    let stdin = io::stdin();
+    loop {
+        let mut typed = [PollFd::new(&stdin, PollFlags::IN)];
+        match poll(&mut typed, Some(&ASKED)) {
+            _ if !is_asked.load(Ordering::Relaxed) => return Ok(Answer::No),
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    stdin.lock().read_line(&mut answer)?;
     Ok(match answer.trim().chars().next() {
         Some('y' | 'Y') => Answer::Yes,
         Some('a' | 'A') => Answer::All,
