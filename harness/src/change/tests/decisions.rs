@@ -285,3 +285,32 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whoever_stops_it_anywhere_and_goes_on_leaves_the_same_world(
+        of_sets in on_fail(),
+        asks in prop::collection::vec(ask(false), 1..4),
+        mishaps in (any::<u64>(), 0..30_u64),
+    ) {
+        let mishaps = Mishaps { seed: mishaps.0, forward: mishaps.1, back: 0 };
+        let plan = planned(false, of_sets, &asks);
+        let whole = simulate(&plan, &mishaps, Default::default(), usize::MAX, 0);
+        for cut in 0..=whole.entries.len() {
+            let mut run = simulate(&plan, &mishaps, Default::default(), cut, 0);
+            if matches!(run.entries.last(), Some(Entry { record: Record::Begin { .. }, .. })) {
+                continue;
+            }
+            let at = run.entries.last().map_or(1000, |entry| entry.at);
+            run.entries.push(Entry { at, record: Record::Stopped { why: "enough".to_owned() } });
+            let mut stopped = simulate(&plan, &mishaps, (run.entries, run.world), usize::MAX, 0);
+            let at = stopped.entries.last().map_or(1000, |entry| entry.at);
+            stopped.entries.push(Entry { at, record: Record::Resumed });
+            let resumed = simulate(&plan, &mishaps, (stopped.entries, stopped.world), usize::MAX, 0);
+            // What was not begun when all was undone may stay so; what is there is the same.
+            prop_assert_eq!(&resumed.world, &whole.world, "stopped at {}", cut);
+        }
+    }
+}
