@@ -169,8 +169,13 @@ pub(crate) fn pending_signals(fd: &OwnedFd) -> Vec<u32> {
     signals
 }
 
-/// Clears the signal mask in the child of `command` (a forked process hands its blocked signals on) and gives it a
-/// session of its own, whose terminal its standard input is, if that is one that no other session has.
+/// What a terminal sends, and what a shell ignores for what it starts in the background.
+const OF_TERMINALS: [libc::c_int; 6] =
+    [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+
+/// Clears the signal mask in the child of `command` (a forked process hands its blocked signals on), has it heed what a
+/// terminal sends, whatever we were started to ignore, and gives it a session of its own, whose terminal its standard input
+/// is, if that is one that no other session has.
 pub(crate) fn fresh_session(command: &mut Command) {
     // SAFETY: only async-signal-safe calls between fork and exec.
     unsafe {
@@ -178,6 +183,9 @@ pub(crate) fn fresh_session(command: &mut Command) {
             let mut set = std::mem::zeroed();
             libc::sigemptyset(&raw mut set);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
+            for signal in OF_TERMINALS {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             check(libc::setsid().into())?;
             libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0);
             Ok(())

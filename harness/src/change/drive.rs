@@ -50,6 +50,10 @@ pub(super) struct Drive<'r, 'p> {
     pub(super) said: String,
     /// What nobody was told yet.
     pub(super) alerts: Vec<Alert>,
+    /// Whether the operator's wish to stop was heard.
+    pub(super) heard: bool,
+    /// Those who are told; nothing waits for them before the end of the run.
+    pub(super) telling: JoinSet<()>,
 }
 
 impl Drive<'_, '_> {
@@ -58,7 +62,9 @@ impl Drive<'_, '_> {
             self.tidy(false);
             let now = self.runner.clock.now();
             let acts = self.machine.next(now);
-            self.withdraw(&acts);
+            if self.withdraw(&acts) {
+                continue;
+            }
             let mut wait = None;
             // Whether what is to be done is not what it was.
             let mut again = false;
@@ -101,9 +107,7 @@ impl Drive<'_, '_> {
                 let task = self.under_way.spawn(job.run());
                 self.about.insert(task.id(), about);
             }
-            for alert in std::mem::take(&mut self.alerts) {
-                self.runner.alerts.alert(&alert).await;
-            }
+            self.tell();
             self.tell_retries();
             if again {
                 continue;
@@ -116,6 +120,14 @@ impl Drive<'_, '_> {
             while let Some(done) = self.under_way.try_join_next_with_id() {
                 self.over(done);
             }
+        }
+    }
+
+    /// Tells people what only they can help with.
+    pub(super) fn tell(&mut self) {
+        for alert in std::mem::take(&mut self.alerts) {
+            let alerts = Arc::clone(&self.runner.alerts);
+            self.telling.spawn(async move { alerts.alert(&alert).await });
         }
     }
 
@@ -141,7 +153,7 @@ impl Drive<'_, '_> {
                 None => std::future::pending().await,
             }
         };
-        let mut stop = runner.stop.clone().filter(|_| !self.machine.is_stopped());
+        let mut stop = runner.stop.clone().filter(|_| !self.heard);
         let stopped = async {
             if let Some(stop) = &mut stop
                 && stop.wait_for(|stop| *stop).await.is_ok()
@@ -182,6 +194,7 @@ impl Drive<'_, '_> {
     }
 
     fn ended(&mut self, key: Key, place: Option<Place>, phase: Phase, done: Done) {
+        let denied = done.is_denied();
         let Done { outcome, session, said, took } = done;
         self.said.push_str(&said);
         match (place, session) {
@@ -189,7 +202,6 @@ impl Drive<'_, '_> {
             (None, Some(session)) => self.loose.push((key.clone(), session)),
             (_, None) => {}
         }
-        let denied = matches!(&outcome, Outcome::Failed(failure) if failure.kind == Kind::Denied);
         let why = format!("the operator said no to {key}, {phase}");
         let took = took.as_millis().try_into().unwrap_or(u64::MAX);
         let broken = place.filter(|_| matches!(&outcome, Outcome::Failed(f) if f.kind == Kind::Internal));
@@ -214,7 +226,10 @@ impl Drive<'_, '_> {
         match (outcome, self.machine.unit(place)) {
             (Outcome::Failed(failure), Some((planned, unit))) if failure.way == Way::None => {
                 let results = super::cond::Results::default();
-                let way = super::state_machine::way(&planned.step, &results, &unit.vars);
+                let way = match super::state_machine::way(&planned.step, &results, &unit.vars) {
+                    Way::Alert(text) => Way::Alert(self.desk.secrets.hide(&text)),
+                    other => other,
+                };
                 Outcome::Failed(Failure { way, ..failure })
             }
             (outcome, _) => outcome,

@@ -172,6 +172,8 @@ impl Runner {
             fresh: Vec::new(),
             said: String::new(),
             alerts: Vec::new(),
+            heard: false,
+            telling: JoinSet::new(),
         };
         first.into_iter().for_each(|record| drive.note(record));
         let ended = drive.go_on().await;
@@ -181,6 +183,9 @@ impl Runner {
         }
         drive.tidy(true);
         while drive.closing.join_next().await.is_some() {}
+        // Also what is in no journal, where that is what failed.
+        drive.tell();
+        while drive.telling.join_next().await.is_some() {}
         ended?;
         let report = drive.machine.report();
         drive.note(Record::Over { exit: report.exit() as u8 });

@@ -78,24 +78,34 @@ impl Drive<'_, '_> {
         Gate::Asking
     }
 
-    /// Takes back the questions about what is not to begin any more.
-    pub(super) fn withdraw(&mut self, acts: &[Act]) {
+    /// Takes back the questions about what is not to begin any more. Says whether a no was among the answers: it counts all the
+    /// same, so that what was to be done has to be asked for anew.
+    pub(super) fn withdraw(&mut self, acts: &[Act]) -> bool {
         let begin = |act: &Act| match act {
             Act::Begin { key, phase, .. } => Some((key.clone(), *phase)),
             Act::Alert { .. } | Act::Wait { .. } => None,
         };
         if self.questions.is_empty() {
-            return;
+            return false;
         }
         let wanted: HashSet<About> = acts.iter().filter_map(begin).collect();
+        let mut denied = None;
         self.questions.retain(|about, asked| match asked {
             Asked::Open(task) if !wanted.contains(about) => {
                 task.abort();
                 false
             }
-            Asked::Answered(..) => wanted.contains(about),
-            Asked::Open(_) | Asked::Never => true,
+            Asked::Answered(_, refused) if !wanted.contains(about) => {
+                if refused.as_ref().is_some_and(|done| done.is_denied()) {
+                    denied = Some(about.clone());
+                }
+                false
+            }
+            Asked::Open(_) | Asked::Answered(..) | Asked::Never => true,
         });
+        let Some((key, phase)) = denied.filter(|_| !self.machine.is_stopped()) else { return false };
+        self.note(Record::Stopped { why: format!("the operator said no to {key}, {phase}") });
+        true
     }
 
     /// Takes in an answer.
@@ -126,7 +136,11 @@ impl Drive<'_, '_> {
     pub(super) fn stop(&mut self) {
         let goes_on =
             if self.machine.is_backing_out() { "; what is being undone is undone to its end" } else { "" };
-        self.note(Record::Stopped { why: format!("the operator wanted to stop{goes_on}") });
+        self.heard = true;
+        // A no ended it before.
+        if !self.machine.is_stopped() {
+            self.note(Record::Stopped { why: format!("the operator wanted to stop{goes_on}") });
+        }
         for asked in self.questions.values_mut() {
             if let Asked::Open(task) = asked {
                 task.abort();
@@ -165,6 +179,7 @@ impl Drive<'_, '_> {
             deadline: self.deadline(key, phase),
             ask: None,
             cleared: false,
+            allowed: false,
             session: None,
             desk: Arc::clone(&self.desk),
         };

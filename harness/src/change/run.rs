@@ -46,6 +46,8 @@ pub(super) struct Job {
     pub(super) ask: Option<String>,
     /// Whether the operator was asked everything that can be asked before it begins.
     pub(super) cleared: bool,
+    /// Whether the operator has allowed its first command.
+    pub(super) allowed: bool,
     pub(super) session: Option<Box<dyn Session>>,
     pub(super) desk: Arc<Desk>,
 }
@@ -57,6 +59,13 @@ pub(super) struct Done {
     /// What was said, for the transcript.
     pub(super) said: String,
     pub(super) took: Duration,
+}
+
+impl Done {
+    /// Whether the operator said no.
+    pub(super) fn is_denied(&self) -> bool {
+        matches!(&self.outcome, Outcome::Failed(failure) if failure.kind == Kind::Denied)
+    }
 }
 
 impl Job {
@@ -96,6 +105,7 @@ impl Job {
             if let Ok(send) = send.fill(&self.vars) {
                 let shown = desk.secrets.hide(&send);
                 desk.ask(&self.key, self.phase, Ask::Command(shown)).await?;
+                self.allowed = true;
             }
         }
         Ok(())
@@ -144,8 +154,8 @@ impl Job {
                 Ok(address) => self.vars.extend(address.clone()),
             }
             self.know(results);
-            let is_cleared = number == 0 && self.cleared;
-            let failure = self.exchange(exchange, is_cleared, results, said, sent).await?;
+            let is_allowed = number == 0 && self.allowed;
+            let failure = self.exchange(exchange, is_allowed, results, said, sent).await?;
             failed = failure.filter(|_| !exchange.ignore_exit);
             // What the last one says is for the conditions to judge, where there are any.
             let is_last = number + 1 == script.exchanges.len();
@@ -207,7 +217,7 @@ impl Job {
     async fn exchange(
         &mut self,
         exchange: &Exchange,
-        is_cleared: bool,
+        is_allowed: bool,
         results: &mut Results,
         said: &mut String,
         sent: &mut bool,
@@ -223,10 +233,11 @@ impl Job {
             })
         });
         let expect = expect.transpose()?;
-        if let Some(send) = send.as_ref().filter(|_| self.desk.heed.commands && !is_cleared) {
+        if let Some(send) = send.as_ref().filter(|_| self.desk.heed.commands && !is_allowed) {
             let shown = self.desk.secrets.hide(send);
             self.desk.ask_amid(&self.key, self.phase, Ask::Command(shown)).await?;
         }
+        self.alone(results).await?;
         let limit = match exchange.timeout {
             Some(Duration::ZERO) => self.deadline.left(),
             Some(limit) => limit,
@@ -284,6 +295,19 @@ impl Job {
         }
     }
 
+    /// Waits until no other session with the device is being closed: it never sees two of one change at once. That is not the
+    /// time of what is said next.
+    async fn alone(&self, results: &mut Results) -> Result<(), Fault> {
+        let closed = self.desk.closed(self.device.name.as_str());
+        let limit = self.deadline.min(Deadline::within(CLOSING + GRACE)).left();
+        if self.session.is_some() || tokio::time::timeout(limit, closed).await.is_ok() {
+            return Ok(());
+        }
+        results.timed_out = true;
+        let error = self.late("the session before did not end");
+        Err(Fault::new(Kind::Connect, error.to_string()))
+    }
+
     /// Opens a session, unless there is one.
     async fn open(&mut self, deadline: Deadline, results: &mut Results) -> Result<(), Fault> {
         if self.session.is_some() {
@@ -292,13 +316,6 @@ impl Job {
         let Some(driver) = self.driver.clone() else {
             return Err(Fault::new(Kind::Internal, "there is no driver that could carry its commands"));
         };
-        // A device never sees two sessions of one change at once.
-        let closed = self.desk.closed(self.device.name.as_str());
-        if tokio::time::timeout(deadline.left(), closed).await.is_err() {
-            results.timed_out = true;
-            let error = self.late("the session before did not end");
-            return Err(Fault::new(Kind::Connect, error.to_string()));
-        }
         let target = Target { device: &self.device, vars: &self.vars };
         let opened = tokio::time::timeout(deadline.left() + GRACE, driver.open(target, deadline)).await;
         match opened.unwrap_or_else(|_| Err(self.late("no session was opened"))) {

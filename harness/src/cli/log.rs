@@ -113,7 +113,8 @@ impl Sinks {
                 Level::WARN if self.colour => ("\x1b[33m", "\x1b[0m"),
                 _ => ("", ""),
             };
-            eprintln!("{}{on}{text}{off}", "  ".repeat(depth));
+            // Nor must a terminal that is gone.
+            let _ = writeln!(io::stderr(), "{}{on}{text}{off}", "  ".repeat(depth));
         }
     }
 }

@@ -155,10 +155,11 @@ async fn watch_signals(stop: watch::Sender<bool>, signals: [io::Result<Signal>; 
             _ = hangup.recv() => {}
         }
         if stop.send_replace(true) {
-            eprintln!("stopped at once; `polder status` shows what is left");
+            let _ = writeln!(io::stderr(), "stopped at once; `polder status` shows what is left");
             std::process::exit(Exit::Stopped as i32);
         }
-        eprintln!("stopping; once more to stop at once");
+        // A terminal that has hung up is one reason to stop.
+        let _ = writeln!(io::stderr(), "stopping; once more to stop at once");
     }
 }
 

@@ -190,12 +190,14 @@ impl Client {
     /// What a refusal of a place that a portal may have turned off comes from.
     fn explained(&self, ask: &Ask, error: CvpError) -> CvpError {
         let level = self.0.version.get().map(|version| version.map_or(Level::NEWEST, Level::of));
-        let may_be_off = level.is_none_or(|level| level >= Level::OPTIONAL_PROVISIONING);
+        let may_be_off =
+            self.spec().is_cloud || level.is_some_and(|level| level >= Level::OPTIONAL_PROVISIONING);
         match error {
             CvpError::Refused { what, refusal }
                 if may_be_off
                     && ask.path.starts_with("/provisioning/")
-                    && matches!(refusal.status, 404 | 500 | 501 | 503) =>
+                    && (refusal.status == 404
+                        || matches!(refusal.status, 500 | 501) && refusal.code.is_none()) =>
             {
                 CvpError::NoProvisioning { what, refusal }
             }

@@ -374,7 +374,7 @@ impl Session {
         let answer = format!("{}killed", self.mark);
         while last_of(&self.line().await?) != answer {}
         // What held its outputs says the rest of them now.
-        self.hear(QUIET, Deadline::within(limit)).await?;
+        let _ = self.hear(QUIET, Deadline::within(QUIET * 2)).await;
         Ok(true)
     }
 

@@ -129,7 +129,11 @@ fn runs(folder: &Path) -> (Vec<Run>, Vec<ReapError>) {
         Vec::new()
     });
     for folder in folders {
-        match Recorded::read(&folder).and_then(|recorded| Ok((recorded.is_busy()?, recorded))) {
+        // Read after that: who ends meanwhile says so.
+        let seen = Recorded::read(&folder)
+            .and_then(|recorded| recorded.is_busy())
+            .and_then(|is_busy| Ok((is_busy, Recorded::read(&folder)?)));
+        match seen {
             Ok((is_busy, recorded)) => runs.extend(Run::unfinished(&recorded, is_busy)),
             // It was ended before it did anything.
             Err(JournalError::Empty(_)) => {}

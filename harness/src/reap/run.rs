@@ -20,6 +20,8 @@ pub struct Run {
     pub host: String,
     /// Whether somebody still works on it.
     pub is_busy: bool,
+    /// Whether it was to undo all of its file, whatever had been done.
+    pub is_undoing: bool,
     /// What it may have left changed, in words.
     pub changed: Vec<String>,
 }
@@ -36,6 +38,7 @@ impl Run {
             owner: recorded.head.owner.to_string(),
             host: recorded.head.owner.host.clone(),
             is_busy,
+            is_undoing: recorded.head.backout_only,
             changed: changed(recorded).into_iter().map(|key| key.to_string()).collect(),
         })
     }
@@ -51,6 +54,11 @@ impl Run {
         }
         let name = self.folder.file_name().unwrap_or_default().display();
         let resume = format!("`polder change resume {name}` goes on");
+        if self.is_undoing {
+            return Fate::Stays(format!(
+                "it was of {owner}, which is gone, and was undoing all of its file; {resume}"
+            ));
+        }
         if changed.is_empty() {
             return Fate::Stays(format!(
                 "it was of {owner}, which is gone; nothing is left changed; {resume}"
@@ -152,6 +160,7 @@ mod tests {
             run("begin:a", true, HERE),
             run("begin:a", false, "there"),
             run(&many, false, HERE),
+            Run { is_undoing: true, ..run("begin:a", false, HERE) },
         ];
         insta::assert_snapshot!(plan(&Seen { host: HERE.into(), runs, ..Seen::default() }), @r"
         nothing to remove
@@ -159,6 +168,7 @@ mod tests {
         keep    run of changes /c/r1: it was of process 7 on here, which is gone; nothing is left changed; `polder change resume r1` goes on
         keep    run of changes /c/r1: it is of process 7 on here, which only that host can judge
         keep    run of changes /c/r1: it was of process 7 on here, which is gone; it may have left changed: a on sw1, b on sw1, c on sw1, d on sw1, e on sw1, f on sw1, g on sw1, h on sw1, 3 more; `polder change resume r1` goes on, `polder change rollback r1` undoes it
+        keep    run of changes /c/r1: it was of process 7 on here, which is gone, and was undoing all of its file; `polder change resume r1` goes on
         ");
     }
 }

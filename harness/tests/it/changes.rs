@@ -281,7 +281,7 @@ fn a_run_that_is_killed_or_interrupted_goes_on_or_is_undone() {
 #[test]
 fn a_run_that_was_killed_is_named_among_what_is_left_and_undone() {
     let desk = Desk::new(FILES);
-    std::fs::write(desk.path("wait.sh"), "touch waits; exec sleep 60").unwrap();
+    std::fs::write(desk.path("wait.sh"), "touch waits; exec sleep 600").unwrap();
     let mut run = desk.command(&["run", "changes.yaml"]).stderr(Stdio::null()).spawn().unwrap();
     let start = Instant::now();
     while !desk.path("waits").exists() {
@@ -477,4 +477,37 @@ fn an_old_file_is_converted_and_its_dialect_can_be_given() {
     std::fs::write(desk.path("new.yaml"), desk.polder(&["convert", "old.xml"]).ok()).unwrap();
     assert!(desk.polder(&["check", "new.yaml"]).ok().contains("changes: 1"));
     assert_eq!(desk.polder(&["check", "old.xml", "--dialect", "current"]).code, Some(2));
+}
+
+#[test]
+fn programs_in_terminals_heed_what_is_typed_whatever_we_were_started_to_ignore() {
+    // What a shell starts in the background ignores an interrupt, and so does all that it starts.
+    let desk = Desk::new(
+        "version: 1
+devices: { here: {} }
+drivers: { d: { kind: session, argv: [sh, -c, 'grep SigIgn /proc/self/status; read -r word; echo got $word'] } }
+scenario:
+  name: n
+  nodes:
+    - step: look
+      targets: all
+      apply:
+        exchanges: [ { expect: 'SigIgn:\\s+0{16}', send: word, timeout: 20s }, { expect: got word, timeout: 20s } ]
+",
+    );
+    let inner = desk.command(&["run", "changes.yaml"]);
+    let mut outer = Command::new("sh");
+    outer
+        .args(["-c", "trap '' INT QUIT HUP; exec \"$0\" \"$@\""])
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    outer.current_dir(desk.folder.path()).stdin(Stdio::null());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    let said = Said::of(&outer.output().unwrap());
+    assert_eq!(said.code, Some(0), "{said:?}");
 }

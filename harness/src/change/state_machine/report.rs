@@ -90,7 +90,12 @@ impl Machine<'_> {
             let (name, attempts, empty) = (node.name.to_owned(), view.attempt, devices.is_empty());
             steps.push(StepReport { name, state, attempts, empty, devices });
         }
-        let state = self.end(0).unwrap_or_default();
+        let begun = self.view.nodes.iter().any(|node| node.attempt > 0);
+        let state = self.end(0).unwrap_or(match (self.is_stopped(), begun) {
+            (true, _) => State::BailedOut,
+            (false, true) => State::Running,
+            (false, false) => State::Pending,
+        });
         let state = if self.view.undoing { undone(&steps) } else { state };
         Report { state, undone: self.view.undoing, stopped: self.view.stopped.clone(), unverified, steps }
     }
@@ -100,8 +105,10 @@ fn undone(steps: &[StepReport]) -> State {
     let any = |wanted: State| steps.iter().any(|step| step.state == wanted);
     if any(State::BackoutFailed) {
         State::BackoutFailed
-    } else if any(State::Running) || any(State::BailedOut) {
+    } else if any(State::BailedOut) {
         State::BailedOut
+    } else if any(State::Running) {
+        State::Running
     } else {
         State::BackoutOk
     }

@@ -271,6 +271,7 @@ impl View {
     /// The time in which nobody ran it does not count.
     fn resume(&mut self, layout: &Layout<'_>, idle: u64) {
         (self.stopped, self.refused) = (None, false);
+        let undoing = self.undoing;
         for (id, node) in self.nodes.iter_mut().enumerate() {
             node.since = node.since.map(|since| since.saturating_add(idle));
             node.last_end = node.last_end.saturating_add(idle);
@@ -284,8 +285,17 @@ impl View {
             }
             let Some(step) = layout.step(id) else { continue };
             for (at, device) in node.devices.iter_mut().enumerate() {
+                // Of a change that was undone because the operator ended it, nothing is left: it begins anew as a whole.
+                let is_denied = |row: &Row| row.failure.as_ref().is_some_and(|f| f.kind == Kind::Denied);
+                let is_clean = |row: &Row| {
+                    let rests = row.busy.is_none() && row.undo_failure.is_none() && row.dirty.is_none();
+                    rests && !row.owes() && (row.failure.is_none() || is_denied(row))
+                };
+                if !undoing && device.rows.iter().any(is_denied) && device.rows.iter().all(is_clean) {
+                    device.rows.fill(Row::default());
+                }
                 for (number, row) in device.rows.iter_mut().enumerate() {
-                    let denied = row.failure.as_ref().is_some_and(|failure| failure.kind == Kind::Denied);
+                    let denied = is_denied(row);
                     match row.busy.take() {
                         Some(Phase::Apply) => {
                             let nothing = Vars::new();

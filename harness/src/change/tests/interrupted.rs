@@ -16,8 +16,8 @@ use super::lab::*;
 use crate::{
     base::{dial::BoxFuture, exit::Exit},
     change::{
-        Act, Answer, Authorizer, Entry, Failure, Head, Journal, Key, Kind, Machine, Outcome, Progress,
-        Question, Record, Recorded, Report, State, Way, model::Phase,
+        Act, Alert, Alerts, Answer, Authorizer, Entry, Failure, Head, Journal, Key, Kind, Machine, Outcome,
+        Progress, Question, Record, Recorded, Report, State, Way, model::Phase,
     },
 };
 
@@ -63,9 +63,12 @@ async fn in_time(run: impl Future<Output = Report>) -> Report {
 
 /// Waits until nobody has the journal, and reads it.
 async fn free(lab: &Lab) -> Recorded {
-    while Recorded::read(lab.folder.path()).unwrap().take().is_err() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let taken = async {
+        while Recorded::read(lab.folder.path()).unwrap().take().is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), taken).await.expect("somebody keeps the journal");
     Recorded::read(lab.folder.path()).unwrap()
 }
 
@@ -117,6 +120,48 @@ async fn who_stops_amid_a_change_that_asks_has_it_undone() {
     assert_eq!((report.exit(), lab.there().as_str()), (Exit::Stopped, ""), "{}", states(&report));
     assert_eq!(sent(&lab), "say, set x, unset x, unset y");
     assert_eq!(report.steps[0].devices[0].why, ["the operator wanted to stop"]);
+    // Who goes on begins it anew.
+    lab.runner.stop = None;
+    let report = lab.runner.resume(lab.folder.path()).await.unwrap();
+    assert_eq!((report.exit(), lab.there().as_str()), (Exit::Done, "sw1 x, sw1 y"), "{}", states(&report));
+}
+
+/// Says no about one device, and nothing about others.
+#[derive(Debug)]
+struct Divided(&'static str);
+
+impl Authorizer for Divided {
+    fn answer<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            if question.key.device == self.0 {
+                return Answer::No;
+            }
+            pending().await
+        })
+    }
+}
+
+/// Wants to stop as soon as there is an alert.
+#[derive(Debug)]
+struct Frightened(watch::Sender<bool>);
+
+impl Alerts for Frightened {
+    fn alert<'a>(&'a self, _: &'a Alert) -> BoxFuture<'a, ()> {
+        Box::pin(async { drop(self.0.send_replace(true)) })
+    }
+}
+
+#[tokio::test]
+async fn a_stop_is_heard_although_somebody_said_no_before() {
+    let two = ONE.replace("{ sw1: {} }", "{ sw1: {}, sw2: {} }").replace("check x", "fail");
+    let two = two.replace("targets: all,", "targets: all, policy: { devices: { parallel: 2 } },");
+    let mut lab = Lab::new(&two);
+    let (open, is_open) = watch::channel(false);
+    (lab.runner.authorizer, lab.runner.settings.heed.rollbacks) = (Arc::new(Divided("sw1")), true);
+    (lab.runner.alerts, lab.runner.stop) = (Arc::new(Frightened(open)), Some(is_open));
+    let report = in_time(lab.run()).await;
+    assert_eq!(report.exit(), Exit::Left, "{}", states(&report));
+    assert!(report.stopped.as_deref().is_some_and(|why| !why.is_empty()));
 }
 
 #[tokio::test]

@@ -23,8 +23,12 @@ impl MachinePort for Far {
         let delay = self.delay;
         Box::pin(async move {
             let (ours, theirs) = UnixStream::pair()?;
-            let mut terminal = Process::new("script");
-            terminal.args(["-qec", "sh -i", "/dev/null"]).env("ENV", "").env("PS1", "# ");
+            // It heeds what is typed, whatever these tests were started to ignore.
+            let mut terminal = Process::new("env");
+            terminal
+                .args(["--default-signal", "script", "-qec", "sh -i", "/dev/null"])
+                .env("ENV", "")
+                .env("PS1", "# ");
             terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
             let mut terminal = terminal.spawn()?;
             let (stdin, stdout) = (terminal.stdin.take().unwrap(), terminal.stdout.take().unwrap());
@@ -92,7 +96,7 @@ async fn a_deadline_at_the_console_kills_what_was_started() {
     let rig = rig!();
     let guest = far(&rig, SECOND / 4);
     let endless = Command::script("echo begun; echo and told >&2; sleep 4761");
-    let error = guest.execute(endless.over(Channel::Console).timeout(6 * SECOND)).await.unwrap_err();
+    let error = guest.execute(endless.over(Channel::Console).timeout(15 * SECOND)).await.unwrap_err();
     let GuestError::Deadline { ran, killed: true, started: true, .. } = &error else { panic!("{error:?}") };
     let said = (ran.output.stdout.text(), ran.output.stderr.text());
     assert_eq!(said, ("begun\n".into(), "and told\n".into()), "what it said before is told");

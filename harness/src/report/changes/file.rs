@@ -1,6 +1,12 @@
 //! The file of a report: in which form its name says it is, and how it gets there.
 
-use std::{fs, io, path::PathBuf, str::FromStr};
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    str::FromStr,
+};
 
 use super::{junit, model::Account, page};
 use crate::change::{Plan, Recorded, Report};
@@ -88,14 +94,18 @@ impl ReportFile {
         let transcript = recorded.folder.join(crate::change::TRANSCRIPT);
         // Bytes that are cut short in the middle of a character are those of a process that was killed.
         let said = fs::read(&transcript).map_err(|source| ReportError::Read { path: transcript, source })?;
-        let account = Account::new(plan, report, recorded, &String::from_utf8_lossy(&said));
+        let is_busy = recorded.is_busy().unwrap_or(true);
+        let account = Account::new(plan, report, recorded, &String::from_utf8_lossy(&said), is_busy);
         let failed = |source| ReportError::Write { path: self.path.clone(), source };
         let text = match self.form {
             Form::Json => serde_json::to_string_pretty(&account).map_err(|e| failed(e.into()))? + "\n",
             Form::Junit => junit::document(&account),
             Form::Page => page::document(&account),
         };
-        fs::write(&self.path, text).map_err(failed)
+        // It tells what devices said: not for everybody.
+        let mut file = OpenOptions::new();
+        file.write(true).create(true).truncate(true).mode(0o600);
+        file.open(&self.path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)
     }
 }
 

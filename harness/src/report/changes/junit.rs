@@ -1,5 +1,6 @@
 //! A run of changes in JUnit's form: a test suite for each change and each verified scenario, a test case for each phase of each
-//! device and row, and one for each thing that is left changed. Of a phase that was tried several times the last try counts.
+//! device and row, and one for each thing that is left changed. Of a phase that was tried several times the last try counts, and
+//! none where the device is as it should be in the end.
 //! Pure.
 
 use super::{
@@ -42,8 +43,9 @@ fn step_suite<'a>(
     let mut counts = Counts::default();
     let mut cases = Vec::new();
     for device in &step.devices {
+        let is_good = matches!(device.result, "ok" | "already");
         for tries in tried(&device.phases) {
-            cases.extend(case(&step.name, &device.device, &tries, &mut counts));
+            cases.extend(case(&step.name, &device.device, &tries, is_good, &mut counts));
         }
     }
     for alert in alerts {
@@ -71,7 +73,8 @@ fn step_suite<'a>(
 fn scenario_suite(account: &Account, scenario: &ScenarioAccount, all: &mut Counts) -> Tag {
     let mut counts = Counts::default();
     let tried = tried(&scenario.phases);
-    let cases = tried.iter().flat_map(|tries| case(&scenario.name, "scenario", tries, &mut counts)).collect();
+    let cases = tried.iter().flat_map(|tries| case(&scenario.name, "scenario", tries, false, &mut counts));
+    let cases = cases.collect();
     suite(account, &scenario.name, &[], cases, counts, all)
 }
 
@@ -111,7 +114,14 @@ fn tried(phases: &[PhaseAccount]) -> Vec<Vec<&PhaseAccount>> {
     found
 }
 
-fn case(suite: &str, device: &str, tries: &[&PhaseAccount], counts: &mut Counts) -> Option<Tag> {
+/// A test case; `in_the_end` if its device is as it should be, whatever failed on the way.
+fn case(
+    suite: &str,
+    device: &str,
+    tries: &[&PhaseAccount],
+    in_the_end: bool,
+    counts: &mut Counts,
+) -> Option<Tag> {
     let (last, before) = tries.split_last()?;
     let took: u64 = tries.iter().filter_map(|phase| phase.took).sum();
     counts.tests += 1;
@@ -119,20 +129,22 @@ fn case(suite: &str, device: &str, tries: &[&PhaseAccount], counts: &mut Counts)
     let name = format!("{}: {}", place(device, last.row), last.phase);
     let mut case =
         Tag::new("testcase").with("name", name).with("classname", suite).with("time", seconds(took));
-    let is_good = matches!(last.how, How::Ok | How::Already);
+    let is_bad = |phase: &PhaseAccount| matches!(phase.how, How::Failed | How::Interrupted);
+    let is_good = matches!(last.how, How::Ok | How::Already) || in_the_end && is_bad(last);
+    let before = if is_good { tries } else { before };
     match last.how {
-        How::Ok | How::Already => {}
-        How::Failed | How::Interrupted => {
+        _ if is_good => {}
+        _ if is_bad(last) => {
             counts.failures += 1;
             case = case.of([failure("failure", last)]);
         }
-        How::UnderWay | How::NotDone => {
+        _ => {
             counts.skipped += 1;
             let why = if last.message.is_empty() { last.how.word() } else { &last.message };
             case = case.of([Tag::new("skipped").with("message", why)]);
         }
     }
-    let bad = before.iter().filter(|phase| matches!(phase.how, How::Failed | How::Interrupted));
+    let bad = before.iter().filter(|phase| is_bad(phase));
     case = case.of(bad.map(|phase| failure(if is_good { "flakyFailure" } else { "rerunFailure" }, phase)));
     let told: Vec<String> = tries.iter().map(|phase| told(phase)).filter(|told| !told.is_empty()).collect();
     if !told.is_empty() {

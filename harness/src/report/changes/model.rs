@@ -139,8 +139,14 @@ impl How {
 }
 
 impl Account {
-    /// Of a run of `plan`, of which `report` is what became of it.
-    pub(crate) fn new(plan: &Plan, report: &Report, recorded: &Recorded, transcript: &str) -> Self {
+    /// Of a run of `plan`, of which `report` is what became of it; `is_busy` if somebody still works on it.
+    pub(crate) fn new(
+        plan: &Plan,
+        report: &Report,
+        recorded: &Recorded,
+        transcript: &str,
+        is_busy: bool,
+    ) -> Self {
         let mut fold = Fold {
             transcript: Transcript::new(transcript),
             phases: HashMap::new(),
@@ -148,6 +154,9 @@ impl Account {
             undoing: recorded.head.backout_only,
         };
         recorded.entries.iter().for_each(|entry| fold.take(entry));
+        if !is_busy {
+            fold.interrupt();
+        }
         let Fold { mut phases, alerts, .. } = fold;
         let mut of = |step: &str, device: &str| phases.remove(&(step.to_owned(), device.to_owned()));
         let planned: HashMap<&str, &PlannedStep> =
@@ -202,14 +211,10 @@ impl Fold<'_> {
     fn take(&mut self, entry: &Entry) {
         match &entry.record {
             Record::Begin { key, phase, .. } => self.begin(entry.at, key, *phase),
-            Record::End { key, phase, outcome, took } => self.end(key, *phase, outcome, *took),
+            Record::End { key, phase, outcome, took } => self.end(entry.at, key, *phase, outcome, *took),
             Record::Dirty { key, why } => self.alert(key, why.clone()),
             Record::Resumed | Record::Undo => {
-                let open = self.phases.values_mut().flatten();
-                open.filter(|phase| phase.how == How::UnderWay).for_each(|phase| {
-                    phase.how = How::Interrupted;
-                    "its process ended before it did".clone_into(&mut phase.message);
-                });
+                self.interrupt();
                 if entry.record == Record::Undo {
                     self.undoing = true;
                     // What could not be undone before is tried once more.
@@ -217,6 +222,14 @@ impl Fold<'_> {
                 }
             }
             Record::Stopped { .. } | Record::Over { .. } => {}
+        }
+    }
+
+    /// Nobody goes on with what is under way.
+    fn interrupt(&mut self) {
+        for phase in self.phases.values_mut().flatten().filter(|phase| phase.how == How::UnderWay) {
+            phase.how = How::Interrupted;
+            "its process ended before it did".clone_into(&mut phase.message);
         }
     }
 
@@ -245,14 +258,19 @@ impl Fold<'_> {
         });
     }
 
-    fn end(&mut self, key: &Key, phase: Phase, outcome: &Outcome, took: u64) {
-        let row = key.row.map(|row| row + 1);
-        let of = self.phases.get_mut(&(key.step.clone(), key.device.clone())).into_iter().flatten();
-        let Some(open) = of.rev().find(|p| p.phase == phase && p.row == row && p.how == How::UnderWay) else {
-            return;
-        };
+    fn end(&mut self, at: u64, key: &Key, phase: Phase, outcome: &Outcome, took: u64) {
+        let (of, row) = ((key.step.clone(), key.device.clone()), key.row.map(|row| row + 1));
+        let is_it = |p: &PhaseAccount| p.phase == phase && p.row == row && p.how == How::UnderWay;
+        // What the operator refused never began.
+        if !self.phases.get(&of).is_some_and(|phases| phases.iter().any(is_it)) {
+            self.begin(at, key, phase);
+        }
+        let Some(open) = self.phases.get_mut(&of).into_iter().flatten().rfind(|p| is_it(p)) else { return };
         open.took = Some(took);
-        self.transcript.of(key, phase, &open.began).clone_into(&mut open.transcript);
+        // What broke down inside of us is in no transcript.
+        if !matches!(outcome, Outcome::Failed(failure) if failure.kind == Kind::Internal) {
+            self.transcript.of(key, phase, &open.began).clone_into(&mut open.transcript);
+        }
         match outcome {
             Outcome::Ok { .. } => open.how = How::Ok,
             Outcome::Already => open.how = How::Already,

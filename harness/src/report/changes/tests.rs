@@ -2,9 +2,16 @@
 
 use std::{collections::BTreeMap, path::Path, process::Command, sync::Arc};
 
-use super::{ReportFile, junit, model::Account, page};
+use super::{
+    ReportFile, junit,
+    model::{Account, How},
+    page,
+};
 use crate::{
-    change::{Drivers, Head, Mock, Plan, Recorded, Report, Runner, Said, Vars, parse, plan},
+    change::{
+        Answer, Drivers, Entry, Head, Machine, Mock, Operator, Plan, Record, Recorded, Report, Runner, Said,
+        State, Vars, model::Phase, parse, plan,
+    },
     provider::libvirt::xml::Element,
 };
 
@@ -44,8 +51,13 @@ struct Ran {
 
 impl Ran {
     async fn new() -> Self {
+        Self::of(FILE, Answer::Yes).await
+    }
+
+    /// Of a file whose operator is asked before anything is undone, and says that.
+    async fn of(file: &str, answer: Answer) -> Self {
         let read = |_: &Path| Err(std::io::Error::other("no files"));
-        let loaded = parse(Path::new("x.yaml"), Path::new("/"), FILE, &Vars::new(), &read).unwrap();
+        let loaded = parse(Path::new("x.yaml"), Path::new("/"), file, &Vars::new(), &read).unwrap();
         let plan = Arc::new(plan(&loaded.changes, &Vars::new()).unwrap());
         let tries = std::sync::atomic::AtomicUsize::new(0);
         let mock = Mock::new(move |_, sent| match sent.split_once(' ') {
@@ -58,7 +70,9 @@ impl Ran {
         let drivers: Drivers = [("m".to_owned(), Arc::new(mock) as _)].into();
         let folder = tempfile::tempdir().unwrap();
         let head = Head { skipped: vec!["out".to_owned()], ..Head::new(plan.digest()).unwrap() };
-        let report = Runner::new(plan.clone(), drivers).run(&folder.path().join("run"), head).await.unwrap();
+        let mut runner = Runner::new(plan.clone(), drivers);
+        (runner.authorizer, runner.settings.heed.rollbacks) = (Arc::new(Operator(answer)), true);
+        let report = runner.run(&folder.path().join("run"), head).await.unwrap();
         Self { plan, report, folder }
     }
 
@@ -68,7 +82,7 @@ impl Ran {
 
     fn account(&self) -> Account {
         let transcript = std::fs::read_to_string(self.folder.path().join("run/transcript.log")).unwrap();
-        Account::new(&self.plan, &self.report, &self.recorded(), &transcript)
+        Account::new(&self.plan, &self.report, &self.recorded(), &transcript, false)
     }
 }
 
@@ -115,6 +129,74 @@ async fn a_run_is_told_with_every_phase_and_try() {
     assert_eq!((account.alerts.len(), alert.step.as_str(), alert.device.as_str()), (1, "stuck", "sw1"));
     assert_eq!(alert.why, "it could not be undone, rollback failed: `odd`: exit status 3");
     assert!(alert.phase == Some(crate::change::model::Phase::Rollback) && alert.tail.contains("<script>"));
+}
+
+#[tokio::test]
+async fn what_the_operator_refused_is_told_as_what_needs_a_person() {
+    let file = "version: 1
+devices: { sw1: {} }
+drivers: { m: { kind: mock } }
+scenario:
+  name: n
+  nodes:
+    - step: stuck
+      targets: all
+      apply: { exchanges: [ { send: 'say applied' } ] }
+      verify: { exchanges: [ { send: odd } ] }
+      rollback: [ { exchanges: [ { send: 'say undone' } ] } ]
+";
+    let account = Ran::of(file, Answer::No).await.account();
+    let phases = &account.steps[0].devices[0].phases;
+    let told: Vec<_> = phases.iter().map(|p| (p.phase, p.how)).collect();
+    let expected = [(Phase::Apply, How::Ok), (Phase::Verify, How::Failed), (Phase::Rollback, How::Failed)];
+    assert_eq!(told, expected);
+    assert_eq!((account.exit, account.alerts.len(), account.alerts[0].device.as_str()), (3, 1, "sw1"));
+    assert!(junit::document(&account).contains("sw1: left changed"));
+}
+
+#[tokio::test]
+async fn what_failed_before_its_device_was_as_it_should_be_is_no_failure() {
+    // The first time it is applied and not found good, the second time there is nothing to do.
+    let file = "version: 1
+devices: { sw1: {} }
+drivers: { m: { kind: mock } }
+scenario:
+  name: n
+  nodes:
+    - step: twice
+      targets: all
+      policy: { retry: { max: 2, delay: 0s } }
+      precheck: { exchanges: [ { send: once, ignore_exit: true } ], already: [ results.exitcode == 0 ] }
+      apply: { exchanges: [ { send: 'say applied' } ] }
+      verify: { exchanges: [ { send: odd } ] }
+      rollback: [ { exchanges: [ { send: 'say undone' } ] } ]
+";
+    let account = Ran::of(file, Answer::Yes).await.account();
+    assert_eq!((account.exit, account.steps[0].devices[0].result), (0, "already"));
+    let root = Element::parse(&junit::document(&account)).unwrap();
+    assert_eq!((root.get("failures"), root.get("errors")), (Some("0"), Some("0")), "{root}");
+    let verify =
+        root.children[0].children.iter().find(|case| case.get("name") == Some("sw1: verify")).unwrap();
+    assert_eq!(verify.child("flakyFailure").unwrap().get("message"), Some("`odd`: exit status 3"));
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_is_under_way_and_what_it_was_at_is_interrupted() {
+    let ran = Ran::new().await;
+    // Up to where the second change begins.
+    let mut recorded = ran.recorded();
+    let is_begin = |entry: &Entry| matches!(&entry.record, Record::Begin { key, .. } if key.step == "twice");
+    let begun = recorded.entries.iter().position(is_begin).unwrap();
+    recorded.entries.truncate(begun + 1);
+    let mut machine = Machine::new(&ran.plan, 1, &recorded.head.skipped);
+    recorded.replay(&mut machine);
+    let report = machine.report();
+    assert_eq!((report.state, report.steps[1].state), (State::Running, State::Running));
+    let how = |is_busy| {
+        let account = Account::new(&ran.plan, &report, &recorded, "", is_busy);
+        account.steps[1].devices[0].phases[0].how
+    };
+    assert_eq!((how(true), how(false)), (How::UnderWay, How::Interrupted));
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! Alerts: what people read, and the command that is run for each.
 
 use std::{
-    io::{Seek, Write},
+    io::{Read, Seek, Write},
     os::fd::OwnedFd,
     time::Duration,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 
 use crate::{
     base::{process, text::plain},
@@ -14,8 +14,10 @@ use crate::{
     report::changes::Alerted,
 };
 
-/// How long the command may take: meanwhile nothing new is begun.
+/// How long the command may take.
 const LIMIT: Duration = Duration::from_secs(30);
+/// How much of what it said is told, in bytes.
+const SAID: u64 = 4096;
 /// How many lines of what the device said last are shown.
 const SHOWN: usize = 5;
 
@@ -43,9 +45,12 @@ pub(super) async fn give(alert: &Alerted, command: &[String]) -> anyhow::Result<
     let streams = [input.into(), null()?, errors.try_clone()?.into()];
     let argv: Vec<&str> = command.iter().map(String::as_str).collect();
     let status = process::run(&argv, streams, Vec::new(), LIMIT).await?;
-    let said = std::io::read_to_string(rewound(errors)?).context("cannot read what it said")?;
-    ensure!(status == 0, "it ended with status {status}: {}", plain(&said.replace('\n', " ")));
-    Ok(())
+    if status == 0 {
+        return Ok(());
+    }
+    let mut said = Vec::new();
+    rewound(errors)?.take(SAID).read_to_end(&mut said).context("cannot read what it said")?;
+    bail!("it ended with status {status}: {}", plain(&String::from_utf8_lossy(&said).replace('\n', " ")))
 }
 
 fn rewound(mut file: std::fs::File) -> std::io::Result<std::fs::File> {

@@ -147,7 +147,7 @@ impl State {
     /// Takes the table away.
     fn clear(&mut self) {
         if self.drawn > 0 {
-            eprint!("\x1b[{}A\x1b[J", self.drawn);
+            show(&format!("\x1b[{}A\x1b[J", self.drawn));
             self.drawn = 0;
         }
     }
@@ -182,9 +182,14 @@ impl State {
         let cut = |line: &str| line.chars().take(columns - 1).chain(['\n']).collect::<String>();
         let text: String = text.lines().map(cut).collect();
         self.drawn = text.lines().count();
-        eprint!("{text}");
-        let _ = io::stderr().flush();
+        show(&text);
     }
+}
+
+/// A terminal that is gone must not end what is being done.
+fn show(text: &str) {
+    let mut terminal = io::stderr();
+    let _ = terminal.write_all(text.as_bytes()).and_then(|()| terminal.flush());
 }
 
 impl Alerts for Screen {
@@ -254,8 +259,7 @@ impl Drop for Open<'_> {
 
 /// Asks on the terminal; what is no answer is a no. Leaves what is typed to others once it is not asked any more.
 fn ask(question: &str, is_asked: &AtomicBool) -> io::Result<Answer> {
-    eprint!("{question} [y]es, [n]o and end it, [s]kip it, yes to [a]ll like it: ");
-    io::stderr().flush()?;
+    show(&format!("{question} [y]es, [n]o and end it, [s]kip it, yes to [a]ll like it: "));
     let mut answer = String::new();
     let stdin = io::stdin();
     loop {

@@ -8,6 +8,16 @@ async fn imitating(version: &str) -> Ground {
     ground(PortalSpec { imitate: Some(version.parse().unwrap()), ..PortalSpec::default() }).await
 }
 
+/// Waits until it is so.
+async fn until(so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it never came to that");
+}
+
 /// A change control of one task.
 fn change(id: &str, task: &str) -> Value {
     json!({"key": {"id": id}, "change": {"name": id, "rootStageId": "r", "stages": {"values": {
@@ -144,9 +154,10 @@ async fn change_controls_and_approvals_are_read_back_as_they_were_sent() {
             json!({"key": {"id": "one"}, "start": {"value": true}}),
         )
         .await;
-    while ground.get(&format!("/web/task/getTaskById.do?taskId={task}")).await["taskStatus"] != "COMPLETED" {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || {
+        ground.get(&format!("/web/task/getTaskById.do?taskId={task}")).await["taskStatus"] == "COMPLETED"
+    })
+    .await;
     let log = async |category: &str, tags: Value| {
         let body = json!({"category": category, "objectKey": "one", "startTime": 0, "endTime": 0, "dataSize": 75,
             "lastRetrievedAudit": {}, "tags": tags});
@@ -266,11 +277,11 @@ async fn who_asks_twice_for_a_device_to_go_is_told_the_same() {
     for id in ["a", "a"] {
         let told = ground.ask("POST", &format!("{base}Config"), &wish(id)).await;
         assert_eq!((told.status, &told.json()["value"]["deviceId"]), (200, &serial), "{told:?}");
-        while ground.get(&format!("{base}?key.requestId=a")).await["value"]["status"]
-            != "DECOMMISSIONING_STATUS_SUCCESS"
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(async || {
+            let told = ground.get(&format!("{base}?key.requestId=a")).await;
+            told["value"]["status"] == "DECOMMISSIONING_STATUS_SUCCESS"
+        })
+        .await;
     }
     let told = async |id: &str| ground.ask("POST", &format!("{base}Config"), &wish(id)).await.status;
     assert_eq!((told("b").await, told("").await), (404, 400), "it is gone");
