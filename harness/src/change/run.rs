@@ -297,7 +297,7 @@ impl Job {
 
     /// Waits until no other session with the device is being closed: it never sees two of one change at once. That is not the
     /// time of what is said next.
-    async fn alone(&self, results: &mut Results) -> Result<(), Fault> {
+    async fn alone(&mut self, results: &mut Results) -> Result<(), Fault> {
         let closed = self.desk.closed(self.device.name.as_str());
         let limit = self.deadline.min(Deadline::within(CLOSING + GRACE)).left();
         if self.session.is_some() || tokio::time::timeout(limit, closed).await.is_ok() {

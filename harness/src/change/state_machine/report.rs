@@ -141,8 +141,9 @@ impl Report {
     /// How a process ends that brought this about.
     #[must_use]
     pub fn exit(&self) -> Exit {
-        let any = |wanted: State| self.steps.iter().any(|step| step.state == wanted);
-        if any(State::BackoutFailed) {
+        // Also of changes that were ended before they came to an end.
+        let is_left = |device: &DeviceReport| matches!(device.result, "dirty" | "rollback_failed");
+        if self.steps.iter().flat_map(|step| &step.devices).any(is_left) {
             Exit::Left
         } else if self.undone && self.state == State::BackoutOk {
             Exit::Done

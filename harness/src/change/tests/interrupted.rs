@@ -147,7 +147,9 @@ struct Frightened(watch::Sender<bool>);
 
 impl Alerts for Frightened {
     fn alert<'a>(&'a self, _: &'a Alert) -> BoxFuture<'a, ()> {
-        Box::pin(async { drop(self.0.send_replace(true)) })
+        Box::pin(async {
+            self.0.send_replace(true);
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use polder::{
 
 use crate::guests;
 
-use super::{AGENT, AGENT_EXEC, Place, Row, SHORT};
+use super::{AGENT, AGENT_EXEC, NO_SLEEP, Place, Row, SHORT};
 
 pub(super) const ROWS: &[Row] = &[
     Row("a program and its arguments", None, |p| Box::pin(arguments(p))),
@@ -118,7 +118,7 @@ async fn ended_job(p: &Place) -> Result<()> {
     p.vm.wait_for_process_gone("sleep", secs(10)).await?;
     p.vm.spawn("sleep 4746").await?.detach();
     p.vm.wait_for_process("sleep", secs(10)).await?;
-    p.vm.succeed("kill $(pidof sleep)").await?;
+    p.vm.succeed(NO_SLEEP).await?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use polder::{
     provider::MachineState,
 };
 
-use super::{Place, REBOOT, Row, SHORT, services};
+use super::{NO_SLEEP, Place, REBOOT, Row, SHORT, services};
 
 pub(super) const ROWS: &[Row] = &[
     Row("it is paused and goes on", None, |p| Box::pin(paused(p))),
@@ -177,7 +177,7 @@ async fn snapshot(p: &Place) -> Result<()> {
     let job = p.vm.spawn("sleep 4751").await?;
     let options = SnapshotOptions { machines: p.only(), memory: true, ..SnapshotOptions::default() };
     p.env.snapshot("moment", &options, &quiet()).await?;
-    p.vm.succeed("echo after >/root/moment; kill $(pidof sleep)").await?;
+    p.vm.succeed(format!("echo after >/root/moment; {NO_SLEEP}")).await?;
     p.env.revert("moment", &quiet()).await?;
     ensure!(p.vm.succeed("cat /root/moment").await? == "before\n");
     ensure!(job.is_running().await?);

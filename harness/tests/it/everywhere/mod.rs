@@ -51,6 +51,10 @@ const LIMIT: Duration = secs(120);
 /// For what is not to come true, before it is stretched.
 const SHORT: Duration = Duration::from_millis(300);
 
+/// Ends whatever sleeps; what watches a job sleeps for a moment, too, and may have ended by itself.
+const NO_SLEEP: &str =
+    "none=1; for p in $(pidof sleep); do kill $p 2>/dev/null && none=0; done; [ $none = 0 ]";
+
 /// One of how many functions is tried of those of which a sample is.
 const SAMPLE: u64 = 8;
 
