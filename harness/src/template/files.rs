@@ -25,8 +25,13 @@ const CHUNK: usize = 64 * 1024;
 
 /// A lock; the kernel takes it back when its holder dies.
 #[derive(Debug)]
-pub(crate) struct FileLock {
-    _file: File,
+pub(crate) struct FileLock(File);
+
+/// By name: a child that is just being forked holds a copy of the descriptor for a moment.
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
 }
 
 impl FileLock {
@@ -91,7 +96,7 @@ impl FileLock {
         file.write_all(line.as_bytes())
             .and_then(|()| file.set_len(line.len() as u64))
             .or_cannot("write", path)?;
-        Ok(Ok(Self { _file: file }))
+        Ok(Ok(Self(file)))
     }
 }
 
