@@ -60,19 +60,11 @@ impl Desk {
     /// Asks what comes up while a phase runs. Who wants to stop then wants no more of a change, but wants it undone.
     pub(super) async fn ask_amid(&self, key: &Key, phase: Phase, ask: Ask) -> Result<(), Fault> {
         // Who wanted to stop before is still asked.
-        let mut stop = self.stop.clone().filter(|stop| Phase::FORWARD.contains(&phase) && !*stop.borrow());
-        let stopped = async {
-            if let Some(stop) = &mut stop
-                && stop.wait_for(|stop| *stop).await.is_ok()
-            {
-                return;
-            }
-            std::future::pending().await
-        };
+        let stop = self.stop.clone().filter(|stop| Phase::FORWARD.contains(&phase) && !*stop.borrow());
         tokio::select! {
             biased;
             answer = self.ask(key, phase, ask) => answer,
-            () = stopped => Err(Fault::new(Kind::Denied, "the operator wanted to stop")),
+            () = stopped(stop) => Err(Fault::new(Kind::Denied, "the operator wanted to stop")),
         }
     }
 
@@ -98,6 +90,16 @@ impl Desk {
             Answer::No => Err(Fault::new(Kind::Denied, "the operator said no")),
         }
     }
+}
+
+/// Waits until the operator wants to stop; for ever where nobody can say so.
+pub(super) async fn stopped(stop: Option<watch::Receiver<bool>>) {
+    if let Some(mut stop) = stop
+        && stop.wait_for(|stop| *stop).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// What went wrong, before it is written down.

@@ -10,7 +10,7 @@ use std::{
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::{
-    desk::Desk,
+    desk::{Desk, stopped},
     driver::Session,
     exec::Runner,
     gate::{About, Asked, Gate},
@@ -153,18 +153,10 @@ impl Drive<'_, '_> {
                 None => std::future::pending().await,
             }
         };
-        let mut stop = runner.stop.clone().filter(|_| !self.heard);
-        let stopped = async {
-            if let Some(stop) = &mut stop
-                && stop.wait_for(|stop| *stop).await.is_ok()
-            {
-                return;
-            }
-            std::future::pending().await
-        };
+        let stop = runner.stop.clone().filter(|_| !self.heard);
         tokio::select! {
             biased;
-            () = stopped => self.stop(),
+            () = stopped(stop) => self.stop(),
             Some(done) = self.under_way.join_next_with_id() => self.over(done),
             Some(told) = self.asking.join_next_with_id() => self.answered(told),
             () = time => {}
