@@ -4,7 +4,7 @@ use std::{
     env,
     io::{self, IsTerminal, Write},
     num::NonZero,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     thread,
     time::SystemTime,
@@ -18,7 +18,10 @@ use crate::{
     cvp::{CvpSpec, server::check_state},
     env::{EnvError, Host, Names},
     initfile,
-    report::sink::{Sink, SinkError},
+    report::{
+        output_root,
+        sink::{Sink, SinkError},
+    },
     suite::{
         check,
         registry::{self, PortalDef, SUITES},
@@ -177,16 +180,6 @@ fn check(picked: &mut [Picked], host: &Host) -> Result<(usize, Option<CvpSpec>),
         }
     }
     if problems.is_empty() { Ok((unwanted, portal)) } else { Err(FrontError::Suites(problems)) }
-}
-
-/// Where runs lie: `polder` in cargo's target folder, which is above the binary.
-fn output_root() -> PathBuf {
-    if let Some(root) = env::var_os("POLDER_OUTPUT_DIR") {
-        return PathBuf::from(root);
-    }
-    let binary = env::current_exe().unwrap_or_default();
-    let target = binary.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    target.unwrap_or(Path::new("target")).join("polder")
 }
 
 fn texts(errors: &[impl ToString]) -> FrontError {

@@ -7,3 +7,5 @@ pub(crate) mod model;
 pub(crate) mod retention;
 pub(crate) mod sink;
 pub(crate) mod term;
+
+pub use sink::output_root;

@@ -1,6 +1,7 @@
 //! The run's folder: `events.jsonl` as it happens, what failures leave, old runs removed. The only writer of reports.
 
 use std::{
+    env,
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -32,6 +33,17 @@ pub(crate) struct SinkError {
     path: PathBuf,
     #[source]
     source: io::Error,
+}
+
+/// Where runs lie: the folder `POLDER_OUTPUT_DIR`, else `polder` in cargo's target folder, which is above the binary.
+#[must_use]
+pub fn output_root() -> PathBuf {
+    if let Some(root) = env::var_os("POLDER_OUTPUT_DIR") {
+        return PathBuf::from(root);
+    }
+    let binary = env::current_exe().unwrap_or_default();
+    let target = binary.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    target.unwrap_or(Path::new("target")).join("polder")
 }
 
 impl Sink {
