@@ -52,4 +52,5 @@ mod templates;
 mod terminals;
 mod typed;
 mod types;
+mod typing;
 mod waits;
