@@ -80,6 +80,7 @@ pub use suite::Changes;
 pub use suite::FromSuite;
 pub use suite::Need;
 pub use suite::Param;
+pub use suite::Skipped;
 pub use suite::SuiteCx;
 pub use suite::block_on;
 
@@ -99,6 +100,33 @@ macro_rules! main {
         fn main() -> ::std::process::ExitCode {
             $crate::cli::Extensions::suites($extensions)
         }
+    };
+}
+
+/// Leaves a scenario that cannot be done here, which only it finds out; takes what `format!` takes.
+///
+/// It is reported as not run, with this reason, and what is `after` it is not run either. A set-up that is left so leaves
+/// the whole suite. What is known before is better said with `needs(..)`: then nothing is started for it.
+///
+/// ```
+/// #[polder::suite]
+/// mod demo {
+///     use polder::prelude::*;
+///
+///     #[test]
+///     async fn prints() -> Result {
+///         let Some(printer) = std::env::var_os("PRINTER") else { polder::skip!("no printer is named") };
+///         ensure!(printer != "lp0");
+///         Ok(())
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! skip {
+    ($($text:tt)+) => {
+        return ::core::result::Result::Err(::core::convert::Into::into(
+            $crate::Skipped::because(::std::format!($($text)+)),
+        ))
     };
 }
 

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{Result, cvp::Cvp, env::Env};
+use crate::{Result, cvp::Cvp, env::Env, event::Outcome};
 
 use super::{
     changes::Changes,
@@ -22,6 +22,8 @@ pub struct SuiteCx {
     pub(crate) cvp: Option<Cvp>,
     pub(crate) changes: Changes,
     pub(crate) folder: PathBuf,
+    /// How the suite did, for its teardown.
+    pub(crate) outcome: Option<Outcome>,
 }
 
 impl SuiteCx {
@@ -51,6 +53,16 @@ impl SuiteCx {
                 "suite `{}` has no session at a portal: write `cvp` in its `#[polder::suite(..)]`",
                 self.suite
             )
+        })
+    }
+
+    /// How the suite did until its teardown: passed, or what failed first.
+    ///
+    /// # Errors
+    /// In other steps.
+    pub fn outcome(&self) -> Result<&Outcome> {
+        self.outcome.as_ref().ok_or_else(|| {
+            anyhow::anyhow!("`{}` is no `#[teardown]`, which alone is told the outcome", self.step.name)
         })
     }
 

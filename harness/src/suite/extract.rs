@@ -6,6 +6,7 @@ use crate::{
     Result,
     cvp::Cvp,
     env::{Env, Net, Vm},
+    event::Outcome,
 };
 
 use super::{
@@ -29,6 +30,8 @@ pub enum Need {
     Net,
     /// A session at a portal.
     Portal,
+    /// How the suite did, which only its teardown is told.
+    Outcome,
 }
 
 /// A type that steps of a suite can have as parameters, written `name: &Type`.
@@ -51,7 +54,7 @@ pub enum Need {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a scenario",
     label = "not something a suite provides",
-    note = "`Env`, `Vm`, `Vms`, `Net`, `Cvp`, `Changes` and `Artifacts` are; implement `polder::FromSuite` for a type of your own"
+    note = "`Env`, `Vm`, `Vms`, `Net`, `Cvp`, `Changes`, `Artifacts` and, in a teardown, `Outcome` are; implement `polder::FromSuite` for a type of your own"
 )]
 pub trait FromSuite: Sized + Send + Sync + 'static {
     /// What it asks of the environment.
@@ -139,6 +142,13 @@ impl FromSuite for Artifacts {
     const NEED: Need = Need::Nothing;
     async fn from_suite(cx: &SuiteCx, _: &Param) -> Result<Self> {
         Ok(cx.artifacts())
+    }
+}
+
+impl FromSuite for Outcome {
+    const NEED: Need = Need::Outcome;
+    async fn from_suite(cx: &SuiteCx, _: &Param) -> Result<Self> {
+        Ok(cx.outcome()?.clone())
     }
 }
 
