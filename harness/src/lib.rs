@@ -108,7 +108,7 @@ macro_rules! main {
 /// It is reported as not run, with this reason, and what is `after` it is not run either. A set-up that is left so leaves
 /// the whole suite. What is known before is better said with `needs(..)`: then nothing is started for it.
 ///
-/// ```
+/// ```no_run
 /// #[polder::suite]
 /// mod demo {
 ///     use polder::prelude::*;
@@ -120,6 +120,8 @@ macro_rules! main {
 ///         Ok(())
 ///     }
 /// }
+///
+/// polder::main!();
 /// ```
 #[macro_export]
 macro_rules! skip {

@@ -159,7 +159,7 @@ impl Suite {
         }
         function.attrs = kept;
         let Some((role, attr)) = roles.first() else {
-            refuse_foreign_tests(&function, errors);
+            refuse_foreign_tests(&mut function, errors);
             function.attrs.extend(ignore);
             return Some(Item::Fn(function));
         };
@@ -169,7 +169,7 @@ impl Suite {
         let known = if *role == Role::Test { OF_SCENARIOS } else { OF_OTHERS };
         let StepArgs { after, always, tags, retries, cases, is_cased, needs, expect_fail, timeout } =
             args::step(attr, known, errors);
-        refuse_foreign_tests(&function, errors);
+        refuse_foreign_tests(&mut function, errors);
         if retries > 0 && expect_fail.is_some() {
             errors.at(
                 attr,
@@ -281,24 +281,27 @@ fn role(attr: &Attribute) -> Option<Role> {
     ROLES.iter().find(|(word, _)| attr.path().is_ident(word)).map(|(_, role)| *role)
 }
 
-/// Attributes that make a test of another kind, or that the runner does not know.
-fn refuse_foreign_tests(function: &ItemFn, errors: &mut Errors) {
-    for attr in &function.attrs {
-        let Some(last) = attr.path().segments.last() else {
-            continue;
-        };
-        let last = last.ident.to_string();
-        if last == "case" || last == "values" {
-            errors.at(attr.path(), format!("cases stand in the mark: #[test({last}(..))]"));
-        } else if last == "test" || last == "rstest" || last == "test_case" {
-            errors.at(
+/// Attributes that make a test of another kind, or that the runner does not know. Those that nobody else knows are taken
+/// away: that they are unknown need not be told as well.
+fn refuse_foreign_tests(function: &mut ItemFn, errors: &mut Errors) {
+    function.attrs.retain(|attr| {
+        let last = attr.path().segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
+        match last.as_str() {
+            "case" | "values" => {
+                errors.at(attr.path(), format!("cases stand in the mark: #[test({last}(..))]"));
+                return false;
+            }
+            "test" | "rstest" | "test_case" => errors.at(
                 attr.path(),
                 "a scenario is marked `#[test]`, async or not; the runner provides the rest",
-            );
-        } else if last == "should_panic" {
-            errors.at(attr.path(), "scenarios cannot be expected to panic; check for the error instead");
+            ),
+            "should_panic" => {
+                errors.at(attr.path(), "scenarios cannot be expected to panic; check for the error instead")
+            }
+            _ => {}
         }
-    }
+        true
+    });
 }
 
 /// Refuses `#[test]` and its like on what is no function, and in modules further in, where nothing would run them.

@@ -118,7 +118,9 @@ impl Runner {
                 }
             },
         };
-        Ok(Session { portal, watched, ..Session::new(self, suite, env, start) })
+        let mut session = Session::new(self, suite, env, start);
+        (session.portal, session.watched) = (portal, watched);
+        Ok(session)
     }
 
     /// Starts the environment; otherwise says why nothing can run.

@@ -147,12 +147,21 @@ fn a_known_failure_is_expected_until_its_last_day() {
     let passed = ran.file("known/passes/error.txt");
     assert!(passed.contains("until 2999-12-31 (bug 8): take `expect_fail` away"), "{passed}");
     let over = ran.file("known/fails_for_too_long/error.txt");
-    assert!(over.starts_with("still\n") && over.contains("until 2020-02-29 (bug 9), which is over"), "{over}");
+    assert!(
+        over.starts_with("still\n") && over.contains("until 2020-02-29 (bug 9), which is over"),
+        "{over}"
+    );
     let ran = run("attributes", &["known::fails", "--exact"]);
-    assert_eq!((ran.code, ran.result()), (Some(0), "ok. 0 passed; 0 failed; 0 ignored; 0 measured; 32 filtered out"));
+    assert_eq!(
+        (ran.code, ran.result()),
+        (Some(0), "ok. 0 passed; 0 failed; 0 ignored; 0 measured; 32 filtered out")
+    );
     let events = ran.events();
     let outcome = &of_kind(&events, "scenario_finished")[0]["outcome"];
-    assert_eq!((outcome["outcome"].as_str(), outcome["until"].as_str()), (Some("expected_failure"), Some("2999-12-31")));
+    assert_eq!(
+        (outcome["outcome"].as_str(), outcome["until"].as_str()),
+        (Some("expected_failure"), Some("2999-12-31"))
+    );
     assert_eq!(of_kind(&events, "run_finished")[0]["expected_failures"], 1);
 }
 
@@ -197,8 +206,15 @@ fn what_is_lacking_is_a_failure_where_nothing_may_be() {
             "lacking::needs_kvm ... FAILED",
         ]
     );
-    assert!(ran.out.contains("---- lacking::needs_kvm ----\nneeds KVM, which is not used here"), "{}", ran.out);
-    assert!(!ran.events().iter().any(|event| event["kind"] == "scenario_started"), "nothing is begun for them");
+    assert!(
+        ran.out.contains("---- lacking::needs_kvm ----\nneeds KVM, which is not used here"),
+        "{}",
+        ran.out
+    );
+    assert!(
+        !ran.events().iter().any(|event| event["kind"] == "scenario_started"),
+        "nothing is begun for them"
+    );
     let ran = bare(&["lacking"], "sure");
     assert_eq!(ran.code, Some(2));
     assert!(ran.notes.contains("POLDER_NEEDS is `sure`; set it to `strict`"), "{}", ran.notes);
