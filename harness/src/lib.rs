@@ -45,6 +45,7 @@ pub mod front;
 pub mod __private;
 pub mod prelude;
 
+pub use event::Outcome;
 /// # Example
 ///
 /// A test target of its own, with `harness = false` in its `[[test]]`:
@@ -80,6 +81,7 @@ pub use suite::Changes;
 pub use suite::FromSuite;
 pub use suite::Need;
 pub use suite::Param;
+pub use suite::Scope;
 pub use suite::Skipped;
 pub use suite::SuiteCx;
 pub use suite::block_on;

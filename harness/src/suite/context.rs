@@ -10,6 +10,7 @@ use crate::{Result, cvp::Cvp, env::Env, event::Outcome};
 
 use super::{
     changes::Changes,
+    held::Holdings,
     registry::{Param, StepDef},
 };
 
@@ -24,6 +25,10 @@ pub struct SuiteCx {
     pub(crate) folder: PathBuf,
     /// How the suite did, for its teardown.
     pub(crate) outcome: Option<Outcome>,
+    /// Values of parameters that live as long as the step.
+    pub(crate) of_step: Holdings,
+    /// Those that live as long as the suite.
+    pub(crate) of_suite: Holdings,
 }
 
 impl SuiteCx {

@@ -12,6 +12,7 @@ use crate::{
 use super::{
     changes::Changes,
     context::{Artifacts, SuiteCx},
+    held::Held,
     registry::Param,
 };
 
@@ -34,20 +35,36 @@ pub enum Need {
     Outcome,
 }
 
+/// How long the value of a parameter lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// As long as the step that asks for it: each gets a new one.
+    Step,
+    /// As long as the suite: all steps whose parameters have the same type, name and role are given the same one, which is
+    /// made for the first of them.
+    Suite,
+}
+
 /// A type that steps of a suite can have as parameters, written `name: &Type`.
 ///
 /// Implement it for what your suites share, such as a client of the product:
 ///
 /// ```
-/// use polder::{FromSuite, Need, Param, Result, SuiteCx};
+/// use polder::{FromSuite, Need, Outcome, Param, Result, Scope, SuiteCx};
 ///
-/// #[derive(Clone)]
 /// struct Client { base: String }
 ///
 /// impl FromSuite for Client {
 ///     const NEED: Need = Need::Nothing;
+///     const SCOPE: Scope = Scope::Suite;
 ///     async fn from_suite(cx: &SuiteCx, param: &Param) -> Result<Self> {
 ///         Ok(Self { base: format!("{}/{}", cx.suite(), param.name) })
+///     }
+///     async fn teardown(self, outcome: &Outcome) -> Result {
+///         if *outcome != Outcome::Passed {
+///             eprintln!("look at {}", self.base);
+///         }
+///         Ok(())
 ///     }
 /// }
 /// ```
@@ -59,12 +76,27 @@ pub enum Need {
 pub trait FromSuite: Sized + Send + Sync + 'static {
     /// What it asks of the environment.
     const NEED: Need;
+    /// How long it lives.
+    const SCOPE: Scope = Scope::Step;
 
-    /// Makes the value for one step.
+    /// Makes the value.
     ///
     /// # Errors
     /// Whatever kept it from being made; the step then fails with it.
     fn from_suite(cx: &SuiteCx, param: &Param) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Ends the value, when the step is over that had it, or after the suite's own teardown. `outcome` is how that step ended, or
+    /// how the suite did: passed, or what failed first. Values that were made last are ended first; those of a step that
+    /// cannot be stopped are not ended.
+    ///
+    /// # Errors
+    /// Whatever kept it from being ended; the step, or the suite, has failed then.
+    fn teardown(self, outcome: &Outcome) -> impl Future<Output = Result> + Send {
+        async move {
+            let _ = (self, outcome);
+            Ok(())
+        }
+    }
 }
 
 impl FromSuite for Env {
@@ -156,9 +188,16 @@ impl FromSuite for Outcome {
 ///
 /// # Errors
 /// Those of [`FromSuite::from_suite`].
-pub async fn extract<T: FromSuite>(cx: &SuiteCx, index: usize) -> Result<T> {
+pub async fn extract<T: FromSuite>(cx: &SuiteCx, index: usize) -> Result<Held<T>> {
     let param = cx.param(index)?;
-    T::from_suite(cx, param).await
+    let holdings = match T::SCOPE {
+        Scope::Step => &cx.of_step,
+        Scope::Suite => match cx.of_suite.find(param) {
+            Some(held) => return Ok(held),
+            None => &cx.of_suite,
+        },
+    };
+    Ok(holdings.keep(param, T::from_suite(cx, param).await?))
 }
 
 /// What a step's result says.

@@ -35,6 +35,24 @@ pub(crate) fn after(outcome: Outcome, unhealed: Option<String>, blame: Option<St
     let amiss = if unhealed.is_some() { Fault::Environment } else { Fault::Product };
     let said: Vec<String> = unhealed.into_iter().chain(blame).collect();
     match outcome {
+        Outcome::NotRun { .. } => outcome,
+        _ => with(outcome, amiss, &said),
+    }
+}
+
+/// The outcome of a step when `errors` came up in ending what it was given.
+pub(crate) fn torn_down(outcome: Outcome, errors: &[(Fault, String)]) -> Outcome {
+    let Some((fault, _)) = errors.first() else { return outcome };
+    let said: Vec<String> = errors.iter().map(|(_, error)| error.clone()).collect();
+    match outcome {
+        Outcome::NotRun { .. } => with(Outcome::Passed, *fault, &said),
+        _ => with(outcome, *fault, &said),
+    }
+}
+
+/// What passed has failed with what is `said`, if something is; what failed before says that as well.
+fn with(outcome: Outcome, amiss: Fault, said: &[String]) -> Outcome {
+    match outcome {
         Outcome::Passed if !said.is_empty() => Outcome::Failed { fault: amiss, error: said.join("\n") },
         Outcome::Failed { fault, error } if !said.is_empty() => {
             Outcome::Failed { fault, error: format!("{error}\n{}", said.join("\n")) }
@@ -138,6 +156,11 @@ mod tests {
         assert_eq!(after(own, None, said("b")), failed(Fault::Harness, "own\nb"));
         let stopped = Outcome::NotRun { reason: "stopped".to_owned() };
         assert_eq!(after(stopped.clone(), said("a"), said("b")), stopped);
+        let errors = [(Fault::Environment, "c".to_owned()), (Fault::Product, "d".to_owned())];
+        assert_eq!(torn_down(Outcome::Passed, &[]), Outcome::Passed);
+        assert_eq!(torn_down(Outcome::Passed, &errors), failed(Fault::Environment, "c\nd"));
+        assert_eq!(torn_down(failed(Fault::Product, "own"), &errors), failed(Fault::Product, "own\nc\nd"));
+        assert_eq!(torn_down(stopped, &errors), failed(Fault::Environment, "c\nd"), "it is not lost");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use super::{
     changes::Changes,
     context::SuiteCx,
     failure,
+    held::Holdings,
     needs::without_kvm,
     order::{LeftOut, Planned},
     registry::{Requirement, ScenarioDef, StepDef, Suite},
@@ -54,6 +55,8 @@ pub(super) struct Session<'a> {
     pub(super) watched: Option<Watched>,
     pub(super) portal: Option<Stay>,
     changes: Changes,
+    /// Values of parameters that live as long as the suite.
+    values: Holdings,
     /// By how much limits are stretched.
     factor: f64,
     /// When the suite's own limit is reached.
@@ -107,7 +110,8 @@ impl<'a> Session<'a> {
         let deadline = limit.map(|limit| Deadline::within(limit.saturating_sub(start.elapsed())));
         let folder = scenario_folder(&runner.folder, &suite.name, CHANGES);
         let changes = Changes::new(folder, env.clone());
-        Self { runner, suite, env, watched: None, portal: None, changes, factor, deadline }
+        let values = Holdings::default();
+        Self { runner, suite, env, watched: None, portal: None, changes, values, factor, deadline }
     }
 
     /// Set-up, scenarios, teardown, session at the portal closed, environment down; returns what the environment used.
@@ -125,9 +129,11 @@ impl<'a> Session<'a> {
         for planned in planned {
             self.next(*planned, &mut so_far).await;
         }
+        let outcome = so_far.failure.unwrap_or(Outcome::Passed);
         for step in self.suite.def.teardown {
-            self.step(TEARDOWN, step, Some(so_far.failure.clone().unwrap_or(Outcome::Passed))).await;
+            self.step(TEARDOWN, step, Some(outcome.clone())).await;
         }
+        self.end_values(&outcome).await;
         self.undo().await;
         if let Some(portal) = self.portal.take() {
             self.runner.close(self.suite, portal).await;
@@ -182,6 +188,36 @@ impl<'a> Session<'a> {
         let is_slow = machines.iter().filter_map(|machine| machine.domain.as_ref()).any(|domain| !domain.kvm);
         let wants_kvm = scenario.needs.contains(&Requirement::Kvm);
         (is_slow && wants_kvm).then(|| without_kvm("the machines run without it"))
+    }
+
+    /// Ends the values that live as long as the suite; what kept one from it is reported.
+    async fn end_values(&self, outcome: &Outcome) {
+        if self.values.is_empty() {
+            return;
+        }
+        let (start, Self { runner, suite, .. }) = (Instant::now(), self);
+        let span = runner.recorder.scenario(&suite.name, TEARDOWN);
+        let errors = self.end(&self.values, outcome, &span).await;
+        let outcome = failure::torn_down(Outcome::Passed, &errors);
+        if outcome != Outcome::Passed {
+            runner.report_finished(suite, TEARDOWN, outcome, start.elapsed());
+        }
+    }
+
+    /// Ends values, what was made last first: whatever kept them from it, and whose fault that is.
+    async fn end(&self, values: &Holdings, outcome: &Outcome, span: &Span) -> Vec<(Fault, String)> {
+        let limit = STEP_LIMIT.mul_f64(self.factor);
+        let bounds = Bounds { limit: Some(limit), stop: None, plain: false };
+        let mut errors = Vec::new();
+        while let Some(value) = values.pop() {
+            let name = value.name();
+            let ended = task::run(&self.runner.work, span.clone(), bounds, value.end(outcome.clone())).await;
+            let outcome = failure::outcome(&ended, &seconds(limit), self.suite.def.file);
+            if let Outcome::Failed { fault, error } = outcome {
+                errors.push((fault, format!("the teardown of `{name}` failed: {error}")));
+            }
+        }
+        errors
     }
 
     /// Undoes the changes that scenarios made; those that stay against their will are reported.
@@ -290,6 +326,7 @@ impl<'a> Session<'a> {
             Some(left) if left < own => (left, self.whole_limit()),
             _ => (own, seconds(own)),
         };
+        let of_step = Holdings::default();
         let cx = SuiteCx {
             suite: Arc::from(suite.name.as_str()),
             step,
@@ -298,6 +335,8 @@ impl<'a> Session<'a> {
             changes: self.changes.clone(),
             folder: scenario_folder(&runner.folder, &suite.name, name),
             outcome: told,
+            of_step: of_step.clone(),
+            of_suite: self.values.clone(),
         };
         let bounds = Bounds { limit: Some(limit), stop, plain: step.plain };
         let env = self.env.clone();
@@ -311,9 +350,14 @@ impl<'a> Session<'a> {
             }
         };
         let ended = task::run(&runner.work, span.clone(), bounds, work).await;
-        let (unhealed, blame) = self.aftermath().await;
         let stuck = matches!(ended, Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true });
-        let outcome = failure::after(failure::outcome(&ended, &words, suite.def.file), unhealed, blame);
+        let mut outcome = failure::outcome(&ended, &words, suite.def.file);
+        // What cannot be stopped has its values still.
+        if !stuck {
+            outcome = failure::torn_down(outcome.clone(), &self.end(&of_step, &outcome, span).await);
+        }
+        let (unhealed, blame) = self.aftermath().await;
+        let outcome = failure::after(outcome, unhealed, blame);
         Went { outcome, took: start.elapsed(), stuck }
     }
 

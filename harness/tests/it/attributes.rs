@@ -154,7 +154,7 @@ fn a_known_failure_is_expected_until_its_last_day() {
     let ran = run("attributes", &["known::fails", "--exact"]);
     assert_eq!(
         (ran.code, ran.result()),
-        (Some(0), "ok. 0 passed; 0 failed; 0 ignored; 0 measured; 32 filtered out")
+        (Some(0), "ok. 0 passed; 0 failed; 0 ignored; 0 measured; 36 filtered out")
     );
     let events = ran.events();
     let outcome = &of_kind(&events, "scenario_finished")[0]["outcome"];
@@ -218,6 +218,39 @@ fn what_is_lacking_is_a_failure_where_nothing_may_be() {
     let ran = bare(&["lacking"], "sure");
     assert_eq!(ran.code, Some(2));
     assert!(ran.notes.contains("POLDER_NEEDS is `sure`; set it to `strict`"), "{}", ran.notes);
+}
+
+#[test]
+fn values_are_ended_with_their_outcome_and_by_their_scope() {
+    let ran = run("attributes", &["scoped"]);
+    assert_eq!(
+        ran.outcomes(),
+        [
+            "scoped::uses ... ok",
+            "scoped::panics ... FAILED",
+            "scoped::lets_nothing_go ... FAILED",
+            "scoped::is_not_given_all ... FAILED",
+        ]
+    );
+    let events = ran.events();
+    let logged: Vec<String> = of_kind(&events, "log")
+        .iter()
+        .map(|event| format!("{}: {}", event["scenario"].as_str().unwrap(), event["text"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        logged,
+        [
+            "uses: the pool pool is filled",
+            "uses: second leaves, passed: true",
+            "uses: first leaves, passed: true",
+            "panics: third leaves, passed: false",
+            "lets_nothing_go: stubborn leaves, passed: true",
+            "is_not_given_all: fifth leaves, passed: false",
+            "teardown: the pool is drained after 3 uses, failed: true",
+        ]
+    );
+    let stubborn = ran.file("scoped/lets_nothing_go/error.txt");
+    assert!(stubborn.starts_with("the teardown of `stubborn` failed: it does not go"), "{stubborn}");
 }
 
 #[test]

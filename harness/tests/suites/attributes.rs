@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use polder::prelude::*;
+use polder::{FromSuite, Need, Param, Scope, SuiteCx};
 
 /// The harness under another name and somewhere else, as a crate that wraps it may have it.
 mod vendored {
@@ -189,6 +190,68 @@ mod skipped {
 
     #[test]
     async fn never_begins() {}
+}
+
+/// Made once for a suite.
+struct Pool(AtomicUsize);
+
+impl FromSuite for Pool {
+    const NEED: Need = Need::Nothing;
+    const SCOPE: Scope = Scope::Suite;
+    async fn from_suite(_: &SuiteCx, param: &Param) -> Result<Self> {
+        polder::log!("the pool {} is filled", param.name);
+        Ok(Self(AtomicUsize::new(0)))
+    }
+    async fn teardown(self, outcome: &Outcome) -> Result {
+        let failed = matches!(outcome, Outcome::Failed { .. });
+        polder::log!("the pool is drained after {} uses, failed: {failed}", self.0.into_inner());
+        Ok(())
+    }
+}
+
+/// Made for each step; one called `stubborn` does not go.
+struct Client(&'static str);
+
+impl FromSuite for Client {
+    const NEED: Need = Need::Nothing;
+    async fn from_suite(_: &SuiteCx, param: &Param) -> Result<Self> {
+        ensure!(param.name != "absent", "nobody answers");
+        Ok(Self(param.name))
+    }
+    async fn teardown(self, outcome: &Outcome) -> Result {
+        polder::log!("{} leaves, passed: {}", self.0, *outcome == Outcome::Passed);
+        ensure!(self.0 != "stubborn", "it does not go");
+        Ok(())
+    }
+}
+
+#[polder::suite]
+mod scoped {
+    use super::*;
+
+    #[test]
+    async fn uses(pool: &Pool, first: &Client, second: &Client) -> Result {
+        pool.0.fetch_add(1, Ordering::SeqCst);
+        ensure!((first.0, second.0) == ("first", "second"));
+        Ok(())
+    }
+
+    #[test]
+    fn panics(pool: &Pool, third: &Client) {
+        pool.0.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(third.0, "fourth");
+    }
+
+    #[test]
+    async fn lets_nothing_go(pool: &Pool, stubborn: &Client) {
+        pool.0.fetch_add(1, Ordering::SeqCst);
+        let _ = stubborn;
+    }
+
+    #[test]
+    async fn is_not_given_all(fifth: &Client, absent: &Client) {
+        let _ = (fifth, absent);
+    }
 }
 
 #[vendored::harness::suite(crate = crate::vendored::harness)]
