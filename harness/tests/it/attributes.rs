@@ -32,7 +32,7 @@ fn what_is_tried_again_keeps_every_attempt() {
     assert!(ran.out.contains("\nflaky:\n    retried::passes_at_last passed after it had failed 2 times\n"));
     assert!(ran.out.contains("\nattempt 1 had failed, too: never\n"), "{}", ran.out);
     assert!(ran.notes.contains("retried::passes_at_last: attempt 2 failed: not yet, at attempt 2\n"));
-    assert_eq!(ran.result(), "FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
+    assert!(ran.result().starts_with("FAILED. 1 passed; 2 failed; 0 ignored; "), "{}", ran.out);
     for attempt in ["1", "2"] {
         let error = ran.file(&format!("retried/passes_at_last/attempt-{attempt}/error.txt"));
         assert_eq!(error.lines().next(), Some(format!("not yet, at attempt {attempt}").as_str()));
@@ -142,7 +142,7 @@ fn a_known_failure_is_expected_until_its_last_day() {
         ]
     );
     assert!(ran.out.contains("\n1 failed, as is expected\n"), "{}", ran.out);
-    assert_eq!(ran.result(), "FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
+    assert!(ran.result().starts_with("FAILED. 1 passed; 2 failed; 0 ignored; "), "{}", ran.out);
     assert_eq!(ran.file("known/fails/error.txt").lines().next(), Some("1 is not 2"));
     let passed = ran.file("known/passes/error.txt");
     assert!(passed.contains("until 2999-12-31 (bug 8): take `expect_fail` away"), "{passed}");
