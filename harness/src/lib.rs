@@ -1,5 +1,49 @@
 //! System tests on real machines, written in Rust and run by `cargo test`.
 //!
+//! ```no_run,standalone_crate
+//! // Two routers learn each other's routes; their configuration arrives through CloudVision.
+//! use polder::prelude::*;
+//!
+//! # /*
+//! #[polder::suite(env = "routing.yaml", cvp, timeout = "10m")]
+//! # */
+//! # #[polder::suite(env = "../tests/data/routing.yaml", cvp, timeout = "10m")]
+//! mod routing {
+//!     use super::*;
+//!
+//!     const BGP: &str = "router bgp 65001\n neighbor core interface remote-as external\n";
+//!
+//!     #[setup]
+//!     async fn onboard(env: &Env, cvp: &Cvp) -> Result {
+//!         cvp.onboard(env.vms()).await?;
+//!         Ok(())
+//!     }
+//!
+//!     #[test]
+//!     async fn sessions_establish(r1: &Vm, r2: &Vm, cvp: &Cvp) -> Result {
+//!         cvp.configlet("bgp").content(BGP).on([r1, r2]).deploy().await?;
+//!         r1.until("vtysh -c 'show bgp summary'", |out| out.contains("Estab")).within(secs(60)).await?;
+//!         Ok(())
+//!     }
+//!
+//!     #[test(after(sessions_establish))] // not run if it failed
+//!     async fn survives_a_cut_link(r1: &Vm, h1: &Vm, h2: &Vm, core: &Net) -> Result {
+//!         let cut = core.link(r1).context("r1 is on core")?.down().await?; // heals when it goes
+//!         h1.wait_until_succeeds(format!("ping -c 1 {h2}"), secs(30)).await?;
+//!         cut.heal().await?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # /*
+//! polder::main!();
+//! # */
+//! # fn main() {}
+//! ```
+//!
+//! A machine or a net is asked for by its name in the init file, everything else by its type; what is not there is said before
+//! anything starts. [`suite`](macro@suite) has all that can stand in the attributes.
+//!
 //! The modules below stand in the order of the ladder: each uses only groups above its own (see `ARCHITECTURE.md`).
 #![expect(clippy::test_attr_in_doctest, reason = "scenarios are marked like that")]
 
@@ -45,6 +89,7 @@ pub mod front;
 pub mod __private;
 pub mod prelude;
 
+pub use event::Outcome;
 /// # Example
 ///
 /// A test target of its own, with `harness = false` in its `[[test]]`:
@@ -80,6 +125,8 @@ pub use suite::Changes;
 pub use suite::FromSuite;
 pub use suite::Need;
 pub use suite::Param;
+pub use suite::Scope;
+pub use suite::Skipped;
 pub use suite::SuiteCx;
 pub use suite::block_on;
 
@@ -99,6 +146,35 @@ macro_rules! main {
         fn main() -> ::std::process::ExitCode {
             $crate::cli::Extensions::suites($extensions)
         }
+    };
+}
+
+/// Leaves a scenario that cannot be done here, which only it finds out; takes what `format!` takes.
+///
+/// It is reported as not run, with this reason, and what is `after` it is not run either. A set-up that is left so leaves
+/// the whole suite. What is known before is better said with `needs(..)`: then nothing is started for it.
+///
+/// ```no_run
+/// #[polder::suite]
+/// mod demo {
+///     use polder::prelude::*;
+///
+///     #[test]
+///     async fn prints() -> Result {
+///         let Some(printer) = std::env::var_os("PRINTER") else { polder::skip!("no printer is named") };
+///         ensure!(printer != "lp0");
+///         Ok(())
+///     }
+/// }
+///
+/// polder::main!();
+/// ```
+#[macro_export]
+macro_rules! skip {
+    ($($text:tt)+) => {
+        return ::core::result::Result::Err(::core::convert::Into::into(
+            $crate::Skipped::because(::std::format!($($text)+)),
+        ))
     };
 }
 

@@ -8,7 +8,7 @@ pub use crate::base::within::{
 };
 pub use crate::cvp::Cvp;
 pub use crate::env::{Env, Net, Vm};
-pub use crate::event::Trouble;
+pub use crate::event::{Outcome, Trouble};
 pub use crate::guest::{Command, Http, Log, Pattern};
 pub use crate::suite::Artifacts;
 pub use crate::suite::Change;

@@ -6,7 +6,9 @@ pub use linkme;
 
 pub use crate::suite::{
     extract::{FromSuite, extract, verdict},
-    registry::{Capability, EnvFile, Ignore, Param, PortalDef, SUITES, ScenarioDef, StepDef, SuiteDef},
+    registry::{
+        EnvFile, ExpectFail, Ignore, Param, PortalDef, Requirement, SUITES, ScenarioDef, StepDef, SuiteDef,
+    },
     task::blocking,
 };
 

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use proc_macro2::TokenStream;
 use syn::{
-    Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Token, parenthesized,
-    parse::{ParseStream, Parser},
-    punctuated::Punctuated,
+    Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta, Path, Token, parse::Parser, punctuated::Punctuated,
 };
 
-use crate::errors::{Errors, suggestion};
+use crate::{
+    cases::{self, Case},
+    errors::{Errors, suggestion},
+    needs::{Need, needs},
+    text::{date, is_word, text, timeout},
+};
 
 /// Arguments of `#[suite]`.
 #[derive(Default)]
@@ -18,6 +21,11 @@ pub(crate) struct SuiteArgs {
     pub(crate) cvp: Option<PortalArg>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) if_var: Option<LitStr>,
+    pub(crate) stop_on_failure: bool,
+    pub(crate) tags: Vec<LitStr>,
+    pub(crate) needs: Vec<Need>,
+    /// Where the library is, for who has it under another name.
+    pub(crate) library: Option<Path>,
 }
 
 /// `cvp`, alone or with a file.
@@ -32,24 +40,43 @@ pub(crate) enum PortalArg {
 #[derive(Default)]
 pub(crate) struct StepArgs {
     pub(crate) after: Vec<Ident>,
-    pub(crate) needs: Vec<Capability>,
+    pub(crate) always: bool,
+    pub(crate) tags: Vec<LitStr>,
+    pub(crate) retries: u32,
+    pub(crate) cases: Vec<Case>,
+    /// Whether cases are given, right or wrong.
+    pub(crate) is_cased: bool,
+    pub(crate) needs: Vec<Need>,
+    pub(crate) expect_fail: Option<ExpectFail>,
     pub(crate) timeout: Option<Duration>,
 }
 
-/// Something a machine must be capable of.
-pub(crate) struct Capability {
-    /// The role of the machine, if that matters.
-    pub(crate) role: Option<Ident>,
-    pub(crate) name: LitStr,
+/// A failure that is known.
+pub(crate) struct ExpectFail {
+    /// The last day of it.
+    pub(crate) until: LitStr,
+    pub(crate) reason: LitStr,
 }
+
+/// Arguments that `#[suite]` takes.
+const OF_SUITES: &[&str] = &["env", "cvp", "timeout", "needs", "tags", "stop_on_failure", "if_var", "crate"];
+/// Arguments that `#[test]` takes.
+pub(crate) const OF_SCENARIOS: &[&str] =
+    &["after", "always", "case", "expect_fail", "needs", "retries", "tags", "timeout", "values"];
+/// Arguments that `#[setup]` and `#[teardown]` take.
+pub(crate) const OF_OTHERS: &[&str] = &["timeout"];
 
 /// Reads the arguments of `#[suite(..)]`.
 pub(crate) fn suite(tokens: TokenStream, errors: &mut Errors) -> SuiteArgs {
     let mut args = SuiteArgs::default();
-    each(tokens, &["env", "cvp", "timeout", "if_var"], errors, |word, meta, errors| match word {
+    each(tokens, OF_SUITES, errors, |word, meta, errors| match word {
         "env" => args.env = text(meta, "env = \"demo.yaml\"", errors),
         "cvp" => args.cvp = portal(meta, errors),
         "if_var" => args.if_var = text(meta, "if_var = \"RUN_SLOW\"", errors),
+        "stop_on_failure" => args.stop_on_failure = flag(word, meta, errors),
+        "tags" => args.tags = tags(meta, errors),
+        "needs" => args.needs = needs(meta, errors),
+        "crate" => args.library = library(meta, errors),
         _ => args.timeout = timeout(meta, errors),
     });
     args
@@ -68,7 +95,18 @@ pub(crate) fn step(attr: &Attribute, known: &[&str], errors: &mut Errors) -> Ste
     };
     each(tokens, known, errors, |word, meta, errors| match word {
         "after" => args.after = names(meta, errors),
-        "needs" => args.needs = capabilities(meta, errors),
+        "always" => args.always = flag(word, meta, errors),
+        "tags" => args.tags = tags(meta, errors),
+        "retries" => args.retries = retries(meta, errors),
+        "needs" => args.needs = needs(meta, errors),
+        "expect_fail" => args.expect_fail = expect_fail(meta, errors),
+        "case" | "values" => {
+            if std::mem::replace(&mut args.is_cased, true) {
+                return errors.at(meta.path(), "a scenario has `case(..)` or `values(..)`, not both");
+            }
+            let read = if word == "case" { cases::named } else { cases::values };
+            args.cases = read(meta, errors);
+        }
         _ => args.timeout = timeout(meta, errors),
     });
     args
@@ -127,14 +165,12 @@ fn list(words: &[&str]) -> String {
     }
 }
 
-fn text(meta: &Meta, form: &str, errors: &mut Errors) -> Option<LitStr> {
-    if let Meta::NameValue(pair) = meta
-        && let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &pair.value
-    {
-        return Some(text.clone());
+fn flag(word: &str, meta: &Meta, errors: &mut Errors) -> bool {
+    let is_alone = matches!(meta, Meta::Path(_));
+    if !is_alone {
+        errors.at(meta, format!("write {word}, without a value"));
     }
-    errors.at(meta, format!("write {form}"));
-    None
+    is_alone
 }
 
 fn portal(meta: &Meta, errors: &mut Errors) -> Option<PortalArg> {
@@ -142,6 +178,16 @@ fn portal(meta: &Meta, errors: &mut Errors) -> Option<PortalArg> {
         Meta::Path(_) => Some(PortalArg::Any),
         meta => text(meta, "cvp or cvp = \"portal.json\"", errors).map(PortalArg::State),
     }
+}
+
+fn library(meta: &Meta, errors: &mut Errors) -> Option<Path> {
+    if let Meta::NameValue(pair) = meta
+        && let Expr::Path(path) = &pair.value
+    {
+        return Some(path.path.clone());
+    }
+    errors.at(meta, "write crate = path::to::polder, a path without quotes");
+    None
 }
 
 fn names(meta: &Meta, errors: &mut Errors) -> Vec<Ident> {
@@ -156,122 +202,133 @@ fn names(meta: &Meta, errors: &mut Errors) -> Vec<Ident> {
     Vec::new()
 }
 
-/// `needs("ipv6", router("bgp", "ospf"))`.
-fn capabilities(meta: &Meta, errors: &mut Errors) -> Vec<Capability> {
-    let list = meta.require_list().and_then(|list| list.parse_args_with(capability_list));
-    match list {
-        Ok(capabilities) if !capabilities.is_empty() => capabilities,
-        _ => {
-            errors.at(meta, "write needs(\"ipv6\") or needs(router(\"bgp\"))");
-            Vec::new()
-        }
-    }
-}
-
-fn capability_list(input: ParseStream<'_>) -> syn::Result<Vec<Capability>> {
-    let mut capabilities = Vec::new();
-    while !input.is_empty() {
-        if input.peek(LitStr) {
-            capabilities.push(Capability { role: None, name: input.parse()? });
-        } else {
-            let role: Ident = input.parse()?;
-            let content;
-            parenthesized!(content in input);
-            let names = Punctuated::<LitStr, Token![,]>::parse_terminated(&content)?;
-            if names.is_empty() {
-                return Err(content.error("name what it must be capable of"));
-            }
-            let of_role = |name| Capability { role: Some(role.clone()), name };
-            capabilities.extend(names.into_iter().map(of_role));
-        }
-        if !input.is_empty() {
-            input.parse::<Token![,]>()?;
-        }
-    }
-    Ok(capabilities)
-}
-
 /// A better message for `after("name")`.
 fn quoted(meta: &Meta) -> Option<syn::Error> {
     let literal: LitStr = meta.require_list().ok()?.parse_args().ok()?;
     Some(syn::Error::new(literal.span(), "name the scenario without quotes"))
 }
 
-fn timeout(meta: &Meta, errors: &mut Errors) -> Option<Duration> {
-    let text = text(meta, "timeout = \"30s\"", errors)?;
-    match duration(&text.value()) {
-        Some(duration) => Some(duration),
-        None => {
-            errors.push(syn::Error::new(
-                text.span(),
-                "not a time; write a whole number above 0 and one of `ms`, `s`, `m`, `h`, such as \"90s\"",
-            ));
-            None
+fn tags(meta: &Meta, errors: &mut Errors) -> Vec<LitStr> {
+    let list = meta.require_list();
+    let parsed =
+        list.and_then(|list| list.parse_args_with(Punctuated::<LitStr, Token![,]>::parse_terminated));
+    let mut tags: Vec<LitStr> = Vec::new();
+    match parsed {
+        Ok(found) if !found.is_empty() => {
+            for tag in found {
+                if !is_word(&tag.value()) {
+                    errors.at(&tag, "a tag is one word, such as \"slow\"");
+                } else if tags.iter().any(|known| known.value() == tag.value()) {
+                    errors.at(&tag, format!("the tag `{}` is given twice", tag.value()));
+                } else {
+                    tags.push(tag);
+                }
+            }
         }
+        _ => errors.at(meta, "write tags(\"slow\", \"network\")"),
     }
+    tags
 }
 
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let milliseconds: u64 = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return None,
+fn retries(meta: &Meta, errors: &mut Errors) -> u32 {
+    if let Meta::NameValue(pair) = meta
+        && let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = &pair.value
+        && let Ok(number @ 1..=99) = number.base10_parse()
+    {
+        return number;
+    }
+    errors.at(meta, "write retries = 2: how often it is tried again when it fails, 1 to 99 times");
+    0
+}
+
+fn expect_fail(meta: &Meta, errors: &mut Errors) -> Option<ExpectFail> {
+    const FORM: &str = "write expect_fail(until = \"2027-01-31\", reason = \"what is known\")";
+    let Meta::List(arguments) = meta else {
+        errors.at(meta, FORM);
+        return None;
     };
-    let number: u64 = number.parse().ok()?;
-    // More than a century is a mistake, and would overflow the clock's arithmetic later.
-    let total = number.checked_mul(milliseconds).filter(|&ms| ms > 0 && ms < 100 * 366 * 24 * 3_600_000)?;
-    Some(Duration::from_millis(total))
+    let (mut until, mut reason) = (None, None);
+    let mut seen = Vec::new();
+    each(arguments.tokens.clone(), &["until", "reason"], errors, |word, meta, errors| {
+        seen.push(word.to_owned());
+        match word {
+            "until" => until = date(meta, errors),
+            _ => reason = text(meta, "reason = \"what is known\"", errors),
+        }
+    });
+    if seen.len() < 2 {
+        errors.at(meta, FORM);
+    }
+    if let Some(blank) = reason.as_ref().filter(|reason| reason.value().trim().is_empty()) {
+        errors.at(blank, "say why: whoever reads the report has to know");
+    }
+    Some(ExpectFail { until: until?, reason: reason? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn times_are_a_number_and_a_unit() {
-        for (text, expected) in [
-            ("500ms", Some(500)),
-            ("30s", Some(30_000)),
-            ("10m", Some(600_000)),
-            ("2h", Some(7_200_000)),
-            ("0s", None),
-            ("s", None),
-            ("", None),
-            ("10", None),
-            ("1.5s", None),
-            ("-1s", None),
-            ("1 s", None),
-            ("10S", None),
-            ("99999999999999999999h", None),
-            ("999999999999h", None),
-        ] {
-            assert_eq!(duration(text), expected.map(Duration::from_millis), "{text:?}");
-        }
-    }
-
-    fn messages(tokens: &str) -> Vec<String> {
+    fn of_suite(tokens: &str) -> Vec<String> {
         let mut errors = Errors::default();
         suite(tokens.parse().unwrap(), &mut errors);
         errors.messages()
     }
 
+    fn of_step(tokens: &str) -> (StepArgs, Vec<String>) {
+        let attr: TokenStream = format!("test({tokens})").parse().unwrap();
+        let mut errors = Errors::default();
+        let args = step(&syn::parse_quote!(#[#attr]), OF_SCENARIOS, &mut errors);
+        (args, errors.messages())
+    }
+
     #[test]
     fn every_wrong_argument_is_reported() {
+        let known =
+            "(known: `env`, `cvp`, `timeout`, `needs`, `tags`, `stop_on_failure`, `if_var` and `crate`)";
         assert_eq!(
-            messages("evn = \"x\", timeout = 5, timeout = \"1s\", whatever, cvp = 7"),
+            of_suite("evn = \"x\", timeout = 5, timeout = \"1s\", whatever, cvp = 7, stop_on_failure = true"),
             [
-                "unknown argument; did you mean `env`? (known: `env`, `cvp`, `timeout` and `if_var`)",
+                format!("unknown argument; did you mean `env`? {known}").as_str(),
                 "write timeout = \"30s\"",
                 "`timeout` is given twice",
-                "unknown argument (known: `env`, `cvp`, `timeout` and `if_var`)",
+                format!("unknown argument {known}").as_str(),
                 "write cvp or cvp = \"portal.json\"",
+                "write stop_on_failure, without a value",
             ]
         );
-        assert_eq!(messages("env = \"demo.yaml\", timeout = \"10m\", cvp,"), [""; 0]);
-        assert_eq!(messages("cvp = \"portal.json\""), [""; 0]);
+        let right = "env = \"demo.yaml\", timeout = \"10m\", cvp, stop_on_failure, crate = a::b,";
+        assert_eq!(of_suite(right), [""; 0]);
+        assert_eq!(of_suite("cvp = \"portal.json\", needs(kvm), tags(\"slow\")"), [""; 0]);
+        assert_eq!(of_suite("crate = \"a\", tags(slow)").len(), 2);
+    }
+
+    #[test]
+    fn arguments_of_scenarios_are_values() {
+        let (args, errors) = of_step(
+            "after(a, b), always, tags(\"x\", \"y\"), retries = 3, values(1, 2), \
+             expect_fail(reason = \"bug 7\", until = \"2027-01-31\")",
+        );
+        assert_eq!(errors, [""; 0]);
+        assert_eq!((args.after.len(), args.always, args.tags.len(), args.retries), (2, true, 2, 3));
+        assert_eq!(args.cases.iter().map(|case| case.name.as_str()).collect::<Vec<_>>(), ["1", "2"]);
+        let expected = args.expect_fail.unwrap();
+        assert_eq!((expected.until.value(), expected.reason.value()), ("2027-01-31".into(), "bug 7".into()));
+    }
+
+    #[test]
+    fn wrong_arguments_of_scenarios_are_told_all_at_once() {
+        let (_, errors) = of_step(
+            "always = 1, tags(\"a b\", \"c\", \"c\"), retries = 0, case(a = 1), values(1), \
+             expect_fail(until = \"soon\", because = \"x\")",
+        );
+        assert_eq!(errors.len(), 8, "{errors:#?}");
+        for retries in ["retries = 100", "retries(2)", "retries = \"2\"", "retries = -1", "retries"] {
+            assert!(of_step(retries).1[0].starts_with("write retries = 2"), "{retries}");
+        }
+        for known in ["expect_fail", "expect_fail = \"x\"", "expect_fail(reason = \"x\")", "expect_fail()"] {
+            assert!(of_step(known).1[0].starts_with("write expect_fail(until"), "{known}");
+        }
+        assert_eq!(of_step("expect_fail(reason = \" \", until = \"2027-01-01\")").1.len(), 1);
     }
 }

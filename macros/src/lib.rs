@@ -1,26 +1,46 @@
 //! Attribute macros of polder: entry points, dispatch only.
 //!
-//! `#[suite]` goes through `args` (what stands in the attributes), `model` (what the module means, and every
-//! mistake in it) and `expand` (tokens). Behaviour lives in the library the tokens call.
+//! `#[suite]` goes through `args` (what stands in the attributes; `cases`, `needs` and `text` read parts of them), `model`
+//! (what the module means, and every mistake in it; `signature` those of a function) and `expand` (tokens). Behaviour lives in the library the tokens call.
 
 mod args;
+mod cases;
 mod envfile;
 mod errors;
 mod expand;
 mod model;
+mod needs;
+mod signature;
+mod text;
 
 use proc_macro::TokenStream;
 
 /// Marks a module as a suite of ordered scenarios.
 ///
-/// Arguments: `env = "file.yaml"` (an init file, relative to this source file; without it the suite has no machines),
-/// `cvp` (a session at a CloudVision Portal) and `timeout = "10m"` (for the whole suite). With `if_var = "NAME"` the suite is there only when that environment
-/// variable is set.
+/// Arguments, each of them optional:
+/// - `env = "file.yaml"`: an init file, relative to this source file; without it the suite has no machines.
+/// - `cvp`: a session at a CloudVision Portal (below).
+/// - `timeout = "10m"`: for the whole suite.
+/// - `stop_on_failure`: nothing but what `always` runs is begun after a failure.
+/// - `tags(..)` and `needs(..)`: as if each scenario had them, too.
+/// - `if_var = "NAME"`: the suite is there only when that environment variable is set.
+/// - `crate = path::to::polder`: where the library is, as seen from inside the module, if not at `::polder`.
 ///
 /// Inside, `#[test]` marks a scenario, `#[setup]` and `#[teardown]` what runs before and after them. They are async or
 /// plain functions returning nothing or a `Result`; each parameter is written `name: &Type` and names what it needs.
-/// `#[test(after(x, ..))]` runs a scenario only if `x` passed, `#[test(timeout = "30s")]` bounds it, `#[ignore]` is
-/// libtest's.
+/// Arguments of `#[test(..)]`, of which the other two take `timeout` alone:
+/// - `after(x, ..)`: it runs only if `x`, which stands above it, passed; of an `x` with cases, all of its cases.
+/// - `always`: it runs whatever became of those, also when the suite stopped at a failure.
+/// - `timeout = "30s"`: for each attempt.
+/// - `retries = 2`: how often it is tried again when it fails; each attempt is reported.
+/// - `case(small = 512, large = 9000)` or `values(512, 9000)`: one scenario for each, called `name[small]` or
+///   `name[512]`; the parameter marked `#[case]` is given the value.
+/// - `tags("slow")`: words for `--tag` and `--skip-tag`.
+/// - `needs(kvm, cvp, memory = "4G", tool = "xmllint", role = "router", capability = "ipv6", router("bgp"))`: what has to
+///   be there, with which machines of a role or any have to be capable of something; else it is not run, with the reason.
+/// - `expect_fail(until = "2027-01-31", reason = "..")`: until then a failure is expected, and a pass is a failure.
+///
+/// `#[ignore]` is libtest's.
 ///
 /// With `cvp`, steps may ask for `&Cvp`: the suite's session, at the portal that `POLDER_CVP_URL` and the variables beside
 /// it name, else at one of our own in this process, which has devices to play with, or what a file says: `cvp =

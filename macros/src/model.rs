@@ -5,14 +5,17 @@ use std::time::Duration;
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use syn::{
-    Attribute, FnArg, Ident, Item, ItemFn, ItemMod, LitStr, Pat, Signature, Type, ext::IdentExt, parse2,
+    Attribute, Ident, Item, ItemFn, ItemMod, LitStr, Path, ext::IdentExt, parse_quote, parse2,
     spanned::Spanned,
 };
 
 use crate::{
-    args::{self, Capability, PortalArg, StepArgs, SuiteArgs},
+    args::{self, ExpectFail, OF_OTHERS, OF_SCENARIOS, PortalArg, StepArgs, SuiteArgs},
+    cases::Case,
     envfile::EnvFile,
     errors::{Errors, suggestion},
+    needs::Need,
+    signature::{self, Param},
 };
 
 /// A module marked `#[suite]`.
@@ -24,6 +27,13 @@ pub(crate) struct Suite {
     pub(crate) cvp: Option<Option<EnvFile>>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) if_var: Option<LitStr>,
+    pub(crate) stop_on_failure: bool,
+    /// Tags of all its scenarios.
+    pub(crate) tags: Vec<LitStr>,
+    /// What all its scenarios need.
+    pub(crate) needs: Vec<Need>,
+    /// Where the library is.
+    pub(crate) library: Path,
     pub(crate) setup: Option<Step>,
     pub(crate) teardown: Option<Step>,
     /// In source order.
@@ -44,20 +54,17 @@ pub(crate) struct Step {
 pub(crate) struct Scenario {
     pub(crate) step: Step,
     pub(crate) after: Vec<Ident>,
-    pub(crate) needs: Vec<Capability>,
+    /// Whether it runs whatever became of those.
+    pub(crate) always: bool,
+    pub(crate) tags: Vec<LitStr>,
+    /// How often it is tried again.
+    pub(crate) retries: u32,
+    /// As which scenarios it runs; none: as one, which is given nothing.
+    pub(crate) cases: Vec<Case>,
+    pub(crate) needs: Vec<Need>,
+    pub(crate) expect_fail: Option<ExpectFail>,
     /// Whether it is ignored, and why.
     pub(crate) ignore: Option<Option<LitStr>>,
-}
-
-/// A parameter `name: &Type`.
-pub(crate) struct Param {
-    /// What it asks for by name; the underscore that marks an unused parameter is not part of it.
-    pub(crate) name: String,
-    /// What it asks for by role instead.
-    pub(crate) role: Option<LitStr>,
-    pub(crate) ty: Type,
-    /// Where its `&` stands.
-    pub(crate) reference: Span,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -92,6 +99,7 @@ impl Suite {
         };
         let mut find =
             |literal, meaning| EnvFile::find(literal, meaning).map_err(|error| errors.push(error)).ok();
+        let has_machines = args.env.is_some();
         let env = args.env.and_then(|literal| find(literal, "`env` names an init file"));
         let cvp = args.cvp.map(|arg| match arg {
             PortalArg::Any => None,
@@ -103,6 +111,10 @@ impl Suite {
             cvp,
             timeout: args.timeout,
             if_var: args.if_var,
+            stop_on_failure: args.stop_on_failure,
+            tags: args.tags,
+            needs: args.needs,
+            library: args.library.unwrap_or_else(|| parse_quote!(::polder)),
             setup: None,
             teardown: None,
             scenarios: Vec::new(),
@@ -112,6 +124,9 @@ impl Suite {
             rest.extend(suite.take(item, errors));
         }
         suite.check_after(errors);
+        if !has_machines {
+            suite.refuse_machines(errors);
+        }
         suite.module.content = Some((brace, rest));
         Some(suite)
     }
@@ -144,22 +159,31 @@ impl Suite {
         }
         function.attrs = kept;
         let Some((role, attr)) = roles.first() else {
-            refuse_foreign_tests(&function, errors);
+            refuse_foreign_tests(&mut function, errors);
             function.attrs.extend(ignore);
             return Some(Item::Fn(function));
         };
         for (_, second) in roles.iter().skip(1) {
             errors.at(second, "a function is one of `#[test]`, `#[setup]` and `#[teardown]`, once");
         }
-        let known: &[&str] = if *role == Role::Test { &["after", "needs", "timeout"] } else { &["timeout"] };
-        let StepArgs { after, needs, timeout } = args::step(attr, known, errors);
-        refuse_foreign_tests(&function, errors);
-        let params = check_signature(&mut function.sig, errors);
+        let known = if *role == Role::Test { OF_SCENARIOS } else { OF_OTHERS };
+        let StepArgs { after, always, tags, retries, cases, is_cased, needs, expect_fail, timeout } =
+            args::step(attr, known, errors);
+        refuse_foreign_tests(&mut function, errors);
+        if retries > 0 && expect_fail.is_some() {
+            errors.at(
+                attr,
+                "what is expected to fail is not tried again: `expect_fail` or `retries`, not both",
+            );
+        }
+        let params = signature::params(&mut function.sig, is_cased, errors);
         let step = Step { function, mark: attr.path().span(), params, timeout };
         match role {
             Role::Test => {
                 let ignore = ignore.map(|attr| args::ignore(&attr, errors));
-                self.add(Scenario { step, after, needs, ignore }, errors);
+                let scenario =
+                    Scenario { step, after, always, tags, retries, cases, needs, expect_fail, ignore };
+                self.add(scenario, errors);
             }
             Role::Setup | Role::Teardown => {
                 if let Some(attr) = ignore {
@@ -194,6 +218,17 @@ impl Suite {
         }
     }
 
+    /// Needs that only machines can meet, where there are none.
+    fn refuse_machines(&self, errors: &mut Errors) {
+        let needs = self.scenarios.iter().flat_map(|scenario| &scenario.needs).chain(&self.needs);
+        for need in needs.filter(|need| need.is_of_machines()) {
+            errors.push(syn::Error::new(
+                need.span,
+                "that is of machines, and this suite has none: write #[polder::suite(env = \"demo.yaml\")]",
+            ));
+        }
+    }
+
     fn check_after(&self, errors: &mut Errors) {
         let names: Vec<&Ident> = self.scenarios.iter().map(|s| &s.step.function.sig.ident).collect();
         for (index, scenario) in self.scenarios.iter().enumerate() {
@@ -219,6 +254,17 @@ impl Suite {
     }
 }
 
+impl Scenario {
+    /// What the scenarios are called that this is: one, or one for each case.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let name = self.step.name();
+        match self.cases.as_slice() {
+            [] => vec![name],
+            cases => cases.iter().map(|case| format!("{name}[{}]", case.name)).collect(),
+        }
+    }
+}
+
 impl Step {
     /// The step's name as text.
     pub(crate) fn name(&self) -> String {
@@ -235,83 +281,27 @@ fn role(attr: &Attribute) -> Option<Role> {
     ROLES.iter().find(|(word, _)| attr.path().is_ident(word)).map(|(_, role)| *role)
 }
 
-/// The step's parameters; a mistake in one does not hide those of the others.
-fn check_signature(signature: &mut Signature, errors: &mut Errors) -> Vec<Param> {
-    if let Some(token) = &signature.constness {
-        errors.at(token, "a step cannot be `const`");
-    }
-    if let Some(token) = &signature.unsafety {
-        errors.at(token, "a step cannot be `unsafe`");
-    }
-    if let Some(token) = &signature.abi {
-        errors.at(token, "a step cannot have another ABI");
-    }
-    if !signature.generics.params.is_empty() {
-        errors.at(&signature.generics, "a step cannot be generic: the runner calls it");
-    }
-    if let Some(token) = &signature.variadic {
-        errors.at(token, "a step cannot be variadic");
-    }
-    signature.inputs.iter_mut().filter_map(|input| param(input, errors)).collect()
-}
-
-fn param(input: &mut FnArg, errors: &mut Errors) -> Option<Param> {
-    let typed = match input {
-        FnArg::Typed(typed) => typed,
-        FnArg::Receiver(receiver) => {
-            errors.at(receiver, "a step is a free function; parameters are written `name: &Type`");
-            return None;
-        }
-    };
-    let role = take_role(&mut typed.attrs, errors);
-    let name = match &*typed.pat {
-        Pat::Ident(pat) if pat.by_ref.is_none() && pat.mutability.is_none() && pat.subpat.is_none() => {
-            let name = pat.ident.unraw().to_string();
-            name.strip_prefix('_').map(str::to_owned).unwrap_or(name)
-        }
-        pat => {
-            errors.at(pat, "parameters are written `name: &Type`");
-            return None;
-        }
-    };
-    match &*typed.ty {
-        Type::Reference(reference) if reference.mutability.is_none() && reference.lifetime.is_none() => {
-            Some(Param { name, role, ty: (*reference.elem).clone(), reference: reference.and_token.span })
-        }
-        ty => {
-            errors.at(ty, "parameters are shared references, `name: &Type`; the runner keeps the value");
-            None
-        }
-    }
-}
-
-/// Takes `#[role(..)]` from a parameter.
-fn take_role(attrs: &mut Vec<Attribute>, errors: &mut Errors) -> Option<LitStr> {
-    let (roles, others) = std::mem::take(attrs).into_iter().partition(|attr| attr.path().is_ident("role"));
-    *attrs = others;
-    let roles: Vec<Attribute> = roles;
-    for second in roles.iter().skip(1) {
-        errors.at(second, "a parameter is of one role");
-    }
-    roles.first().and_then(|attr| args::role(attr, errors))
-}
-
-/// Attributes that make a test of another kind, or that the runner does not know.
-fn refuse_foreign_tests(function: &ItemFn, errors: &mut Errors) {
-    for attr in &function.attrs {
-        let Some(last) = attr.path().segments.last() else {
-            continue;
-        };
-        let last = last.ident.to_string();
-        if last == "test" || last == "rstest" || last == "test_case" {
-            errors.at(
+/// Attributes that make a test of another kind, or that the runner does not know. Those that nobody else knows are taken
+/// away: that they are unknown need not be told as well.
+fn refuse_foreign_tests(function: &mut ItemFn, errors: &mut Errors) {
+    function.attrs.retain(|attr| {
+        let last = attr.path().segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
+        match last.as_str() {
+            "case" | "values" => {
+                errors.at(attr.path(), format!("cases stand in the mark: #[test({last}(..))]"));
+                return false;
+            }
+            "test" | "rstest" | "test_case" => errors.at(
                 attr.path(),
                 "a scenario is marked `#[test]`, async or not; the runner provides the rest",
-            );
-        } else if last == "should_panic" {
-            errors.at(attr.path(), "scenarios cannot be expected to panic; check for the error instead");
+            ),
+            "should_panic" => {
+                errors.at(attr.path(), "scenarios cannot be expected to panic; check for the error instead")
+            }
+            _ => {}
         }
-    }
+        true
+    });
 }
 
 /// Refuses `#[test]` and its like on what is no function, and in modules further in, where nothing would run them.
@@ -395,6 +385,49 @@ mod tests {
         assert_eq!(suite.scenarios[1].step.cfgs().count(), 1);
         assert!(suite.setup.is_some() && suite.teardown.is_none());
         assert_eq!(suite.module.content.unwrap().1.len(), 2, "the rest stays in the module");
+    }
+
+    #[test]
+    fn a_function_with_cases_is_several_scenarios() {
+        let (suite, errors) = check(
+            "mod demo {
+                #[test(case(small = 512, large = 9000), always)] fn mtu(#[case] n: &u32, web: &Vm) {}
+                #[test(after(mtu), tags(\"a\"), retries = 1)] fn last() {}
+            }",
+        );
+        assert_eq!(errors, [""; 0]);
+        let scenarios = suite.unwrap().scenarios;
+        assert_eq!(scenarios[0].names(), ["mtu[small]", "mtu[large]"]);
+        assert_eq!(scenarios[1].names(), ["last"]);
+        assert!(scenarios[0].step.params[0].is_case && !scenarios[0].step.params[1].is_case);
+    }
+
+    #[test]
+    fn cases_and_what_is_given_belong_together() {
+        let (_, errors) = check(
+            "mod demo {
+                #[test(values(1))] fn a(web: &Vm) {}
+                #[test] fn b(#[case] n: &u8) {}
+                #[test(values(1))] fn c(#[case] n: &u8, #[case] m: &u8, #[values(1)] o: &u8) {}
+                #[test(values(1))] fn d(#[case] #[role(\"x\")] n: &u8) {}
+                #[test(values(1))] fn e(#[case(7)] n: &u8) {}
+                #[setup] fn f(#[case] n: &u8) {}
+                #[test] #[case(1)] fn g() {}
+            }",
+        );
+        assert_eq!(errors.len(), 8, "{errors:#?}");
+    }
+
+    #[test]
+    fn what_only_machines_have_needs_an_init_file() {
+        let (_, errors) = check(
+            "mod demo {
+                #[test(needs(kvm, role = \"a\", capability = \"b\", c(\"d\")))] fn a() {}
+                #[test(retries = 1, expect_fail(until = \"2027-01-31\", reason = \"x\"))] fn b() {}
+            }",
+        );
+        assert_eq!(errors.len(), 4, "{errors:#?}");
+        assert!(errors[0].starts_with("what is expected to fail"), "{errors:#?}");
     }
 
     #[test]

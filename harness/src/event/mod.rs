@@ -75,6 +75,24 @@ pub enum RunEvent {
         scenario: String,
         /// Whether it only runs because a selected one needs it.
         prerequisite: bool,
+        /// Which attempt this is, from 1.
+        #[serde(default = "first")]
+        attempt: u32,
+    },
+    /// An attempt at a scenario failed, and another one follows: only the last one is told as its end.
+    AttemptFailed {
+        /// Its suite.
+        suite: String,
+        /// Its name.
+        scenario: String,
+        /// Which attempt it was, from 1.
+        attempt: u32,
+        /// Whose fault.
+        fault: Fault,
+        /// The whole error, its causes on lines of their own.
+        error: String,
+        /// How long it took, in seconds.
+        seconds: f64,
     },
     /// A line written by the scenario or by an operation it made.
     Log {
@@ -171,9 +189,17 @@ pub enum RunEvent {
         not_run: usize,
         /// Marked `#[ignore]` and not selected.
         ignored: usize,
+        /// Failed, as was expected.
+        #[serde(default)]
+        expected_failures: usize,
         /// How long it took, in seconds.
         seconds: f64,
     },
+}
+
+/// Number of the first attempt.
+const fn first() -> u32 {
+    1
 }
 
 /// How a scenario ended.
@@ -189,14 +215,23 @@ pub enum Outcome {
         /// The whole error, its causes on lines of their own.
         error: String,
     },
-    /// It never began.
+    /// It did not, and that is known.
+    ExpectedFailure {
+        /// The whole error, its causes on lines of their own.
+        error: String,
+        /// What is known.
+        reason: String,
+        /// The last day on which that is no failure, such as `2027-01-31`.
+        until: String,
+    },
+    /// It never began, or found out that it cannot be done here.
     NotRun {
-        /// Such as "`boots` failed".
+        /// Such as "`boots` failed", or what is lacking.
         reason: String,
     },
-    /// Marked to be ignored and not selected, or machines are not capable of it.
+    /// Marked to be ignored and not selected.
     Ignored {
-        /// The author's reason, or what is lacking.
+        /// The author's reason.
         reason: Option<String>,
     },
 }

@@ -23,6 +23,12 @@ pub(super) struct CommandLine {
     /// More filters; a scenario matching any of them is selected.
     #[arg(value_name = "FILTERS")]
     more: Vec<String>,
+    /// Select only scenarios with this tag, or with any of several.
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Leave out scenarios with this tag; may be given several times.
+    #[arg(long = "skip-tag", value_name = "TAG")]
+    skip_tags: Vec<String>,
     /// Another spelling of --nocapture.
     #[arg(long = "no-capture")]
     no_capture: bool,
@@ -46,7 +52,8 @@ impl CommandLine {
             (false, false) => Ignored::Skip,
         };
         let only = self.known.filter.iter().chain(&self.more).cloned().collect();
-        Filter { only, skip: skip.clone(), exact: *exact, ignored }
+        let (tags, skip_tags) = (self.tags.clone(), self.skip_tags.clone());
+        Filter { only, skip: skip.clone(), exact: *exact, tags, skip_tags, ignored }
     }
 
     /// Whether there is nothing to run or list: suites are tests, and benchmarks are asked for.
@@ -112,6 +119,17 @@ mod tests {
         let filter = parse(line).filter();
         assert_eq!(filter.only, only);
         assert_eq!(filter.ignored, ignored);
+    }
+
+    #[test]
+    fn tags_stand_beside_names() {
+        let filter = parse("a --tag net --skip x --tag slow --skip-tag flaky b").filter();
+        assert_eq!((filter.only, filter.skip), (vec!["a".into(), "b".into()], vec!["x".into()]));
+        assert_eq!(
+            (filter.tags, filter.skip_tags),
+            (vec!["net".into(), "slow".into()], vec!["flaky".into()])
+        );
+        assert!(CommandLine::try_parse_from(["suite", "--tag"]).is_err());
     }
 
     #[test]

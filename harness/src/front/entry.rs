@@ -18,19 +18,21 @@ use crate::{
     cvp::{CvpSpec, server::check_state},
     env::{EnvError, Host, Names},
     initfile,
+    lab::accel::may_have_kvm,
     report::{
         output_root,
         sink::{Sink, SinkError},
     },
     suite::{
         check,
-        registry::{self, PortalDef, SUITES},
+        needs::{self, Available},
+        registry::{self, Requirement, SUITES, Suite},
     },
 };
 
 use super::{
     args::{CommandLine, Format},
-    reporter,
+    observe, reporter,
     run::{self, Place},
     select::{self, Picked, Unit},
 };
@@ -43,6 +45,8 @@ enum FrontError {
     PanicAborts,
     #[error("--test-threads and RUST_TEST_THREADS must be numbers above 0")]
     NoThreads,
+    #[error("POLDER_NEEDS is `{0}`; set it to `strict`, for what is lacking to be a failure, or to nothing")]
+    Strictness(String),
     /// Mistakes in suites and init files.
     #[error("nothing was run\n{}", .0.join("\n"))]
     Suites(Vec<String>),
@@ -75,7 +79,7 @@ fn start(line: &CommandLine, extend: impl FnOnce(&mut Host)) -> Result<Exit, Fro
     if cfg!(panic = "abort") {
         return Err(FrontError::PanicAborts);
     }
-    let threads = threads(line)?;
+    let (threads, strict) = (threads(line)?, strict()?);
     let mut suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
     suites.retain(|suite| suite.def.if_var.is_none_or(|name| env::var_os(name).is_some()));
     let suites = if line.benchmarks_only() { Vec::new() } else { suites };
@@ -94,7 +98,7 @@ fn start(line: &CommandLine, extend: impl FnOnce(&mut Host)) -> Result<Exit, Fro
     extend(&mut host);
     let (unwanted, portal) = check(&mut picked, &host)?;
     let sink = Sink::create(&output_root(), SystemTime::now())?;
-    let place = Place { host, portal };
+    let place = Place { host, portal, strict };
     run::run(line, picked, filtered_out + unwanted, threads.get(), sink, place).map_err(FrontError::Run)
 }
 
@@ -110,6 +114,15 @@ fn host() -> Result<Host, FrontError> {
 
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok()
+}
+
+/// Whether a scenario for which something is lacking has failed, and not only not run.
+fn strict() -> Result<bool, FrontError> {
+    match variable("POLDER_NEEDS").as_deref() {
+        None | Some("") => Ok(false),
+        Some("strict") => Ok(true),
+        Some(other) => Err(FrontError::Strictness(other.to_owned())),
+    }
 }
 
 /// How many suites may run side by side: as the command line says, or the environment, or one per core.
@@ -135,25 +148,11 @@ fn print_list(names: &[String], format: Format) -> io::Result<()> {
 }
 
 /// Whether the files of what will run can be read and have what is named, and the portal that is configured can be
-/// used; all problems of all suites. Leaves out what their machines are not capable of, and returns how many scenarios
-/// nobody wants then, and the portal.
+/// used; all problems of all suites. Leaves out what lacks something here, and returns how many scenarios nobody wants
+/// then, and the portal.
 fn check(picked: &mut [Picked], host: &Host) -> Result<(usize, Option<CvpSpec>), FrontError> {
     let (mut problems, mut unwanted) = (Vec::new(), 0);
-    let portals =
-        picked.iter().filter(|one| !one.selection.run.is_empty()).filter_map(|one| one.suite.def.cvp);
-    let portals: Vec<PortalDef> = portals.collect();
-    for state in portals.iter().filter_map(|portal| portal.state) {
-        if let Err(error) = check_state(state.state()) {
-            problems.push(format!("{:#}", anyhow::Error::from(error)));
-        }
-    }
-    let mut portal = None;
-    if !portals.is_empty() {
-        match CvpSpec::from_variables(&variable) {
-            Ok(configured) => portal = configured,
-            Err(error) => problems.extend(error.0),
-        }
-    }
+    let portal = portal(picked, &mut problems);
     for one in picked {
         let Picked { suite, selection } = &*one;
         if selection.run.is_empty() {
@@ -171,15 +170,43 @@ fn check(picked: &mut [Picked], host: &Host) -> Result<(usize, Option<CvpSpec>),
             Ok(loaded) => {
                 let names = loaded.map(|loaded| Names::of(host, &loaded.spec));
                 problems.extend(check::check(suite, names.as_ref()).iter().map(ToString::to_string));
-                if let Some(names) = names {
-                    let lacking = check::lacking(suite, &names);
-                    unwanted += select::leave_out(one, lacking);
-                }
+                let available = Available {
+                    kvm: may_have_kvm(&host.lab, &host.accel),
+                    portal: portal.is_some(),
+                    memory: observe::free_memory(),
+                    has_tool: &observe::has_tool,
+                    names: &names.unwrap_or_default(),
+                };
+                let lacking = needs::lacking(suite, &available);
+                unwanted += select::leave_out(one, lacking);
             }
             Err(error) => problems.push(error.render(io::stderr().is_terminal())),
         }
     }
     if problems.is_empty() { Ok((unwanted, portal)) } else { Err(FrontError::Suites(problems)) }
+}
+
+/// The portal that is configured, if what will run has a session at one or needs one.
+fn portal(picked: &[Picked], problems: &mut Vec<String>) -> Option<CvpSpec> {
+    let suites: Vec<&Suite> =
+        picked.iter().filter(|one| !one.selection.run.is_empty()).map(|one| &one.suite).collect();
+    for state in suites.iter().filter_map(|suite| suite.def.cvp?.state) {
+        if let Err(error) = check_state(state.state()) {
+            problems.push(format!("{:#}", anyhow::Error::from(error)));
+        }
+    }
+    let needs = |suite: &&&Suite| {
+        let mut scenarios = suite.def.scenarios.iter();
+        suite.def.cvp.is_some() || scenarios.any(|scenario| scenario.needs.contains(&Requirement::Portal))
+    };
+    suites.iter().find(needs)?;
+    match CvpSpec::from_variables(&variable) {
+        Ok(configured) => configured,
+        Err(error) => {
+            problems.extend(error.0);
+            None
+        }
+    }
 }
 
 fn texts(errors: &[impl ToString]) -> FrontError {
@@ -189,7 +216,9 @@ fn texts(errors: &[impl ToString]) -> FrontError {
 impl FrontError {
     fn exit(&self) -> Exit {
         match self {
-            Self::PanicAborts | Self::NoThreads | Self::Suites(_) | Self::Config(_) => Exit::Usage,
+            Self::PanicAborts | Self::NoThreads | Self::Strictness(_) | Self::Suites(_) | Self::Config(_) => {
+                Exit::Usage
+            }
             Self::Sink(_) | Self::Host(_) | Self::Run(_) => Exit::Environment,
         }
     }

@@ -2,6 +2,7 @@
 
 mod args;
 mod entry;
+mod observe;
 mod reporter;
 mod run;
 mod select;

@@ -74,8 +74,9 @@ impl Reporter {
     pub(super) fn end(mut self, filtered_out: usize, stopped: bool) -> (Summary, bool) {
         self.summary.stopped = stopped;
         let took = self.start.elapsed();
-        let Summary { passed, failed, not_run, ignored, .. } = self.summary;
-        self.take(&RunEvent::RunFinished { passed, failed, not_run, ignored, seconds: took.as_secs_f64() });
+        let Summary { passed, failed, not_run, ignored, expected_failures, .. } = self.summary;
+        let seconds = took.as_secs_f64();
+        self.take(&RunEvent::RunFinished { passed, failed, not_run, ignored, expected_failures, seconds });
         self.printer.end(&self.summary, filtered_out, took);
         (self.summary, !self.incomplete)
     }

@@ -29,6 +29,8 @@ pub(super) struct Place {
     pub(super) host: Host,
     /// The portal of those that have a session at one; each has one of its own when absent.
     pub(super) portal: Option<CvpSpec>,
+    /// Whether a scenario for which something is lacking has failed.
+    pub(super) strict: bool,
 }
 
 /// Runs `picked`, at most `threads` at a time, reporting into `sink`.
@@ -51,9 +53,10 @@ pub(super) fn run(
     let (stopper, stop) = stop::pair();
     let folder = sink.folder().to_owned();
     let mut reporter = Reporter::new(line, sink, recorder.clone())?;
-    let Place { host, portal } = place;
+    let Place { host, portal, strict } = place;
     let work_handle = work.handle().clone();
-    let runner = Runner { work: work_handle, events, recorder, stop: stop.clone(), folder, host, portal };
+    let runner =
+        Runner { work: work_handle, events, recorder, stop: stop.clone(), folder, host, portal, strict };
     control.block_on(async {
         tokio::spawn(Watch::new()?.run(stopper));
         begin(&mut reporter, &picked);

@@ -32,19 +32,18 @@ pub(super) fn list(suites: &[Suite], filter: &Filter, unit: Unit) -> Vec<String>
         let wanted = |name: &str, is_ignored: bool| {
             filter.selects(name) && (filter.ignored != Ignored::Only || is_ignored)
         };
+        let mut tagged =
+            candidates.iter().enumerate().filter(|(_, candidate)| filter.selects_tags(candidate.tags));
         match unit {
-            Unit::Suite if wanted(&suite.name, ignored.len() == candidates.len()) => {
-                names.push(suite.name.clone())
+            Unit::Suite => {
+                if wanted(&suite.name, ignored.len() == candidates.len()) && tagged.next().is_some() {
+                    names.push(suite.name.clone());
+                }
             }
-            Unit::Suite => {}
-            Unit::Scenario => {
-                let full = candidates.iter().map(|candidate| format!("{}::{}", suite.name, candidate.name));
-                names.extend(
-                    full.enumerate()
-                        .filter(|(i, name)| wanted(name, ignored.contains(i)))
-                        .map(|(_, name)| name),
-                );
-            }
+            Unit::Scenario => names.extend(tagged.filter_map(|(index, candidate)| {
+                let name = format!("{}::{}", suite.name, candidate.name);
+                wanted(&name, ignored.contains(&index)).then_some(name)
+            })),
         }
     }
     names
@@ -58,7 +57,7 @@ pub(super) fn pick(suites: Vec<Suite>, filter: &Filter, unit: Unit) -> (Vec<Pick
         let selection = match unit {
             Unit::Scenario => select(&suite.name, &candidates(&suite), filter),
             Unit::Suite if filter.selects(&suite.name) => {
-                let whole = Filter { ignored: filter.ignored, ..Filter::default() };
+                let whole = Filter { only: vec![], skip: vec![], ..filter.clone() };
                 select(&suite.name, &candidates(&suite), &whole)
             }
             Unit::Suite => Selection { filtered_out: suite.def.scenarios.len(), ..Selection::default() },
@@ -83,6 +82,8 @@ fn candidates(suite: &Suite) -> Vec<Candidate<'static>> {
     let candidate = |scenario: &'static crate::suite::registry::ScenarioDef| Candidate {
         name: scenario.step.name,
         after: scenario.after,
+        always: scenario.always,
+        tags: scenario.tags,
         ignored: scenario.ignore != Ignore::No,
     };
     suite.def.scenarios.iter().map(candidate).collect()
@@ -96,7 +97,8 @@ mod tests {
     const fn scenario(name: &'static str, after: &'static [&'static str], ignore: Ignore) -> ScenarioDef {
         let run = |_| -> crate::base::dial::BoxFuture<'static, crate::Result> { Box::pin(async { Ok(()) }) };
         let step = StepDef { name, line: 1, params: &[], timeout: None, plain: false, run };
-        ScenarioDef { step, after, needs: &[], ignore }
+        let tags: &[&str] = if after.is_empty() { &[] } else { &["last"] };
+        ScenarioDef { after, tags, ignore, ..ScenarioDef::plain(step) }
     }
 
     const fn suite(module: &'static str, scenarios: &'static [ScenarioDef]) -> SuiteDef {
@@ -108,6 +110,7 @@ mod tests {
             cvp: None,
             timeout: None,
             if_var: None,
+            stop_on_failure: false,
             setup: &[],
             teardown: &[],
             scenarios,
@@ -136,6 +139,21 @@ mod tests {
     #[case(Unit::Suite, Ignored::Only, &["none"])]
     fn lists(#[case] unit: Unit, #[case] ignored: Ignored, #[case] expected: &[&str]) {
         assert_eq!(list(&suites(), &filter("", ignored), unit), expected);
+    }
+
+    #[test]
+    fn tags_are_of_scenarios_whatever_is_a_test() {
+        let last = Filter { tags: vec!["last".into()], ..Filter::default() };
+        assert_eq!(list(&suites(), &last, Unit::Scenario), ["some::b", "none::b"]);
+        assert_eq!(list(&suites(), &last, Unit::Suite), ["some", "none"]);
+        let other = Filter { tags: vec!["other".into()], ..Filter::default() };
+        assert_eq!(list(&suites(), &other, Unit::Suite), [""; 0]);
+        let (all, out) = picked(Unit::Suite, &Filter { ignored: Ignored::Include, ..last });
+        assert_eq!(
+            (all, out),
+            (vec![("some".into(), 2, 0), ("none".into(), 2, 0)], 0),
+            "with what they need"
+        );
     }
 
     /// Names of picked suites with how many run and are ignored, and how many scenarios are left out.

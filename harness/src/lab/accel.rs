@@ -83,9 +83,9 @@ pub async fn choose(host: &LabHost, wanted: &str, kernel: &Path, initrd: &Path) 
     }
     let kvm = match wanted {
         "tcg" => Err("POLDER_ACCEL=tcg".to_owned()),
-        _ => match fs::File::options().read(true).write(true).open("/dev/kvm") {
-            Ok(_) => canary("kvm", "host", kernel, initrd, KVM_LIMIT).await,
-            Err(e) => Err(format!("/dev/kvm: {e}")),
+        _ => match open_kvm() {
+            Ok(()) => canary("kvm", "host", kernel, initrd, KVM_LIMIT).await,
+            Err(why) => Err(why),
         },
     };
     let choice = match kvm {
@@ -106,6 +106,31 @@ pub async fn choose(host: &LabHost, wanted: &str, kernel: &Path, initrd: &Path) 
     // Only a convenience: without it the canary boots again.
     let _ = fs::write(&memory, serde_json::to_vec_pretty(&answers).unwrap_or_default());
     Ok(choice)
+}
+
+/// Whether machines may get KVM, as far as that is known before one is started: it is not refused, the device can be opened,
+/// and no canary has died with it since this host booted.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn may_have_kvm(host: &LabHost, wanted: &str) -> Result<(), String> {
+    if wanted == "tcg" {
+        return Err("POLDER_ACCEL=tcg".to_owned());
+    }
+    open_kvm()?;
+    let boot = boot();
+    let known = remembered(&host.cache.join("accel.json")).into_iter();
+    let mut tried =
+        known.filter(|(key, _)| key.starts_with(&format!("{wanted} {boot} ")) && key.ends_with(" true"));
+    match tried.next() {
+        Some((_, choice)) if choice.accel == Accel::Tcg => Err(choice.why),
+        _ => Ok(()),
+    }
+}
+
+fn open_kvm() -> Result<(), String> {
+    let opened = fs::File::options().read(true).write(true).open("/dev/kvm");
+    opened.map(drop).map_err(|e| format!("/dev/kvm: {e}"))
 }
 
 fn remembered(memory: &Path) -> Remembered {
@@ -132,7 +157,7 @@ fn factor(took: Duration) -> f64 {
 fn key(wanted: &str, kernel: &Path) -> String {
     let boot = boot();
     let emulator = fs::metadata("/usr/bin/qemu-system-x86_64").and_then(|m| m.modified()).ok();
-    let usable = fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    let usable = open_kvm().is_ok();
     format!("{wanted} {} {emulator:?} {} {usable}", boot, kernel.display())
 }
 
@@ -211,5 +236,11 @@ mod tests {
         let answers: Remembered = [(key("tcg", kernel), choice.clone())].into();
         fs::write(dir.path().join("accel.json"), serde_json::to_vec(&answers).unwrap()).unwrap();
         assert_eq!(choose(&host, "tcg", kernel, Path::new("/nowhere/initrd")).await.unwrap(), choice);
+        assert_eq!(may_have_kvm(&host, "tcg"), Err("POLDER_ACCEL=tcg".into()));
+        assert_eq!(may_have_kvm(&host, "auto"), open_kvm(), "no canary has died yet");
+        let answers: Remembered = [(key("auto", kernel), choice)].into();
+        fs::write(dir.path().join("accel.json"), serde_json::to_vec(&answers).unwrap()).unwrap();
+        let refused = may_have_kvm(&host, "auto").unwrap_err();
+        assert!(refused == "remembered" || open_kvm() == Err(refused), "one of both reasons");
     }
 }

@@ -1,12 +1,10 @@
 //! Whether the suite has what the scenarios' parameters name; every problem at once. Pure.
 
-use std::collections::BTreeMap;
-
 use crate::{base::text::did_you_mean, env::Names};
 
 use super::{
     extract::Need,
-    registry::{Capability, Param, ScenarioDef, StepDef, Suite},
+    registry::{Param, StepDef, Suite},
 };
 
 /// A parameter that names nothing.
@@ -23,13 +21,8 @@ pub(crate) fn check(suite: &Suite, names: Option<&Names>) -> Vec<Missing> {
     let def = suite.def;
     let scenarios = def.scenarios.iter().map(|scenario| &scenario.step);
     let steps = def.setup.iter().chain(scenarios).chain(def.teardown);
-    let needy = def.scenarios.iter().filter(|scenario| names.is_none() && !scenario.needs.is_empty());
-    let needy = needy.map(|ScenarioDef { step, .. }| {
-        (step, format!("`{}` needs capabilities, but the suite names no init file (`env = ..`)", step.name))
-    });
     steps
         .flat_map(|step| step_problems(suite, step, names).into_iter().map(move |problem| (step, problem)))
-        .chain(needy)
         .map(|(step, problem)| Missing {
             place: format!("{}:{}", def.file, step.line),
             suite: suite.name.clone(),
@@ -38,26 +31,8 @@ pub(crate) fn check(suite: &Suite, names: Option<&Names>) -> Vec<Missing> {
         .collect()
 }
 
-/// The scenarios of `suite` that no machine is there for, and what each lacks.
-pub(crate) fn lacking(suite: &Suite, names: &Names) -> BTreeMap<usize, String> {
-    let lacks = |(index, scenario): (usize, &ScenarioDef)| {
-        let missing = scenario.needs.iter().filter(|need| !names.can(need.role, need.name));
-        let missing: Vec<String> = missing.map(|need| missing_need(need, names)).collect();
-        (!missing.is_empty()).then(|| (index, missing.join("; ")))
-    };
-    suite.def.scenarios.iter().enumerate().filter_map(lacks).collect()
-}
-
-fn missing_need(need: &Capability, names: &Names) -> String {
-    match need.role {
-        Some(role) if names.role(role).is_empty() => no_role(role, "", names),
-        Some(role) => format!("no machine of role `{role}` has the capability `{}`", need.name),
-        None => format!("no machine has the capability `{}`", need.name),
-    }
-}
-
 /// `place` is where none was found, as in " in demo.yaml".
-fn no_role(role: &str, place: &str, names: &Names) -> String {
+pub(super) fn no_role(role: &str, place: &str, names: &Names) -> String {
     let all: Vec<&str> = names.roles.keys().map(String::as_str).collect();
     let help = match did_you_mean(role, all.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
@@ -81,6 +56,12 @@ fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<St
                 )
             });
         }
+        if param.need == Need::Outcome {
+            let is_teardown = suite.def.teardown.iter().any(|teardown| std::ptr::eq(teardown, step));
+            return (!is_teardown).then(|| {
+                format!("`{}` asks for the outcome, which only a `#[teardown]` is told", step.name)
+            });
+        }
         let Some(names) = names else {
             return (param.need != Need::Nothing).then(|| {
                 format!("`{}` asks for `{name}`, but the suite names no init file (`env = ..`)", step.name)
@@ -90,7 +71,9 @@ fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<St
             return role_problem(param, role, &format!(" in {file}"), names);
         }
         let (what, known, found) = match param.need {
-            Need::Nothing | Need::Environment | Need::Machines | Need::Portal => return None,
+            Need::Nothing | Need::Environment | Need::Machines | Need::Portal | Need::Outcome => {
+                return None;
+            }
             Need::Machine => ("machine", &names.machines, names.machine(name)),
             Need::Net => ("net", &names.nets, names.net(name)),
         };
@@ -107,7 +90,7 @@ fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<St
 /// What is wrong with a parameter that asks for a role.
 fn role_problem(param: &Param, role: &str, place: &str, names: &Names) -> Option<String> {
     match (names.role(role), param.need) {
-        (_, Need::Nothing | Need::Environment | Need::Net | Need::Portal) => {
+        (_, Need::Nothing | Need::Environment | Need::Net | Need::Portal | Need::Outcome) => {
             Some(format!("`{}` is no machine, and has no role", param.name))
         }
         ([], Need::Machine | Need::Machines) => Some(no_role(role, place, names)),
@@ -121,7 +104,7 @@ fn role_problem(param: &Param, role: &str, place: &str, names: &Names) -> Option
 
 #[cfg(test)]
 mod tests {
-    use super::super::registry::{EnvFile, Ignore, SuiteDef};
+    use super::super::registry::{EnvFile, ScenarioDef, SuiteDef};
     use super::*;
 
     const fn param(name: &'static str, role: Option<&'static str>, need: Need) -> Param {
@@ -136,6 +119,7 @@ mod tests {
         param("env", None, Need::Environment),
         param("cvp", None, Need::Portal),
         param("whatever", None, Need::Nothing),
+        param("outcome", None, Need::Outcome),
         param("all", None, Need::Machines),
         param("server", Some("web-server"), Need::Machine),
         param("again", Some("web_server"), Need::Machine),
@@ -148,12 +132,6 @@ mod tests {
     const fn step(name: &'static str, params: &'static [Param]) -> StepDef {
         StepDef { name, line: 12, params, timeout: None, plain: false, run: |_| Box::pin(async { Ok(()) }) }
     }
-    const fn scenario(name: &'static str, needs: &'static [Capability]) -> ScenarioDef {
-        ScenarioDef { step: step(name, &[]), after: &[], needs, ignore: Ignore::No }
-    }
-    const fn able(role: Option<&'static str>, name: &'static str) -> Capability {
-        Capability { role, name }
-    }
     static DEF: SuiteDef = SuiteDef {
         module: "t::demo",
         file: "tests/demo.rs",
@@ -162,16 +140,10 @@ mod tests {
         cvp: None,
         timeout: None,
         if_var: None,
+        stop_on_failure: false,
         setup: &[],
-        teardown: &[],
-        scenarios: &[
-            ScenarioDef { step: step("routes", PARAMS), after: &[], needs: &[], ignore: Ignore::No },
-            scenario("together", &[able(Some("router"), "bgp"), able(Some("router"), "ospf")]),
-            scenario("anywhere", &[able(None, "bgp"), able(None, "tls")]),
-            scenario("not_there", &[able(Some("web_server"), "bgp"), able(Some("router"), "x")]),
-            scenario("nobody", &[able(Some("host"), "bgp")]),
-            scenario("no_matter", &[able(None, "x")]),
-        ],
+        teardown: &[step("tidy", &[param("outcome", None, Need::Outcome)])],
+        scenarios: &[ScenarioDef::plain(step("routes", PARAMS))],
     };
 
     fn names() -> Names {
@@ -181,7 +153,7 @@ mod tests {
             machines: owned(&["r1", "r2", "web-1"]),
             nets: owned(&["lan"]),
             roles: by(&[("router", &["r1", "r2"]), ("web-server", &["web-1"])]),
-            capabilities: by(&[("bgp", &["r1"]), ("ospf", &["r2"]), ("tls", &["web-1"])]),
+            ..Names::default()
         }
     }
 
@@ -193,6 +165,7 @@ mod tests {
             "no machine `r3` in demo.yaml; did you mean `r1`?",
             "no net `r1` in demo.yaml",
             "`routes` asks for the portal's session `cvp`, but the suite has none: write `#[polder::suite(env = .., cvp)]`",
+            "`routes` asks for the outcome, which only a `#[teardown]` is told",
             "several machines are of role `router` in demo.yaml: r1, r2; a `&Vms` is all of them",
             "no machine of role `ruoter` in demo.yaml; did you mean `router`?",
             "no machine of role `x` in demo.yaml; roles here: router, web-server",
@@ -200,22 +173,6 @@ mod tests {
         ];
         let expected = expected.map(|problem| format!("tests/demo.rs:12: suite `demo`: {problem}"));
         assert_eq!(problems, expected);
-        assert_eq!(check(&suite, None).len(), 14 + 5, "without a file nothing can be named, or needed");
-    }
-
-    #[test]
-    fn what_a_role_must_be_capable_of_its_machines_are_together() {
-        let suite = Suite { name: "demo".into(), def: &DEF };
-        let lacking: Vec<String> =
-            lacking(&suite, &names()).into_iter().map(|(index, why)| format!("{index} {why}")).collect();
-        assert_eq!(
-            lacking,
-            [
-                "3 no machine of role `web_server` has the capability `bgp`; \
-                 no machine of role `router` has the capability `x`",
-                "4 no machine of role `host`; roles here: router, web-server",
-                "5 no machine has the capability `x`",
-            ]
-        );
+        assert_eq!(check(&suite, None).len(), 15, "without a file nothing can be named");
     }
 }

@@ -6,10 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use crate::{Result, cvp::Cvp, env::Env};
+use crate::{Result, cvp::Cvp, env::Env, event::Outcome};
 
 use super::{
     changes::Changes,
+    held::Holdings,
     registry::{Param, StepDef},
 };
 
@@ -22,6 +23,12 @@ pub struct SuiteCx {
     pub(crate) cvp: Option<Cvp>,
     pub(crate) changes: Changes,
     pub(crate) folder: PathBuf,
+    /// How the suite did, for its teardown.
+    pub(crate) outcome: Option<Outcome>,
+    /// Values of parameters that live as long as the step.
+    pub(crate) of_step: Holdings,
+    /// Those that live as long as the suite.
+    pub(crate) of_suite: Holdings,
 }
 
 impl SuiteCx {
@@ -51,6 +58,16 @@ impl SuiteCx {
                 "suite `{}` has no session at a portal: write `cvp` in its `#[polder::suite(..)]`",
                 self.suite
             )
+        })
+    }
+
+    /// How the suite did until its teardown: passed, or what failed first.
+    ///
+    /// # Errors
+    /// In other steps.
+    pub fn outcome(&self) -> Result<&Outcome> {
+        self.outcome.as_ref().ok_or_else(|| {
+            anyhow::anyhow!("`{}` is no `#[teardown]`, which alone is told the outcome", self.step.name)
         })
     }
 

@@ -6,11 +6,13 @@ use crate::{
     Result,
     cvp::Cvp,
     env::{Env, Net, Vm},
+    event::Outcome,
 };
 
 use super::{
     changes::Changes,
     context::{Artifacts, SuiteCx},
+    held::Held,
     registry::Param,
 };
 
@@ -29,6 +31,18 @@ pub enum Need {
     Net,
     /// A session at a portal.
     Portal,
+    /// How the suite did, which only its teardown is told.
+    Outcome,
+}
+
+/// How long the value of a parameter lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// As long as the step that asks for it: each gets a new one.
+    Step,
+    /// As long as the suite: all steps whose parameters have the same type, name and role are given the same one, which is
+    /// made for the first of them.
+    Suite,
 }
 
 /// A type that steps of a suite can have as parameters, written `name: &Type`.
@@ -36,32 +50,53 @@ pub enum Need {
 /// Implement it for what your suites share, such as a client of the product:
 ///
 /// ```
-/// use polder::{FromSuite, Need, Param, Result, SuiteCx};
+/// use polder::{FromSuite, Need, Outcome, Param, Result, Scope, SuiteCx};
 ///
-/// #[derive(Clone)]
 /// struct Client { base: String }
 ///
 /// impl FromSuite for Client {
 ///     const NEED: Need = Need::Nothing;
+///     const SCOPE: Scope = Scope::Suite;
 ///     async fn from_suite(cx: &SuiteCx, param: &Param) -> Result<Self> {
 ///         Ok(Self { base: format!("{}/{}", cx.suite(), param.name) })
+///     }
+///     async fn teardown(self, outcome: &Outcome) -> Result {
+///         if *outcome != Outcome::Passed {
+///             eprintln!("look at {}", self.base);
+///         }
+///         Ok(())
 ///     }
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a scenario",
     label = "not something a suite provides",
-    note = "`Env`, `Vm`, `Vms`, `Net`, `Cvp`, `Changes` and `Artifacts` are; implement `polder::FromSuite` for a type of your own"
+    note = "`Env`, `Vm`, `Vms`, `Net`, `Cvp`, `Changes`, `Artifacts` and, in a teardown, `Outcome` are; implement `polder::FromSuite` for a type of your own"
 )]
 pub trait FromSuite: Sized + Send + Sync + 'static {
     /// What it asks of the environment.
     const NEED: Need;
+    /// How long it lives.
+    const SCOPE: Scope = Scope::Step;
 
-    /// Makes the value for one step.
+    /// Makes the value.
     ///
     /// # Errors
     /// Whatever kept it from being made; the step then fails with it.
     fn from_suite(cx: &SuiteCx, param: &Param) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Ends the value, when the step is over that had it, or after the suite's own teardown. `outcome` is how that step ended, or
+    /// how the suite did: passed, or what failed first. Values that were made last are ended first; those of a step that
+    /// cannot be stopped are not ended.
+    ///
+    /// # Errors
+    /// Whatever kept it from being ended; the step, or the suite, has failed then.
+    fn teardown(self, outcome: &Outcome) -> impl Future<Output = Result> + Send {
+        async move {
+            let _ = (self, outcome);
+            Ok(())
+        }
+    }
 }
 
 impl FromSuite for Env {
@@ -142,13 +177,27 @@ impl FromSuite for Artifacts {
     }
 }
 
+impl FromSuite for Outcome {
+    const NEED: Need = Need::Outcome;
+    async fn from_suite(cx: &SuiteCx, _: &Param) -> Result<Self> {
+        Ok(cx.outcome()?.clone())
+    }
+}
+
 /// Extracts the parameter at `index` of the step.
 ///
 /// # Errors
 /// Those of [`FromSuite::from_suite`].
-pub async fn extract<T: FromSuite>(cx: &SuiteCx, index: usize) -> Result<T> {
+pub async fn extract<T: FromSuite>(cx: &SuiteCx, index: usize) -> Result<Held<T>> {
     let param = cx.param(index)?;
-    T::from_suite(cx, param).await
+    let holdings = match T::SCOPE {
+        Scope::Step => &cx.of_step,
+        Scope::Suite => match cx.of_suite.find(param) {
+            Some(held) => return Ok(held),
+            None => &cx.of_suite,
+        },
+    };
+    Ok(holdings.keep(param, T::from_suite(cx, param).await?))
 }
 
 /// What a step's result says.

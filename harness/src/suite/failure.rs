@@ -7,14 +7,17 @@ use crate::{
     guest::GuestError,
 };
 
-use super::task::Ended;
+use super::{registry::ExpectFail, skip::Skipped, task::Ended};
 
 /// The outcome of a step; `limit` are the words for its limit, `file` is its source file.
 pub(crate) fn outcome(ended: &Ended<()>, limit: &str, file: &str) -> Outcome {
     let failed = |error: String| Outcome::Failed { fault: Fault::Product, error };
     match ended {
         Ended::Returned(Ok(())) => Outcome::Passed,
-        Ended::Returned(Err(error)) => Outcome::Failed { fault: fault(error), error: describe(error, file) },
+        Ended::Returned(Err(error)) => match error.downcast_ref::<Skipped>() {
+            Some(skipped) => Outcome::NotRun { reason: skipped.to_string() },
+            None => Outcome::Failed { fault: fault(error), error: describe(error, file) },
+        },
         Ended::Panicked(text) => failed(text.clone()),
         Ended::TimedOut { stuck: false } => failed(format!("did not end within {limit}")),
         Ended::TimedOut { stuck: true } => {
@@ -32,9 +35,50 @@ pub(crate) fn after(outcome: Outcome, unhealed: Option<String>, blame: Option<St
     let amiss = if unhealed.is_some() { Fault::Environment } else { Fault::Product };
     let said: Vec<String> = unhealed.into_iter().chain(blame).collect();
     match outcome {
+        Outcome::NotRun { .. } => outcome,
+        _ => with(outcome, amiss, &said),
+    }
+}
+
+/// The outcome of a step when `errors` came up in ending what it was given.
+pub(crate) fn torn_down(outcome: Outcome, errors: &[(Fault, String)]) -> Outcome {
+    let Some((fault, _)) = errors.first() else { return outcome };
+    let said: Vec<String> = errors.iter().map(|(_, error)| error.clone()).collect();
+    match outcome {
+        Outcome::NotRun { .. } => with(Outcome::Passed, *fault, &said),
+        _ => with(outcome, *fault, &said),
+    }
+}
+
+/// What passed has failed with what is `said`, if something is; what failed before says that as well.
+fn with(outcome: Outcome, amiss: Fault, said: &[String]) -> Outcome {
+    match outcome {
         Outcome::Passed if !said.is_empty() => Outcome::Failed { fault: amiss, error: said.join("\n") },
         Outcome::Failed { fault, error } if !said.is_empty() => {
             Outcome::Failed { fault, error: format!("{error}\n{}", said.join("\n")) }
+        }
+        other => other,
+    }
+}
+
+/// The outcome of a scenario whose failure may be known, on the day `today` (as `2027-01-31`). Only what is tested is ever
+/// expected to fail: where the environment does, nothing was found out.
+pub(crate) fn expected(outcome: Outcome, known: Option<ExpectFail>, today: &str) -> Outcome {
+    let Some(ExpectFail { until, reason }) = known else { return outcome };
+    let is_over = today > until;
+    match outcome {
+        Outcome::Passed if !is_over => Outcome::Failed {
+            fault: Fault::Product,
+            error: format!(
+                "it passed, but is expected to fail until {until} ({reason}): take `expect_fail` away"
+            ),
+        },
+        Outcome::Failed { fault, error } if is_over => Outcome::Failed {
+            fault,
+            error: format!("{error}\nit was expected to fail until {until} ({reason}), which is over"),
+        },
+        Outcome::Failed { fault: Fault::Product, error } => {
+            Outcome::ExpectedFailure { error, reason: reason.to_owned(), until: until.to_owned() }
         }
         other => other,
     }
@@ -112,6 +156,40 @@ mod tests {
         assert_eq!(after(own, None, said("b")), failed(Fault::Harness, "own\nb"));
         let stopped = Outcome::NotRun { reason: "stopped".to_owned() };
         assert_eq!(after(stopped.clone(), said("a"), said("b")), stopped);
+        let errors = [(Fault::Environment, "c".to_owned()), (Fault::Product, "d".to_owned())];
+        assert_eq!(torn_down(Outcome::Passed, &[]), Outcome::Passed);
+        assert_eq!(torn_down(Outcome::Passed, &errors), failed(Fault::Environment, "c\nd"));
+        assert_eq!(torn_down(failed(Fault::Product, "own"), &errors), failed(Fault::Product, "own\nc\nd"));
+        assert_eq!(torn_down(stopped, &errors), failed(Fault::Environment, "c\nd"), "it is not lost");
+    }
+
+    #[test]
+    fn a_failure_that_is_known_is_expected_until_its_last_day() {
+        let failed = |fault, error: &str| Outcome::Failed { fault, error: error.to_owned() };
+        let known = ExpectFail { until: "2027-01-31", reason: "bug 7" };
+        let on = |day, outcome| expected(outcome, Some(known), day);
+        let as_expected = Outcome::ExpectedFailure {
+            error: "1 != 2".into(),
+            reason: "bug 7".into(),
+            until: "2027-01-31".into(),
+        };
+        assert_eq!(on("2026-12-01", failed(Fault::Product, "1 != 2")), as_expected);
+        assert_eq!(on("2027-01-31", failed(Fault::Product, "1 != 2")), as_expected);
+        let over = "1 != 2\nit was expected to fail until 2027-01-31 (bug 7), which is over";
+        assert_eq!(on("2027-02-01", failed(Fault::Product, "1 != 2")), failed(Fault::Product, over));
+        let passed = "it passed, but is expected to fail until 2027-01-31 (bug 7): take `expect_fail` away";
+        assert_eq!(on("2027-01-31", Outcome::Passed), failed(Fault::Product, passed));
+        assert_eq!(on("2027-02-01", Outcome::Passed), Outcome::Passed);
+        let lost = || failed(Fault::Environment, "no lab");
+        assert_eq!(on("2026-12-01", lost()), lost(), "nothing was found out about what is tested");
+        assert_eq!(expected(lost(), None, "2026-12-01"), lost());
+    }
+
+    #[test]
+    fn what_skips_itself_is_not_run() {
+        let skipped = anyhow::Error::from(Skipped::because("no printer")).context("while looking for one");
+        let ended = outcome(&Ended::Returned(Err(skipped)), "1 s", "x.rs");
+        assert_eq!(ended, Outcome::NotRun { reason: "no printer".into() });
     }
 
     #[test]

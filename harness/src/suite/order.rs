@@ -9,8 +9,12 @@ pub(crate) struct Filter {
     pub(crate) only: Vec<String>,
     /// Parts of names, or whole names, that are not selected.
     pub(crate) skip: Vec<String>,
-    /// Whether both are whole names.
+    /// Whether both are whole names. That of a scenario without its case means all of its cases.
     pub(crate) exact: bool,
+    /// Tags of which a scenario has one to be selected; empty: all.
+    pub(crate) tags: Vec<String>,
+    /// Tags with which a scenario is not selected.
+    pub(crate) skip_tags: Vec<String>,
     /// What becomes of ignored scenarios.
     pub(crate) ignored: Ignored,
 }
@@ -30,10 +34,17 @@ pub(crate) enum Ignored {
 impl Filter {
     /// Whether a full name is selected, ignored or not.
     pub(crate) fn selects(&self, name: &str) -> bool {
+        let without_case = name.split_once('[').map_or(name, |(name, _)| name);
         let hit = |pattern: &String| {
-            if self.exact { name == pattern } else { name.contains(pattern) }
+            if self.exact { name == pattern || without_case == pattern } else { name.contains(pattern) }
         };
         (self.only.is_empty() || self.only.iter().any(hit)) && !self.skip.iter().any(hit)
+    }
+
+    /// Whether a scenario with these tags is selected.
+    pub(crate) fn selects_tags(&self, tags: &[&str]) -> bool {
+        let has = |wanted: &String| tags.contains(&wanted.as_str());
+        (self.tags.is_empty() || self.tags.iter().any(has)) && !self.skip_tags.iter().any(has)
     }
 }
 
@@ -44,6 +55,10 @@ pub(crate) struct Candidate<'a> {
     pub(crate) name: &'a str,
     /// Names of earlier ones it needs.
     pub(crate) after: &'a [&'a str],
+    /// Whether it runs without them as well.
+    pub(crate) always: bool,
+    /// Its tags.
+    pub(crate) tags: &'a [&'a str],
     /// Whether it is marked `#[ignore]`.
     pub(crate) ignored: bool,
 }
@@ -56,9 +71,18 @@ pub(crate) struct Selection {
     /// Selected, but ignored.
     pub(crate) ignored: Vec<usize>,
     /// Selected, but not to be run here, for these reasons.
-    pub(crate) left_out: BTreeMap<usize, String>,
+    pub(crate) left_out: BTreeMap<usize, LeftOut>,
     /// How many are none of that.
     pub(crate) filtered_out: usize,
+}
+
+/// Why a scenario is not to be run here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    /// In words.
+    pub(crate) why: String,
+    /// Whether it lacks something itself; else one that it needs does.
+    pub(crate) is_own: bool,
 }
 
 /// A scenario to be run.
@@ -72,16 +96,19 @@ pub(crate) struct Planned {
 
 /// Selects among the scenarios of `suite`; what a selected one needs comes with it.
 ///
-/// What needs an ignored scenario is ignored with it, so that `--ignored` runs both.
+/// What needs an ignored scenario is ignored with it, so that `--ignored` runs both; what always runs does without it.
 pub(crate) fn select(suite: &str, scenarios: &[Candidate<'_>], filter: &Filter) -> Selection {
     let needs = needs(scenarios);
     let ignored = ignored(scenarios, &needs);
     let mut selection = Selection::default();
     let mut selected = BTreeSet::new();
     let mut needed = BTreeSet::new();
+    let none = BTreeSet::new();
+    let without = if filter.ignored == Ignored::Skip { &ignored } else { &none };
     for (index, scenario) in scenarios.iter().enumerate() {
         let is_ignored = ignored.contains(&index);
         if !filter.selects(&format!("{suite}::{}", scenario.name))
+            || !filter.selects_tags(scenario.tags)
             || (filter.ignored == Ignored::Only && !is_ignored)
         {
             continue;
@@ -90,7 +117,7 @@ pub(crate) fn select(suite: &str, scenarios: &[Candidate<'_>], filter: &Filter) 
             selection.ignored.push(index);
         } else {
             selected.insert(index);
-            collect(index, &needs, &mut needed);
+            collect(index, &needs, without, &mut needed);
         }
     }
     selection.run = selected
@@ -105,19 +132,23 @@ pub(crate) fn select(suite: &str, scenarios: &[Candidate<'_>], filter: &Filter) 
 pub(crate) fn leave_out(
     selection: Selection,
     scenarios: &[Candidate<'_>],
-    mut lacking: BTreeMap<usize, String>,
+    lacking: BTreeMap<usize, String>,
 ) -> Selection {
     let needs = needs(scenarios);
-    for (index, needs) in needs.iter().enumerate() {
-        let need = needs.iter().find(|need| lacking.contains_key(need)).and_then(|need| scenarios.get(*need));
-        if let Some(need) = need {
-            lacking.entry(index).or_insert_with(|| format!("needs `{}`, which is left out", need.name));
+    let own = |why| LeftOut { why, is_own: true };
+    let mut lacking: BTreeMap<usize, LeftOut> = lacking.into_iter().map(|(i, why)| (i, own(why))).collect();
+    for (index, (scenario, needs)) in scenarios.iter().zip(&needs).enumerate() {
+        let need = needs.iter().filter(|_| !scenario.always).find(|need| lacking.contains_key(need));
+        if let Some(need) = need.and_then(|need| scenarios.get(*need)) {
+            let why = format!("needs `{}`, which is left out", need.name);
+            lacking.entry(index).or_insert(LeftOut { why, is_own: false });
         }
     }
+    let without: BTreeSet<usize> = lacking.keys().copied().collect();
     let selected = selection.run.iter().filter(|planned| !planned.prerequisite).map(|planned| planned.index);
-    let (left_out, selected): (Vec<_>, Vec<_>) = selected.partition(|index| lacking.contains_key(index));
+    let (left_out, selected): (Vec<_>, Vec<_>) = selected.partition(|index| without.contains(index));
     let mut needed: BTreeSet<usize> = selected.iter().copied().collect();
-    selected.iter().for_each(|&index| collect(index, &needs, &mut needed));
+    selected.iter().for_each(|&index| collect(index, &needs, &without, &mut needed));
     let before = selection.run.len();
     let mut run = selection.run;
     run.retain(|planned| needed.contains(&planned.index));
@@ -143,18 +174,19 @@ fn needs(scenarios: &[Candidate<'_>]) -> Vec<Vec<usize>> {
 fn ignored(scenarios: &[Candidate<'_>], needs: &[Vec<usize>]) -> BTreeSet<usize> {
     let mut ignored = BTreeSet::new();
     for (index, (scenario, needs)) in scenarios.iter().zip(needs).enumerate() {
-        if scenario.ignored || needs.iter().any(|need| ignored.contains(need)) {
+        let with_others = !scenario.always && needs.iter().any(|need| ignored.contains(need));
+        if scenario.ignored || with_others {
             ignored.insert(index);
         }
     }
     ignored
 }
 
-/// Adds everything `index` needs, directly or not.
-fn collect(index: usize, needs: &[Vec<usize>], needed: &mut BTreeSet<usize>) {
+/// Adds everything `index` needs, directly or not, but for what it has to do `without`.
+fn collect(index: usize, needs: &[Vec<usize>], without: &BTreeSet<usize>, needed: &mut BTreeSet<usize>) {
     for &need in needs.get(index).into_iter().flatten() {
-        if needed.insert(need) {
-            collect(need, needs, needed);
+        if !without.contains(&need) && needed.insert(need) {
+            collect(need, needs, without, needed);
         }
     }
 }
@@ -165,16 +197,24 @@ mod tests {
 
     use super::*;
 
+    const fn candidate(
+        name: &'static str,
+        after: &'static [&'static str],
+        ignored: bool,
+    ) -> Candidate<'static> {
+        Candidate { name, after, always: false, tags: &[], ignored }
+    }
+
     const SCENARIOS: &[Candidate<'static>] = &[
-        Candidate { name: "boots", after: &[], ignored: false },
-        Candidate { name: "routes", after: &["boots"], ignored: false },
-        Candidate { name: "slow", after: &[], ignored: true },
-        Candidate { name: "slower", after: &["slow", "routes"], ignored: false },
+        candidate("boots", &[], false),
+        candidate("routes", &["boots"], false),
+        candidate("slow", &[], true),
+        candidate("slower", &["slow", "routes"], false),
     ];
 
     fn filter(only: &[&str], skip: &[&str], exact: bool, ignored: Ignored) -> Filter {
         let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        Filter { only: owned(only), skip: owned(skip), exact, ignored }
+        Filter { only: owned(only), skip: owned(skip), exact, ignored, ..Filter::default() }
     }
 
     /// `+` a prerequisite, `-` ignored, then the number filtered out.
@@ -206,7 +246,9 @@ mod tests {
         let left = |selection, index, scenarios: &[Candidate<'_>]| {
             let lacking = BTreeMap::from([(index, "why".to_owned())]);
             let selection = leave_out(selection, scenarios, lacking);
-            let out: Vec<String> = selection.left_out.iter().map(|(i, why)| format!("!{i} {why}")).collect();
+            let out: Vec<String> =
+                selection.left_out.iter().map(|(i, out)| format!("!{i} {}", out.why)).collect();
+            assert!(selection.left_out.iter().all(|(i, out)| out.is_own == (*i == index)));
             format!("{}: {}", show(&selection), out.join(", "))
         };
         assert_eq!(left(all(), 1, SCENARIOS), "0 2 out 0: !1 why, !3 needs `routes`, which is left out");
@@ -218,17 +260,60 @@ mod tests {
         assert_eq!(left(slower, 2, SCENARIOS), " out 3: !3 needs `slow`, which is left out");
     }
 
+    #[test]
+    fn what_always_runs_does_without_what_it_is_after() {
+        let clean_up = Candidate { always: true, ..candidate("clean_up", &["slow", "boots"], false) };
+        let scenarios = [&SCENARIOS[..3], &[clean_up]].concat();
+        let chosen = |filter: &Filter| select("demo", &scenarios, filter);
+        assert_eq!(show(&chosen(&filter(&["clean"], &[], false, Ignored::Skip))), "+0 3 out 2");
+        assert_eq!(show(&chosen(&filter(&["clean"], &[], false, Ignored::Include))), "+0 +2 3 out 1");
+        assert_eq!(show(&chosen(&filter(&[], &[], false, Ignored::Only))), "2 out 3");
+        let all = chosen(&filter(&[], &[], false, Ignored::Skip));
+        assert_eq!(show(&all), "0 1 3 -2 out 0");
+        let left = leave_out(all, &scenarios, BTreeMap::from([(0, "why".to_owned())]));
+        assert_eq!(show(&left), "3 -2 out 0", "what is after what is left out runs if it always does");
+        assert_eq!(left.left_out.keys().copied().collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[test]
+    fn tags_and_cases_select() {
+        let tagged = |name, tags| Candidate { tags, ..candidate(name, &[], false) };
+        let scenarios = [
+            tagged("a[x]", &["net"]),
+            tagged("a[y]", &["net", "slow"]),
+            tagged("ab", &["slow"]),
+            tagged("c", &[]),
+        ];
+        let chosen = |filter: &Filter| show(&select("demo", &scenarios, filter));
+        let tags = |tags: &[&str], skip_tags: &[&str]| {
+            let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+            Filter { tags: owned(tags), skip_tags: owned(skip_tags), ..Filter::default() }
+        };
+        assert_eq!(chosen(&tags(&["net"], &[])), "0 1 out 2");
+        assert_eq!(chosen(&tags(&["net", "slow"], &[])), "0 1 2 out 1");
+        assert_eq!(chosen(&tags(&["net"], &["slow"])), "0 out 3");
+        assert_eq!(chosen(&tags(&[], &["slow"])), "0 3 out 2");
+        assert_eq!(chosen(&tags(&["ne"], &[])), " out 4", "tags are whole words");
+        assert_eq!(chosen(&filter(&["demo::a"], &[], true, Ignored::Skip)), "0 1 out 2", "all of its cases");
+        assert_eq!(chosen(&filter(&["demo::a[y]"], &[], true, Ignored::Skip)), "1 out 3");
+        assert_eq!(chosen(&filter(&[], &["demo::a"], true, Ignored::Skip)), "2 3 out 2");
+    }
+
+    /// What a scenario of a made-up suite needs, whether it is ignored, and whether it always runs.
+    type Made = (Vec<usize>, bool, bool);
+
     /// Scenarios named by their index, each needing some earlier ones.
-    fn suites() -> impl Strategy<Value = Vec<(Vec<usize>, bool)>> {
-        prop::collection::vec((prop::collection::vec(0_usize..20, 0..3), any::<bool>()), 0..20)
+    fn suites() -> impl Strategy<Value = Vec<Made>> {
+        let scenario = (prop::collection::vec(0_usize..20, 0..3), any::<bool>(), prop::bool::weighted(0.2));
+        prop::collection::vec(scenario, 0..20)
     }
 
     /// Made for good: they are few and small.
-    fn candidates(suite: &[(Vec<usize>, bool)]) -> Vec<Candidate<'static>> {
+    fn candidates(suite: &[Made]) -> Vec<Candidate<'static>> {
         let names: Vec<&'static str> = (0..suite.len()).map(|i| &*format!("s{i}").leak()).collect();
-        let candidate = |(i, (needs, ignored)): (usize, &(Vec<usize>, bool))| {
+        let candidate = |(i, (needs, ignored, always)): (usize, &Made)| {
             let earlier: Vec<&'static str> = needs.iter().filter(|n| **n < i).map(|n| names[*n]).collect();
-            Candidate { name: names[i], after: earlier.leak(), ignored: *ignored }
+            Candidate { always: *always, ..candidate(names[i], earlier.leak(), *ignored) }
         };
         suite.iter().enumerate().map(candidate).collect()
     }
@@ -241,6 +326,7 @@ mod tests {
             skip,
             exact,
             ignored,
+            ..Filter::default()
         })
     }
 
@@ -259,7 +345,8 @@ mod tests {
                 let scenario = &candidates[planned.index];
                 for need in scenario.after {
                     let need = candidates.iter().position(|other| other.name == *need).unwrap();
-                    prop_assert!(runs.contains(&need), "{} runs without {need}", scenario.name);
+                    let is_spared = scenario.always && filter.ignored == Ignored::Skip && ignored.contains(&need);
+                    prop_assert!(is_spared || runs.contains(&need), "{} runs without {need}", scenario.name);
                 }
                 let selected = filter.selects(&format!("demo::{}", scenario.name));
                 if planned.prerequisite {
@@ -296,7 +383,7 @@ mod tests {
             for planned in &selection.run {
                 prop_assert!(before.run.contains(planned));
                 let needs = candidates[planned.index].after;
-                prop_assert!(needs.iter().all(|need| runs.iter().any(|i| candidates[*i].name == *need)));
+                prop_assert!(candidates[planned.index].always || needs.iter().all(|need| runs.iter().any(|i| candidates[*i].name == *need)));
                 let wanted = runs.iter().any(|i| candidates[*i].after.contains(&candidates[planned.index].name));
                 prop_assert!(!planned.prerequisite || wanted);
             }

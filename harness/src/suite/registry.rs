@@ -27,6 +27,8 @@ pub struct SuiteDef {
     pub timeout: Option<Duration>,
     /// The environment variable without which it is as if it were not there.
     pub if_var: Option<&'static str>,
+    /// Whether nothing is begun any more once a scenario has failed.
+    pub stop_on_failure: bool,
     /// `#[setup]`: one or none.
     pub setup: &'static [StepDef],
     /// `#[teardown]`: one or none.
@@ -82,19 +84,52 @@ pub struct ScenarioDef {
     pub step: StepDef,
     /// Scenarios, earlier in the suite, that must have passed.
     pub after: &'static [&'static str],
-    /// What its machines must be capable of; else it is left out.
-    pub needs: &'static [Capability],
+    /// Whether it runs whatever became of those, and of the suite.
+    pub always: bool,
+    /// Words by which it is selected.
+    pub tags: &'static [&'static str],
+    /// How often it is tried again when it fails.
+    pub retries: u32,
+    /// What has to be there; else it is not run.
+    pub needs: &'static [Requirement],
+    /// That it fails is known.
+    pub expect_fail: Option<ExpectFail>,
     /// `#[ignore]`.
     pub ignore: Ignore,
 }
 
-/// Something a machine must be capable of.
+/// Something that has to be there for a scenario to be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capability {
-    /// The role of the machine; any when absent.
-    pub role: Option<&'static str>,
-    /// What it must be capable of, as init files call it.
-    pub name: &'static str,
+pub enum Requirement {
+    /// KVM that works.
+    Kvm,
+    /// A portal that is configured.
+    Portal,
+    /// Memory of the host that is free.
+    Memory {
+        /// How much, in MiB.
+        mib: u64,
+    },
+    /// A program of the host.
+    Tool(&'static str),
+    /// A machine of this role.
+    Role(&'static str),
+    /// Something a machine must be capable of.
+    Capability {
+        /// The role of the machine; any when absent.
+        role: Option<&'static str>,
+        /// What it must be capable of, as init files call it.
+        name: &'static str,
+    },
+}
+
+/// A failure that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpectFail {
+    /// The last day of it, as `2027-01-31`.
+    pub until: &'static str,
+    /// What is known.
+    pub reason: &'static str,
 }
 
 /// A parameter of a step.
@@ -117,6 +152,23 @@ pub enum Ignore {
     Yes,
     /// It is, for this reason.
     Because(&'static str),
+}
+
+impl ScenarioDef {
+    /// A scenario that is only called, for tests.
+    #[cfg(test)]
+    pub(crate) const fn plain(step: StepDef) -> Self {
+        Self {
+            step,
+            after: &[],
+            always: false,
+            tags: &[],
+            retries: 0,
+            needs: &[],
+            expect_fail: None,
+            ignore: Ignore::No,
+        }
+    }
 }
 
 /// A registered suite and the name people know it by.
@@ -177,6 +229,7 @@ mod tests {
             cvp: None,
             timeout: None,
             if_var: None,
+            stop_on_failure: false,
             setup: &[],
             teardown: &[],
             scenarios: &[],

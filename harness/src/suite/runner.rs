@@ -1,8 +1,7 @@
-//! Running one suite: environment, set-up, scenarios in order, teardown; every step reported as an event.
-//! Does not print, and does not choose what is run.
+//! Running one suite: the session at a portal and the environment around its steps, and what is reported of both; the steps
+//! are in `session`. Does not print, and does not choose what is run.
 
 use std::{
-    collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -13,37 +12,32 @@ use tracing::Span;
 
 use crate::{
     artifact::Manifest,
-    base::wait::Deadline,
-    cvp::{CvpSpec, Stay},
-    env::{Env, EnvError, Host, Progress, UpFailure, Watch},
+    cvp::CvpSpec,
+    env::{Env, EnvError, Host, Progress, UpFailure},
     event::{Fault, Outcome, RunEvent, Usage, scenario_folder},
-    health::{Sighting, blame},
+    health::Sighting,
     initfile,
     trace::Recorder,
 };
 
 use super::{
-    changes::Changes,
-    context::SuiteCx,
     failure,
-    order::{Planned, Selection},
-    registry::{EnvFile, Ignore, ScenarioDef, StepDef, Suite},
+    order::{LeftOut, Planned, Selection},
+    registry::{EnvFile, Ignore, ScenarioDef, Suite},
+    session::{Session, Watched},
     stop::Stop,
     task::{self, Bounds, Ended},
 };
 
-/// Limit of a step that names none.
-const STEP_LIMIT: Duration = Duration::from_secs(300);
-
 /// How long it may take until all is set back whose fault was dropped, and until all machines are asked how they are.
-const AFTERMATH: Duration = Duration::from_secs(120);
+pub(super) const AFTERMATH: Duration = Duration::from_secs(120);
 
-/// Names of what is reported beside the scenarios.
+/// What the environment is called in reports.
 const ENVIRONMENT: &str = "environment";
-const SETUP: &str = "setup";
-const TEARDOWN: &str = "teardown";
-/// What undoing changes is called in reports, and where their journals are.
-const CHANGES: &str = "changes";
+
+/// Why nothing can be run.
+const NO_ENVIRONMENT: &str = "the environment did not come up";
+pub(super) const STOPPED: &str = "stopped by the operator";
 
 /// What all suites of a run share.
 #[derive(Debug)]
@@ -62,6 +56,8 @@ pub(crate) struct Runner {
     pub(crate) host: Host,
     /// The portal of suites that have a session at one; each has one of its own when absent.
     pub(crate) portal: Option<CvpSpec>,
+    /// Whether a scenario for which something is lacking has failed.
+    pub(crate) strict: bool,
 }
 
 impl Runner {
@@ -70,8 +66,8 @@ impl Runner {
         for &index in &selection.ignored {
             self.report_ignored(suite, index);
         }
-        for (&index, reason) in &selection.left_out {
-            self.report_left_out(suite, index, reason);
+        for (&index, left_out) in &selection.left_out {
+            self.report_left_out(suite, index, left_out);
         }
         if !selection.run.is_empty() {
             self.run_selected(suite, &selection.run).await;
@@ -122,7 +118,9 @@ impl Runner {
                 }
             },
         };
-        Ok(Session { portal, watched, ..Session::new(self, suite, env, start) })
+        let mut session = Session::new(self, suite, env, start);
+        (session.portal, session.watched) = (portal, watched);
+        Ok(session)
     }
 
     /// Starts the environment; otherwise says why nothing can run.
@@ -195,7 +193,7 @@ impl Runner {
         }
     }
 
-    async fn collect(&self, suite: &Suite, env: &Env, scenario: &str) {
+    pub(super) async fn collect(&self, suite: &Suite, env: &Env, scenario: &str) {
         let folder = scenario_folder(&self.folder, &suite.name, scenario);
         let (env, path) = (env.clone(), folder.clone());
         // It keeps its own limits.
@@ -213,7 +211,7 @@ impl Runner {
     }
 
     /// Ends an environment and returns what it used; what could not be removed is reported.
-    async fn down(&self, suite: &Suite, env: Env) -> Option<Usage> {
+    pub(super) async fn down(&self, suite: &Suite, env: Env) -> Option<Usage> {
         let start = Instant::now();
         let span = self.recorder.scenario(&suite.name, ENVIRONMENT);
         let bounds = Bounds { limit: None, stop: None, plain: false };
@@ -249,15 +247,20 @@ impl Runner {
         self.report_finished(suite, scenario.step.name, Outcome::Ignored { reason }, Duration::ZERO);
     }
 
-    fn report_left_out(&self, suite: &Suite, index: usize, reason: &str) {
+    pub(super) fn report_left_out(&self, suite: &Suite, index: usize, left_out: &LeftOut) {
         let Some(scenario) = suite.def.scenarios.get(index) else {
             return;
         };
-        let outcome = Outcome::Ignored { reason: Some(reason.to_owned()) };
+        let why = left_out.why.clone();
+        let outcome = if self.strict && left_out.is_own {
+            Outcome::Failed { fault: Fault::Environment, error: why }
+        } else {
+            Outcome::NotRun { reason: why }
+        };
         self.report_finished(suite, scenario.step.name, outcome, Duration::ZERO);
     }
 
-    fn report_not_run(&self, suite: &Suite, index: usize, reason: &str) {
+    pub(super) fn report_not_run(&self, suite: &Suite, index: usize, reason: &str) {
         let Some(scenario) = suite.def.scenarios.get(index) else {
             return;
         };
@@ -266,8 +269,12 @@ impl Runner {
     }
 
     pub(super) fn report_started(&self, suite: &Suite, scenario: &str, prerequisite: bool) {
+        self.report_attempt(suite, scenario, prerequisite, 1);
+    }
+
+    pub(super) fn report_attempt(&self, suite: &Suite, scenario: &str, prerequisite: bool, attempt: u32) {
         let (suite, scenario) = (suite.name.clone(), scenario.to_owned());
-        self.emit(RunEvent::ScenarioStarted { suite, scenario, prerequisite });
+        self.emit(RunEvent::ScenarioStarted { suite, scenario, prerequisite, attempt });
     }
 
     pub(super) fn report_finished(&self, suite: &Suite, scenario: &str, outcome: Outcome, took: Duration) {
@@ -288,214 +295,7 @@ impl Runner {
 /// The scenario because of which one that is not ignored itself is.
 fn ignored_need(suite: &Suite, scenario: &ScenarioDef) -> Option<&'static str> {
     let mut needs = suite.def.scenarios.iter().filter(|other| scenario.after.contains(&other.step.name));
-    let found = needs.find(|need| need.ignore != Ignore::No || ignored_need(suite, need).is_some());
+    let found =
+        needs.find(|need| need.ignore != Ignore::No || (!need.always && ignored_need(suite, need).is_some()));
     found.map(|need| need.step.name)
-}
-
-fn seconds(limit: Duration) -> String {
-    format!("{} s", limit.as_secs_f64())
-}
-
-const NO_ENVIRONMENT: &str = "the environment did not come up";
-const STOPPED: &str = "stopped by the operator";
-
-/// Machines that are watched over.
-struct Watched {
-    watch: Arc<Watch>,
-    /// The step with which trouble is reported.
-    under_way: Arc<Mutex<String>>,
-}
-
-/// A suite whose environment is there.
-struct Session<'a> {
-    runner: &'a Runner,
-    suite: &'a Suite,
-    env: Option<Env>,
-    watched: Option<Watched>,
-    portal: Option<Stay>,
-    changes: Changes,
-    /// By how much limits are stretched.
-    factor: f64,
-    /// When the suite's own limit is reached.
-    deadline: Option<Deadline>,
-}
-
-/// How a step went, for those after it.
-struct Went {
-    passed: bool,
-    stuck: bool,
-}
-
-impl<'a> Session<'a> {
-    fn new(runner: &'a Runner, suite: &'a Suite, env: Option<Env>, start: Instant) -> Self {
-        let factor = env.as_ref().map_or(1.0, Env::time_factor);
-        let limit = suite.def.timeout.map(|limit| limit.mul_f64(factor));
-        let deadline = limit.map(|limit| Deadline::within(limit.saturating_sub(start.elapsed())));
-        let folder = scenario_folder(&runner.folder, &suite.name, CHANGES);
-        let changes = Changes::new(folder, env.clone());
-        Self { runner, suite, env, watched: None, portal: None, changes, factor, deadline }
-    }
-
-    /// Set-up, scenarios, teardown, session at the portal closed, environment down; returns what the environment used.
-    async fn run(mut self, planned: &[Planned]) -> Option<Usage> {
-        // Why nothing more can be run, once that is so.
-        let mut halted = None;
-        for step in self.suite.def.setup {
-            let went = self.step(SETUP, step, false, Some(&self.runner.stop)).await;
-            if !went.passed {
-                halted = Some(format!("`{SETUP}` failed"));
-            }
-        }
-        let mut unmet: HashMap<&str, &str> = HashMap::new();
-        for planned in planned {
-            let Some(scenario) = self.suite.def.scenarios.get(planned.index) else {
-                continue;
-            };
-            let name = scenario.step.name;
-            let needs = scenario.after.iter().find_map(|need| Some((need, unmet.get(need)?)));
-            let needs = needs.map(|(need, what)| format!("needs `{need}`, which {what}"));
-            if let Some(reason) = self.obstacle().or_else(|| halted.clone()).or(needs) {
-                self.runner.report_not_run(self.suite, planned.index, &reason);
-                unmet.insert(name, "was not run");
-                continue;
-            }
-            let went = self.step(name, &scenario.step, planned.prerequisite, Some(&self.runner.stop)).await;
-            if !went.passed {
-                unmet.insert(name, "failed");
-            }
-            if went.stuck {
-                halted = Some(format!("`{name}` still runs: it could not be stopped"));
-            }
-        }
-        for step in self.suite.def.teardown {
-            self.step(TEARDOWN, step, false, None).await;
-        }
-        self.undo().await;
-        if let Some(portal) = self.portal.take() {
-            self.runner.close(self.suite, portal).await;
-        }
-        let env = self.env?;
-        // Kept of every suite: little, and what people ask for first.
-        env.keep_consoles(&scenario_folder(&self.runner.folder, &self.suite.name, "consoles")).await;
-        let usage = self.runner.down(self.suite, env).await;
-        // Only now: before, it would tidy up in machines that go anyway.
-        drop(self.watched);
-        usage
-    }
-
-    /// Undoes the changes that scenarios made; those that stay against their will are reported.
-    async fn undo(&self) {
-        if self.changes.is_empty() {
-            return;
-        }
-        let (start, changes, Self { runner, suite, .. }) = (Instant::now(), self.changes.clone(), self);
-        let span = runner.recorder.scenario(&suite.name, CHANGES);
-        let bounds = Bounds { limit: None, stop: None, plain: false };
-        let work = async move { changes.undo().await };
-        let (fault, error) = match task::run(&runner.work, span, bounds, work).await {
-            Ended::Returned(Err(error)) => (Fault::Environment, failure::describe(&error, suite.def.file)),
-            Ended::Panicked(error) => (Fault::Harness, error),
-            Ended::Returned(Ok(())) | Ended::TimedOut { .. } | Ended::Stopped { .. } => return,
-        };
-        runner.report_finished(suite, CHANGES, Outcome::Failed { fault, error }, start.elapsed());
-    }
-
-    /// What, outside of the scenarios, keeps the next one from being run.
-    fn obstacle(&self) -> Option<String> {
-        if self.runner.stop.is_requested() {
-            return Some(STOPPED.to_owned());
-        }
-        if let Some(error) = self.env.as_ref().and_then(Env::failure) {
-            return Some(format!("the environment broke: {error}"));
-        }
-        let over = self.deadline.is_some_and(Deadline::passed);
-        over.then(|| format!("{} are over", self.whole_limit()))
-    }
-
-    fn whole_limit(&self) -> String {
-        let limit = self.suite.def.timeout.unwrap_or_default();
-        format!("the suite's {}", seconds(limit.mul_f64(self.factor)))
-    }
-
-    async fn step(
-        &self,
-        name: &str,
-        step: &'static StepDef,
-        prerequisite: bool,
-        stop: Option<&Stop>,
-    ) -> Went {
-        let Self { runner, suite, .. } = self;
-        let start = Instant::now();
-        runner.report_started(suite, name, prerequisite);
-        if let Some(Watched { under_way, .. }) = &self.watched {
-            name.clone_into(&mut under_way.lock().unwrap_or_else(PoisonError::into_inner));
-        }
-        let own = step.timeout.unwrap_or(STEP_LIMIT).mul_f64(self.factor);
-        // Teardown is owed its time even when the suite's is over.
-        let left = self.deadline.filter(|_| stop.is_some()).map(Deadline::left);
-        let (limit, words) = match left {
-            Some(left) if left < own => (left, self.whole_limit()),
-            _ => (own, seconds(own)),
-        };
-        let folder = scenario_folder(&runner.folder, &suite.name, name);
-        let cx = SuiteCx {
-            suite: Arc::from(suite.name.as_str()),
-            step,
-            env: self.env.clone(),
-            cvp: self.portal.as_ref().map(|stay| stay.cvp().clone()),
-            changes: self.changes.clone(),
-            folder: folder.clone(),
-        };
-        let bounds = Bounds { limit: Some(limit), stop, plain: step.plain };
-        let span = runner.recorder.scenario(&suite.name, name);
-        let env = self.env.clone();
-        let work = async move {
-            let Some(env) = env else {
-                return (step.run)(cx).await;
-            };
-            tokio::select! {
-                result = (step.run)(cx) => result,
-                error = env.broken() => Err(error.into()),
-            }
-        };
-        let ended = task::run(&runner.work, span, bounds, work).await;
-        let (unhealed, blame) = self.aftermath().await;
-        let took = start.elapsed();
-        let stuck = matches!(ended, Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true });
-        let outcome = failure::outcome(&ended, &words, suite.def.file);
-        let outcome = failure::after(outcome, unhealed, blame);
-        let (passed, failed) = (outcome == Outcome::Passed, matches!(outcome, Outcome::Failed { .. }));
-        runner.report_finished(suite, name, outcome, took);
-        if let (true, Some(env)) = (failed, &self.env) {
-            runner.collect(suite, env, name).await;
-        }
-        Went { passed, stuck }
-    }
-
-    /// Waits until the faults that a step dropped are healed, and asks how the machines are: what could not be set back,
-    /// and what is said of the machines.
-    async fn aftermath(&self) -> (Option<String>, Option<String>) {
-        let Some(env) = self.env.clone().filter(|env| env.failure().is_none()) else { return (None, None) };
-        let watch = self.watched.as_ref().map(|watched| Arc::clone(&watched.watch));
-        let look = async move {
-            let unhealed = env.healed().await;
-            let seen = match watch {
-                Some(watch) => watch.settle().await,
-                None => Vec::new(),
-            };
-            Ok((unhealed, blame(&seen)))
-        };
-        let bounds = Bounds { limit: Some(AFTERMATH.mul_f64(self.factor)), stop: None, plain: false };
-        match task::run(&self.runner.work, Span::none(), bounds, look).await {
-            Ended::Returned(Ok((unhealed, blame))) => {
-                let file = self.suite.def.file;
-                let error = unhealed.err().map(|error| failure::describe(&error.into(), file));
-                (error.map(|error| format!("a fault could not be set back: {error}")), blame)
-            }
-            Ended::TimedOut { .. } => {
-                (Some("faults were not set back, or machines not looked at, in time".to_owned()), None)
-            }
-            Ended::Panicked(_) | Ended::Stopped { .. } | Ended::Returned(Err(_)) => (None, None),
-        }
-    }
 }

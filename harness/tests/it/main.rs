@@ -3,6 +3,7 @@
 
 mod ansible;
 mod arena;
+mod attributes;
 mod binary;
 mod builds;
 mod changed_guests;

@@ -132,8 +132,8 @@ fn wrong_names_are_said_before_anything_starts() {
     harness/tests/suites/wrong_names.rs:15: suite `wrong_names`: no machine `wbe` in unbootable.yaml; did you mean `web`?
     harness/tests/suites/wrong_names.rs:15: suite `wrong_names`: no machine of role `engine` in unbootable.yaml; no machine has a role
     harness/tests/suites/wrong_names.rs:25: suite `without_file`: `asks_for_a_machine` asks for `web`, but the suite names no init file (`env = ..`)
-    harness/tests/suites/wrong_names.rs:36: suite `without_file`: `asks_for_a_portal` asks for the portal's session `cvp`, but the suite has none: write `#[polder::suite(cvp)]`
-    harness/tests/suites/wrong_names.rs:33: suite `without_file`: `needs_something` needs capabilities, but the suite names no init file (`env = ..`)
+    harness/tests/suites/wrong_names.rs:33: suite `without_file`: `asks_for_the_outcome` asks for the outcome, which only a `#[teardown]` is told
+    harness/tests/suites/wrong_names.rs:38: suite `without_file`: `asks_for_a_portal` asks for the portal's session `cvp`, but the suite has none: write `#[polder::suite(cvp)]`
     ");
     assert!(!ran.root().exists(), "nothing has begun");
     let ran = run("wrong_names", &["--list"]);
@@ -147,12 +147,12 @@ fn what_no_machine_is_capable_of_is_left_out_and_starts_nothing() {
     assert_eq!(
         ran.outcomes(),
         [
-            "pair::needs_more ... ignored, no machine of role `first_one` has the capability `ping`; \
+            "pair::needs_more ... not run: no machine of role `first_one` has the capability `ping`; \
              no machine has the capability `fly`",
-            "pair::comes_after_it ... ignored, needs `needs_more`, which is left out",
+            "pair::comes_after_it ... not run: needs `needs_more`, which is left out",
         ]
     );
-    assert_eq!(ran.result(), "ok. 0 passed; 0 failed; 2 ignored; 0 measured; 4 filtered out");
+    assert_eq!(ran.result(), "ok. 0 passed; 0 failed; 0 ignored; 0 measured; 4 filtered out");
     assert!(!ran.events().iter().any(|event| event["kind"] == "scenario_started"), "no machine is started");
 }
 

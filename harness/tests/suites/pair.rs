@@ -63,7 +63,7 @@ mod pair {
         Ok(())
     }
 
-    #[test(needs("ping", node("ping")))]
+    #[test(needs(capability = "ping", node("ping")))]
     async fn roles_are_asked_for(
         #[role("first_one")] one: &Vm,
         #[role("node")] nodes: &Vms,
@@ -78,7 +78,7 @@ mod pair {
         Ok(())
     }
 
-    #[test(needs(first_one("ping"), "fly"))]
+    #[test(needs(first_one("ping"), capability = "fly"))]
     async fn needs_more(#[role("first_one")] one: &Vm) -> Result {
         bail!("{} cannot do that", one.name())
     }

@@ -18,14 +18,8 @@ mod demo {
     #[ignore("why")]
     async fn d() {}
 
-    #[test(needs)]
+    #[test]
     async fn e(#[role] _one: &u8, #[role("a")] #[role("b")] _two: &u8) {}
-
-    #[test(needs("a", b("c"), d))]
-    async fn f() {}
-
-    #[test(needs(a()))]
-    async fn g() {}
 }
 
 fn main() {}

@@ -1,0 +1,394 @@
+//! The steps of one suite, once its environment is there: set-up, scenarios in order and as often as they may be tried,
+//! teardown; which of them can still be run, and what became of each. Emits events, does not print.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::{Timestamp, tz::Offset};
+use tracing::Span;
+
+use crate::{
+    base::wait::Deadline,
+    cvp::Stay,
+    env::{Env, Watch},
+    event::{Fault, Outcome, RunEvent, Usage, scenario_folder},
+    health::blame,
+};
+
+use super::{
+    changes::Changes,
+    context::SuiteCx,
+    failure,
+    held::Holdings,
+    needs::without_kvm,
+    order::{LeftOut, Planned},
+    registry::{Requirement, ScenarioDef, StepDef, Suite},
+    runner::{AFTERMATH, Runner, STOPPED},
+    stop::Stop,
+    task::{self, Bounds, Ended},
+};
+
+/// Limit of a step that names none.
+const STEP_LIMIT: Duration = Duration::from_secs(300);
+
+/// Names of what is reported beside the scenarios.
+const SETUP: &str = "setup";
+const TEARDOWN: &str = "teardown";
+/// What undoing changes is called in reports, and where their journals are.
+const CHANGES: &str = "changes";
+
+/// Machines that are watched over.
+pub(super) struct Watched {
+    pub(super) watch: Arc<Watch>,
+    /// The step with which trouble is reported.
+    pub(super) under_way: Arc<Mutex<String>>,
+}
+
+/// A suite whose environment is there.
+pub(super) struct Session<'a> {
+    runner: &'a Runner,
+    suite: &'a Suite,
+    env: Option<Env>,
+    pub(super) watched: Option<Watched>,
+    pub(super) portal: Option<Stay>,
+    changes: Changes,
+    /// Values of parameters that live as long as the suite.
+    values: Holdings,
+    /// By how much limits are stretched.
+    factor: f64,
+    /// When the suite's own limit is reached.
+    deadline: Option<Deadline>,
+}
+
+/// How a step went, for those after it.
+struct Went {
+    outcome: Outcome,
+    took: Duration,
+    /// It could not be stopped.
+    stuck: bool,
+}
+
+/// What became of the suite so far.
+#[derive(Default)]
+struct SoFar {
+    /// Why nothing more can be run, once that is so.
+    halted: Option<String>,
+    /// Why nothing more is to be run but what always is.
+    stopped: Option<String>,
+    /// Scenarios that did not pass, and what they did instead.
+    unmet: HashMap<&'static str, &'static str>,
+    /// What failed first, for the teardown.
+    failure: Option<Outcome>,
+}
+
+impl SoFar {
+    /// Takes note of how a step ended.
+    fn note(&mut self, outcome: &Outcome) {
+        if matches!(outcome, Outcome::Failed { .. }) {
+            self.failure.get_or_insert_with(|| outcome.clone());
+        }
+    }
+
+    /// Why a scenario is not to be run.
+    fn reason(&self, scenario: &ScenarioDef) -> Option<String> {
+        if self.halted.is_some() || scenario.always {
+            return self.halted.clone();
+        }
+        let unmet = scenario.after.iter().find_map(|need| Some((need, self.unmet.get(need)?)));
+        let unmet = unmet.map(|(need, what)| format!("needs `{need}`, which {what}"));
+        unmet.or_else(|| self.stopped.clone())
+    }
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(runner: &'a Runner, suite: &'a Suite, env: Option<Env>, start: Instant) -> Self {
+        let factor = env.as_ref().map_or(1.0, Env::time_factor);
+        let limit = suite.def.timeout.map(|limit| limit.mul_f64(factor));
+        let deadline = limit.map(|limit| Deadline::within(limit.saturating_sub(start.elapsed())));
+        let folder = scenario_folder(&runner.folder, &suite.name, CHANGES);
+        let changes = Changes::new(folder, env.clone());
+        let values = Holdings::default();
+        Self { runner, suite, env, watched: None, portal: None, changes, values, factor, deadline }
+    }
+
+    /// Set-up, scenarios, teardown, session at the portal closed, environment down; returns what the environment used.
+    pub(super) async fn run(mut self, planned: &[Planned]) -> Option<Usage> {
+        let mut so_far = SoFar::default();
+        for step in self.suite.def.setup {
+            let outcome = self.step(SETUP, step, None).await;
+            so_far.note(&outcome);
+            so_far.halted = match outcome {
+                Outcome::Passed => None,
+                Outcome::NotRun { reason } => Some(reason),
+                _ => Some(format!("`{SETUP}` failed")),
+            };
+        }
+        for planned in planned {
+            self.next(*planned, &mut so_far).await;
+        }
+        let outcome = so_far.failure.unwrap_or(Outcome::Passed);
+        for step in self.suite.def.teardown {
+            self.step(TEARDOWN, step, Some(outcome.clone())).await;
+        }
+        self.end_values(&outcome).await;
+        self.undo().await;
+        if let Some(portal) = self.portal.take() {
+            self.runner.close(self.suite, portal).await;
+        }
+        let env = self.env?;
+        // Kept of every suite: little, and what people ask for first.
+        env.keep_consoles(&scenario_folder(&self.runner.folder, &self.suite.name, "consoles")).await;
+        let usage = self.runner.down(self.suite, env).await;
+        // Only now: before, it would tidy up in machines that go anyway.
+        drop(self.watched);
+        usage
+    }
+
+    /// Runs a scenario if nothing keeps it from that.
+    async fn next(&self, planned: Planned, so_far: &mut SoFar) {
+        let Self { runner, suite, .. } = *self;
+        let Some(scenario) = suite.def.scenarios.get(planned.index) else { return };
+        let name = scenario.step.name;
+        if let Some(reason) = self.obstacle().or_else(|| so_far.reason(scenario)) {
+            runner.report_not_run(suite, planned.index, &reason);
+            so_far.unmet.insert(name, "was not run");
+            return;
+        }
+        if let Some(why) = self.lacks(scenario) {
+            runner.report_left_out(suite, planned.index, &LeftOut { why, is_own: true });
+            so_far.unmet.insert(name, "was not run");
+            return;
+        }
+        let Went { outcome, stuck, .. } = self.scenario(scenario, planned.prerequisite).await;
+        so_far.note(&outcome);
+        let what = match outcome {
+            Outcome::Passed => None,
+            Outcome::ExpectedFailure { .. } => Some("failed, as is expected"),
+            Outcome::NotRun { .. } | Outcome::Ignored { .. } => Some("was not run"),
+            Outcome::Failed { .. } => {
+                if suite.def.stop_on_failure {
+                    let stopped = || format!("`{name}` failed, and the suite stops at a failure");
+                    so_far.stopped.get_or_insert_with(stopped);
+                }
+                Some("failed")
+            }
+        };
+        so_far.unmet.extend(what.map(|what| (name, what)));
+        if stuck {
+            so_far.halted = Some(format!("`{name}` still runs: it could not be stopped"));
+        }
+    }
+
+    /// What a scenario lacks that is known only when the machines are up.
+    fn lacks(&self, scenario: &ScenarioDef) -> Option<String> {
+        let machines = self.env.as_ref().map(|env| env.plan().machines.as_slice()).unwrap_or_default();
+        let is_slow = machines.iter().filter_map(|machine| machine.domain.as_ref()).any(|domain| !domain.kvm);
+        let wants_kvm = scenario.needs.contains(&Requirement::Kvm);
+        (is_slow && wants_kvm).then(|| without_kvm("the machines run without it"))
+    }
+
+    /// Ends the values that live as long as the suite; what kept one from it is reported.
+    async fn end_values(&self, outcome: &Outcome) {
+        if self.values.is_empty() {
+            return;
+        }
+        let (start, Self { runner, suite, .. }) = (Instant::now(), self);
+        let span = runner.recorder.scenario(&suite.name, TEARDOWN);
+        let errors = self.end(&self.values, outcome, &span).await;
+        let outcome = failure::torn_down(Outcome::Passed, &errors);
+        if outcome != Outcome::Passed {
+            runner.report_finished(suite, TEARDOWN, outcome, start.elapsed());
+        }
+    }
+
+    /// Ends values, what was made last first: whatever kept them from it, and whose fault that is.
+    async fn end(&self, values: &Holdings, outcome: &Outcome, span: &Span) -> Vec<(Fault, String)> {
+        let limit = STEP_LIMIT.mul_f64(self.factor);
+        let bounds = Bounds { limit: Some(limit), stop: None, plain: false };
+        let mut errors = Vec::new();
+        while let Some(value) = values.pop() {
+            let name = value.name();
+            let ended = task::run(&self.runner.work, span.clone(), bounds, value.end(outcome.clone())).await;
+            let outcome = failure::outcome(&ended, &seconds(limit), self.suite.def.file);
+            if let Outcome::Failed { fault, error } = outcome {
+                errors.push((fault, format!("the teardown of `{name}` failed: {error}")));
+            }
+        }
+        errors
+    }
+
+    /// Undoes the changes that scenarios made; those that stay against their will are reported.
+    async fn undo(&self) {
+        if self.changes.is_empty() {
+            return;
+        }
+        let (start, changes, Self { runner, suite, .. }) = (Instant::now(), self.changes.clone(), self);
+        let span = runner.recorder.scenario(&suite.name, CHANGES);
+        let bounds = Bounds { limit: None, stop: None, plain: false };
+        let work = async move { changes.undo().await };
+        let (fault, error) = match task::run(&runner.work, span, bounds, work).await {
+            Ended::Returned(Err(error)) => (Fault::Environment, failure::describe(&error, suite.def.file)),
+            Ended::Panicked(error) => (Fault::Harness, error),
+            Ended::Returned(Ok(())) | Ended::TimedOut { .. } | Ended::Stopped { .. } => return,
+        };
+        runner.report_finished(suite, CHANGES, Outcome::Failed { fault, error }, start.elapsed());
+    }
+
+    /// What, outside of the scenarios, keeps the next one from being run.
+    fn obstacle(&self) -> Option<String> {
+        if self.runner.stop.is_requested() {
+            return Some(STOPPED.to_owned());
+        }
+        if let Some(error) = self.env.as_ref().and_then(Env::failure) {
+            return Some(format!("the environment broke: {error}"));
+        }
+        let over = self.deadline.is_some_and(Deadline::passed);
+        over.then(|| format!("{} are over", self.whole_limit()))
+    }
+
+    fn whole_limit(&self) -> String {
+        let limit = self.suite.def.timeout.unwrap_or_default();
+        format!("the suite's {}", seconds(limit.mul_f64(self.factor)))
+    }
+
+    /// Runs a scenario, again as often as it may be, and reports how it ended.
+    async fn scenario(&self, scenario: &'static ScenarioDef, prerequisite: bool) -> Went {
+        let Self { runner, suite, .. } = *self;
+        let name = scenario.step.name;
+        // One log for all attempts.
+        let span = runner.recorder.scenario(&suite.name, name);
+        let mut attempt = 1;
+        let mut went = loop {
+            runner.report_attempt(suite, name, prerequisite, attempt);
+            let went = self.attempt(name, &scenario.step, Some(&runner.stop), None, &span).await;
+            let Outcome::Failed { fault, error } = &went.outcome else { break went };
+            if attempt > scenario.retries || went.stuck || self.obstacle().is_some() {
+                break went;
+            }
+            runner.emit(RunEvent::AttemptFailed {
+                suite: suite.name.clone(),
+                scenario: name.to_owned(),
+                attempt,
+                fault: *fault,
+                error: error.clone(),
+                seconds: went.took.as_secs_f64(),
+            });
+            self.collect(&went.outcome, &format!("{name}/attempt-{attempt}")).await;
+            attempt += 1;
+        };
+        let today = Offset::UTC.to_datetime(Timestamp::now()).date().to_string();
+        went.outcome = failure::expected(went.outcome, scenario.expect_fail, &today);
+        runner.report_finished(suite, name, went.outcome.clone(), went.took);
+        self.collect(&went.outcome, name).await;
+        went
+    }
+
+    /// Runs a step beside the scenarios and reports how it ended. The teardown, which is told how the suite did, is not
+    /// stopped.
+    async fn step(&self, name: &str, step: &'static StepDef, told: Option<Outcome>) -> Outcome {
+        let Self { runner, suite, .. } = *self;
+        runner.report_started(suite, name, false);
+        let span = runner.recorder.scenario(&suite.name, name);
+        let stop = told.is_none().then_some(&runner.stop);
+        let Went { outcome, took, .. } = self.attempt(name, step, stop, told, &span).await;
+        runner.report_finished(suite, name, outcome.clone(), took);
+        self.collect(&outcome, name).await;
+        outcome
+    }
+
+    /// Keeps what a failure left in the machines.
+    async fn collect(&self, outcome: &Outcome, name: &str) {
+        if let (Outcome::Failed { .. }, Some(env)) = (outcome, &self.env) {
+            self.runner.collect(self.suite, env, name).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        name: &str,
+        step: &'static StepDef,
+        stop: Option<&Stop>,
+        told: Option<Outcome>,
+        span: &Span,
+    ) -> Went {
+        let Self { runner, suite, .. } = *self;
+        let start = Instant::now();
+        if let Some(Watched { under_way, .. }) = &self.watched {
+            name.clone_into(&mut under_way.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        let own = step.timeout.unwrap_or(STEP_LIMIT).mul_f64(self.factor);
+        // Teardown is owed its time even when the suite's is over.
+        let left = self.deadline.filter(|_| stop.is_some()).map(Deadline::left);
+        let (limit, words) = match left {
+            Some(left) if left < own => (left, self.whole_limit()),
+            _ => (own, seconds(own)),
+        };
+        let of_step = Holdings::default();
+        let cx = SuiteCx {
+            suite: Arc::from(suite.name.as_str()),
+            step,
+            env: self.env.clone(),
+            cvp: self.portal.as_ref().map(|stay| stay.cvp().clone()),
+            changes: self.changes.clone(),
+            folder: scenario_folder(&runner.folder, &suite.name, name),
+            outcome: told,
+            of_step: of_step.clone(),
+            of_suite: self.values.clone(),
+        };
+        let bounds = Bounds { limit: Some(limit), stop, plain: step.plain };
+        let env = self.env.clone();
+        let work = async move {
+            let Some(env) = env else {
+                return (step.run)(cx).await;
+            };
+            tokio::select! {
+                result = (step.run)(cx) => result,
+                error = env.broken() => Err(error.into()),
+            }
+        };
+        let ended = task::run(&runner.work, span.clone(), bounds, work).await;
+        let stuck = matches!(ended, Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true });
+        let mut outcome = failure::outcome(&ended, &words, suite.def.file);
+        // What cannot be stopped has its values still.
+        if !stuck {
+            outcome = failure::torn_down(outcome.clone(), &self.end(&of_step, &outcome, span).await);
+        }
+        let (unhealed, blame) = self.aftermath().await;
+        let outcome = failure::after(outcome, unhealed, blame);
+        Went { outcome, took: start.elapsed(), stuck }
+    }
+
+    /// Waits until the faults that a step dropped are healed, and asks how the machines are: what could not be set back,
+    /// and what is said of the machines.
+    async fn aftermath(&self) -> (Option<String>, Option<String>) {
+        let Some(env) = self.env.clone().filter(|env| env.failure().is_none()) else { return (None, None) };
+        let watch = self.watched.as_ref().map(|watched| Arc::clone(&watched.watch));
+        let look = async move {
+            let unhealed = env.healed().await;
+            let seen = match watch {
+                Some(watch) => watch.settle().await,
+                None => Vec::new(),
+            };
+            Ok((unhealed, blame(&seen)))
+        };
+        let bounds = Bounds { limit: Some(AFTERMATH.mul_f64(self.factor)), stop: None, plain: false };
+        match task::run(&self.runner.work, Span::none(), bounds, look).await {
+            Ended::Returned(Ok((unhealed, blame))) => {
+                let file = self.suite.def.file;
+                let error = unhealed.err().map(|error| failure::describe(&error.into(), file));
+                (error.map(|error| format!("a fault could not be set back: {error}")), blame)
+            }
+            Ended::TimedOut { .. } => {
+                (Some("faults were not set back, or machines not looked at, in time".to_owned()), None)
+            }
+            Ended::Panicked(_) | Ended::Stopped { .. } | Ended::Returned(Err(_)) => (None, None),
+        }
+    }
+}
+
+fn seconds(limit: Duration) -> String {
+    format!("{} s", limit.as_secs_f64())
+}
