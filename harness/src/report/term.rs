@@ -61,7 +61,7 @@ impl<W: Write> Term<W> {
             RunEvent::Fault { suite, scenario, text } if self.style.live_log => {
                 writeln!(self.out, "{suite}::{scenario}: {text}")
             }
-            RunEvent::ScenarioStarted { suite, scenario, prerequisite: true } => {
+            RunEvent::ScenarioStarted { suite, scenario, prerequisite: true, .. } => {
                 self.prerequisites.insert((suite.clone(), scenario.clone()));
                 Ok(())
             }
@@ -185,8 +185,12 @@ mod tests {
         let mut term = Term::new(&mut out, &mut notes, style, Path::new("/t/polder/run"));
         let mut summary = Summary::default();
         term.begin(5).unwrap();
-        let log =
-            |text: &str| RunEvent::Log { suite: "demo".into(), scenario: "b".into(), text: text.into() };
+        let log = |text: &str| RunEvent::Log {
+            suite: "demo".into(),
+            scenario: "b".into(),
+            span: None,
+            text: text.into(),
+        };
         let trouble = |expected| RunEvent::Trouble {
             suite: "demo".into(),
             scenario: "b".into(),
@@ -203,7 +207,13 @@ mod tests {
                 portal: "https://cvp1".into(),
                 archive: "/t/polder/run/demo/cvp.har".into(),
             },
-            RunEvent::ScenarioStarted { suite: "demo".into(), scenario: "a".into(), prerequisite: true },
+            RunEvent::ScenarioStarted {
+                suite: "demo".into(),
+                scenario: "a".into(),
+                prerequisite: true,
+                attempt: 1,
+                place: None,
+            },
             finished("a", Outcome::Passed),
             log("pinging"),
             trouble(true),

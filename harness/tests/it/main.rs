@@ -4,6 +4,7 @@
 mod ansible;
 mod arena;
 mod binary;
+mod browser;
 mod builds;
 mod changed_guests;
 mod changes;
@@ -41,6 +42,7 @@ mod portals;
 mod prefix;
 mod provider;
 mod python;
+mod reports;
 mod runners;
 mod script;
 mod selection;
