@@ -289,6 +289,9 @@ pub enum RunEvent {
         not_run: usize,
         /// Marked `#[ignore]` and not selected.
         ignored: usize,
+        /// Failed, as was expected.
+        #[serde(default)]
+        expected_failures: usize,
         /// Whether the operator ended it early.
         #[serde(default)]
         stopped: bool,
@@ -378,14 +381,23 @@ pub enum Outcome {
         /// The whole error, its causes on lines of their own.
         error: String,
     },
-    /// It never began.
+    /// It did not, and that is known.
+    ExpectedFailure {
+        /// The whole error, its causes on lines of their own.
+        error: String,
+        /// What is known.
+        reason: String,
+        /// The last day on which that is no failure, such as `2027-01-31`.
+        until: String,
+    },
+    /// It never began, or found out that it cannot be done here.
     NotRun {
-        /// Such as "`boots` failed".
+        /// Such as "`boots` failed", or what is lacking.
         reason: String,
     },
-    /// Marked to be ignored and not selected, or machines are not capable of it.
+    /// Marked to be ignored and not selected.
     Ignored {
-        /// The author's reason, or what is lacking.
+        /// The author's reason.
         reason: Option<String>,
     },
 }

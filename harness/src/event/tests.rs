@@ -104,6 +104,11 @@ fn all() -> Vec<RunEvent> {
         },
         finished(Outcome::Passed),
         finished(Outcome::Failed { fault: Fault::Harness, error: "no".into() }),
+        finished(Outcome::ExpectedFailure {
+            error: "no".into(),
+            reason: "bug 7".into(),
+            until: "2027-01-31".into(),
+        }),
         finished(Outcome::NotRun { reason: "why".into() }),
         finished(Outcome::Ignored { reason: Some("slow".into()) }),
         RunEvent::Collected {
@@ -118,7 +123,15 @@ fn all() -> Vec<RunEvent> {
             usage: Some(Usage { cpu_seconds: 1.0, peak_memory_mib: 2.0 }),
             seconds: 3.0,
         },
-        RunEvent::RunFinished { passed: 1, failed: 0, not_run: 0, ignored: 0, stopped: true, seconds: 4.0 },
+        RunEvent::RunFinished {
+            passed: 1,
+            failed: 0,
+            not_run: 0,
+            ignored: 0,
+            expected_failures: 0,
+            stopped: true,
+            seconds: 4.0,
+        },
     ]
 }
 

@@ -80,9 +80,11 @@ impl Reporter {
     pub(super) fn end(mut self, filtered_out: usize, stopped: bool) -> (Summary, bool) {
         self.summary.stopped = stopped;
         let took = self.start.elapsed();
-        let Summary { passed, failed, not_run, ignored, .. } = self.summary;
+        let Summary { passed, failed, not_run, ignored, expected_failures, .. } = self.summary;
         let seconds = took.as_secs_f64();
-        self.take(&RunEvent::RunFinished { passed, failed, not_run, ignored, stopped, seconds });
+        let counts =
+            RunEvent::RunFinished { passed, failed, not_run, ignored, expected_failures, stopped, seconds };
+        self.take(&counts);
         let report = run::write(self.sink.folder());
         self.printer.end(&self.summary, filtered_out, took);
         match report {

@@ -28,10 +28,10 @@ pub(crate) fn line(event: &RunEvent, log: &str) -> Option<Value> {
 
 /// The line that ends a run.
 pub(crate) fn end(summary: &Summary, filtered_out: usize, seconds: f64) -> Value {
-    let Summary { passed, failed, not_run, ignored, .. } = summary;
+    let Summary { passed, failed, not_run, ignored, expected_failures, .. } = summary;
     let event = if *failed == 0 && !summary.stopped { "ok" } else { "failed" };
     json!({
-        "type": "suite", "event": event, "passed": passed, "failed": failed, "ignored": ignored + not_run,
+        "type": "suite", "event": event, "passed": passed, "failed": failed, "ignored": ignored + not_run + expected_failures,
         "measured": 0, "filtered_out": filtered_out, "exec_time": seconds,
     })
 }
@@ -42,7 +42,11 @@ fn finished(name: &str, outcome: &Outcome, seconds: f64, log: &str) -> Value {
         Outcome::Failed { error, .. } => json!({
             "type": "test", "name": name, "event": "failed", "exec_time": seconds, "stdout": format!("{error}\n{log}"),
         }),
-        // libtest has no third way not to run.
+        // libtest has no third way to end, or not to run.
+        Outcome::ExpectedFailure { reason, until, .. } => {
+            let message = format!("failed, as is expected until {until}: {reason}");
+            json!({ "type": "test", "name": name, "event": "ignored", "message": message })
+        }
         Outcome::NotRun { reason } => {
             json!({ "type": "test", "name": name, "event": "ignored", "message": format!("not run: {reason}") })
         }
@@ -74,11 +78,17 @@ mod tests {
             line(finished("a", Outcome::NotRun { reason: "x".into() })),
             r#"{"type":"test","name":"demo::a","event":"ignored","message":"not run: x"}"#
         );
+        let (error, reason, until) = ("no".into(), "bug 7".into(), "2027-01-31".into());
+        assert_eq!(
+            line(finished("a", Outcome::ExpectedFailure { error, reason, until })),
+            r#"{"type":"test","name":"demo::a","event":"ignored","message":"failed, as is expected until 2027-01-31: bug 7"}"#
+        );
         assert_eq!(line(finished("setup", Outcome::Passed)), "");
-        let summary = Summary { passed: 1, ignored: 1, not_run: 1, ..Summary::default() };
+        let summary =
+            Summary { passed: 1, ignored: 1, not_run: 1, expected_failures: 1, ..Summary::default() };
         assert_eq!(
             end(&summary, 3, 1.5).to_string(),
-            r#"{"type":"suite","event":"ok","passed":1,"failed":0,"ignored":2,"measured":0,"filtered_out":3,"exec_time":1.5}"#
+            r#"{"type":"suite","event":"ok","passed":1,"failed":0,"ignored":3,"measured":0,"filtered_out":3,"exec_time":1.5}"#
         );
     }
 }

@@ -11,6 +11,11 @@ pub(crate) struct Summary {
     pub(crate) failed: usize,
     pub(crate) not_run: usize,
     pub(crate) ignored: usize,
+    pub(crate) expected_failures: usize,
+    /// Those that passed at last, and how often they had failed.
+    pub(crate) flaky: Vec<(String, usize)>,
+    /// Errors of earlier attempts at scenarios under way, by suites and names.
+    pub(crate) attempts: BTreeMap<(String, String), Vec<String>>,
     /// Whether the operator ended the run early.
     pub(crate) stopped: bool,
     /// In the order they happened.
@@ -25,6 +30,8 @@ pub(crate) struct Failure {
     pub(crate) suite: String,
     pub(crate) scenario: String,
     pub(crate) error: String,
+    /// Errors of its earlier attempts.
+    pub(crate) attempts: Vec<String>,
     /// Its log as text, when there is any.
     pub(crate) log: String,
     /// What was collected: items, and items that could not be had.
@@ -49,13 +56,21 @@ impl Summary {
     /// Takes an event; `log` is that of the scenario it ends.
     pub(crate) fn take(&mut self, event: &RunEvent, log: &str) {
         match event {
+            RunEvent::AttemptFailed { suite, scenario, error, .. } => {
+                self.attempts.entry((suite.clone(), scenario.clone())).or_default().push(error.clone());
+            }
             RunEvent::ScenarioFinished { suite, scenario, outcome, .. } => {
                 self.count(scenario, outcome);
+                let attempts = self.attempts.remove(&(suite.clone(), scenario.clone())).unwrap_or_default();
+                if *outcome == Outcome::Passed && !attempts.is_empty() {
+                    self.flaky.push((format!("{suite}::{scenario}"), attempts.len()));
+                }
                 if let Outcome::Failed { error, .. } = outcome {
                     self.failures.push(Failure {
                         suite: suite.clone(),
                         scenario: scenario.clone(),
                         error: error.clone(),
+                        attempts,
                         log: log.to_owned(),
                         collected: None,
                         archive: self.archives.get(suite).cloned(),
@@ -81,6 +96,7 @@ impl Summary {
             Outcome::Failed { .. } => self.failed += 1,
             _ if !is_scenario(scenario) => {}
             Outcome::Passed => self.passed += 1,
+            Outcome::ExpectedFailure { .. } => self.expected_failures += 1,
             Outcome::NotRun { .. } => self.not_run += 1,
             Outcome::Ignored { .. } => self.ignored += 1,
         }
@@ -104,13 +120,29 @@ mod tests {
         let mut summary = Summary::default();
         let portal = "https://p".into();
         let reached = RunEvent::PortalReached { suite: "demo".into(), portal, archive: "x/cvp.har".into() };
+        let failed_once = |scenario: &str| RunEvent::AttemptFailed {
+            suite: "demo".into(),
+            scenario: scenario.into(),
+            attempt: 1,
+            fault: Fault::Product,
+            error: "2 != 3".into(),
+            seconds: 0.5,
+        };
+        let known = Outcome::ExpectedFailure {
+            error: "3 != 4".into(),
+            reason: "bug 7".into(),
+            until: "2027-01-31".into(),
+        };
         for event in [
             reached,
             finished("environment", Outcome::Passed),
             finished("setup", Outcome::Passed),
             finished("portal", Outcome::Passed),
+            failed_once("a"),
             finished("a", Outcome::Passed),
+            failed_once("b"),
             finished("b", failed()),
+            finished("known", known),
             finished("c", Outcome::NotRun { reason: "needs `b`, which failed".into() }),
             finished("d", Outcome::Ignored { reason: None }),
             finished("teardown", failed()),
@@ -126,6 +158,11 @@ mod tests {
         };
         summary.take(&collected, "");
         let Summary { passed, failed, not_run, ignored, failures, .. } = summary;
+        assert_eq!((summary.expected_failures, summary.flaky), (1, vec![("demo::a".to_owned(), 1)]));
+        assert_eq!(
+            (failures[0].attempts.as_slice(), failures[1].attempts.len()),
+            (&["2 != 3".to_owned()][..], 0)
+        );
         assert_eq!((passed, failed, not_run, ignored), (1, 2, 1, 1));
         assert_eq!(failures.iter().map(Failure::name).collect::<Vec<_>>(), ["demo::b", "demo::teardown"]);
         assert_eq!((failures[0].collected, failures[0].log.as_str()), (Some((3, 1)), "log"));

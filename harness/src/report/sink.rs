@@ -62,7 +62,7 @@ impl Sink {
         &self.folder
     }
 
-    /// Writes an event; for a failed scenario also its error and `log`.
+    /// Writes an event; for a failed scenario also its error and `log`, for a failed attempt its error.
     pub(crate) fn write(
         &mut self,
         since_start: Duration,
@@ -74,19 +74,33 @@ impl Sink {
             serde_json::to_vec(&Stamped::new(since_start, event.clone())).map_err(|e| at(&path)(e.into()))?;
         line.push(b'\n');
         self.events.write_all(&line).map_err(at(&path))?;
-        if let RunEvent::ScenarioFinished {
-            suite, scenario, outcome: Outcome::Failed { error, .. }, ..
-        } = event
-        {
-            let folder = scenario_folder(&self.folder, suite, scenario);
-            fs::create_dir_all(&folder).map_err(at(&folder))?;
-            for (name, text) in [("error.txt", format!("{error}\n")), ("log.txt", log.to_owned())] {
-                let path = folder.join(name);
-                fs::write(&path, text).map_err(at(&path))?;
+        match event {
+            RunEvent::ScenarioFinished {
+                suite,
+                scenario,
+                outcome: Outcome::Failed { error, .. } | Outcome::ExpectedFailure { error, .. },
+                ..
+            } => {
+                let folder = scenario_folder(&self.folder, suite, scenario);
+                keep(&folder, &[("error.txt", &format!("{error}\n")), ("log.txt", log)])
             }
+            RunEvent::AttemptFailed { suite, scenario, attempt, error, .. } => {
+                let folder = scenario_folder(&self.folder, suite, scenario);
+                keep(&folder.join(format!("attempt-{attempt}")), &[("error.txt", &format!("{error}\n"))])
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// Writes what is left of a failure.
+fn keep(folder: &Path, files: &[(&str, &str)]) -> Result<(), SinkError> {
+    fs::create_dir_all(folder).map_err(at(folder))?;
+    for (name, text) in files {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(at(&path))?;
+    }
+    Ok(())
 }
 
 /// Replaces the link `latest`; a reader finds the old or the new one.

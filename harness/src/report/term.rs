@@ -1,7 +1,7 @@
 //! Lines for people, in the words libtest taught them and their tools: folds events, writes to one stream.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -32,12 +32,21 @@ pub(crate) struct Term<W> {
     style: Style,
     folder: PathBuf,
     prerequisites: HashSet<(String, String)>,
+    /// Scenarios that are tried again, and how often they have failed.
+    attempts: HashMap<(String, String), u32>,
 }
 
 impl<W: Write> Term<W> {
     /// A writer of results to `out` and progress to `notes`; `folder` is the run's.
     pub(crate) fn new(out: W, notes: W, style: Style, folder: &Path) -> Self {
-        Self { out, notes, style, folder: folder.to_owned(), prerequisites: HashSet::new() }
+        Self {
+            out,
+            notes,
+            style,
+            folder: folder.to_owned(),
+            prerequisites: HashSet::new(),
+            attempts: HashMap::new(),
+        }
     }
 
     /// Says how many scenarios there are.
@@ -65,7 +74,15 @@ impl<W: Write> Term<W> {
                 self.prerequisites.insert((suite.clone(), scenario.clone()));
                 Ok(())
             }
-            RunEvent::Log { suite, scenario, text } if self.style.live_log => {
+            RunEvent::AttemptFailed { suite, scenario, attempt, error, .. } => {
+                self.attempts.insert((suite.clone(), scenario.clone()), *attempt);
+                if self.style.terse {
+                    return Ok(());
+                }
+                let error = error.lines().next().unwrap_or_default();
+                writeln!(self.notes, "{suite}::{scenario}: attempt {attempt} failed: {error}")
+            }
+            RunEvent::Log { suite, scenario, text, .. } if self.style.live_log => {
                 writeln!(self.out, "{suite}::{scenario}: {text}")
             }
             RunEvent::ScenarioFinished { suite, scenario, outcome, seconds } => {
@@ -90,9 +107,19 @@ impl<W: Write> Term<W> {
                 writeln!(self.out, "    {}", failure.name())?;
             }
         }
-        let Summary { passed, failed, not_run, ignored, .. } = summary;
+        if !summary.flaky.is_empty() {
+            writeln!(self.out, "\nflaky:")?;
+            for (name, failed) in &summary.flaky {
+                let times = if *failed == 1 { "once".to_owned() } else { format!("{failed} times") };
+                writeln!(self.out, "    {name} passed after it had failed {times}")?;
+            }
+        }
+        let Summary { passed, failed, not_run, ignored, expected_failures, .. } = summary;
         if *not_run > 0 {
             writeln!(self.out, "\n{not_run} not run")?;
+        }
+        if *expected_failures > 0 {
+            writeln!(self.out, "\n{expected_failures} failed, as is expected")?;
         }
         let verdict = match (failed, summary.stopped) {
             (0, false) => self.paint(GREEN, "ok"),
@@ -118,6 +145,7 @@ impl<W: Write> Term<W> {
             let (colour, letter) = match outcome {
                 Outcome::Passed => (GREEN, "."),
                 Outcome::Failed { .. } => (RED, "F"),
+                Outcome::ExpectedFailure { .. } => (YELLOW, "x"),
                 Outcome::NotRun { .. } => (YELLOW, "n"),
                 Outcome::Ignored { .. } => (YELLOW, "i"),
             };
@@ -126,9 +154,16 @@ impl<W: Write> Term<W> {
         }
         let key = (suite.to_owned(), scenario.to_owned());
         let role = if self.prerequisites.contains(&key) { ", prerequisite" } else { "" };
+        let attempts = self.attempts.remove(&key);
+        let attempts = attempts.map(|failed| format!(", attempt {}", failed + 1)).unwrap_or_default();
         let words = match outcome {
-            Outcome::Passed => format!("{} ({seconds:.1} s{role})", self.paint(GREEN, "ok")),
-            Outcome::Failed { .. } => format!("{} ({seconds:.1} s{role})", self.paint(RED, "FAILED")),
+            Outcome::Passed => format!("{} ({seconds:.1} s{role}{attempts})", self.paint(GREEN, "ok")),
+            Outcome::Failed { .. } => {
+                format!("{} ({seconds:.1} s{role}{attempts})", self.paint(RED, "FAILED"))
+            }
+            Outcome::ExpectedFailure { reason, until, .. } => {
+                format!("{}, as is expected until {until}: {reason}", self.paint(YELLOW, "failed"))
+            }
             Outcome::NotRun { reason } => format!("{}: {reason}", self.paint(YELLOW, "not run")),
             Outcome::Ignored { reason: Some(reason) } => {
                 format!("{}, {reason}", self.paint(YELLOW, "ignored"))
@@ -140,6 +175,10 @@ impl<W: Write> Term<W> {
 
     fn failure(&mut self, failure: &Failure) -> io::Result<()> {
         writeln!(self.out, "\n---- {} ----\n{}", failure.name(), failure.error)?;
+        for (number, error) in failure.attempts.iter().enumerate() {
+            let error = error.lines().next().unwrap_or_default();
+            writeln!(self.out, "attempt {} had failed, too: {error}", number + 1)?;
+        }
         let lines: Vec<&str> = failure.log.lines().collect();
         if !lines.is_empty() {
             let hidden = lines.len().saturating_sub(LOG_LINES);
@@ -191,6 +230,14 @@ mod tests {
             span: None,
             text: text.into(),
         };
+        let again = |scenario: &str, attempt| RunEvent::AttemptFailed {
+            suite: "demo".into(),
+            scenario: scenario.into(),
+            attempt,
+            fault: Fault::Product,
+            error: "no carrier\ncaused by: EIO".into(),
+            seconds: 0.5,
+        };
         let trouble = |expected| RunEvent::Trouble {
             suite: "demo".into(),
             scenario: "b".into(),
@@ -215,12 +262,24 @@ mod tests {
                 place: None,
             },
             finished("a", Outcome::Passed),
+            again("flaky", 1),
+            again("flaky", 2),
+            finished("flaky", Outcome::Passed),
+            again("b", 1),
             log("pinging"),
             trouble(true),
             trouble(false),
             finished(
                 "b",
                 Outcome::Failed { fault: Fault::Product, error: "no answer\ncaused by: EIO".into() },
+            ),
+            finished(
+                "known",
+                Outcome::ExpectedFailure {
+                    error: "EIO".into(),
+                    reason: "bug 7".into(),
+                    until: "2027-01-31".into(),
+                },
             ),
             finished("c", Outcome::NotRun { reason: "needs `b`, which failed".into() }),
             finished("d", Outcome::Ignored { reason: Some("slow".into()) }),
@@ -241,7 +300,9 @@ mod tests {
 
         running 5 tests
         test demo::a ... ok (1.2 s, prerequisite)
-        test demo::b ... FAILED (1.2 s)
+        test demo::flaky ... ok (1.2 s, attempt 3)
+        test demo::b ... FAILED (1.2 s, attempt 2)
+        test demo::known ... failed, as is expected until 2027-01-31: bug 7
         test demo::c ... not run: needs `b`, which failed
         test demo::d ... ignored, slow
 
@@ -250,6 +311,7 @@ mod tests {
         ---- demo::b ----
         no answer
         caused by: EIO
+        attempt 1 had failed, too: no carrier
         log:
             0.001 pinging
         left in /t/polder/run/demo/b: error.txt, log.txt
@@ -258,14 +320,20 @@ mod tests {
         failures:
             demo::b
 
+        flaky:
+            demo::flaky passed after it had failed 2 times
+
         1 not run
 
-        test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 2 filtered out; finished in 12.35s
+        1 failed, as is expected
+
+        test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 2 filtered out; finished in 12.35s
         ");
         assert_eq!(
             notes,
             "demo: web: answers over ssh\ndemo: environment done (1.2 s)\n\
-             demo: portal at https://cvp1\ndemo: web: expected kernel oops: Oops: 2\n\
+             demo: portal at https://cvp1\ndemo::flaky: attempt 1 failed: no carrier\n\
+             demo::flaky: attempt 2 failed: no carrier\ndemo::b: attempt 1 failed: no carrier\ndemo: web: expected kernel oops: Oops: 2\n\
              demo: web: kernel oops: Oops: 2\ndemo: teardown done (1.2 s)\n"
         );
     }
@@ -275,7 +343,7 @@ mod tests {
         let (out, notes) = shown(Style { terse: true, colour: true, live_log: false });
         assert!(
             out.starts_with(
-                "\nrunning 5 tests\n\x1b[32m.\x1b[0m\x1b[31mF\x1b[0m\x1b[33mn\x1b[0m\x1b[33mi\x1b[0m\n"
+                "\nrunning 5 tests\n\x1b[32m.\x1b[0m\x1b[32m.\x1b[0m\x1b[31mF\x1b[0m\x1b[33mx\x1b[0m\x1b[33mn\x1b[0m\x1b[33mi\x1b[0m\n"
             ),
             "{out}"
         );

@@ -1,6 +1,7 @@
 //! A run in JUnit's form: a test suite for each suite, a test case for each scenario, and one for what else of a suite failed.
 //! A scenario that passed after attempts that failed is `flakyFailure`, as Surefire has it; of one that failed each time, the first
-//! attempt is the failure and the others are `rerunFailure`. What was not run is skipped, with the reason.
+//! attempt is the failure and the others are `rerunFailure`. What was not run is skipped, with the reason,
+//! and so is what failed as was expected.
 //! Pure.
 
 use std::path::Path;
@@ -11,7 +12,7 @@ use super::{
     words,
 };
 use crate::{
-    event::{Fault, Outcome},
+    event::Fault,
     report::{
         junit::{Counts, Document, properties, seconds},
         tag::Tag,
@@ -93,15 +94,16 @@ fn case(suite: &SuiteAccount, entry: &Entry, name: &str, attached: &str, counts:
             case = case.of(first).of(again("rerun", tries));
         }
         Verdict::Passed | Verdict::Flaky => case = case.of(again("flaky", tries)),
-        Verdict::NotRun | Verdict::Ignored => {
+        verdict @ (Verdict::NotRun | Verdict::Ignored | Verdict::Expected) => {
             counts.skipped += 1;
-            let kind =
-                if matches!(entry.outcome, Some(Outcome::NotRun { .. })) { "not run" } else { "ignored" };
-            let message = entry.why().map_or_else(|| kind.to_owned(), |why| format!("{kind}: {why}"));
+            let (kind, known) = (verdict.word(), entry.expected());
+            let why = known.as_deref().or_else(|| entry.why());
+            let message = why.map_or_else(|| kind.to_owned(), |why| format!("{kind}: {why}"));
             case = case.of([Tag::new("skipped").with("message", message)]);
         }
     }
-    let wants_log = matches!(entry.verdict(), Verdict::Failed | Verdict::Unfinished | Verdict::Flaky);
+    let wants_log =
+        matches!(entry.verdict(), Verdict::Failed | Verdict::Unfinished | Verdict::Flaky | Verdict::Expected);
     let log = if wants_log { shortened(entry.log()) } else { String::new() };
     if !log.is_empty() || !attached.is_empty() {
         case = case.of([Tag::new("system-out").text(log + attached)]);

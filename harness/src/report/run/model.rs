@@ -137,6 +137,8 @@ pub(crate) enum Verdict {
     /// It passed after attempts that failed.
     Flaky,
     Passed,
+    /// It failed, as was expected.
+    Expected,
     NotRun,
     Ignored,
 }
@@ -149,6 +151,7 @@ impl Verdict {
             Self::Unfinished => "did not end",
             Self::Flaky => "flaky",
             Self::Passed => "passed",
+            Self::Expected => "failed as expected",
             Self::NotRun => "not run",
             Self::Ignored => "ignored",
         }
@@ -164,24 +167,35 @@ impl Entry {
     pub(crate) fn verdict(&self) -> Verdict {
         match &self.outcome {
             Some(Outcome::Failed { .. }) => Verdict::Failed,
+            Some(Outcome::ExpectedFailure { .. }) => Verdict::Expected,
             Some(Outcome::NotRun { .. }) => Verdict::NotRun,
             Some(Outcome::Ignored { .. }) => Verdict::Ignored,
             None if self.began.is_some() => Verdict::Unfinished,
             // It was not told to begin, and would have been told to fail.
             None => Verdict::Passed,
-            Some(_) if self.attempts.is_empty() => Verdict::Passed,
-            Some(_) => Verdict::Flaky,
+            Some(Outcome::Passed) if self.attempts.is_empty() => Verdict::Passed,
+            Some(Outcome::Passed) => Verdict::Flaky,
         }
     }
 
     /// Why it is bad, or was not run.
     pub(crate) fn why(&self) -> Option<&str> {
         match &self.outcome {
-            Some(Outcome::Failed { error, .. }) => Some(error),
+            Some(Outcome::Failed { error, .. } | Outcome::ExpectedFailure { error, .. }) => Some(error),
             Some(Outcome::NotRun { reason }) => Some(reason),
             Some(Outcome::Ignored { reason }) => reason.as_deref(),
             None => self.began.map(|_| UNFINISHED),
-            Some(_) => None,
+            Some(Outcome::Passed) => None,
+        }
+    }
+
+    /// What is known of a failure that was expected, and the last day on which it is none.
+    pub(crate) fn expected(&self) -> Option<String> {
+        match &self.outcome {
+            Some(Outcome::ExpectedFailure { reason, until, .. }) => {
+                Some(format!("{reason}, expected until {until}"))
+            }
+            _ => None,
         }
     }
 
@@ -222,6 +236,7 @@ pub(crate) struct Counts {
     pub(crate) flaky: usize,
     pub(crate) failed: usize,
     pub(crate) unfinished: usize,
+    pub(crate) expected: usize,
     pub(crate) not_run: usize,
     pub(crate) ignored: usize,
 }
@@ -236,6 +251,7 @@ impl Counts {
                 Verdict::Flaky => &mut counts.flaky,
                 Verdict::Failed => &mut counts.failed,
                 Verdict::Unfinished => &mut counts.unfinished,
+                Verdict::Expected => &mut counts.expected,
                 Verdict::NotRun => &mut counts.not_run,
                 Verdict::Ignored => &mut counts.ignored,
             };
@@ -246,12 +262,13 @@ impl Counts {
 
     /// In words, without what there is none of.
     pub(crate) fn words(self) -> String {
-        let Self { passed, flaky, failed, unfinished, not_run, ignored } = self;
+        let Self { passed, flaky, failed, unfinished, expected, not_run, ignored } = self;
         let all = [
             (failed, "failed"),
             (unfinished, "did not end"),
             (flaky, "flaky"),
             (passed, "passed"),
+            (expected, "failed as expected"),
             (not_run, "not run"),
             (ignored, "ignored"),
         ];

@@ -162,7 +162,7 @@
     const from = entry.began === null ? 0 : entry.began;
     const mine = suite.calls.filter((call) => entry.began !== null && call.at >= from && call.at <= from + entry.took);
     const facts = [entry.place && "written in " + entry.place, entry.at && "failed at " + entry.at,
-      entry.fault && "whose fault: " + entry.fault, entry.began !== null && "began after " + seconds(entry.began)];
+      entry.fault && "whose fault: " + entry.fault, entry.expected, entry.began !== null && "began after " + seconds(entry.began)];
     element.append(make("div", { class: "body" },
       entry.why ? pre(entry.why) : null,
       make("p", { class: "soft" }, facts.filter(Boolean).join(", ")),
@@ -173,7 +173,7 @@
 
   // -- timelines: all on the run's one clock ----------------------------------------------------------------------------
 
-  const looks = { failed: "bad", unfinished: "bad", flaky: "warn", passed: "good", not_run: "none", ignored: "none" };
+  const looks = { failed: "bad", unfinished: "bad", flaky: "warn", passed: "good", expected: "warn", not_run: "none", ignored: "none" };
   const draw = (label, begin, end, lanes) => {
     const span = Math.max(end - begin, 0.001), place = (at) => 100 * (at - begin) / span + "%";
     const raw = span / 8, power = 10 ** Math.floor(Math.log10(raw));

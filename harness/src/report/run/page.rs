@@ -116,6 +116,7 @@ fn tools() -> Tag {
         Verdict::Unfinished,
         Verdict::Flaky,
         Verdict::Passed,
+        Verdict::Expected,
         Verdict::NotRun,
         Verdict::Ignored,
     ];
@@ -216,6 +217,7 @@ const fn class(verdict: Verdict) -> (&'static str, &'static str, &'static str) {
         Verdict::Unfinished => ("bad", "unfinished", "?"),
         Verdict::Flaky => ("warn", "flaky", "~"),
         Verdict::Passed => ("good", "passed", "✓"),
+        Verdict::Expected => ("warn", "expected", "!"),
         Verdict::NotRun => ("none", "not_run", "–"),
         Verdict::Ignored => ("none", "ignored", "–"),
     }
@@ -234,7 +236,7 @@ fn entry_details(number: usize, entry: &Entry) -> Tag {
     if !entry.attempts.is_empty() {
         note += &format!(", {} attempts", entry.attempts.len() + 1);
     }
-    if let Some(why) = entry.why() {
+    if let Some(why) = entry.expected().as_deref().or_else(|| entry.why()) {
         note += &format!(": {}", words::headline(why));
     }
     let summary = Tag::new("summary")

@@ -146,9 +146,25 @@ fn eventful() -> Vec<RunEvent> {
         ),
         finished("waits", Outcome::NotRun { reason: "needs `breaks`, which failed".into() }),
         finished("sleeps", Outcome::Ignored { reason: None }),
+        finished(
+            "known",
+            Outcome::ExpectedFailure {
+                error: "3 != 4".into(),
+                reason: "bug 7".into(),
+                until: "2027-01-31".into(),
+            },
+        ),
         finished("environment", failed(Fault::Environment, "cannot end it")),
         RunEvent::SuiteFinished { suite: suite(), usage: None, seconds: 28.0 },
-        RunEvent::RunFinished { passed: 2, failed: 3, not_run: 1, ignored: 1, stopped: false, seconds: 30.0 },
+        RunEvent::RunFinished {
+            passed: 2,
+            failed: 3,
+            not_run: 1,
+            ignored: 1,
+            expected_failures: 1,
+            stopped: false,
+            seconds: 30.0,
+        },
     ]
 }
 
@@ -169,11 +185,12 @@ fn events_become_entries_with_all_that_happened_in_them() {
         ("stays", Verdict::Failed),
         ("waits", Verdict::NotRun),
         ("sleeps", Verdict::Ignored),
+        ("known", Verdict::Expected),
         ("environment", Verdict::Failed),
     ];
     assert_eq!(verdicts, expected);
     let words = Counts::of(account.entries().map(|(_, entry)| entry)).words();
-    assert_eq!(words, "3 failed, 1 flaky, 1 passed, 1 not run, 1 ignored");
+    assert_eq!(words, "3 failed, 1 flaky, 1 passed, 1 failed as expected, 1 not run, 1 ignored");
     let [demo, late] = &account.suites[..] else { panic!("{:?}", account.suites) };
     assert_eq!((late.began, late.entries.len()), (None, 0));
     let progress = &demo.entries[0].nodes[0];
@@ -277,10 +294,10 @@ fn junit_has_a_case_for_each_scenario_with_why_and_where() {
         ["tests", "failures", "errors", "skipped"]
             .map(|name| element.get(name).unwrap().parse::<usize>().unwrap())
     };
-    assert_eq!((numbers(&root), root.get("time")), ([7, 2, 1, 2], Some("30.000")));
+    assert_eq!((numbers(&root), root.get("time")), ([8, 2, 1, 3], Some("30.000")));
     assert_eq!(root.get("timestamp"), Some("2026-11-21T05:15:05Z"));
     let [demo, late] = &root.children[..] else { panic!("{text}") };
-    assert_eq!((numbers(demo), numbers(late)), ([7, 2, 1, 2], [0, 0, 0, 0]));
+    assert_eq!((numbers(demo), numbers(late)), ([8, 2, 1, 3], [0, 0, 0, 0]));
     let properties: Vec<(&str, &str)> = demo.children[0]
         .children
         .iter()
@@ -293,7 +310,7 @@ fn junit_has_a_case_for_each_scenario_with_why_and_where() {
     }
     let cases: BTreeMap<&str, &Element> =
         demo.children.iter().skip(1).map(|case| (case.get("name").unwrap(), case)).collect();
-    assert_eq!(cases.len(), 7, "each name is there once");
+    assert_eq!(cases.len(), 8, "each name is there once");
     let breaks = cases["breaks"];
     assert_eq!(
         [breaks.get("classname"), breaks.get("time"), breaks.get("file"), breaks.get("line")],
@@ -322,6 +339,7 @@ fn junit_has_a_case_for_each_scenario_with_why_and_where() {
     let skipped = |name: &str| cases[name].child("skipped").unwrap().get("message").unwrap().to_owned();
     assert_eq!(skipped("waits"), "not run: needs `breaks`, which failed");
     assert_eq!(skipped("sleeps"), "ignored");
+    assert_eq!(skipped("known"), "failed as expected: bug 7, expected until 2027-01-31");
     assert_eq!(cases["boots"].child("properties").unwrap().children[0].get("name"), Some("prerequisite"));
     assert_eq!(cases["environment"].child("error").unwrap().get("message"), Some("cannot end it"));
 }
@@ -359,8 +377,8 @@ fn the_page_is_one_file_in_which_no_text_becomes_markup() {
     let page = page::document(&account, &Left::read(&account, folder.path()), &[]);
     assert!(page.starts_with("<!DOCTYPE html>\n<html lang=\"en\">"));
     let (root, scripts) = taken_apart(&page);
-    // Its own one, the index, two suites, eight entries.
-    assert_eq!(scripts.len(), 1 + 1 + 2 + 8);
+    // Its own one, the index, two suites, nine entries.
+    assert_eq!(scripts.len(), 1 + 1 + 2 + 9);
     let hash = {
         use base64::Engine;
         use sha2::Digest;
@@ -391,7 +409,7 @@ fn the_page_is_one_file_in_which_no_text_becomes_markup() {
     let entries =
         all.iter().filter(|element| element.name == "details" && element.get("data-verdict").is_some());
     let order: Vec<&str> = entries.filter_map(|entry| entry.get("id")).collect();
-    assert_eq!(order, ["e2", "e4", "e7", "e0", "e1", "e3", "e5", "e6"]);
+    assert_eq!(order, ["e2", "e4", "e8", "e0", "e1", "e3", "e5", "e6", "e7"]);
 }
 
 #[test]
