@@ -94,6 +94,7 @@ pub(crate) const PACKAGES: &[Package] = &[
         "clients in Python that our servers are tested with",
         File(&["/usr/lib/*/ensurepip/__init__.py"]),
     ),
+    wished("libxml2-utils", "checking reports against their schema", Program(&["xmllint"])),
     wished(
         "chromium",
         "looking at reports in a browser",

@@ -36,6 +36,9 @@ impl Deadline {
     }
 }
 
+/// Target of what is told of waits that are over.
+pub(crate) const WAIT: &str = "polder::wait";
+
 /// What one look at a condition found.
 #[derive(Debug)]
 pub enum Look<T> {
@@ -253,21 +256,29 @@ where
         }
         tokio::time::sleep(pause.min(watch.left().unwrap_or_default())).await;
     }
+    watch.tell("held");
     Ok(())
 }
 
-/// A wait under way.
+/// A wait under way. It tells in the log how it ended, also when whoever waits gives up.
 struct Watch<'a> {
     what: &'a str,
     start: Instant,
     limit: Duration,
     looks: u32,
     seen: History,
+    is_told: bool,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.tell("cut_short");
+    }
 }
 
 impl<'a> Watch<'a> {
     fn begin(what: &'a str, limit: Duration) -> Self {
-        Self { what, start: Instant::now(), limit, looks: 0, seen: History::default() }
+        Self { what, start: Instant::now(), limit, looks: 0, seen: History::default(), is_told: false }
     }
 
     fn left(&self) -> Option<Duration> {
@@ -282,7 +293,10 @@ impl<'a> Watch<'a> {
     /// How the wait ends, if this look ends it.
     fn judge<T>(&mut self, look: Look<T>) -> Option<Result<T, WaitError>> {
         match look {
-            Look::Ready(value) => return Some(Ok(value)),
+            Look::Ready(value) => {
+                self.tell("true");
+                return Some(Ok(value));
+            }
             Look::NotYet(status) => self.note(status),
             Look::Failed(status) => {
                 self.note(status);
@@ -293,6 +307,11 @@ impl<'a> Watch<'a> {
     }
 
     fn over(&mut self, end: End) -> WaitError {
+        self.tell(match end {
+            End::Late => "late",
+            End::Hopeless => "hopeless",
+            End::Broken => "broken",
+        });
         WaitError {
             what: self.what.to_owned(),
             seen: Box::new(std::mem::take(&mut self.seen)),
@@ -300,6 +319,25 @@ impl<'a> Watch<'a> {
             waited: self.start.elapsed(),
             end,
         }
+    }
+
+    /// Tells once how it ended, and nothing of one that saw nothing before: it did not have to wait.
+    fn tell(&mut self, end: &str) {
+        if std::mem::replace(&mut self.is_told, true) || self.looks == 0 {
+            return;
+        }
+        let (seconds, seen) = (self.start.elapsed().as_secs_f64(), self.seen.last());
+        let history = self.seen.to_string();
+        tracing::debug!(
+            target: WAIT,
+            what = self.what,
+            end,
+            seen,
+            history = history.trim_start_matches('\n'),
+            looks = self.looks,
+            seconds,
+            "waited {seconds:.1} s for {}: {}, last seen: {seen}", self.what, end.replace('_', " ")
+        );
     }
 }
 

@@ -262,6 +262,11 @@ pub(super) enum Verb {
         #[command(subcommand)]
         what: Change,
     },
+    /// Make junit.xml and report.html of a run of suites again, from its events.
+    Report {
+        /// The run's folder or name [default: the newest one].
+        run: Option<String>,
+    },
     /// Say whether labs work on this host, what is missing, and the command that mends it.
     Doctor,
     /// Find what environments left whose folders are gone, in labs and on the daemon, and remove it; set back what a killed

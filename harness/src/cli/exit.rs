@@ -16,6 +16,7 @@ use crate::{
     net::lease::LeaseError,
     provider::MachineError,
     repo::RepoError,
+    report::run::ReportError,
     template::TemplateError,
     workdir::WorkdirError,
 };
@@ -67,6 +68,7 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         let of_env = || cause.downcast_ref().map(of_env);
         let of_template = || cause.downcast_ref().map(of_template);
         let of_repo = || cause.downcast_ref().map(of_repo);
+        let of_report = || cause.downcast_ref().map(of_report);
         let of_portal = || cause.downcast_ref().map(of_portal);
         let of_jobs = || match cause.downcast_ref()? {
             JobsError::Unreadable { .. } | JobsError::Invalid(_) => Some(Exit::Usage),
@@ -85,6 +87,7 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
             .or_else(of_backup)
             .or_else(of_repo)
             .or_else(of_template)
+            .or_else(of_report)
             .or_else(|| cause.downcast_ref().map(of_workdir))
     };
     error.chain().find_map(of).unwrap_or(Exit::Failed)
@@ -142,6 +145,10 @@ fn of_template(error: &TemplateError) -> Exit {
 
 fn of_repo(error: &RepoError) -> Exit {
     if error.is_input() { Exit::Usage } else { Exit::Environment }
+}
+
+fn of_report(error: &ReportError) -> Exit {
+    if matches!(error, ReportError::Content { .. }) { Exit::Usage } else { Exit::Environment }
 }
 
 fn of_portal(error: &PortalError) -> Exit {

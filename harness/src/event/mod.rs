@@ -1,17 +1,30 @@
-//! The vocabulary of a run: everything that can happen, as it is written to `events.jsonl`.
+//! The vocabulary of a run: everything that can happen, as it is written to `events.jsonl` and documented in `docs/events.md`.
 //! Does not know who reads it.
 
 mod folder;
+mod read;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::id::MachineName;
 
 pub use folder::scenario_folder;
+pub use read::ReadError;
+pub use read::Recording;
+pub use read::read;
 pub use trouble::Trouble;
+
+/// The version of the vocabulary, in the first line of each file. It grows when a reader of the one before would read something
+/// wrong; further kinds and fields do not make it grow.
+pub const VERSION: u32 = 1;
 
 /// One event with its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,8 +50,14 @@ impl Stamped {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum RunEvent {
-    /// The run began.
+    /// The run began. The first line of its file.
     RunStarted {
+        /// The version of the vocabulary.
+        #[serde(default = "first")]
+        version: u32,
+        /// The version of Polder.
+        #[serde(default)]
+        polder: String,
         /// Its identifier, the name of its folder below `target/polder`.
         run: String,
         /// Selected suites, in order.
@@ -50,6 +69,9 @@ pub enum RunEvent {
     SuiteStarted {
         /// Its name.
         suite: String,
+        /// Where it is written, as `file:line`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<String>,
     },
     /// Something a suite waits for or does before its scenarios, in words.
     SuiteProgress {
@@ -57,6 +79,15 @@ pub enum RunEvent {
         suite: String,
         /// Such as "building image debian12" or "web: answers over ssh".
         text: String,
+    },
+    /// The machines of a suite are up.
+    EnvironmentReady {
+        /// Its name.
+        suite: String,
+        /// The folder of its environment.
+        prefix: String,
+        /// Its machines, in the init file's order.
+        machines: Vec<MachineFacts>,
     },
     /// A suite has a session at a portal.
     PortalReached {
@@ -78,6 +109,9 @@ pub enum RunEvent {
         /// Which attempt this is, from 1.
         #[serde(default = "first")]
         attempt: u32,
+        /// Where it is written, as `file:line`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<String>,
     },
     /// An attempt at a scenario failed, and another one follows: only the last one is told as its end.
     AttemptFailed {
@@ -94,14 +128,67 @@ pub enum RunEvent {
         /// How long it took, in seconds.
         seconds: f64,
     },
+    /// An operation of a scenario began, such as a command in a machine.
+    SpanStarted {
+        /// Its suite.
+        suite: String,
+        /// Its scenario, `environment` before and after them.
+        scenario: String,
+        /// Its number, which no other operation under way in the scenario has.
+        span: u64,
+        /// The operation of which it is a part.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<u64>,
+        /// The machine it is done with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        machine: Option<String>,
+        /// What it is.
+        text: String,
+    },
+    /// An operation of a scenario ended, however it did.
+    SpanFinished {
+        /// Its suite.
+        suite: String,
+        /// Its scenario.
+        scenario: String,
+        /// Its number.
+        span: u64,
+        /// How long it took, in seconds.
+        seconds: f64,
+    },
     /// A line written by the scenario or by an operation it made.
     Log {
         /// Its suite.
         suite: String,
         /// Its scenario, `environment` before and after them.
         scenario: String,
+        /// The operation that wrote it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        span: Option<u64>,
         /// The text.
         text: String,
+    },
+    /// A wait is over; those for what was there at once are not told.
+    Waited {
+        /// Its suite.
+        suite: String,
+        /// Its scenario.
+        scenario: String,
+        /// The operation that waited.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        span: Option<u64>,
+        /// What was waited for.
+        what: String,
+        /// How it ended.
+        end: WaitEnd,
+        /// What was seen last before that.
+        seen: String,
+        /// All that was seen and when, a line each; empty when it was the same all the time.
+        history: String,
+        /// How often it was looked.
+        looks: u32,
+        /// How long it took, in seconds.
+        seconds: f64,
     },
     /// A fault was made on purpose, or set back.
     Fault {
@@ -130,6 +217,19 @@ pub enum RunEvent {
         seconds: f64,
         /// The file with everything that was sent and said.
         transcript: String,
+    },
+    /// What became of a change is written down: it was done, failed, or was undone.
+    ChangeReported {
+        /// Its suite.
+        suite: String,
+        /// Its scenario.
+        scenario: String,
+        /// The change.
+        change: String,
+        /// What became of it, such as `success` or `backout_ok`.
+        state: String,
+        /// The page with every phase on every device; beside it is the same for programs.
+        report: String,
     },
     /// A machine is in trouble.
     Trouble {
@@ -192,14 +292,80 @@ pub enum RunEvent {
         /// Failed, as was expected.
         #[serde(default)]
         expected_failures: usize,
+        /// Whether the operator ended it early.
+        #[serde(default)]
+        stopped: bool,
         /// How long it took, in seconds.
         seconds: f64,
     },
 }
 
-/// Number of the first attempt.
+impl RunEvent {
+    /// The kinds there are, as they are written.
+    pub const KINDS: &[&str] = &[
+        "run_started",
+        "suite_started",
+        "suite_progress",
+        "environment_ready",
+        "portal_reached",
+        "scenario_started",
+        "attempt_failed",
+        "span_started",
+        "span_finished",
+        "log",
+        "waited",
+        "fault",
+        "change",
+        "change_reported",
+        "trouble",
+        "scenario_finished",
+        "collected",
+        "suite_finished",
+        "run_finished",
+    ];
+}
+
+/// Number of the first attempt, and of the first version.
 const fn first() -> u32 {
     1
+}
+
+/// A machine of an environment that is up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineFacts {
+    /// Its name.
+    pub name: MachineName,
+    /// The image or template of its root disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Its addresses.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+}
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitEnd {
+    /// It came true.
+    True,
+    /// It held as long as it had to.
+    Held,
+    /// Time was up.
+    Late,
+    /// It could not come true any more.
+    Hopeless,
+    /// What had to hold all the time did not hold any more.
+    Broken,
+    /// Whoever waited gave up, such as a scenario whose own time was up.
+    CutShort,
+}
+
+impl WaitEnd {
+    /// The one that is written like that; what is not known was cut short.
+    pub(crate) fn of(word: &str) -> Self {
+        serde_json::from_value(word.into()).unwrap_or(Self::CutShort)
+    }
 }
 
 /// How a scenario ended.

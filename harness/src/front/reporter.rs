@@ -7,10 +7,11 @@ use std::{
 };
 
 use crate::{
-    event::RunEvent,
+    event::{RunEvent, VERSION},
     report::{
         json,
         model::Summary,
+        run,
         sink::Sink,
         term::{Style, Term},
     },
@@ -52,7 +53,8 @@ impl Reporter {
     pub(super) fn begin(&mut self, count: usize, suites: Vec<String>, scenarios: usize) {
         self.printer.begin(count);
         let run = self.sink.run().to_owned();
-        self.take(&RunEvent::RunStarted { run, suites, scenarios });
+        let polder = env!("CARGO_PKG_VERSION").to_owned();
+        self.take(&RunEvent::RunStarted { version: VERSION, polder, run, suites, scenarios });
     }
 
     /// Takes an event.
@@ -63,10 +65,14 @@ impl Reporter {
         };
         self.summary.take(event, &log);
         self.printer.show(event, &log);
-        if let Err(error) = self.sink.write(self.start.elapsed(), event, &log)
-            && !std::mem::replace(&mut self.incomplete, true)
-        {
-            let _ = writeln!(io::stderr(), "{:#}", anyhow::Error::from(error));
+        if let Err(error) = self.sink.write(self.start.elapsed(), event, &log) {
+            self.lacks(error.into());
+        }
+    }
+
+    fn lacks(&mut self, error: anyhow::Error) {
+        if !std::mem::replace(&mut self.incomplete, true) {
+            let _ = writeln!(io::stderr(), "{error:#}");
         }
     }
 
@@ -76,8 +82,18 @@ impl Reporter {
         let took = self.start.elapsed();
         let Summary { passed, failed, not_run, ignored, expected_failures, .. } = self.summary;
         let seconds = took.as_secs_f64();
-        self.take(&RunEvent::RunFinished { passed, failed, not_run, ignored, expected_failures, seconds });
+        let counts =
+            RunEvent::RunFinished { passed, failed, not_run, ignored, expected_failures, stopped, seconds };
+        self.take(&counts);
+        let report = run::write(self.sink.folder());
         self.printer.end(&self.summary, filtered_out, took);
+        match report {
+            Ok(written) if self.summary.failed > 0 => {
+                let _ = writeln!(io::stderr(), "report: {}", written.page.display());
+            }
+            Ok(_) => {}
+            Err(error) => self.lacks(error.into()),
+        }
         (self.summary, !self.incomplete)
     }
 }

@@ -2,10 +2,14 @@
 //! Does not know what runs; events are all it sees.
 
 pub(crate) mod changes;
+mod frame;
 pub(crate) mod json;
+mod junit;
 pub(crate) mod model;
 pub(crate) mod retention;
+pub(crate) mod run;
 pub(crate) mod sink;
+mod tag;
 pub(crate) mod term;
 
 pub use sink::output_root;

@@ -14,8 +14,9 @@ use crate::event::{Outcome, RunEvent, Stamped, scenario_folder};
 
 use super::retention::{self, Found};
 
-const EVENTS: &str = "events.jsonl";
-const LATEST: &str = "latest";
+/// The file of events in a run's folder, and the link to the newest one beside it.
+pub(crate) const EVENTS: &str = "events.jsonl";
+pub(crate) const LATEST: &str = "latest";
 
 /// A run's folder, open for writing.
 #[derive(Debug)]

@@ -82,7 +82,7 @@ impl<W: Write> Term<W> {
                 let error = error.lines().next().unwrap_or_default();
                 writeln!(self.notes, "{suite}::{scenario}: attempt {attempt} failed: {error}")
             }
-            RunEvent::Log { suite, scenario, text } if self.style.live_log => {
+            RunEvent::Log { suite, scenario, text, .. } if self.style.live_log => {
                 writeln!(self.out, "{suite}::{scenario}: {text}")
             }
             RunEvent::ScenarioFinished { suite, scenario, outcome, seconds } => {
@@ -224,8 +224,12 @@ mod tests {
         let mut term = Term::new(&mut out, &mut notes, style, Path::new("/t/polder/run"));
         let mut summary = Summary::default();
         term.begin(5).unwrap();
-        let log =
-            |text: &str| RunEvent::Log { suite: "demo".into(), scenario: "b".into(), text: text.into() };
+        let log = |text: &str| RunEvent::Log {
+            suite: "demo".into(),
+            scenario: "b".into(),
+            span: None,
+            text: text.into(),
+        };
         let again = |scenario: &str, attempt| RunEvent::AttemptFailed {
             suite: "demo".into(),
             scenario: scenario.into(),
@@ -255,6 +259,7 @@ mod tests {
                 scenario: "a".into(),
                 prerequisite: true,
                 attempt: 1,
+                place: None,
             },
             finished("a", Outcome::Passed),
             again("flaky", 1),

@@ -13,8 +13,8 @@ use tracing::Span;
 use crate::{
     artifact::Manifest,
     cvp::CvpSpec,
-    env::{Env, EnvError, Host, Progress, UpFailure},
-    event::{Fault, Outcome, RunEvent, Usage, scenario_folder},
+    env::{Env, EnvError, Host, Progress, UpFailure, Vm},
+    event::{Fault, MachineFacts, Outcome, RunEvent, Usage, scenario_folder},
     health::Sighting,
     initfile,
     trace::Recorder,
@@ -76,7 +76,8 @@ impl Runner {
 
     async fn run_selected(&self, suite: &Suite, planned: &[Planned]) {
         let start = Instant::now();
-        self.emit(RunEvent::SuiteStarted { suite: suite.name.clone() });
+        let place = Some(format!("{}:{}", suite.def.file, suite.def.line));
+        self.emit(RunEvent::SuiteStarted { suite: suite.name.clone(), place });
         let usage = match self.begin(suite, start).await {
             Ok(session) => session.run(planned).await,
             Err(reason) => {
@@ -167,6 +168,9 @@ impl Runner {
             }
         };
         self.report_finished(suite, ENVIRONMENT, outcome, start.elapsed());
+        if let Ok(env) = &env {
+            self.report_ready(suite, env);
+        }
         if let Some(wreck) = wreck {
             self.collect(suite, &wreck, ENVIRONMENT).await;
             self.down(suite, wreck).await;
@@ -268,13 +272,31 @@ impl Runner {
         self.report_finished(suite, scenario.step.name, outcome, Duration::ZERO);
     }
 
+    fn report_ready(&self, suite: &Suite, env: &Env) {
+        let machine = |vm: &Vm| MachineFacts {
+            name: vm.name().clone(),
+            image: vm.plan().image.clone(),
+            addresses: vm.all_ips(),
+        };
+        self.emit(RunEvent::EnvironmentReady {
+            suite: suite.name.clone(),
+            prefix: env.folder().display().to_string(),
+            machines: env.vms().iter().map(machine).collect(),
+        });
+    }
+
     pub(super) fn report_started(&self, suite: &Suite, scenario: &str, prerequisite: bool) {
         self.report_attempt(suite, scenario, prerequisite, 1);
     }
 
     pub(super) fn report_attempt(&self, suite: &Suite, scenario: &str, prerequisite: bool, attempt: u32) {
+        let def = suite.def;
+        let steps = def.scenarios.iter().map(|scenario| &scenario.step);
+        let mut steps = steps.chain(def.setup).chain(def.teardown);
+        let line = steps.find(|step| step.name == scenario).map(|step| step.line);
+        let place = line.map(|line| format!("{}:{line}", def.file));
         let (suite, scenario) = (suite.name.clone(), scenario.to_owned());
-        self.emit(RunEvent::ScenarioStarted { suite, scenario, prerequisite, attempt });
+        self.emit(RunEvent::ScenarioStarted { suite, scenario, prerequisite, attempt, place });
     }
 
     pub(super) fn report_finished(&self, suite: &Suite, scenario: &str, outcome: Outcome, took: Duration) {

@@ -20,7 +20,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::event::RunEvent;
+use crate::{
+    base::wait::WAIT,
+    event::{RunEvent, WaitEnd},
+};
 
 use super::tree::Tree;
 
@@ -89,6 +92,12 @@ struct Node {
     id: Option<u64>,
 }
 
+/// An event with fields of its own, once it is known whose it is, and of which span.
+type Told = Box<dyn FnOnce(String, String, Option<u64>) -> RunEvent>;
+
+/// When a span began.
+struct Opened(Instant);
+
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
@@ -104,38 +113,56 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
         let Some(parent) = span.parent().and_then(|parent| parent.extensions().get::<Node>().cloned()) else {
             return;
         };
+        let machine = Some(fields.field("machine")).filter(|machine| !machine.is_empty());
         let text = fields.text(attributes.metadata().name());
-        let entry = lock(&parent.live.tree).open(parent.id, parent.live.elapsed(), text);
+        let began = parent.live.elapsed();
+        let entry = lock(&parent.live.tree).open(parent.id, began, text.clone());
+        let (suite, scenario) = parent.live.key.clone();
+        let started =
+            RunEvent::SpanStarted { suite, scenario, span: entry, parent: parent.id, machine, text };
+        let _ = self.events.send(started);
+        span.extensions_mut().insert(Opened(Instant::now()));
         span.extensions_mut().insert(Node { id: Some(entry), ..parent });
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let is_change = event.metadata().target() == CHANGE;
-        let of_change = is_change.then(|| fields.of_change());
-        let text = if is_change { fields.message } else { fields.text("") };
+        let target = event.metadata().target();
+        let more: Option<Told> = match target {
+            CHANGE => Some(Box::new(fields.of_change())),
+            WAIT => Some(Box::new(fields.of_wait())),
+            _ => None,
+        };
+        let text = if more.is_some() { fields.message } else { fields.text("") };
         let node = context.event_span(event).and_then(|span| span.extensions().get::<Node>().cloned());
         if let Some(Node { live, id }) = node {
             lock(&live.tree).line(id, live.elapsed(), text.clone());
             let (suite, scenario) = live.key.clone();
-            if let Some(of_change) = of_change {
-                let _ = self.events.send(of_change(suite.clone(), scenario.clone()));
+            if let Some(more) = more {
+                let _ = self.events.send(more(suite.clone(), scenario.clone(), id));
             }
-            let _ = self.events.send(match event.metadata().target() {
-                FAULT => RunEvent::Fault { suite, scenario, text },
-                _ => RunEvent::Log { suite, scenario, text },
-            });
-        } else if event.metadata().target() == LOG {
+            let _ = match target {
+                // All of it is in its own event.
+                WAIT => return,
+                FAULT => self.events.send(RunEvent::Fault { suite, scenario, text }),
+                _ => self.events.send(RunEvent::Log { suite, scenario, span: id, text }),
+            };
+        } else if target == LOG {
             // From a task the scenario spawned without its span: better here than nowhere.
             let _ = writeln!(io::stderr(), "{text}");
         }
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        let node = context.span(&id).and_then(|span| span.extensions().get::<Node>().cloned());
-        if let Some(Node { live, id: Some(entry) }) = node {
-            lock(&live.tree).close(entry, live.elapsed());
+        let Some(span) = context.span(&id) else { return };
+        let extensions = span.extensions();
+        if let (Some(Node { live, id: Some(entry) }), Some(Opened(began))) =
+            (extensions.get(), extensions.get())
+        {
+            lock(&live.tree).close(*entry, live.elapsed());
+            let ((suite, scenario), seconds) = (live.key.clone(), began.elapsed().as_secs_f64());
+            let _ = self.events.send(RunEvent::SpanFinished { suite, scenario, span: *entry, seconds });
         }
     }
 }
@@ -176,10 +203,10 @@ impl Fields {
     }
 
     /// The phase of a change that they tell of, once it is known whose.
-    fn of_change(&self) -> impl FnOnce(String, String) -> RunEvent + use<> {
+    fn of_change(&self) -> impl FnOnce(String, String, Option<u64>) -> RunEvent + use<> {
         let [change, device, phase, error, seconds, transcript] =
             ["change", "device", "phase", "error", "seconds", "transcript"].map(|name| self.field(name));
-        move |suite, scenario| RunEvent::Change {
+        move |suite, scenario, _| RunEvent::Change {
             suite,
             scenario,
             change,
@@ -188,6 +215,23 @@ impl Fields {
             error: (!error.is_empty()).then_some(error),
             seconds: seconds.parse().unwrap_or_default(),
             transcript,
+        }
+    }
+
+    /// The wait that they tell of, once it is known whose.
+    fn of_wait(&self) -> impl FnOnce(String, String, Option<u64>) -> RunEvent + use<> {
+        let [what, end, seen, history, looks, seconds] =
+            ["what", "end", "seen", "history", "looks", "seconds"].map(|name| self.field(name));
+        move |suite, scenario, span| RunEvent::Waited {
+            suite,
+            scenario,
+            span,
+            what,
+            end: WaitEnd::of(&end),
+            seen,
+            history,
+            looks: looks.parse().unwrap_or_default(),
+            seconds: seconds.parse().unwrap_or_default(),
         }
     }
 
@@ -216,7 +260,45 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use tracing::Instrument;
+
     use super::*;
+
+    #[tokio::test]
+    async fn waits_are_told_with_what_was_seen_and_only_those_that_waited() {
+        use crate::base::wait::{Look, wait_for};
+        let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
+        let recorder = Recorder::default();
+        let layer = Recording { recorder: recorder.clone(), events: sender };
+        let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter()));
+        let _scope = tracing::subscriber::set_default(subscriber);
+        let scenario = recorder.scenario("demo", "boots");
+        let ms = Duration::from_millis;
+        let work = async {
+            let mut looks = ["sea", "fog"].into_iter();
+            let mut look = move || looks.next().map_or(Look::Ready(()), |seen| Look::NotYet(seen.to_owned()));
+            wait_for("a boat", ms(60_000), ms(1), || std::future::ready(look())).await.unwrap();
+            wait_for("land", ms(60_000), ms(1), || std::future::ready(Look::Ready(()))).await.unwrap();
+            // Whose wait it is, is over before.
+            let never =
+                wait_for::<(), _, _>("rain", ms(60_000), ms(60_000), async || Look::NotYet("sun".into()));
+            assert!(tokio::time::timeout(ms(20), never).await.is_err());
+        };
+        work.instrument(scenario).await;
+        let mut told = Vec::new();
+        while let Ok(event) = events.try_recv() {
+            if let RunEvent::Waited { what, end, seen, history, looks, .. } = event {
+                told.push((what, end, seen, history.lines().count(), looks));
+            }
+        }
+        let expected = [
+            ("a boat".to_owned(), WaitEnd::True, "fog".to_owned(), 2, 2),
+            ("rain".to_owned(), WaitEnd::CutShort, "sun".to_owned(), 0, 1),
+        ];
+        assert_eq!(told, expected);
+        let text = recorder.take("demo", "boots");
+        assert!(text.contains("s for a boat: true, last seen: fog\n"), "{text}");
+    }
 
     #[test]
     fn spans_and_lines_reach_their_scenario_only() {
@@ -228,7 +310,7 @@ mod tests {
             tracing::info!("outside");
             let scenario = recorder.scenario("demo", "boots");
             scenario.in_scope(|| {
-                let exec = tracing::info_span!(target: "polder::guest", "exec", vm = "web", argv = "id");
+                let exec = tracing::info_span!(target: "polder::guest", "exec", machine = "web", argv = "id");
                 exec.in_scope(|| {
                     tracing::debug!(target: "polder::guest", status = 0, "ended");
                     tracing::debug!(target: "chatty", "not ours, not wanted");
@@ -238,16 +320,32 @@ mod tests {
         });
         let text = recorder.take("demo", "boots");
         let lines: Vec<&str> = text.lines().map(|line| line.get(10..).unwrap_or(line)).collect();
-        assert!(lines[0].starts_with("exec vm=web argv=id ("), "{text}");
+        assert!(lines[0].starts_with("exec machine=web argv=id ("), "{text}");
         assert_eq!(lines[1..], ["  ended status=0"]);
         assert_eq!(recorder.take("demo", "boots"), "", "taken once");
-        let log = |scenario: &str, text: &str| RunEvent::Log {
+        let log = |scenario: &str, span, text: &str| RunEvent::Log {
             suite: "demo".into(),
             scenario: scenario.into(),
+            span,
             text: text.into(),
         };
-        assert_eq!(events.try_recv().unwrap(), log("boots", "ended status=0"));
-        assert_eq!(events.try_recv().unwrap(), log("other", "elsewhere"));
+        let (suite, scenario) = ("demo".to_owned(), "boots".to_owned());
+        let started = RunEvent::SpanStarted {
+            suite,
+            scenario,
+            span: 0,
+            parent: None,
+            machine: Some("web".into()),
+            text: "exec machine=web argv=id".into(),
+        };
+        assert_eq!(events.try_recv().unwrap(), started);
+        assert_eq!(events.try_recv().unwrap(), log("boots", Some(0), "ended status=0"));
+        let finished = events.try_recv().unwrap();
+        assert!(
+            matches!(&finished, RunEvent::SpanFinished { span: 0, seconds, .. } if *seconds < 60.0),
+            "{finished:?}"
+        );
+        assert_eq!(events.try_recv().unwrap(), log("other", None, "elsewhere"));
         assert!(events.try_recv().is_err());
     }
 }

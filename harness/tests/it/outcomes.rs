@@ -82,15 +82,17 @@ fn a_failure_leaves_its_error_its_log_and_every_event() {
             "scenario_finished",
             "scenario_started",
             "log",
+            "span_started",
             "log",
+            "span_finished",
             "scenario_finished",
             "suite_finished",
             "run_finished",
         ]
     );
     assert_eq!(events[5]["text"], "about to panic");
-    assert_eq!(events[10]["outcome"]["fault"], "product");
-    assert_eq!((events[12]["passed"].as_u64(), events[12]["failed"].as_u64()), (Some(1), Some(2)));
+    assert_eq!(events[12]["outcome"]["fault"], "product");
+    assert_eq!((events[14]["passed"].as_u64(), events[14]["failed"].as_u64()), (Some(1), Some(2)));
 }
 
 #[test]

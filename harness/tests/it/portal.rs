@@ -1,12 +1,14 @@
 //! `polder cvp serve`, as people have it.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read},
     path::Path,
     process::{Child, Command, Stdio},
 };
 
 use serde_json::Value;
+
+use crate::browser::look_at;
 
 /// `polder cvp serve`, which is stopped as an operator does it.
 pub(crate) struct Served {
@@ -86,35 +88,14 @@ fn a_state_that_cannot_be_written_is_told_before_there_is_any() {
     assert!(told.contains("cannot write ") && told.contains("absent/portal.json: No such file"), "{told}");
 }
 
-/// Browsers without a window, by the names they have.
-const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
-
 #[test]
 fn its_page_shows_what_there_is() {
-    let runs = |browser: &&&str| Command::new(browser).arg("--version").output().is_ok();
-    let Some(browser) = BROWSERS.iter().find(runs) else {
-        let _ = writeln!(std::io::stderr(), "SKIP the portal's page in a browser: there is no chromium");
-        return;
-    };
     let folder = tempfile::tempdir_in("/var/tmp").unwrap();
     let served = Served::start(folder.path(), &["--plain-http"]);
-    let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
-    // Its own clock goes on for five seconds at most, or less if nothing is left to be done.
-    let page = Command::new(browser)
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            &profile,
-            "--virtual-time-budget=5000",
-            "--dump-dom",
-        ])
-        .arg(format!("{}/", served.says("url")))
-        .output()
-        .unwrap();
-    let dom = String::from_utf8_lossy(&page.stdout);
+    let url = format!("{}/", served.says("url"));
+    let Some(dom) = look_at(&url, folder.path(), "the portal's page in a browser") else { return };
     for shown in ["<td>leaf-4</td>", "<td class=\"good\">0000</td>", "imitates 2024.3.0", "Change controls"] {
-        assert!(dom.contains(shown), "no {shown} in {dom}\n{}", String::from_utf8_lossy(&page.stderr));
+        assert!(dom.contains(shown), "no {shown} in {dom}");
     }
     served.stop();
 }

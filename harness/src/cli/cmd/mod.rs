@@ -24,6 +24,7 @@ mod plan;
 mod power;
 mod prefixes;
 pub(super) mod repo;
+mod report;
 mod schema;
 mod script;
 mod serve;
@@ -118,6 +119,7 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Templates(args) => templates::run(cx, args).await?,
         Verb::Cvp { what } => cvp::run(cx, &what).await?,
         Verb::Change { what } => change::run(cx, &what).await?,
+        Verb::Report { run } => report::run(cx, run.as_deref())?,
         Verb::Doctor => doctor::run(cx).await?,
         Verb::Gc(args) => gc::run(cx, &args).await?.into(),
         Verb::Completions { shell } => pages::completions(shell)?.into(),

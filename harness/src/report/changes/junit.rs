@@ -3,43 +3,32 @@
 //! none where the device is as it should be in the end.
 //! Pure.
 
-use super::{
-    model::{Account, Alerted, DeviceAccount, How, PhaseAccount, ScenarioAccount, StepAccount},
-    tag::Tag,
+use super::model::{Account, Alerted, DeviceAccount, How, PhaseAccount, ScenarioAccount, StepAccount};
+use crate::{
+    change::{Kind, model::Phase},
+    report::{
+        junit::{Counts, Document, seconds},
+        tag::Tag,
+    },
 };
-use crate::change::{Kind, model::Phase};
-
-/// How many of each there are.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    tests: usize,
-    failures: usize,
-    errors: usize,
-    skipped: usize,
-    millis: u64,
-}
 
 /// The document.
 pub(super) fn document(account: &Account) -> String {
-    let mut all = Counts::default();
-    let mut suites = Vec::new();
+    let mut document = Document::new(&account.name, account.began.clone(), account.took);
     for step in &account.steps {
         let alerts = account.alerts.iter().filter(|alert| alert.step == step.name);
-        suites.push(step_suite(account, step, alerts, &mut all));
+        step_suite(account, step, alerts, &mut document);
     }
-    suites.extend(account.scenarios.iter().map(|scenario| scenario_suite(account, scenario, &mut all)));
-    let root = all.on(Tag::new("testsuites").with("name", &account.name));
-    let root = root.with("time", seconds(account.took));
-    let root = account.began.iter().fold(root, |root, at| root.with("timestamp", at));
-    root.of(suites).document("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n")
+    account.scenarios.iter().for_each(|scenario| scenario_suite(account, scenario, &mut document));
+    document.text()
 }
 
 fn step_suite<'a>(
     account: &Account,
     step: &StepAccount,
     alerts: impl Iterator<Item = &'a Alerted>,
-    all: &mut Counts,
-) -> Tag {
+    document: &mut Document,
+) {
     let mut counts = Counts::default();
     let mut cases = Vec::new();
     for device in &step.devices {
@@ -61,42 +50,25 @@ fn step_suite<'a>(
                 .of([error]),
         );
     }
-    let mut properties = vec![("state", step.state.to_string()), ("attempts", step.attempts.to_string())];
+    let mut properties = vec![
+        ("run", account.run.clone()),
+        ("state", step.state.to_string()),
+        ("attempts", step.attempts.to_string()),
+    ];
     properties.extend(
         step.devices
             .iter()
             .map(|DeviceAccount { device, result, .. }| ("device", format!("{device} {result}"))),
     );
-    suite(account, &step.name, &properties, cases, counts, all)
+    document.suite(&step.name, None, &properties, counts, cases);
 }
 
-fn scenario_suite(account: &Account, scenario: &ScenarioAccount, all: &mut Counts) -> Tag {
+fn scenario_suite(account: &Account, scenario: &ScenarioAccount, document: &mut Document) {
     let mut counts = Counts::default();
     let tried = tried(&scenario.phases);
     let cases = tried.iter().flat_map(|tries| case(&scenario.name, "scenario", tries, false, &mut counts));
     let cases = cases.collect();
-    suite(account, &scenario.name, &[], cases, counts, all)
-}
-
-fn suite(
-    account: &Account,
-    name: &str,
-    properties: &[(&'static str, String)],
-    cases: Vec<Tag>,
-    counts: Counts,
-    all: &mut Counts,
-) -> Tag {
-    all.tests += counts.tests;
-    all.failures += counts.failures;
-    all.errors += counts.errors;
-    all.skipped += counts.skipped;
-    let suite = counts.on(Tag::new("testsuite").with("name", name)).with("time", seconds(counts.millis));
-    let suite = account.began.iter().fold(suite, |suite, at| suite.with("timestamp", at));
-    let own = [("run", account.run.clone())];
-    let properties = own.iter().chain(properties);
-    let properties =
-        properties.map(|(name, value)| Tag::new("property").with("name", name).with("value", value));
-    suite.of([Tag::new("properties").of(properties)]).of(cases)
+    document.suite(&scenario.name, None, &[("run", account.run.clone())], counts, cases);
 }
 
 /// The tries of each phase of each row, in the order of the first ones.
@@ -177,20 +149,7 @@ fn place(device: &str, row: Option<usize>) -> String {
     }
 }
 
-fn seconds(millis: u64) -> String {
-    format!("{}.{:03}", millis / 1000, millis % 1000)
-}
-
 /// The word that journals have for it.
 fn word(kind: Kind) -> String {
     serde_json::to_value(kind).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-impl Counts {
-    fn on(self, tag: Tag) -> Tag {
-        tag.with("tests", self.tests)
-            .with("failures", self.failures)
-            .with("errors", self.errors)
-            .with("skipped", self.skipped)
-    }
 }

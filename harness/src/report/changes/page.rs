@@ -1,15 +1,13 @@
 //! A run of changes as a page for people, whole in one file: a table of devices and phases for each change, each phase opening
 //! to what was said in it. What failed comes first. It has no scripts and fetches nothing. Pure.
 
-use super::{
-    model::{Account, Alerted, DeviceAccount, How, PhaseAccount, ScenarioAccount, StepAccount},
-    tag::Tag,
+use super::model::{Account, Alerted, DeviceAccount, How, PhaseAccount, ScenarioAccount, StepAccount};
+use crate::{
+    change::{State, model::Phase},
+    report::{frame, tag::Tag},
 };
-use crate::change::{State, model::Phase};
 
 const STYLE: &str = include_str!("page.css");
-/// Whatever a device said, the page does nothing and fetches nothing.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 /// How many failures are listed at the top.
 const LISTED: usize = 50;
 
@@ -17,13 +15,6 @@ const LISTED: usize = 50;
 pub(super) fn document(account: &Account) -> String {
     let (word, _) = words(account.state);
     let title = format!("{}: {word}", account.name);
-    let head = Tag::new("head").of([
-        Tag::new("meta").with("charset", "utf-8"),
-        Tag::new("meta").with("name", "viewport").with("content", "width=device-width, initial-scale=1"),
-        Tag::new("meta").with("http-equiv", "Content-Security-Policy").with("content", POLICY),
-        Tag::new("title").text(title),
-        Tag::new("style").raw(STYLE),
-    ]);
     let mut steps: Vec<(usize, &StepAccount)> = account.steps.iter().enumerate().collect();
     steps.sort_by_key(|(_, step)| (step.state != State::BackoutFailed, !step.state.is_failure()));
     let main = Tag::new("main")
@@ -31,8 +22,7 @@ pub(super) fn document(account: &Account) -> String {
         .of(failures(account, &steps))
         .of(account.scenarios.iter().enumerate().map(|(at, scenario)| scenario_section(at, scenario)))
         .of(steps.iter().map(|(at, step)| step_section(account, *at, step)));
-    let body = Tag::new("body").of([header(account), main]);
-    Tag::new("html").with("lang", "en").of([head, body]).document("<!DOCTYPE html>\n")
+    frame::page(&title, STYLE, None, [header(account), main])
 }
 
 fn header(account: &Account) -> Tag {
@@ -41,14 +31,16 @@ fn header(account: &Account) -> Tag {
     let mut facts = vec![("Run", account.run.clone())];
     facts.extend(account.file.iter().map(|file| ("File", file.display().to_string())));
     facts.extend(account.began.iter().map(|at| ("Began", at.clone())));
-    facts.extend(account.ended.iter().map(|at| ("Last news", format!("{at}, after {}", time(account.took)))));
+    facts.extend(
+        account.ended.iter().map(|at| ("Last news", format!("{at}, after {}", frame::time(account.took)))),
+    );
     facts.push(("Exit code", account.exit.to_string()));
     facts.push(("Summary", account.summary.clone()));
     let facts =
         facts.into_iter().flat_map(|(name, value)| [Tag::new("dt").text(name), Tag::new("dd").text(value)]);
     Tag::new("header").of([
         Tag::new("h1").text(&account.name),
-        Tag::new("div").of([state(&word, class)]),
+        Tag::new("div").of([frame::state(&word, class)]),
         Tag::new("dl").of(facts),
     ])
 }
@@ -103,7 +95,7 @@ fn scenario_section(at: usize, scenario: &ScenarioAccount) -> Tag {
 fn step_section(account: &Account, at: usize, step: &StepAccount) -> Tag {
     let (word, class) = words(step.state);
     let title = Tag::new("h2").with("id", format!("c{at}")).text(format!("{} ", step.name));
-    let title = title.of([state(word, class)]);
+    let title = title.of([frame::state(word, class)]);
     let mut note = format!("Change {} of {}", at + 1, account.steps.len());
     if step.attempts > 1 {
         note += &format!(", {} attempts", step.attempts);
@@ -177,7 +169,7 @@ fn result(device: &DeviceAccount) -> impl Iterator<Item = Tag> {
         _ => "bad",
     };
     let why = (!device.why.is_empty()).then(|| Tag::new("p").text(device.why.join("; ")));
-    std::iter::once(state(&device.result.replace('_', " "), class)).chain(why)
+    std::iter::once(frame::state(&device.result.replace('_', " "), class)).chain(why)
 }
 
 /// A phase, which opens to everything that is known of it.
@@ -191,7 +183,7 @@ fn phase(phase: &PhaseAccount) -> Tag {
     };
     let mut short = format!("{sign} {}", phase.how.word());
     if let Some(took) = phase.took {
-        short += &format!(" {}", time(took));
+        short += &format!(" {}", frame::time(took));
     }
     if phase.attempt > 1 {
         short += &format!(", attempt {}", phase.attempt);
@@ -210,10 +202,6 @@ fn phase(phase: &PhaseAccount) -> Tag {
 fn said(text: &str) -> Option<Tag> {
     let text = text.trim_end();
     (!text.is_empty()).then(|| Tag::new("pre").with("tabindex", "0").text(text))
-}
-
-fn state(word: &str, class: &str) -> Tag {
-    Tag::new("span").with("class", format!("state {class}")).text(word)
 }
 
 /// A state in words for people, and how it looks.
@@ -242,13 +230,4 @@ fn is_bad(device: &DeviceAccount) -> bool {
 
 fn is_unverified(scenario: &ScenarioAccount) -> bool {
     scenario.phases.last().is_some_and(|phase| phase.how == How::Failed)
-}
-
-/// A time for people.
-fn time(millis: u64) -> String {
-    match millis {
-        0..1_000 => format!("{millis} ms"),
-        1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
-        _ => format!("{} min {} s", millis / 60_000, millis / 1_000 % 60),
-    }
 }

@@ -1,7 +1,7 @@
 //! Elements with texts and elements in them, for documents that are written and not read: XML, and HTML that is well-formed
 //! XML. Texts are escaped, and have no characters that XML cannot have. Pure.
 
-use std::{fmt, io};
+use std::{borrow::Cow, fmt, io};
 
 use quick_xml::{
     Writer,
@@ -9,11 +9,11 @@ use quick_xml::{
 };
 
 /// Elements of HTML that have nothing in them, and no end.
-const VOID: &[&str] = &["meta"];
+const VOID: &[&str] = &["meta", "input"];
 
 /// An element.
 #[derive(Debug, Clone)]
-pub(super) struct Tag {
+pub(in crate::report) struct Tag {
     name: &'static str,
     attributes: Vec<(&'static str, String)>,
     content: Vec<Content>,
@@ -24,40 +24,40 @@ enum Content {
     Tag(Tag),
     Text(String),
     /// As it is.
-    Raw(&'static str),
+    Raw(Cow<'static, str>),
 }
 
 impl Tag {
-    pub(super) fn new(name: &'static str) -> Self {
+    pub(in crate::report) fn new(name: &'static str) -> Self {
         Self { name, attributes: Vec::new(), content: Vec::new() }
     }
 
     /// With an attribute.
-    pub(super) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+    pub(in crate::report) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         self.attributes.push((name, clean(&value.to_string())));
         self
     }
 
     /// With a text after what it has in it.
-    pub(super) fn text(mut self, text: impl fmt::Display) -> Self {
+    pub(in crate::report) fn text(mut self, text: impl fmt::Display) -> Self {
         self.content.push(Content::Text(clean(&text.to_string())));
         self
     }
 
     /// With elements after what it has in it.
-    pub(super) fn of(mut self, tags: impl IntoIterator<Item = Self>) -> Self {
+    pub(in crate::report) fn of(mut self, tags: impl IntoIterator<Item = Self>) -> Self {
         self.content.extend(tags.into_iter().map(Content::Tag));
         self
     }
 
     /// With something of ours that is not escaped.
-    pub(super) fn raw(mut self, text: &'static str) -> Self {
-        self.content.push(Content::Raw(text));
+    pub(in crate::report) fn raw(mut self, text: impl Into<Cow<'static, str>>) -> Self {
+        self.content.push(Content::Raw(text.into()));
         self
     }
 
     /// A document of which it is the root, after `head`.
-    pub(super) fn document(&self, head: &str) -> String {
+    pub(in crate::report) fn document(&self, head: &str) -> String {
         let mut writer = Writer::new(head.as_bytes().to_vec());
         // Memory takes everything.
         let _ = self.write(&mut writer);
@@ -77,7 +77,7 @@ impl Tag {
             match content {
                 Content::Tag(tag) => tag.write(w)?,
                 Content::Text(text) => w.write_event(Event::Text(BytesText::new(text)))?,
-                Content::Raw(text) => w.write_event(Event::Text(BytesText::from_escaped(*text)))?,
+                Content::Raw(text) => w.write_event(Event::Text(BytesText::from_escaped(text.as_ref())))?,
             }
         }
         w.write_event(Event::End(BytesEnd::new(self.name)))
