@@ -262,6 +262,9 @@ pub(super) enum Verb {
         #[command(subcommand)]
         what: Change,
     },
+    /// Enter the environment that a run of suites has left (`POLDER_KEEP`): a shell of a machine, or one of this host where all verbs
+    /// find it.
+    Enter(Enter),
     /// Make junit.xml and report.html of a run of suites again, from its events.
     Report {
         /// The run's folder or name [default: the newest one].
@@ -320,6 +323,18 @@ pub(super) struct Destroy {
     /// All prefixes of the workdir.
     #[arg(long)]
     pub(super) all_prefixes: bool,
+}
+
+/// Options of `enter`.
+#[derive(Debug, Group)]
+pub(super) struct Enter {
+    /// The run's folder or name [default: the newest one].
+    pub(super) run: Option<String>,
+    /// A machine to enter, or the end of its name; else the operator's own shell is started where all verbs find it.
+    pub(super) vm: Option<String>,
+    /// The suite, when several left their environments.
+    #[arg(long)]
+    pub(super) suite: Option<String>,
 }
 
 /// Options of `gc`.

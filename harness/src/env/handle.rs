@@ -257,11 +257,15 @@ impl Env {
         Ok(self.site().running()?.lab.detach()?)
     }
 
-    /// Ends a suite's environment; nothing is left.
+    /// Ends a suite's environment; nothing is left, of its prefix neither if it has one.
     ///
     /// # Errors
     /// Something could not be removed.
     pub async fn down(self) -> Result<(), EnvError> {
+        if let Home::Prefix(prefix) = self.home() {
+            let quiet = Progress::new(|_| {});
+            return EnvError::all(Self::destroy(self.host(), prefix, true, &quiet).await?.left);
+        }
         let removed = ordered::remove(&self).await;
         let ended = match self.site().set(Ground::Down) {
             Ground::Up(running) => running.lab.end(limits::DOWN).await,

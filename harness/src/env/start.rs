@@ -22,14 +22,14 @@ use super::{
 use crate::{
     base::id::MachineName,
     image::Ability,
-    initfile::EnvSpec,
+    initfile::{EnvSpec, Loaded},
     lab::{
         Bind, Hermetic, LabSpec, Payload,
         paths::{INSIDE_STORE, INSIDE_TEMPLATES},
     },
     net::Outward,
     provider::libvirt::{DomainState, xml},
-    workdir::Kind,
+    workdir::{Kind, Workdir},
 };
 
 /// An environment that did not come up, and what there is of it: evidence can be collected, then it must go down.
@@ -98,22 +98,56 @@ impl Env {
         let work = async {
             let turn = Turn::begin(&env, "up").await?;
             disk::make(&env).await?;
-            let how = How { until: Until::Ready, memory: Memory::new() };
-            let (made, others) = ordered::split(env.vms());
-            ordered::start(&env, &turn, others.clone(), |_| (), progress).await?;
-            env.bring_up(&turn, made, how, &Mutex::default(), progress).await?;
-            let each = |vm: Vm| {
-                let (env, progress) = (env.clone(), progress.clone());
-                async move { ready(&env, None, &vm, Instant::now(), &progress).await }
-            };
-            parallel::first_failure(others, each).await?;
-            deploy::run(&env, &turn, deploy::all(env.vms()), false, progress).await?;
-            env.set_up_in(&turn, env.vms(), progress).await
+            env.rise(&turn, progress).await
         };
         match work.await {
             Ok(()) => Ok(env),
             Err(error) => Err(UpFailure { error, env: Some(env) }),
         }
+    }
+
+    /// As [`Env::up`], in a new prefix `name` of a workdir: the lab ends with this process just the same, unless it is
+    /// told to stay by [`Env::detach`]; then all verbs of the command find the environment there.
+    ///
+    /// # Errors
+    /// As [`Env::up`].
+    pub async fn up_in(
+        host: &Host,
+        workdir: &Workdir,
+        name: &str,
+        asked: &Loaded,
+        progress: &Progress,
+    ) -> Result<Self, UpFailure> {
+        let env = Self::create(host, workdir, name, asked, progress).await?;
+        let work = async {
+            let turn = Turn::begin(&env, "up").await?;
+            ordered::require_lasting(host, env.plan())?;
+            if env.vms().iter().any(Vm::is_made) {
+                env.lab_up(&turn, &Mutex::default(), progress).await?;
+            }
+            env.rise(&turn, progress).await
+        };
+        match work.await {
+            Ok(()) => Ok(env),
+            Err(error) => Err(UpFailure { error, env: Some(env) }),
+        }
+    }
+
+    /// Brings up the machines of a lab that is up, until all is done that is done before anybody uses them.
+    async fn rise(&self, turn: &Turn<'_>, progress: &Progress) -> Result<(), EnvError> {
+        let how = How { until: Until::Ready, memory: Memory::new() };
+        let (made, others) = ordered::split(self.vms());
+        ordered::start(self, turn, others.clone(), |_| (), progress).await?;
+        if !made.is_empty() {
+            self.bring_up(turn, made, how, &Mutex::default(), progress).await?;
+        }
+        let each = |vm: Vm| {
+            let (env, progress) = (self.clone(), progress.clone());
+            async move { ready(&env, None, &vm, Instant::now(), &progress).await }
+        };
+        parallel::first_failure(others, each).await?;
+        deploy::run(self, turn, deploy::all(self.vms()), false, progress).await?;
+        self.set_up_in(turn, self.vms(), progress).await
     }
 
     /// Starts machines that are off, and before them the networks they need; machines that run are left alone. Does

@@ -2,8 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-/// The folder of a scenario in a run's folder; module paths are written with `.` for their colons.
+/// The folder of a suite in a run's folder; module paths are written with `.` for their colons.
+#[must_use]
+pub fn suite_folder(run: &Path, suite: &str) -> PathBuf {
+    run.join(suite.replace("::", "."))
+}
+
+/// The folder of a scenario in a run's folder.
 #[must_use]
 pub fn scenario_folder(run: &Path, suite: &str, scenario: &str) -> PathBuf {
-    run.join(suite.replace("::", ".")).join(scenario)
+    suite_folder(run, suite).join(scenario)
 }

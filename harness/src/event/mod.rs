@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::id::MachineName;
 
 pub use folder::scenario_folder;
+pub use folder::suite_folder;
 pub use read::ReadError;
 pub use read::Recording;
 pub use read::read;
@@ -270,6 +271,15 @@ pub enum RunEvent {
         /// Items that could not.
         missing: usize,
     },
+    /// The environment of a suite stays, until somebody destroys it.
+    EnvironmentKept {
+        /// Its suite.
+        suite: String,
+        /// The folder in which the verbs of the command find it.
+        folder: String,
+        /// Its machines.
+        machines: Vec<MachineName>,
+    },
     /// A suite ended and its environment is gone (or kept).
     SuiteFinished {
         /// Its name.
@@ -320,6 +330,7 @@ impl RunEvent {
         "trouble",
         "scenario_finished",
         "collected",
+        "environment_kept",
         "suite_finished",
         "run_finished",
     ];

@@ -118,6 +118,7 @@ fn all() -> Vec<RunEvent> {
             items: 3,
             missing: 1,
         },
+        RunEvent::EnvironmentKept { suite: suite(), folder: "/x/net.demo".into(), machines: vec![machine()] },
         RunEvent::SuiteFinished {
             suite: suite(),
             usage: Some(Usage { cpu_seconds: 1.0, peak_memory_mib: 2.0 }),

@@ -27,6 +27,7 @@ use crate::{
         check,
         needs::{self, Available},
         registry::{self, Requirement, SUITES, Suite},
+        runner::Keep,
     },
 };
 
@@ -45,6 +46,8 @@ enum FrontError {
     PanicAborts,
     #[error("--test-threads and RUST_TEST_THREADS must be numbers above 0")]
     NoThreads,
+    #[error("POLDER_KEEP is `{0}`; set it to `never`, `failed` or `always`")]
+    Keeping(String),
     #[error("POLDER_NEEDS is `{0}`; set it to `strict`, for what is lacking to be a failure, or to nothing")]
     Strictness(String),
     /// Mistakes in suites and init files.
@@ -79,7 +82,7 @@ fn start(line: &CommandLine, extend: impl FnOnce(&mut Host)) -> Result<Exit, Fro
     if cfg!(panic = "abort") {
         return Err(FrontError::PanicAborts);
     }
-    let (threads, strict) = (threads(line)?, strict()?);
+    let (threads, strict, keep) = (threads(line)?, strict()?, keep()?);
     let mut suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
     suites.retain(|suite| suite.def.if_var.is_none_or(|name| env::var_os(name).is_some()));
     let suites = if line.benchmarks_only() { Vec::new() } else { suites };
@@ -98,7 +101,7 @@ fn start(line: &CommandLine, extend: impl FnOnce(&mut Host)) -> Result<Exit, Fro
     extend(&mut host);
     let (unwanted, portal) = check(&mut picked, &host)?;
     let sink = Sink::create(&output_root(), SystemTime::now())?;
-    let place = Place { host, portal, strict };
+    let place = Place { host, portal, strict, keep };
     run::run(line, picked, filtered_out + unwanted, threads.get(), sink, place).map_err(FrontError::Run)
 }
 
@@ -122,6 +125,16 @@ fn strict() -> Result<bool, FrontError> {
         None | Some("") => Ok(false),
         Some("strict") => Ok(true),
         Some(other) => Err(FrontError::Strictness(other.to_owned())),
+    }
+}
+
+/// Which environments stay when their suites have ended.
+fn keep() -> Result<Keep, FrontError> {
+    match variable("POLDER_KEEP").as_deref() {
+        None | Some("" | "never") => Ok(Keep::Never),
+        Some("failed") => Ok(Keep::Failed),
+        Some("always") => Ok(Keep::Always),
+        Some(other) => Err(FrontError::Keeping(other.to_owned())),
     }
 }
 
@@ -216,9 +229,12 @@ fn texts(errors: &[impl ToString]) -> FrontError {
 impl FrontError {
     fn exit(&self) -> Exit {
         match self {
-            Self::PanicAborts | Self::NoThreads | Self::Strictness(_) | Self::Suites(_) | Self::Config(_) => {
-                Exit::Usage
-            }
+            Self::PanicAborts
+            | Self::NoThreads
+            | Self::Strictness(_)
+            | Self::Keeping(_)
+            | Self::Suites(_)
+            | Self::Config(_) => Exit::Usage,
             Self::Sink(_) | Self::Host(_) | Self::Run(_) => Exit::Environment,
         }
     }

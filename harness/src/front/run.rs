@@ -18,7 +18,10 @@ use crate::{
     event::RunEvent,
     provider::libvirt::{CLOSING, wait_closed},
     report::sink::Sink,
-    suite::{runner::Runner, stop, task},
+    suite::{
+        runner::{Keep, Runner},
+        stop, task,
+    },
     trace::Recorder,
 };
 
@@ -31,6 +34,7 @@ pub(super) struct Place {
     pub(super) portal: Option<CvpSpec>,
     /// Whether a scenario for which something is lacking has failed.
     pub(super) strict: bool,
+    pub(super) keep: Keep,
 }
 
 /// Runs `picked`, at most `threads` at a time, reporting into `sink`.
@@ -53,10 +57,19 @@ pub(super) fn run(
     let (stopper, stop) = stop::pair();
     let folder = sink.folder().to_owned();
     let mut reporter = Reporter::new(line, sink, recorder.clone())?;
-    let Place { host, portal, strict } = place;
+    let Place { host, portal, strict, keep } = place;
     let work_handle = work.handle().clone();
-    let runner =
-        Runner { work: work_handle, events, recorder, stop: stop.clone(), folder, host, portal, strict };
+    let runner = Runner {
+        work: work_handle,
+        events,
+        recorder,
+        stop: stop.clone(),
+        folder,
+        host,
+        portal,
+        strict,
+        keep,
+    };
     control.block_on(async {
         tokio::spawn(Watch::new()?.run(stopper));
         begin(&mut reporter, &picked);

@@ -10,13 +10,18 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::event::{Outcome, RunEvent, Stamped, scenario_folder};
+use crate::{
+    event::{Outcome, RunEvent, Stamped, scenario_folder},
+    workdir::paths::FOLDER as WORKDIR,
+};
 
 use super::retention::{self, Found};
 
 /// The file of events in a run's folder, and the link to the newest one beside it.
 pub(crate) const EVENTS: &str = "events.jsonl";
 pub(crate) const LATEST: &str = "latest";
+/// Marks a run of which environments stay, in [`WORKDIR`] in the folders of their suites.
+const KEPT: &str = "kept";
 
 /// A run's folder, open for writing.
 #[derive(Debug)]
@@ -100,6 +105,7 @@ impl Sink {
                 let folder = scenario_folder(&self.folder, suite, scenario);
                 keep(&folder.join(format!("attempt-{attempt}")), &[("error.txt", &format!("{error}\n"))])
             }
+            RunEvent::EnvironmentKept { suite, .. } => keep(&self.folder, &[(KEPT, suite)]),
             _ => Ok(()),
         }
     }
@@ -127,9 +133,15 @@ fn found(root: &Path) -> Vec<Found> {
     let found = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().ok().filter(|name| retention::is_run_id(name))?;
         let begun = entry.metadata().and_then(|data| data.modified()).ok()?;
-        Some(Found { ended: ended(&entry.path()), name, begun })
+        Some(Found { ended: ended(&entry.path()) && !is_kept(&entry.path()), name, begun })
     };
     entries.filter_map(found).collect()
+}
+
+/// Whether environments of a run stay, and nobody has destroyed the last of them yet.
+fn is_kept(folder: &Path) -> bool {
+    let suites = fs::read_dir(folder).into_iter().flatten().flatten();
+    folder.join(KEPT).is_file() && suites.into_iter().any(|suite| suite.path().join(WORKDIR).is_dir())
 }
 
 /// Whether nobody holds the lock of a run; a folder without the file was left by one that did not get far.

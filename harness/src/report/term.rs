@@ -67,6 +67,14 @@ impl<W: Write> Term<W> {
                 let role = if *expected { "expected " } else { "" };
                 writeln!(self.notes, "{suite}: {machine}: {role}{trouble}: {text}")
             }
+            RunEvent::EnvironmentKept { suite, folder, machines } => {
+                let machine = machines.first().map(ToString::to_string).unwrap_or_default();
+                writeln!(
+                    self.notes,
+                    "{suite}: its machines stay; to look at them, and to end them:\n    cd {folder}\n    \
+                     polder status\n    polder shell {machine}\n    polder destroy --yes"
+                )
+            }
             RunEvent::Fault { suite, scenario, text } if self.style.live_log => {
                 writeln!(self.out, "{suite}::{scenario}: {text}")
             }

@@ -14,10 +14,14 @@ use crate::{
     artifact::Manifest,
     cvp::CvpSpec,
     env::{Env, EnvError, Host, Progress, UpFailure, Vm},
-    event::{Fault, MachineFacts, Outcome, RunEvent, Usage, scenario_folder},
+    event::{Fault, MachineFacts, Outcome, RunEvent, Usage, scenario_folder, suite_folder},
     health::Sighting,
     initfile,
     trace::Recorder,
+    workdir::{
+        Workdir,
+        paths::{DEFAULT, FOLDER},
+    },
 };
 
 use super::{
@@ -58,6 +62,20 @@ pub(crate) struct Runner {
     pub(crate) portal: Option<CvpSpec>,
     /// Whether a scenario for which something is lacking has failed.
     pub(crate) strict: bool,
+    /// Which environments stay when their suites have ended.
+    pub(crate) keep: Keep,
+}
+
+/// Which environments stay when their suites have ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// None.
+    #[default]
+    Never,
+    /// Those of suites in which something failed.
+    Failed,
+    /// All.
+    Always,
 }
 
 impl Runner {
@@ -133,6 +151,7 @@ impl Runner {
             let _ = events.send(RunEvent::SuiteProgress { suite: name.clone(), text: text.to_owned() });
         });
         let host = self.host.clone();
+        let workdir = (self.keep != Keep::Never).then(|| scenario_folder(&self.folder, &suite.name, FOLDER));
         let rise = async move {
             let env = |name: &str| std::env::var(name).ok();
             let loaded = initfile::load_text(Path::new(file.path), file.text, &initfile::Options::new(&env));
@@ -140,7 +159,11 @@ impl Runner {
             Ok(match loaded {
                 Ok(loaded) => {
                     loaded.warnings.iter().for_each(|warning| progress.warn(&warning.line()));
-                    Env::up(&host, &loaded.spec, &progress).await
+                    match workdir.map(|path| Workdir::create(&path)).transpose() {
+                        Ok(None) => Env::up(&host, &loaded.spec, &progress).await,
+                        Ok(Some(workdir)) => Env::up_in(&host, &workdir, DEFAULT, &loaded, &progress).await,
+                        Err(error) => Err(UpFailure::from(EnvError::from(error))),
+                    }
                 }
                 Err(error) => Err(UpFailure::from(EnvError::from(error))),
             })
@@ -173,7 +196,7 @@ impl Runner {
         }
         if let Some(wreck) = wreck {
             self.collect(suite, &wreck, ENVIRONMENT).await;
-            self.down(suite, wreck).await;
+            self.leave(suite, wreck, true).await;
         }
         env
     }
@@ -214,8 +237,37 @@ impl Runner {
         });
     }
 
+    /// Keeps an environment if it is to be kept, else ends it; returns what it used.
+    pub(super) async fn leave(&self, suite: &Suite, env: Env, failed: bool) -> Option<Usage> {
+        let stays = match self.keep {
+            Keep::Never => false,
+            Keep::Failed => failed,
+            Keep::Always => true,
+        };
+        if !stays {
+            return self.down(suite, env).await;
+        }
+        let staying = env.clone();
+        let bounds = Bounds { limit: None, stop: None, plain: false };
+        let stay = async move {
+            let usage = staying.usage().await.ok();
+            staying.detach()?;
+            Ok(usage)
+        };
+        let Ended::Returned(Ok(usage)) = task::run(&self.work, Span::none(), bounds, stay).await else {
+            // Its lab is gone: there is nothing to be kept, only what is to be removed.
+            return self.down(suite, env).await;
+        };
+        self.emit(RunEvent::EnvironmentKept {
+            suite: suite.name.clone(),
+            folder: suite_folder(&self.folder, &suite.name).display().to_string(),
+            machines: env.vms().iter().map(|vm| vm.name().clone()).collect(),
+        });
+        usage
+    }
+
     /// Ends an environment and returns what it used; what could not be removed is reported.
-    pub(super) async fn down(&self, suite: &Suite, env: Env) -> Option<Usage> {
+    async fn down(&self, suite: &Suite, env: Env) -> Option<Usage> {
         let start = Instant::now();
         let span = self.recorder.scenario(&suite.name, ENVIRONMENT);
         let bounds = Bounds { limit: None, stop: None, plain: false };

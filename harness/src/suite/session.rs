@@ -141,7 +141,7 @@ impl<'a> Session<'a> {
         let env = self.env?;
         // Kept of every suite: little, and what people ask for first.
         env.keep_consoles(&scenario_folder(&self.runner.folder, &self.suite.name, "consoles")).await;
-        let usage = self.runner.down(self.suite, env).await;
+        let usage = self.runner.leave(self.suite, env, outcome != Outcome::Passed).await;
         // Only now: before, it would tidy up in machines that go anyway.
         drop(self.watched);
         usage

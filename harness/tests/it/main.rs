@@ -29,6 +29,7 @@ mod images;
 mod jobs;
 mod jumps;
 mod keepers;
+mod keeping;
 mod kills;
 mod lab;
 mod links;

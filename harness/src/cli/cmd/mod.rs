@@ -11,6 +11,7 @@ mod cvp;
 mod deploy;
 mod destroy;
 mod doctor;
+mod enter;
 mod exec;
 mod export;
 pub(super) mod fault;
@@ -25,6 +26,7 @@ mod power;
 mod prefixes;
 pub(super) mod repo;
 mod report;
+mod runs;
 mod schema;
 mod script;
 mod serve;
@@ -119,6 +121,7 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Templates(args) => templates::run(cx, args).await?,
         Verb::Cvp { what } => cvp::run(cx, &what).await?,
         Verb::Change { what } => change::run(cx, &what).await?,
+        Verb::Enter(args) => enter::run(cx, &args).await?,
         Verb::Report { run } => report::run(cx, run.as_deref())?,
         Verb::Doctor => doctor::run(cx).await?,
         Verb::Gc(args) => gc::run(cx, &args).await?.into(),

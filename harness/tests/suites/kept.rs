@@ -1,0 +1,21 @@
+//! A machine that is worth a look after its suite has failed, if the suite is told to.
+
+use polder::prelude::*;
+
+#[polder::suite(env = "one.yaml", timeout = "5m")]
+mod kept {
+    use super::*;
+
+    #[test]
+    async fn leaves_a_mark(only: &Vm, artifacts: &Artifacts) -> Result {
+        only.write_file("/root/mark", "seen").await?;
+        artifacts.add("begun", "")?;
+        match std::env::var("POLDER_KEPT_TEST").as_deref() {
+            Ok("fail") => bail!("failed on purpose"),
+            Ok("hang") => std::future::pending().await,
+            _ => Ok(()),
+        }
+    }
+}
+
+polder::main!();
