@@ -31,6 +31,7 @@ const ONCE_AS_USER: &[&str] = &[
     "files_come_and_go_and_are_collected_whatever_happens",
     "four_machines_are_changed_or_none_of_them",
     "guest::tests::",
+    "keeping::",
     "layered_exports_lie_on_their_templates",
     "machines_are_controlled_and_their_health_is_blamed_on_who_is_at_work",
     "machines_are_reached_from_others",
@@ -42,6 +43,7 @@ const ONCE_AS_USER: &[&str] = &[
     "types_and_machines_that_are_there_anyway",
     "what_a_killed_command_was_at_is_never_taken_for_whole",
     "what_is_done_to_machines_is_set_back_whoever_is_killed",
+    "what_is_typed_arrives_although_nothing_is_printed",
     "what_was_written_is_in_an_export_and_comes_back",
     "who_knows_a_password_gets_in",
 ];
