@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Item, ReturnType};
 
@@ -49,13 +49,14 @@ impl Expand<'_> {
     /// A libtest function of each scenario's path: editors offer it, and a target that runs it has forgotten
     /// `harness = false`. Its tokens lie on those of the author that mean the same, for editors to show it there.
     fn stubs(&self) -> TokenStream {
-        let private = &self.private;
         let stubs = self.suite.scenarios.iter().map(|Scenario { step, ignore, .. }| {
             let cfgs = step.cfgs();
             let test = quote_spanned!(step.mark=> #[::core::prelude::v1::test]);
             let ignore = ignore.as_ref().map(|_| quote_spanned!(step.mark=> #[ignore]));
             let (keyword, name) = (step.function.sig.fn_token, &step.function.sig.ident);
-            let body = quote_spanned! {step.function.block.brace_token.span.open()=>
+            let brace = step.function.block.brace_token.span.open();
+            let private = on(brace, &self.private);
+            let body = quote_spanned! {brace=>
                 () { #private::forgotten_harness() }
             };
             quote!(#(#cfgs)* #test #ignore #keyword #name #body)
@@ -197,7 +198,7 @@ impl Expand<'_> {
         });
         // On the `&`: where a type does not fit, the compiler's message should not underline the suite's attribute.
         let extractions = asked.enumerate().map(|(index, Param { ty, reference, .. })| {
-            let value = value(index);
+            let (value, private) = (value(index), on(*reference, private));
             quote_spanned!(*reference=> let #value = #private::extract::<#ty>(&cx, #index).await?;)
         });
         let given = case.into_iter().flat_map(|Case { value, .. }| {
@@ -265,6 +266,13 @@ fn references(Scenario { step, after, .. }: &Scenario) -> TokenStream {
 /// The value of the parameter that is asked for at `index`.
 fn value(index: usize) -> Ident {
     format_ident!("value{index}", span = Span::mixed_site())
+}
+
+/// The same tokens, where messages about them are to stand.
+fn on(span: Span, tokens: &TokenStream) -> TokenStream {
+    let mut tokens: Vec<TokenTree> = tokens.clone().into_iter().collect();
+    tokens.iter_mut().for_each(|token| token.set_span(span));
+    tokens.into_iter().collect()
 }
 
 fn option(value: Option<TokenStream>) -> TokenStream {

@@ -46,7 +46,7 @@ impl Need {
 /// One entry of the list, as it is written.
 enum Entry {
     Bare(LitStr),
-    Meta(Meta),
+    Meta(Box<Meta>),
 }
 
 /// Reads `needs(..)`.
@@ -71,14 +71,18 @@ fn refuse(meta: &Meta, errors: &mut Errors) -> Vec<Need> {
 
 fn entries(input: ParseStream<'_>) -> syn::Result<Vec<Entry>> {
     let entry = |input: ParseStream<'_>| {
-        if input.peek(LitStr) { input.parse().map(Entry::Bare) } else { input.parse().map(Entry::Meta) }
+        if input.peek(LitStr) {
+            input.parse().map(Entry::Bare)
+        } else {
+            input.parse().map(Box::new).map(Entry::Meta)
+        }
     };
     Ok(Punctuated::<Entry, Token![,]>::parse_terminated_with(input, entry)?.into_iter().collect())
 }
 
 fn take(entry: &Entry, found: &mut Vec<Need>, errors: &mut Errors) {
     let meta = match entry {
-        Entry::Meta(meta) => meta,
+        Entry::Meta(meta) => &**meta,
         Entry::Bare(text) => return errors.at(text, format!("write capability = \"{}\"", text.value())),
     };
     let word = meta.path().get_ident().map(|ident| ident.unraw().to_string()).unwrap_or_default();
