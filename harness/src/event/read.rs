@@ -67,7 +67,8 @@ pub fn read(bytes: &[u8]) -> Result<Recording, ReadError> {
         if std::mem::take(&mut is_first) {
             check_head(&value)?;
         }
-        let is_known = value["event"]["kind"].as_str().is_none_or(|kind| RunEvent::KINDS.contains(&kind));
+        let kind = value.pointer("/event/kind").and_then(Value::as_str);
+        let is_known = kind.is_none_or(|kind| RunEvent::KINDS.contains(&kind));
         if is_known {
             recording.events.push(Stamped::deserialize(value).map_err(failed)?);
         } else {

@@ -130,7 +130,7 @@ fn project(events: &str) -> (tempfile::TempDir, PathBuf) {
     put("area0.suite/scenario_003/web/console.log", "web login: \n");
     put("area0.suite/consoles/web/console.log", "Reached target Power-Off.\n");
     let call = json!({
-        "startedDateTime": "2026-11-21T05:15:06.800Z", "time": 12.5,
+        "startedDateTime": "2026-11-21T05:15:06.400Z", "time": 12.5,
         "request": { "method": "GET", "url": "https://p/cvpservice/task/getTasks.do" },
         "response": { "status": 500, "content": { "text": "no" } },
     });

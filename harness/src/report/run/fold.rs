@@ -107,6 +107,8 @@ impl Fold {
                 if let Some(entry) = entry {
                     entry.outcome = Some(outcome.clone());
                     entry.seconds += seconds;
+                    // Its begin may have been told late, when whoever tells was busy.
+                    entry.began = entry.began.map(|began| began.min(at - seconds).max(0.0));
                 }
             }
             _ => {}
@@ -133,6 +135,7 @@ impl Fold {
                 });
                 if let Some(node) = ended.and_then(|key| self.at(key)) {
                     node.what = What::Span { took: Some(*seconds) };
+                    node.at = node.at.min(at - seconds).max(0.0);
                 }
             }
             RunEvent::Log { suite, scenario, span, text } => {

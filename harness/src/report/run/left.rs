@@ -196,7 +196,10 @@ fn consoles(run: &Path, folder: &Path) -> Vec<ConsoleEnd> {
 fn calls(archive: &Path, began: f64) -> Vec<Call> {
     let read = fs::read(archive).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
     let Some(read) = read else { return Vec::new() };
-    let text = |value: &Value| value.as_str().unwrap_or_default().chars().take(SAID).collect::<String>();
+    let text = |value: &Value, at: &str| {
+        let text = value.pointer(at).and_then(Value::as_str).unwrap_or_default();
+        text.chars().take(SAID).collect::<String>()
+    };
     let call = |entry: &Value| {
         let at: jiff::Timestamp = entry["startedDateTime"].as_str()?.parse().ok()?;
         let (request, response) = (&entry["request"], &entry["response"]);
@@ -204,7 +207,7 @@ fn calls(archive: &Path, began: f64) -> Vec<Call> {
         let path = url.split_once("://").and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at..)));
         let answered = match response["_error"].as_str() {
             Some(error) => error.to_owned(),
-            None => text(&response["content"]["text"]),
+            None => text(response, "/content/text"),
         };
         Some(Call {
             at: at.as_duration().as_secs_f64() - began,
@@ -212,9 +215,10 @@ fn calls(archive: &Path, began: f64) -> Vec<Call> {
             method: request["method"].as_str()?.to_owned(),
             path: path.unwrap_or(url).to_owned(),
             status: response["status"].as_u64().unwrap_or_default(),
-            asked: text(&request["postData"]["text"]),
+            asked: text(request, "/postData/text"),
             answered,
         })
     };
-    read["log"]["entries"].as_array().into_iter().flatten().filter_map(call).take(CALLS).collect()
+    let entries = read.pointer("/log/entries").and_then(Value::as_array);
+    entries.into_iter().flatten().filter_map(call).take(CALLS).collect()
 }

@@ -120,7 +120,7 @@
     if (!all.length) return [];
     const bad = (node) => !["true", "held"].includes(node.end);
     all.sort((a, b) => bad(b) - bad(a) || b.took - a.took);
-    return [table("Waits", ["for what", "ended", "last seen", "took", "looks", "seen"], all.map((node) => [
+    return [table("Waits", ["for what", "ended", "last seen", "took", "looks", "history"], all.map((node) => [
       cell(node.text + (node.machine ? " (" + node.machine + ")" : ""), "th"),
       cell(state(ends[node.end], bad(node) ? "bad" : "good")),
       cell(node.seen), cell(seconds(node.took)), cell(String(node.looks)),

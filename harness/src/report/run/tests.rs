@@ -209,6 +209,8 @@ fn events_become_entries_with_all_that_happened_in_them() {
     assert_eq!(told.len(), 7);
     assert_eq!(breaks.phases[0].transcript, "net.demo/changes/1/transcript");
     assert_eq!((demo.entries[3].seconds, demo.entries[3].attempts.len()), (1.75, 1));
+    // The end tells how long it took, whenever its begin was told.
+    assert_eq!((demo.entries[1].began, demo.entries[1].seconds), (Some(5.75), 1.25));
 }
 
 #[test]
