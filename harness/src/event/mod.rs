@@ -113,6 +113,19 @@ pub enum RunEvent {
         /// The file with everything that was sent and said.
         transcript: String,
     },
+    /// What became of a change is written down: it was done, failed, or was undone.
+    ChangeReported {
+        /// Its suite.
+        suite: String,
+        /// Its scenario.
+        scenario: String,
+        /// The change.
+        change: String,
+        /// What became of it, such as `success` or `backout_ok`.
+        state: String,
+        /// The page with every phase on every device; beside it is the same for programs.
+        report: String,
+    },
     /// A machine is in trouble.
     Trouble {
         /// Its suite.

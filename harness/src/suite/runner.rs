@@ -23,7 +23,7 @@ use crate::{
 };
 
 use super::{
-    changes::Changes,
+    changes::{Changes, Tell},
     context::SuiteCx,
     failure,
     order::{Planned, Selection},
@@ -62,6 +62,8 @@ pub(crate) struct Runner {
     pub(crate) host: Host,
     /// The portal of suites that have a session at one; each has one of its own when absent.
     pub(crate) portal: Option<CvpSpec>,
+    /// Writes what became of changes.
+    pub(crate) tell: Tell,
 }
 
 impl Runner {
@@ -332,7 +334,7 @@ impl<'a> Session<'a> {
         let limit = suite.def.timeout.map(|limit| limit.mul_f64(factor));
         let deadline = limit.map(|limit| Deadline::within(limit.saturating_sub(start.elapsed())));
         let folder = scenario_folder(&runner.folder, &suite.name, CHANGES);
-        let changes = Changes::new(folder, env.clone());
+        let changes = Changes::new(&suite.name, folder, env.clone(), runner.tell);
         Self { runner, suite, env, watched: None, portal: None, changes, factor, deadline }
     }
 

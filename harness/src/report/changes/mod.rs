@@ -11,5 +11,5 @@ mod tag;
 mod tests;
 mod transcript;
 
-pub(crate) use file::ReportFile;
+pub(crate) use file::{ReportError, ReportFile, keep};
 pub(crate) use model::Alerted;
