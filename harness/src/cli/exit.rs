@@ -16,6 +16,7 @@ use crate::{
     net::lease::LeaseError,
     provider::MachineError,
     repo::RepoError,
+    report::changes::ReportError,
     template::TemplateError,
     workdir::WorkdirError,
 };
@@ -76,9 +77,14 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
             BackupError::Cvp(error) => Some(of_cvp(error)),
             BackupError::File { .. } => Some(Exit::Environment),
         };
+        let of_report = || match cause.downcast_ref()? {
+            ReportError::Ending(_) | ReportError::NoFolder(_) => Some(Exit::Usage),
+            ReportError::Read { .. } | ReportError::Write { .. } => Some(Exit::Environment),
+        };
         let of_cvp = || cause.downcast_ref().map(of_cvp);
         of_env()
             .or_else(of_run)
+            .or_else(of_report)
             .or_else(of_portal)
             .or_else(of_cvp)
             .or_else(of_jobs)
@@ -215,6 +221,9 @@ mod tests {
         assert_eq!(code(PlanError { problems: vec![] }), Exit::Usage);
         assert_eq!(code(RepoError::Input(vec![])), Exit::Usage);
         assert_eq!(code(RepoError::NoIndexer { packages: 1 }), Exit::Environment);
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        assert_eq!(code(ReportError::Write { path: "r.html".into(), source: full() }), Exit::Environment);
+        assert_eq!(code(ReportError::NoFolder("no".into())), Exit::Usage);
         assert_eq!(code(anyhow::anyhow!("something")), Exit::Failed);
     }
 
