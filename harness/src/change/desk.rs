@@ -57,14 +57,12 @@ impl Desk {
         }
     }
 
-    /// Asks what comes up while a phase runs. Who wants to stop then wants no more of a change, but wants it undone.
+    /// Asks what comes up amid a change. Who wants to stop, or has wanted since it began, wants no more of it, but wants it undone.
     pub(super) async fn ask_amid(&self, key: &Key, phase: Phase, ask: Ask) -> Result<(), Fault> {
-        // Who wanted to stop before is still asked.
-        let stop = self.stop.clone().filter(|stop| Phase::FORWARD.contains(&phase) && !*stop.borrow());
         tokio::select! {
             biased;
             answer = self.ask(key, phase, ask) => answer,
-            () = stopped(stop) => Err(Fault::new(Kind::Denied, "the operator wanted to stop")),
+            () = stopped(self.stop.clone()) => Err(Fault::new(Kind::Denied, "the operator wanted to stop")),
         }
     }
 

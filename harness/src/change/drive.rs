@@ -91,6 +91,7 @@ impl Drive<'_, '_> {
                         Gate::Open(mut job) => {
                             self.note(Record::Begin { key: key.clone(), phase, way });
                             job.deadline = self.deadline(&key, phase);
+                            job.heeds_stop = !self.heard;
                             job.session = place.and_then(|place| self.sessions.remove(&place));
                             jobs.push(*job);
                         }

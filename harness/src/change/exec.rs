@@ -114,8 +114,25 @@ impl Runner {
         self.again(folder, Record::Undo).await
     }
 
+    /// What has become of a run that nobody works on any more. Nothing is done.
+    ///
+    /// # Errors
+    /// The journal cannot be used, or belongs to another plan.
+    pub(crate) async fn look(&self, folder: &Path) -> Result<Report, RunError> {
+        let (recorded, _journal) = self.taken(folder).await?;
+        Ok(recorded.report(&self.plan, None))
+    }
+
     async fn again(&self, folder: &Path, first: Record) -> Result<Report, RunError> {
         self.check()?;
+        let (recorded, journal) = self.taken(folder).await?;
+        let mut machine = Machine::new(&self.plan, self.settings.jobs, &recorded.head.skipped);
+        recorded.replay(&mut machine);
+        self.drive(machine, &journal, Some(first)).await
+    }
+
+    /// All that a run of this plan has written down, and its journal.
+    async fn taken(&self, folder: &Path) -> Result<(Recorded, Journal), RunError> {
         let folder = folder.to_owned();
         let digest = self.plan.digest();
         let taken = blocking(move || {
@@ -125,10 +142,7 @@ impl Runner {
             // Somebody else may have written on before we had it.
             Ok((Recorded::read(&folder)?, journal))
         });
-        let (recorded, journal) = taken.await?;
-        let mut machine = Machine::new(&self.plan, self.settings.jobs, &recorded.head.skipped);
-        recorded.replay(&mut machine);
-        self.drive(machine, &journal, Some(first)).await
+        Ok(taken.await?)
     }
 
     fn check(&self) -> Result<(), RunError> {

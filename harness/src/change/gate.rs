@@ -63,7 +63,7 @@ impl Drive<'_, '_> {
             }
             None => {}
         }
-        if let Some(until) = place.and_then(|place| self.not_before(place, now)) {
+        if let Some(until) = place.and_then(|place| self.not_before(place, key.attempt, now)) {
             return Gate::Until(until);
         }
         let mut job = self.job(key, place, phase, way);
@@ -103,9 +103,16 @@ impl Drive<'_, '_> {
             }
             Asked::Open(_) | Asked::Answered(..) | Asked::Never => true,
         });
-        let Some((key, phase)) = denied.filter(|_| !self.machine.is_stopped()) else { return false };
-        self.note(Record::Stopped { why: format!("the operator said no to {key}, {phase}") });
-        true
+        denied.is_some_and(|about| self.denied(&about))
+    }
+
+    /// The operator said no to something. Says whether that is what ends the run.
+    fn denied(&mut self, (key, phase): &About) -> bool {
+        let is_new = !self.machine.is_stopped();
+        if is_new {
+            self.note(Record::Stopped { why: format!("the operator said no to {key}, {phase}") });
+        }
+        is_new
     }
 
     /// Takes in an answer.
@@ -115,6 +122,9 @@ impl Drive<'_, '_> {
                 let about = (job.key.clone(), job.phase);
                 if matches!(self.questions.get(&about), Some(Asked::Open(_))) {
                     self.questions.insert(about, Asked::Answered(Box::new(job), refused.map(Box::new)));
+                } else if refused.is_some_and(|done| done.is_denied()) {
+                    // It was taken back while the answer came.
+                    self.denied(&about);
                 }
             }
             // It was taken back.
@@ -134,25 +144,30 @@ impl Drive<'_, '_> {
 
     /// The operator wants to stop; no answer is waited for any more.
     pub(super) fn stop(&mut self) {
-        let goes_on =
-            if self.machine.is_backing_out() { "; what is being undone is undone to its end" } else { "" };
         self.heard = true;
+        // What the operator was asked about is left as it is, also where it was to be undone.
+        let mut is_left = false;
+        for ((_, phase), asked) in &mut self.questions {
+            if let Asked::Open(task) = asked {
+                task.abort();
+                *asked = Asked::Never;
+                is_left |= Phase::BACK.contains(phase);
+            }
+        }
+        let goes_on = match self.machine.is_backing_out() && !is_left {
+            true => "; what is being undone is undone to its end",
+            false => "",
+        };
         // A no ended it before.
         if !self.machine.is_stopped() {
             self.note(Record::Stopped { why: format!("the operator wanted to stop{goes_on}") });
         }
-        for asked in self.questions.values_mut() {
-            if let Asked::Open(task) = asked {
-                task.abort();
-                *asked = Asked::Never;
-            }
-        }
     }
 
     /// Until when a row waits that is at its beginning.
-    fn not_before(&mut self, place: Place, now: u64) -> Option<u64> {
+    fn not_before(&mut self, place: Place, attempt: u32, now: u64) -> Option<u64> {
         let delay = self.machine.unit(place).map(|(planned, _)| planned.delay)?;
-        if delay.is_zero() || !self.machine.is_first(place) {
+        if delay.is_zero() || !self.machine.is_first(place, attempt) {
             return None;
         }
         let until = now.saturating_add(delay.as_millis().try_into().unwrap_or(u64::MAX));
@@ -180,6 +195,7 @@ impl Drive<'_, '_> {
             ask: None,
             cleared: false,
             allowed: false,
+            heeds_stop: true,
             session: None,
             desk: Arc::clone(&self.desk),
         };

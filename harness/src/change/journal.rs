@@ -10,7 +10,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::state_machine::{Entry, Machine, Record};
+use super::{
+    plan::Plan,
+    state_machine::{Entry, Machine, Record, Report},
+};
 use crate::base::{
     lines::{self, Lines, LinesError},
     owner::Owner,
@@ -290,6 +293,15 @@ impl Recorded {
             machine.assume_applied();
         }
         self.entries.iter().for_each(|entry| machine.fold(entry));
+    }
+
+    /// What has become of this run of `plan` by now, or by the time of the last entry: what nobody runs stands still.
+    #[must_use]
+    pub fn report(&self, plan: &Plan, now: Option<u64>) -> Report {
+        let mut machine = Machine::new(plan, 1, &self.head.skipped);
+        self.replay(&mut machine);
+        machine.next(now.unwrap_or_else(|| self.entries.last().map_or(0, |entry| entry.at)));
+        machine.report()
     }
 }
 

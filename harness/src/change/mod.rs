@@ -56,6 +56,7 @@ pub use operator::{
     SystemClock,
 };
 pub use plan::{Plan, PlanError, plan};
+pub(crate) use scope::is_reserved;
 pub use secret::Secrets;
 pub use state::State;
 pub use state_machine::{

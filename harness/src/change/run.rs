@@ -48,6 +48,9 @@ pub(super) struct Job {
     pub(super) cleared: bool,
     /// Whether the operator has allowed its first command.
     pub(super) allowed: bool,
+    /// Whether a wish to stop ends it before its next command. One that was heard before it began does not: it is what is left
+    /// to be done then.
+    pub(super) heeds_stop: bool,
     pub(super) session: Option<Box<dyn Session>>,
     pub(super) desk: Arc<Desk>,
 }
@@ -235,7 +238,11 @@ impl Job {
         let expect = expect.transpose()?;
         if let Some(send) = send.as_ref().filter(|_| self.desk.heed.commands && !is_allowed) {
             let shown = self.desk.secrets.hide(send);
-            self.desk.ask_amid(&self.key, self.phase, Ask::Command(shown)).await?;
+            let ask = Ask::Command(shown);
+            match self.heeds_stop && Phase::FORWARD.contains(&self.phase) {
+                true => self.desk.ask_amid(&self.key, self.phase, ask).await?,
+                false => self.desk.ask(&self.key, self.phase, ask).await?,
+            }
         }
         self.alone(results).await?;
         let limit = match exchange.timeout {

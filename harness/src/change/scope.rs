@@ -196,7 +196,7 @@ fn is_later(key: &str) -> bool {
 }
 
 /// Whether nobody may define it.
-pub(super) fn is_reserved(key: &str) -> bool {
+pub(crate) fn is_reserved(key: &str) -> bool {
     key == "results" || RESERVED.iter().any(|start| key.starts_with(start))
 }
 

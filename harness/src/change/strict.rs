@@ -20,6 +20,9 @@ impl Plan {
 
 fn look(set: &PlannedSet, left_out: &[String], problems: &mut Vec<String>) {
     let members: Vec<&Planned> = set.waves.iter().flatten().collect();
+    if members.is_empty() && set.verify.is_none() {
+        problems.push(format!("the scenario `{}` has nothing in it", set.name));
+    }
     for (member, needs) in members.iter().zip(&set.needs) {
         if is_out(member, left_out) {
             continue;
@@ -35,11 +38,14 @@ fn look(set: &PlannedSet, left_out: &[String], problems: &mut Vec<String>) {
     }
 }
 
-/// Whether nothing of a member is done.
+/// Whether nothing of a member is done because it is left out. From an empty scenario, nothing is.
 fn is_out(member: &Planned, left_out: &[String]) -> bool {
     match member {
         Planned::Step(planned) => left_out.iter().any(|name| name == planned.step.name.as_str()),
-        Planned::Set(inner) => inner.waves.iter().flatten().all(|member| is_out(member, left_out)),
+        Planned::Set(inner) => {
+            let mut members = inner.waves.iter().flatten().peekable();
+            members.peek().is_some() && members.all(|member| is_out(member, left_out))
+        }
     }
 }
 
@@ -74,6 +80,12 @@ scenario:
     - { step: d, targets: all, after: [inner], apply: { exchanges: [ { send: x } ] }MORE }
 ";
 
+    /// A scenario that is empty, and a change that waits for it.
+    const EMPTY: &str = " }\n    - { scenario: empty, nodes: [] }\n    \
+                         - { step: e, targets: all, after: [empty], apply: { exchanges: [ { send: x } ] }";
+    const VERIFIED: &str = " }\n    - { scenario: empty, nodes: [], verify: { checks: [ 'true' ] } }\n    \
+         - { step: e, targets: all, after: [empty], apply: { exchanges: [ { send: x } ] }";
+
     #[rstest::rstest]
     #[case("", "", "")]
     #[case("", "a", "`b` waits for `a`, which is left out")]
@@ -88,6 +100,8 @@ scenario:
         "`d` waits for `inner`, which is left out; `e` does nothing"
     )]
     #[case(" }\n    - { step: e, targets: all", "e", "")]
+    #[case::nothing_in_it(EMPTY, "", "the scenario `empty` has nothing in it")]
+    #[case::nothing_but_its_verification(VERIFIED, "", "")]
     fn who_is_strict_takes_no_success_without_work(
         #[case] more: &str,
         #[case] out: &str,

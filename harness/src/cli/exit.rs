@@ -16,7 +16,7 @@ use crate::{
     net::lease::LeaseError,
     provider::MachineError,
     repo::RepoError,
-    report::run::ReportError,
+    report::{changes, run},
     template::TemplateError,
     workdir::WorkdirError,
 };
@@ -78,9 +78,14 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
             BackupError::Cvp(error) => Some(of_cvp(error)),
             BackupError::File { .. } => Some(Exit::Environment),
         };
+        let of_changes = || match cause.downcast_ref()? {
+            changes::ReportError::Ending(_) | changes::ReportError::NoFolder(_) => Some(Exit::Usage),
+            changes::ReportError::Read { .. } | changes::ReportError::Write { .. } => Some(Exit::Environment),
+        };
         let of_cvp = || cause.downcast_ref().map(of_cvp);
         of_env()
             .or_else(of_run)
+            .or_else(of_changes)
             .or_else(of_portal)
             .or_else(of_cvp)
             .or_else(of_jobs)
@@ -147,8 +152,8 @@ fn of_repo(error: &RepoError) -> Exit {
     if error.is_input() { Exit::Usage } else { Exit::Environment }
 }
 
-fn of_report(error: &ReportError) -> Exit {
-    if matches!(error, ReportError::Content { .. }) { Exit::Usage } else { Exit::Environment }
+fn of_report(error: &run::ReportError) -> Exit {
+    if matches!(error, run::ReportError::Content { .. }) { Exit::Usage } else { Exit::Environment }
 }
 
 fn of_portal(error: &PortalError) -> Exit {
@@ -222,6 +227,12 @@ mod tests {
         assert_eq!(code(PlanError { problems: vec![] }), Exit::Usage);
         assert_eq!(code(RepoError::Input(vec![])), Exit::Usage);
         assert_eq!(code(RepoError::NoIndexer { packages: 1 }), Exit::Environment);
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        assert_eq!(
+            code(changes::ReportError::Write { path: "r.html".into(), source: full() }),
+            Exit::Environment
+        );
+        assert_eq!(code(changes::ReportError::NoFolder("no".into())), Exit::Usage);
         assert_eq!(code(anyhow::anyhow!("something")), Exit::Failed);
     }
 

@@ -3,7 +3,7 @@
 //! Two runtimes: scenarios run on `work`, whose threads they may block; suites, limits, signals and reports run on
 //! this thread, which they cannot.
 
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use tokio::{
     runtime,
@@ -13,11 +13,12 @@ use tokio::{
 
 use crate::{
     base::exit::Exit,
+    change::{Plan, Recorded, Report},
     cvp::CvpSpec,
     env::Host,
     event::RunEvent,
     provider::libvirt::{CLOSING, wait_closed},
-    report::sink::Sink,
+    report::{changes, sink::Sink},
     suite::{
         runner::{Keep, Runner},
         stop, task,
@@ -69,6 +70,7 @@ pub(super) fn run(
         portal,
         strict,
         keep,
+        tell,
     };
     control.block_on(async {
         tokio::spawn(Watch::new()?.run(stopper));
@@ -87,6 +89,11 @@ pub(super) fn run(
         () if !complete => Exit::Environment,
         () => Exit::Done,
     })
+}
+
+/// Writes what became of changes.
+fn tell(plan: &Plan, report: &Report, recorded: &Recorded) -> anyhow::Result<PathBuf> {
+    Ok(changes::keep(plan, report, recorded)?)
 }
 
 fn begin(reporter: &mut Reporter, picked: &[Picked]) {

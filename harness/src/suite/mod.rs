@@ -19,7 +19,7 @@ pub(crate) mod task;
 
 pub use changes::Applying;
 pub use changes::Change;
-pub use changes::ChangeFailed;
+pub use changes::ChangeError;
 pub use changes::Changes;
 pub use changes::Target as ChangeTarget;
 pub use context::Artifacts;

@@ -25,6 +25,7 @@ use crate::{
 };
 
 use super::{
+    changes::Tell,
     failure,
     order::{LeftOut, Planned, Selection},
     registry::{EnvFile, Ignore, ScenarioDef, Suite},
@@ -60,6 +61,8 @@ pub(crate) struct Runner {
     pub(crate) host: Host,
     /// The portal of suites that have a session at one; each has one of its own when absent.
     pub(crate) portal: Option<CvpSpec>,
+    /// Writes what became of changes.
+    pub(crate) tell: Tell,
     /// Whether a scenario for which something is lacking has failed.
     pub(crate) strict: bool,
     /// Which environments stay when their suites have ended.

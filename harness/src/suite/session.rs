@@ -109,7 +109,7 @@ impl<'a> Session<'a> {
         let limit = suite.def.timeout.map(|limit| limit.mul_f64(factor));
         let deadline = limit.map(|limit| Deadline::within(limit.saturating_sub(start.elapsed())));
         let folder = scenario_folder(&runner.folder, &suite.name, CHANGES);
-        let changes = Changes::new(folder, env.clone());
+        let changes = Changes::new(&suite.name, folder, env.clone(), runner.tell);
         let values = Holdings::default();
         Self { runner, suite, env, watched: None, portal: None, changes, values, factor, deadline }
     }

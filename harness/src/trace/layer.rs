@@ -31,7 +31,7 @@ use super::tree::Tree;
 pub(crate) const LOG: &str = "polder::log";
 /// Target of lines about faults that were made on purpose.
 pub(crate) const FAULT: &str = "polder::fault";
-/// Target of lines about phases of changes; they have the fields of [`RunEvent::Change`].
+/// Target of lines about changes; they have the fields of [`RunEvent::Change`], or those of [`RunEvent::ChangeReported`].
 pub(crate) const CHANGE: &str = "polder::change";
 /// Target of the span that stands for a scenario.
 const SCENARIO: &str = "polder::scenario";
@@ -202,19 +202,23 @@ impl Fields {
             .unwrap_or_default()
     }
 
-    /// The phase of a change that they tell of, once it is known whose.
+    /// The phase of a change that they tell of, or what became of all of it, once it is known whose.
     fn of_change(&self) -> impl FnOnce(String, String, Option<u64>) -> RunEvent + use<> {
         let [change, device, phase, error, seconds, transcript] =
             ["change", "device", "phase", "error", "seconds", "transcript"].map(|name| self.field(name));
-        move |suite, scenario, _| RunEvent::Change {
-            suite,
-            scenario,
-            change,
-            device,
-            phase,
-            error: (!error.is_empty()).then_some(error),
-            seconds: seconds.parse().unwrap_or_default(),
-            transcript,
+        let [state, report] = ["state", "report"].map(|name| self.field(name));
+        move |suite, scenario, _| match report.is_empty() {
+            true => RunEvent::Change {
+                suite,
+                scenario,
+                change,
+                device,
+                phase,
+                error: (!error.is_empty()).then_some(error),
+                seconds: seconds.parse().unwrap_or_default(),
+                transcript,
+            },
+            false => RunEvent::ChangeReported { suite, scenario, change, state, report },
         }
     }
 

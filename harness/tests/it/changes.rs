@@ -1,7 +1,11 @@
-//! `polder change` as people use it: a file is checked, planned, run, looked at, undone.
+//! `polder change` as people use it: a file is checked, planned, run, looked at, undone. Who is asked is in `asked`, runs that
+//! were ended before their time in `ended`, and what is told of them in `told`.
+
+mod asked;
+mod ended;
+mod told;
 
 use std::{
-    io::Write,
     path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -27,6 +31,25 @@ scenario:
     - { step: mtu, template: set, matrix: ports, targets: all }
     - { step: last, targets: [sw1], verify: { checks: [ 'vars.mtu == \"9000\"' ] } }
 ";
+
+/// Files that are made one after the other; the second one takes until there is a file `go`.
+const FILES: &str = "version: 1
+devices: { here: {} }
+drivers: { local: { kind: local } }
+scenario:
+  name: files
+  nodes:
+    - { step: a, targets: all, apply: { exchanges: [ { send: touch a } ] }, rollback: [ { exchanges: [ { send: rm -f a } ] } ] }
+    - step: b
+      targets: all
+      apply: { exchanges: [ { send: touch b }, { send: sh wait.sh } ] }
+      verify: { exchanges: [ { send: test -e b } ] }
+      rollback: [ { exchanges: [ { send: rm -f b } ] } ]
+    - { step: c, targets: all, apply: { exchanges: [ { send: touch c } ] }, rollback: [ { exchanges: [ { send: rm -f c } ] } ] }
+";
+
+/// The second change of [`FILES`] ends once there is a file `go`, and by itself when nobody is left to end it.
+const WAIT: &str = "i=0; while [ ! -e go ] && [ $i -lt 600 ]; do touch waits; sleep 0.1; i=$((i+1)); done";
 
 /// A folder with a file of changes, and runs of its own.
 struct Desk {
@@ -70,6 +93,15 @@ impl Desk {
 
     fn json(&self, args: &[&str]) -> Value {
         serde_json::from_str(&self.polder(args).ok()).unwrap()
+    }
+
+    /// Waits until a file is there.
+    fn until(&self, name: &str) {
+        let start = Instant::now();
+        while !self.path(name).exists() {
+            assert!(start.elapsed() < Duration::from_secs(60), "`{name}` never came");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -192,200 +224,6 @@ fn exit_codes_say_what_became_of_it() {
 }
 
 #[test]
-fn on_a_terminal_there_is_a_table_and_somebody_to_ask() {
-    let desk = Desk::new(FILE);
-    let ran = |answers: &str| {
-        let words = format!("{} change run changes.yaml --confirm command", env!("CARGO_BIN_EXE_polder"));
-        let mut command = Command::new("script");
-        command.args(["-q", "-e", "-f", "-c", &words, "/dev/null"]).current_dir(desk.folder.path());
-        command.env("XDG_CONFIG_HOME", desk.path("config")).env("XDG_CACHE_HOME", desk.path("cache"));
-        command.env("POLDER_VAR_password", "hunter2");
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = child.expect("`script` of util-linux");
-        child.stdin.take().unwrap().write_all(answers.as_bytes()).unwrap();
-        Said::of(&child.wait_with_output().unwrap())
-    };
-    let said = ran("y\na\n");
-    assert!(said.out.contains("backup on sw1, apply: send \"copy running backup\"? [y]es, [n]o"), "{said:?}");
-    assert_eq!((said.code, said.out.matches("[y]es").count()), (Some(0), 2), "{said:?}");
-    assert!(said.out.contains("sw2  backup  apply ok") && said.out.contains("\x1b[J"), "{said:?}");
-    assert!(said.out.contains("phases done: 7") && !said.out.contains("hunter2"), "{said:?}");
-    let said = ran("n\n");
-    assert!(
-        said.code == Some(4) && said.out.contains("stopped: the operator said no to backup on sw1"),
-        "{said:?}"
-    );
-}
-
-/// Files that are made one after the other; the second one takes until there is a file `go`.
-const FILES: &str = "version: 1
-devices: { here: {} }
-drivers: { local: { kind: local } }
-scenario:
-  name: files
-  nodes:
-    - { step: a, targets: all, apply: { exchanges: [ { send: touch a } ] }, rollback: [ { exchanges: [ { send: rm -f a } ] } ] }
-    - step: b
-      targets: all
-      apply: { exchanges: [ { send: touch b }, { send: sh wait.sh } ] }
-      verify: { exchanges: [ { send: test -e b } ] }
-      rollback: [ { exchanges: [ { send: rm -f b } ] } ]
-    - { step: c, targets: all, apply: { exchanges: [ { send: touch c } ] }, rollback: [ { exchanges: [ { send: rm -f c } ] } ] }
-";
-
-#[test]
-fn a_run_that_is_killed_or_interrupted_goes_on_or_is_undone() {
-    for signal in ["-KILL", "-INT"] {
-        let desk = Desk::new(FILES);
-        // It ends by itself when nobody is left to end it.
-        let wait = "i=0; while [ ! -e go ] && [ $i -lt 600 ]; do touch waits; sleep 0.1; i=$((i+1)); done";
-        std::fs::write(desk.path("wait.sh"), wait).unwrap();
-        let mut command = desk.command(&["run", "changes.yaml"]);
-        let mut run = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let start = Instant::now();
-        while !desk.path("waits").exists() {
-            assert!(start.elapsed() < Duration::from_secs(60), "it never got to the second change");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let killed = Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap();
-        assert!(killed.success());
-        if signal == "-KILL" {
-            run.wait().unwrap();
-            std::fs::write(desk.path("go"), "").unwrap();
-            let said = desk.polder(&["resume", "--autobackout"]).ok();
-            assert!(said.contains("changes: 3 ok"), "{said}");
-            // What was half done is done anew.
-            let shown = desk.json(&["show", "--json"]);
-            let ends = shown["entries"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter_map(|entry| entry["record"]["end"].as_object());
-            let ends: Vec<String> =
-                ends.map(|end| format!("{} {}", end["key"]["step"], end["phase"]).replace('"', "")).collect();
-            assert_eq!(ends, ["a apply", "b rollback", "b apply", "b verify", "c apply"]);
-            assert!(["a", "b", "c"].iter().all(|name| desk.path(name).exists()));
-        } else {
-            // It is heard while the change is under way, which is ended in order.
-            std::thread::sleep(Duration::from_millis(300));
-            std::fs::write(desk.path("go"), "").unwrap();
-            let said = Said::of(&run.wait_with_output().unwrap());
-            assert!(said.code == Some(4) && said.out.contains("successful: a, b\n"), "{said:?}");
-            assert!(desk.path("b").exists() && !desk.path("c").exists());
-        }
-        desk.polder(&["rollback", "--autobackout"]).ok();
-        assert!(["a", "b", "c"].iter().all(|name| !desk.path(name).exists()));
-    }
-}
-
-#[test]
-fn a_run_that_was_killed_is_named_among_what_is_left_and_undone() {
-    let desk = Desk::new(FILES);
-    std::fs::write(desk.path("wait.sh"), "touch waits; exec sleep 600").unwrap();
-    let mut run = desk.command(&["run", "changes.yaml"]).stderr(Stdio::null()).spawn().unwrap();
-    let start = Instant::now();
-    while !desk.path("waits").exists() {
-        assert!(start.elapsed() < Duration::from_secs(60), "it never got to the second change");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    // What else this host has is nothing to this test.
-    let left = || Said::of(&desk.verb("gc", &["--dry-run"]).output().unwrap()).out;
-    let said = left();
-    assert!(!said.contains("run of changes"), "it still runs: {said}");
-    run.kill().unwrap();
-    run.wait().unwrap();
-    let said = left();
-    let name =
-        std::fs::read_dir(desk.path("cache/polder/changes")).unwrap().next().unwrap().unwrap().file_name();
-    let name = name.to_str().unwrap();
-    let why = "which is gone; it may have left changed: a on here, b on here; ";
-    let how = format!("`polder change resume {name}` goes on, `polder change rollback {name}` undoes it");
-    assert!(said.contains("keep    run of changes ") && said.contains(&format!("{why}{how}")), "{said}");
-    assert!(desk.path("a").exists() && desk.path("b").exists(), "nothing is undone by itself");
-    desk.polder(&["rollback", name, "--autobackout"]).ok();
-    assert!(!desk.path("a").exists() && !desk.path("b").exists());
-    let said = left();
-    assert!(!said.contains("run of changes"), "{said}");
-}
-
-#[test]
-fn what_became_of_a_run_is_written_in_the_form_that_the_name_says() {
-    let desk = Desk::new(FILE);
-    let said = desk.polder(&["run", "changes.yaml", "--report", "report.txt"]);
-    assert!(said.code == Some(2) && said.err.contains("its name ends with .json"), "{said:?}");
-    let said = desk.polder(&["run", "changes.yaml", "--report", "no/where.html"]);
-    assert!(said.code == Some(2) && said.err.contains("there is no folder no for the report"), "{said:?}");
-    assert!(!desk.path("cache/polder/changes").exists(), "something was run");
-    desk.polder(&["run", "changes.yaml", "--skip", "last", "--report", "run.xml"]).ok();
-    desk.polder(&["show", "--report", "show.xml"]).ok();
-    let read = |name: &str| std::fs::read_to_string(desk.path(name)).unwrap();
-    let junit = read("run.xml");
-    assert_eq!(junit, read("show.xml"));
-    assert!(junit.contains("<testcase name=\"sw2 row 2: apply\" classname=\"mtu\""), "{junit}");
-    assert!(junit.contains("interface et2 mtu 9000, ***") && !junit.contains("hunter2"), "{junit}");
-    desk.polder(&["rollback", "--autobackout", "--report", "undone.html"]).ok();
-    let page = read("undone.html");
-    assert!(
-        page.contains("Undone after: all of the run was to be undone") && !page.contains("hunter2"),
-        "{page}"
-    );
-    // Of a run whose plan is not known any more nothing can be told.
-    std::fs::write(desk.path("changes.yaml"), FILE.replace("9000", "9001")).unwrap();
-    let said = desk.polder(&["show", "--report", "late.html"]);
-    assert!(said.code == Some(2) && said.err.contains("had another plan"), "{said:?}");
-    assert!(!desk.path("late.html").exists());
-}
-
-#[test]
-fn what_is_left_changed_is_told_to_whoever_is_to_hear_it() {
-    let desk = Desk::new(STUCK);
-    let said = desk.polder(&[
-        "run",
-        "changes.yaml",
-        "--autobackout",
-        "--alert-command",
-        "cp /dev/stdin alert.json",
-        "--report",
-        "run.json",
-    ]);
-    let why = "it could not be undone, rollback failed: `sh -c 'echo stuck >&2; exit 7'`: exit status 7";
-    let told = format!(
-        "ALERT: stuck on here is left changed, a person is needed: {why}; the last failure was in rollback"
-    );
-    assert!(said.code == Some(3) && said.err.contains(&told) && said.err.contains("\n  < stuck"), "{said:?}");
-    let read =
-        |name: &str| -> Value { serde_json::from_slice(&std::fs::read(desk.path(name)).unwrap()).unwrap() };
-    let alert = read("alert.json");
-    assert_eq!(
-        (&alert["step"], &alert["device"], &alert["why"]),
-        (&"stuck".into(), &"here".into(), &why.into())
-    );
-    assert_eq!((&alert["phase"], &alert["tail"]), (&"rollback".into(), &"stuck\n".into()));
-    assert_eq!(read("run.json")["alerts"][0]["why"], why);
-    // One that does not hear it changes nothing, and is told.
-    let said = desk.polder(&["run", "changes.yaml", "--autobackout", "--alert-command", "false"]);
-    assert!(
-        said.code == Some(3) && said.err.contains("the alert did not reach `--alert-command`"),
-        "{said:?}"
-    );
-    let said = desk.polder(&["run", "changes.yaml", "--alert-command", "'"]);
-    assert!(said.code == Some(2) && said.err.contains("it has a quote without an end"), "{said:?}");
-}
-
-/// A change that fails, and cannot be undone.
-const STUCK: &str = "version: 1
-devices: { here: {} }
-drivers: { local: { kind: local } }
-scenario:
-  name: files
-  nodes:
-    - step: stuck
-      targets: all
-      apply: { exchanges: [ { send: touch a }, { send: 'false' } ] }
-      rollback: [ { exchanges: [ { send: \"sh -c 'echo stuck >&2; exit 7'\" } ] } ]
-";
-
-#[test]
 fn another_order_is_the_same_for_the_same_number_and_who_is_strict_takes_no_success_without_work() {
     let file = "version: 1
 devices: { sw1: {} }
@@ -427,6 +265,17 @@ scenario:
     assert!(said.code == Some(2) && said.out.contains("the matrix `none` has no rows"), "{said:?}");
     std::fs::write(desk.path("changes.yaml"), file.replace("matrices: { none: { rows: [] } }\n", ""))
         .unwrap();
+    std::fs::write(
+        desk.path("idle.yaml"),
+        format!("{file}    - {{ step: d, targets: all }}\n").replace("none: { rows: [] }", ""),
+    )
+    .unwrap();
+    let said = desk.polder(&["check", "idle.yaml", "--strict"]);
+    assert!(said.code == Some(2) && said.out == "idle.yaml: `d` does nothing", "{said:?}");
+    let said = desk.polder(&["check", "idle.yaml", "--strict", "--json"]);
+    let json: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((said.code, &json["ok"]), (Some(2), &false.into()), "{said:?}");
+    assert_eq!(json["diagnostics"][0]["message"], "`d` does nothing");
     desk.polder(&["check", "changes.yaml", "--strict"]).ok();
     desk.polder(&["plan", "changes.yaml", "--skip", "a"]).ok();
     for verb in ["plan", "run"] {
@@ -477,37 +326,4 @@ fn an_old_file_is_converted_and_its_dialect_can_be_given() {
     std::fs::write(desk.path("new.yaml"), desk.polder(&["convert", "old.xml"]).ok()).unwrap();
     assert!(desk.polder(&["check", "new.yaml"]).ok().contains("changes: 1"));
     assert_eq!(desk.polder(&["check", "old.xml", "--dialect", "current"]).code, Some(2));
-}
-
-#[test]
-fn programs_in_terminals_heed_what_is_typed_whatever_we_were_started_to_ignore() {
-    // What a shell starts in the background ignores an interrupt, and so does all that it starts.
-    let desk = Desk::new(
-        "version: 1
-devices: { here: {} }
-drivers: { d: { kind: session, argv: [sh, -c, 'grep SigIgn /proc/self/status; read -r word; echo got $word'] } }
-scenario:
-  name: n
-  nodes:
-    - step: look
-      targets: all
-      apply:
-        exchanges: [ { expect: 'SigIgn:\\s+[0-9a-f]{15}[08]\\b', send: word, timeout: 20s }, { expect: got word, timeout: 20s } ]
-",
-    );
-    let inner = desk.command(&["run", "changes.yaml"]);
-    let mut outer = Command::new("sh");
-    outer
-        .args(["-c", "trap '' INT QUIT HUP; exec \"$0\" \"$@\""])
-        .arg(inner.get_program())
-        .args(inner.get_args());
-    outer.current_dir(desk.folder.path()).stdin(Stdio::null());
-    for (name, value) in inner.get_envs() {
-        match value {
-            Some(value) => outer.env(name, value),
-            None => outer.env_remove(name),
-        };
-    }
-    let said = Said::of(&outer.output().unwrap());
-    assert_eq!(said.code, Some(0), "{said:?}");
 }

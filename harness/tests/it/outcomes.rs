@@ -32,10 +32,11 @@ fn every_kind_of_failure_is_told() {
     bad_teardown::teardown ... FAILED
     left_changed::applies ... ok
     left_changed::changes ... FAILED
+    badly_changed::fails_to_change ... FAILED
     unbootable::environment ... FAILED
     unbootable::never_begins ... not run: the environment did not come up
     ");
-    assert_eq!(ran.result(), "FAILED. 4 passed; 12 failed; 2 ignored; 0 measured; 0 filtered out");
+    assert_eq!(ran.result(), "FAILED. 4 passed; 13 failed; 2 ignored; 0 measured; 0 filtered out");
     assert!(ran.out.contains("\n6 not run\n"), "{}", ran.out);
     let changes = ran.file("left_changed/changes/error.txt");
     assert!(changes.contains("could not be undone: sw1 (rollback_failed)"), "{changes}");
@@ -53,6 +54,53 @@ fn every_kind_of_failure_is_told() {
     let tidied: Vec<_> = ran.events().into_iter().filter(|event| event["text"] == "tidied").collect();
     assert_eq!(tidied.len(), 3, "teardown runs, whatever failed before");
     assert!(start.elapsed() < Duration::from_secs(30), "what hangs must not keep the process");
+}
+
+#[test]
+fn what_became_of_each_change_is_a_page_that_is_told() {
+    let ran = run("failing", &["left_changed::", "badly_changed::"]);
+    assert_eq!(ran.code, Some(101), "{}", ran.notes);
+    let events = ran.events();
+    let reported = |suite: &str| -> Vec<(String, String)> {
+        let of = events.iter().filter(|event| event["kind"] == "change_reported" && event["suite"] == suite);
+        let text = |event: &serde_json::Value, name: &str| event[name].as_str().unwrap().to_owned();
+        of.map(|event| {
+            let what =
+                format!("{} {} {}", text(event, "scenario"), text(event, "change"), text(event, "state"));
+            (what, text(event, "report"))
+        })
+        .collect()
+    };
+    // Once it was done, and once it was undone: the page has both.
+    let left = reported("left_changed");
+    let told: Vec<&str> = left.iter().map(|(what, _)| what.as_str()).collect();
+    assert_eq!(told, ["applies mtu success", "changes mtu backout_failed"]);
+    let page = ran.file("left_changed/changes/1-mtu/report.html");
+    assert!(
+        left[0].1 == left[1].1 && left[0].1.ends_with("/left_changed/changes/1-mtu/report.html"),
+        "{left:?}"
+    );
+    for words in
+        ["<h1>suite left_changed</h1>", "A person is needed", "&gt; do\n&lt; as it was told", "&gt; undo"]
+    {
+        assert!(page.contains(words), "no `{words}` in {page}");
+    }
+    assert!(ran.file("left_changed/changes/error.txt").contains(&format!("all of it is in {}", left[0].1)));
+    // Each phase of each row of each device, with what was said in it; the failure says where.
+    let bad = reported("badly_changed");
+    assert_eq!(bad[0].0, "fails_to_change mtu backout_ok");
+    let error = ran.file("badly_changed/fails_to_change/error.txt");
+    let why = "the change `mtu` failed: sw1 (rolled_back): `check et2`: exit status 1; all of it is in ";
+    assert!(error.starts_with(&format!("{why}{}\n", bad[0].1)), "{error}");
+    let page = std::fs::read_to_string(&bad[0].1).unwrap();
+    for words in ["set et1", "check et1", "set et2", "check et2", "unset et2", "unset et1"] {
+        assert!(page.contains(&format!("&gt; {words}\n&lt; sw1 heard {words}")), "no `{words}` in {page}");
+    }
+    let json = std::path::Path::new(&bad[0].1).with_extension("json");
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let devices = json["steps"][0]["devices"].as_array().unwrap();
+    let results: Vec<_> = devices.iter().map(|device| (&device["device"], &device["result"])).collect();
+    assert_eq!(results, [(&"sw1".into(), &"rolled_back".into()), (&"sw2".into(), &"not_attempted".into())]);
 }
 
 #[test]

@@ -150,6 +150,25 @@ mod left_changed {
     }
 }
 
+#[polder::suite]
+mod badly_changed {
+    use std::sync::Arc;
+
+    use super::*;
+    use polder::change::{Mock, Said};
+
+    #[test]
+    async fn fails_to_change(changes: &Changes) -> Result {
+        let driver = Arc::new(Mock::new(|device, sent| {
+            Ok(Said::exit(i64::from(sent.starts_with("check et2")), format!("{device} heard {sent}")))
+        }));
+        let change = Change::new("mtu").each([[("port", "et1")], [("port", "et2")]]);
+        let change = change.apply("set %(port)s").verify("check %(port)s").rollback("unset %(port)s");
+        changes.apply(change).on(["sw1", "sw2"]).by(driver).await?;
+        Ok(())
+    }
+}
+
 #[polder::suite(env = "unbootable.yaml")]
 mod unbootable {
     use super::*;

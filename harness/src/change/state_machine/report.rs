@@ -8,7 +8,7 @@ use super::{
     device::Stand,
     layout::Kind,
     set::Machine,
-    view::{DeviceView, Verify},
+    view::{DeviceView, Row, Verify},
 };
 use crate::{base::exit::Exit, change::state::State};
 
@@ -96,26 +96,30 @@ impl Machine<'_> {
             (false, true) => State::Running,
             (false, false) => State::Pending,
         });
-        let state = if self.view.undoing { undone(&steps) } else { state };
+        let state = if self.view.undoing { self.undone(&steps) } else { state };
         Report { state, undone: self.view.undoing, stopped: self.view.stopped.clone(), unverified, steps }
     }
-}
 
-fn undone(steps: &[StepReport]) -> State {
-    let any = |wanted: State| steps.iter().any(|step| step.state == wanted);
-    if any(State::BackoutFailed) {
-        State::BackoutFailed
-    } else if any(State::BailedOut) {
-        State::BailedOut
-    } else if any(State::Running) {
-        State::Running
-    } else {
-        State::BackoutOk
+    /// What has become of a run that is to be undone.
+    fn undone(&self, steps: &[StepReport]) -> State {
+        let any = |wanted: State| steps.iter().any(|step| step.state == wanted);
+        // What is not begun to be undone still looks as it did when it was done.
+        let mut rows = self.view.nodes.iter().flat_map(|node| &node.devices).flat_map(|device| &device.rows);
+        let owes = rows.any(Row::owes);
+        if any(State::BackoutFailed) {
+            State::BackoutFailed
+        } else if any(State::BailedOut) || owes && self.is_stopped() {
+            State::BailedOut
+        } else if any(State::Running) || owes {
+            State::Running
+        } else {
+            State::BackoutOk
+        }
     }
 }
 
 fn device(name: &str, view: &DeviceView, stand: Stand) -> DeviceReport {
-    let any = |what: fn(&super::view::Row) -> bool| view.rows.iter().any(what);
+    let any = |what: fn(&Row) -> bool| view.rows.iter().any(what);
     let result = match stand {
         Stand::Fresh | Stand::Cut if !any(|row| row.touched) => "not_attempted",
         Stand::Fresh | Stand::Cut | Stand::Going => "running",

@@ -128,10 +128,13 @@ impl<'p> Machine<'p> {
         going || row.owes() && (row.failure.is_some() || row.back.is_some())
     }
 
-    /// Whether a row is at its very beginning.
+    /// Whether a row is at its very beginning in an attempt, which the device may not have come to yet.
     #[must_use]
-    pub fn is_first(&self, place: Place) -> bool {
-        self.row(place).is_some_and(|row| row.done.is_none() && row.back.is_none() && row.failure.is_none())
+    pub fn is_first(&self, place: Place, attempt: u32) -> bool {
+        let device = self.view.nodes.get(place.node).and_then(|node| node.devices.get(place.device));
+        let is_new = device.is_some_and(|device| device.attempt < attempt);
+        let is_fresh = |row: &Row| row.done.is_none() && row.back.is_none() && row.failure.is_none();
+        is_new || self.row(place).is_some_and(is_fresh)
     }
 
     /// Whether undoing a row has begun.

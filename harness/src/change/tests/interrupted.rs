@@ -126,6 +126,52 @@ async fn who_stops_amid_a_change_that_asks_has_it_undone() {
     assert_eq!((report.exit(), lab.there().as_str()), (Exit::Done, "sw1 x, sw1 y"), "{}", states(&report));
 }
 
+/// Wants to stop when a phase begins.
+#[derive(Debug)]
+struct When(Phase, watch::Sender<bool>);
+
+impl Progress for When {
+    fn happened(&self, entry: &Entry) {
+        if matches!(&entry.record, Record::Begin { phase, .. } if *phase == self.0) {
+            self.1.send_replace(true);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_stops_just_before_the_question_about_a_later_command_is_not_asked_it() {
+    let mut lab = Lab::new(ONE);
+    let (sender, stop) = watch::channel(false);
+    (lab.runner.progress, lab.runner.stop) = (Arc::new(When(Phase::Apply, sender)), Some(stop));
+    (lab.runner.authorizer, lab.runner.settings.heed.commands) = (Silent::new(2).0, true);
+    let report = in_time(lab.run()).await;
+    assert_eq!((report.exit(), lab.there().as_str()), (Exit::Stopped, ""), "{}", states(&report));
+    assert_eq!(sent(&lab), "say, set x, unset x, unset y");
+}
+
+#[tokio::test]
+async fn who_stopped_before_is_still_asked_about_every_command_that_verifies_what_was_done() {
+    /// Takes a while to say yes.
+    #[derive(Debug)]
+    struct Slow;
+    impl Authorizer for Slow {
+        fn answer<'a>(&'a self, _: &'a Question) -> BoxFuture<'a, Answer> {
+            Box::pin(async {
+                tokio::task::yield_now().await;
+                Answer::Yes
+            })
+        }
+    }
+    let text = ONE.replace("{ send: set x }, { send: set y }", "{ send: set x }");
+    let mut lab = Lab::new(&text.replace("{ send: check x }", "{ send: check x }, { send: say }"));
+    let (sender, stop) = watch::channel(false);
+    (lab.runner.progress, lab.runner.stop) = (Arc::new(When(Phase::Apply, sender)), Some(stop));
+    (lab.runner.authorizer, lab.runner.settings.heed.commands) = (Arc::new(Slow), true);
+    let report = in_time(lab.run()).await;
+    assert_eq!(sent(&lab), "say, set x, check x, say");
+    assert_eq!((report.exit(), lab.there().as_str()), (Exit::Stopped, "sw1 x"), "{}", states(&report));
+}
+
 /// Says no about one device, and nothing about others.
 #[derive(Debug)]
 struct Divided(&'static str);
@@ -198,20 +244,9 @@ async fn a_question_that_breaks_down_ends_the_run_and_begins_nothing() {
 }
 
 /// Wants to stop when the first rollback begins.
-#[derive(Debug)]
-struct Late(watch::Sender<bool>);
-
-impl Progress for Late {
-    fn happened(&self, entry: &Entry) {
-        if matches!(&entry.record, Record::Begin { phase: Phase::Rollback, .. }) {
-            self.0.send_replace(true);
-        }
-    }
-}
-
 fn stopped_late(lab: &mut Lab) {
     let (sender, stop) = watch::channel(false);
-    (lab.runner.progress, lab.runner.stop) = (Arc::new(Late(sender)), Some(stop));
+    (lab.runner.progress, lab.runner.stop) = (Arc::new(When(Phase::Rollback, sender)), Some(stop));
 }
 
 const MEMBERS: &str = "devices: { sw1: {}, sw2: {} }\nscenario:\n  name: all\n  policy: { on_fail: rollback_all }\n  nodes:\n    \
@@ -233,6 +268,30 @@ async fn what_is_being_undone_when_the_operator_wants_to_stop_is_undone_to_its_e
     let mut lab = Lab::new(&MEMBERS.replace("late c@sw2", "say"));
     assert_eq!(lab.run().await.exit(), Exit::Done);
     stopped_late(&mut lab);
+    let report = in_time(async { lab.runner.rollback(lab.folder.path()).await.unwrap() }).await;
+    assert_eq!((report.exit(), lab.there().as_str()), (Exit::Done, ""), "{}", states(&report));
+}
+
+#[tokio::test]
+async fn what_the_operator_is_asked_about_instead_is_not_said_to_be_undone_to_its_end() {
+    let mut lab = Lab::new(PAIR);
+    assert_eq!(lab.run().await.exit(), Exit::Done);
+    let (silent, open) = Silent::new(1);
+    (lab.runner.authorizer, lab.runner.settings.heed.rollbacks) = (silent, true);
+    lab.runner.stop = Some(open);
+    let report = in_time(async { lab.runner.rollback(lab.folder.path()).await.unwrap() }).await;
+    assert_eq!(
+        (report.exit(), lab.there().as_str()),
+        (Exit::Stopped, "sw1 x, sw1 y, sw2 x"),
+        "{}",
+        states(&report)
+    );
+    assert_eq!(
+        (report.state, report.stopped.unwrap().as_str()),
+        (State::BailedOut, "the operator wanted to stop")
+    );
+    // Later it goes on.
+    lab.runner.stop = None;
     let report = in_time(async { lab.runner.rollback(lab.folder.path()).await.unwrap() }).await;
     assert_eq!((report.exit(), lab.there().as_str()), (Exit::Done, ""), "{}", states(&report));
 }

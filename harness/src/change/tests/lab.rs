@@ -1,4 +1,5 @@
-//! A driver that keeps what is set on its devices, and runs with it: their files, their clock, and what people are told.
+//! A driver that keeps what is set on its devices, and runs with it: their files, their clock, who is asked, and what people are
+//! told.
 
 use std::{
     collections::BTreeSet,
@@ -14,8 +15,8 @@ use std::{
 use crate::{
     base::dial::BoxFuture,
     change::{
-        Alert, Alerts, Clock, DriverError, Drivers, Head, Mock, Plan, Report, Runner, Said, Seen, Vars,
-        parse, plan,
+        Alert, Alerts, Answer, Ask, Authorizer, Clock, DriverError, Drivers, Head, Mock, Plan, Question,
+        Report, Runner, Said, Seen, Vars, parse, plan,
     },
 };
 
@@ -158,4 +159,33 @@ pub(super) fn states(report: &Report) -> String {
         format!("{} {} ({})", step.name, step.state, devices.join(", "))
     });
     steps.collect::<Vec<_>>().join("; ")
+}
+
+/// Two devices, two changes, of which the first is verified.
+pub(super) const PAIR: &str = "devices: { sw1: {}, sw2: {} }\nscenario:\n  name: all\n  nodes:\n    \
+    - { step: one, targets: all, apply: { exchanges: [ { send: set x } ] }, verify: { exchanges: [ { send: check x } ] }, \
+        rollback: [ { exchanges: [ { send: unset x } ] } ] }\n    \
+    - { step: two, targets: all, apply: { exchanges: [ { send: set y } ] }, rollback: [ { exchanges: [ { send: unset y } ] } ] }\n";
+
+/// Answers in order, and remembers what was asked.
+#[derive(Debug)]
+pub(super) struct Answers(Mutex<(Vec<Answer>, Vec<String>)>);
+
+impl Answers {
+    pub(super) fn new(answers: &[Answer]) -> Arc<Self> {
+        Arc::new(Self(Mutex::new((answers.iter().rev().copied().collect(), Vec::new()))))
+    }
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.0.lock().unwrap().1.clone()
+    }
+}
+
+impl Authorizer for Answers {
+    fn answer<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Answer> {
+        let mut state = self.0.lock().unwrap();
+        state.1.push(question.to_string());
+        assert!(!matches!(&question.ask, Ask::Command(text) if text.contains("hunter2")));
+        let answer = state.0.pop().unwrap_or(Answer::Yes);
+        Box::pin(async move { answer })
+    }
 }

@@ -7,10 +7,12 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::watch;
+
 use super::lab::*;
 use crate::{
     base::{dial::BoxFuture, wait::Deadline},
-    change::{Driver, DriverError, Request, Said, Session, State, Target},
+    change::{Driver, DriverError, Entry, Progress, Record, Request, Said, Session, State, Target},
 };
 
 /// What devices were asked for: how many sessions they have, had at most, and how long each exchange could take.
@@ -21,11 +23,22 @@ struct Doors {
     left: Vec<Duration>,
 }
 
-/// Takes its time to close sessions.
-#[derive(Debug, Default, Clone)]
-struct Slow(Arc<Mutex<Doors>>);
+/// Closes a session only some time after the next phase on its device has begun, however fast that is.
+#[derive(Debug, Clone)]
+struct Slow {
+    doors: Arc<Mutex<Doors>>,
+    /// How many phases have begun on each device.
+    begun: Arc<watch::Sender<HashMap<String, usize>>>,
+    /// How many there are on each.
+    phases: usize,
+}
 
-struct Talk(Slow, String);
+struct Talk {
+    slow: Slow,
+    device: String,
+    /// How many phases had begun on the device when something was said.
+    begun: usize,
+}
 
 impl Driver for Slow {
     fn open<'a>(
@@ -35,13 +48,21 @@ impl Driver for Slow {
     ) -> BoxFuture<'a, Result<Box<dyn Session>, DriverError>> {
         Box::pin(async move {
             let device = target.device.name.to_string();
-            let mut doors = self.0.lock().unwrap();
+            let mut doors = self.doors.lock().unwrap();
             let count = doors.open.entry(device.clone()).or_default();
             *count += 1;
             let count = *count;
             doors.most = doors.most.max(count);
-            Ok(Box::new(Talk(self.clone(), device)) as Box<dyn Session>)
+            Ok(Box::new(Talk { slow: self.clone(), device, begun: 0 }) as Box<dyn Session>)
         })
+    }
+}
+
+impl Progress for Slow {
+    fn happened(&self, entry: &Entry) {
+        if let Record::Begin { key, .. } = &entry.record {
+            self.begun.send_modify(|begun| *begun.entry(key.device.clone()).or_default() += 1);
+        }
     }
 }
 
@@ -52,24 +73,36 @@ impl Session for Talk {
         deadline: Deadline,
     ) -> BoxFuture<'a, Result<Said, DriverError>> {
         Box::pin(async move {
-            request.expect_so_far(&self.1)?;
-            self.0.0.lock().unwrap().left.push(deadline.left());
+            request.expect_so_far(&self.device)?;
+            self.begun = self.slow.begun.borrow()[&self.device];
+            self.slow.doors.lock().unwrap().left.push(deadline.left());
             Ok(Said::ok(request.send.unwrap_or_default()))
         })
     }
 
     fn close(self: Box<Self>, _: Deadline) -> BoxFuture<'static, Result<(), DriverError>> {
         Box::pin(async move {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            *self.0.0.lock().unwrap().open.get_mut(&self.1).unwrap() -= 1;
+            let Self { slow, device, begun } = *self;
+            if begun < slow.phases {
+                let mut next = slow.begun.subscribe();
+                let next = next.wait_for(|now| now[&device] > begun);
+                drop(tokio::time::timeout(Duration::from_secs(60), next).await.expect("nothing begins"));
+                tokio::time::sleep(CLOSING).await;
+            }
+            *slow.doors.lock().unwrap().open.get_mut(&device).unwrap() -= 1;
             Ok(())
         })
     }
 }
 
-fn slow(lab: &mut Lab) -> Slow {
-    let slow = Slow::default();
+/// How much longer a session takes to close.
+const CLOSING: Duration = Duration::from_millis(100);
+
+/// The driver of a lab from now on, with so many phases on each device.
+fn slow(lab: &mut Lab, phases: usize) -> Slow {
+    let slow = Slow { doors: Arc::default(), begun: Arc::new(watch::channel(HashMap::new()).0), phases };
     lab.runner.drivers = [("m".to_owned(), Arc::new(slow.clone()) as _)].into();
+    lab.runner.progress = Arc::new(slow.clone());
     slow
 }
 
@@ -80,12 +113,24 @@ async fn a_device_has_one_session_of_a_change_at_a_time() {
          nodes:\n    - { step: one, matrix: m, targets: all, apply: { exchanges: [ { send: 'set %(p)s' } ] } }\n    \
          - { step: two, targets: all, apply: { exchanges: [ { send: x } ] }, verify: { exchanges: [ { send: y } ] } }\n",
     );
-    let slow = slow(&mut lab);
+    let slow = slow(&mut lab, 5);
     let report = lab.runner.run(lab.folder.path(), lab.head()).await.unwrap();
     assert_eq!(report.state, State::Success);
-    let doors = slow.0.lock().unwrap();
+    let doors = slow.doors.lock().unwrap();
     assert_eq!((doors.most, doors.left.len()), (1, 2 * 3 + 2 * 2));
     assert!(doors.open.values().all(|open| *open == 0), "{doors:?}");
+}
+
+#[tokio::test]
+async fn the_time_in_which_a_session_ends_is_not_that_of_what_is_said_in_the_next_one() {
+    let mut lab = Lab::new(
+        "devices: { sw1: {} }\nmatrices: { m: { rows: [ {p: a}, {p: b} ] } }\nscenario:\n  name: all\n  nodes:\n    \
+         - { step: one, matrix: m, targets: all, apply: { exchanges: [ { send: x, timeout: 50ms } ] } }\n",
+    );
+    let slow = slow(&mut lab, 2);
+    let report = lab.runner.run(lab.folder.path(), lab.head()).await.unwrap();
+    assert_eq!(states(&report), "one success (sw1 ok)", "{report:?}");
+    assert_eq!(slow.doors.lock().unwrap().most, 1);
 }
 
 /// Row 17 of the contract, and what changes it.
@@ -110,9 +155,9 @@ async fn an_exchange_may_take_as_long_as_the_nearest_says(
         let plan = Arc::get_mut(&mut lab.runner.plan).unwrap();
         plan.drivers[0].command_timeout = Some(Duration::from_secs(60));
     }
-    let slow = slow(&mut lab);
+    let slow = slow(&mut lab, 1);
     lab.runner.run(lab.folder.path(), lab.head()).await.unwrap();
-    let left = slow.0.lock().unwrap().left[0];
+    let left = slow.doors.lock().unwrap().left[0];
     let most = Duration::from_secs(seconds);
     assert!(left <= most && left > most / 2, "{left:?}");
 }

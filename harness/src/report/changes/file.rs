@@ -11,6 +11,10 @@ use std::{
 use super::{junit, model::Account, page};
 use crate::change::{Plan, Recorded, Report};
 
+/// What a page, and a report for programs, are called beside the journal of their run.
+const PAGE: &str = "report.html";
+const DATA: &str = "report.json";
+
 /// A file that a report is written into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ReportFile {
@@ -107,6 +111,17 @@ impl ReportFile {
         file.write(true).create(true).truncate(true).mode(0o600);
         file.open(&self.path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)
     }
+}
+
+/// Writes what became of a run of `plan` beside its journal, for people and for programs; says where the page for people is.
+///
+/// # Errors
+/// The transcript cannot be read, or a file not be written.
+pub(crate) fn keep(plan: &Plan, report: &Report, recorded: &Recorded) -> Result<PathBuf, ReportError> {
+    let [page, data] = [PAGE, DATA].map(|name| recorded.folder.join(name));
+    ReportFile { path: data, form: Form::Json }.write(plan, report, recorded)?;
+    ReportFile { path: page.clone(), form: Form::Page }.write(plan, report, recorded)?;
+    Ok(page)
 }
 
 #[cfg(test)]

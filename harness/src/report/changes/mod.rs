@@ -10,5 +10,5 @@ mod page;
 mod tests;
 mod transcript;
 
-pub(crate) use file::ReportFile;
+pub(crate) use file::{ReportError, ReportFile, keep};
 pub(crate) use model::Alerted;

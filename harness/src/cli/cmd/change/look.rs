@@ -1,12 +1,14 @@
 //! `polder change check` and `polder change plan`: what is in a file, without doing anything.
 
+use std::path::Path;
+
 use serde_json::{Value as Json, json};
 
 use super::file::{chosen, given, load};
 use crate::{
     base::exit::Exit,
     change::{
-        ChangeFileError, Changes, Loaded, Plan, Text,
+        ChangeFileError, Changes, Loaded, Plan, PlanError, Text,
         model::{Exchange, Phase, RollbackAction, Script},
         plan::{Planned, PlannedSet, PlannedStep, Unit},
     },
@@ -19,18 +21,28 @@ use crate::{
     initfile::{self, Diagnostic},
 };
 
+/// What is wrong with a file, for people and for programs.
+struct Wrong {
+    told: String,
+    all: Vec<Json>,
+}
+
 /// What is wrong, or what is there; a usage error when anything is wrong.
 pub(super) async fn check(cx: &Cx, args: &ChangeCheck) -> anyhow::Result<Said> {
     let given = given(cx, args.reading.dialect.as_deref(), &args.reading.set).await?;
     let found = match load(&args.file, &given, args.reading.strict) {
         Ok(Loaded { changes, warnings }) => {
             let plan = crate::change::plan(&changes, &given.environment)?;
-            if args.reading.strict {
-                plan.strict(&[])?;
+            let idle = args.reading.strict.then(|| plan.strict(&[])).and_then(Result::err);
+            match idle {
+                None => Ok((changes, plan, warnings)),
+                Some(PlanError { problems }) => Err(Wrong::idle(&args.file, &problems)),
             }
-            Ok((changes, plan, warnings))
         }
-        Err(ChangeFileError::Invalid(diagnostics)) => Err(diagnostics),
+        Err(ChangeFileError::Invalid(diagnostics)) => Err(Wrong {
+            told: initfile::render(&diagnostics, colour(&std::io::stdout())).trim_end().to_owned(),
+            all: diagnostics.iter().map(diagnostic).collect(),
+        }),
         Err(error @ ChangeFileError::Unreadable { .. }) => return Err(error.into()),
     };
     let as_json = || match &found {
@@ -40,7 +52,7 @@ pub(super) async fn check(cx: &Cx, args: &ChangeCheck) -> anyhow::Result<Said> {
             "counts": counts(changes, plan).into_iter().collect::<serde_json::Map<_, _>>(),
             "waves": waves(&plan.root),
         }),
-        Err(all) => json!({ "ok": false, "diagnostics": all.iter().map(diagnostic).collect::<Vec<_>>() }),
+        Err(Wrong { all, .. }) => json!({ "ok": false, "diagnostics": all }),
     };
     let text = match (args.json, cx.for_people(), &found) {
         (true, ..) => serde_json::to_string_pretty(&as_json())?,
@@ -53,9 +65,24 @@ pub(super) async fn check(cx: &Cx, args: &ChangeCheck) -> anyhow::Result<Said> {
             write_waves(&plan.root, "", &mut text);
             text.trim_end().to_owned()
         }
-        (false, true, Err(all)) => initfile::render(all, colour(&std::io::stdout())).trim_end().to_owned(),
+        (false, true, Err(Wrong { told, .. })) => told.clone(),
     };
     Ok(Said::from(text).with(if found.is_ok() { Exit::Done } else { Exit::Usage }))
+}
+
+impl Wrong {
+    /// What looks like success without work. Nothing that is written in the file is wrong with it, so it has no line.
+    fn idle(file: &Path, problems: &[String]) -> Self {
+        let told: Vec<String> =
+            problems.iter().map(|problem| format!("{}: {problem}", file.display())).collect();
+        let one = |problem: &String| {
+            json!({
+                "severity": "error", "code": "change.idle", "message": problem, "file": file,
+                "line": null, "column": null, "help": null,
+            })
+        };
+        Self { told: told.join("\n"), all: problems.iter().map(one).collect() }
+    }
 }
 
 fn counts(changes: &Changes, plan: &Plan) -> Vec<(String, Json)> {

@@ -13,7 +13,6 @@ use crate::{
     cli::{
         change_args::{ChangeAgain, ChangeDoing, ChangeRun, Confirm},
         context::Cx,
-        exit::BadInput,
         run::Said,
     },
     report::changes::ReportFile,
@@ -51,7 +50,7 @@ pub(super) async fn again(cx: &Cx, args: &ChangeAgain, undo: bool) -> anyhow::Re
 }
 
 async fn runner(cx: &Cx, changes: &Changes, plan: Plan, doing: &ChangeDoing) -> anyhow::Result<Runner> {
-    doing.report.as_ref().map_or(Ok(()), ReportFile::check).map_err(|error| BadInput(error.to_string()))?;
+    doing.report.as_ref().map_or(Ok(()), ReportFile::check)?;
     let screen = Arc::new(Screen::new(cx, &plan, doing.alert_command.clone()));
     let heed = Heed {
         commands: doing.confirm.contains(&Confirm::Command),

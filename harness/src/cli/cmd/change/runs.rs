@@ -7,7 +7,7 @@ use serde_json::json;
 use super::file::{given, load, planned};
 use crate::{
     base::{text::did_you_mean, time::Utc},
-    change::{Clock, Machine, Plan, Recorded, Report, SystemClock, run_folder, run_folders},
+    change::{Clock, Plan, Recorded, Report, SystemClock, run_folder, run_folders},
     cli::{change_args::ChangeShow, context::Cx, exit::BadInput, output::table, run::Said},
     report::changes::ReportFile,
 };
@@ -59,15 +59,10 @@ pub(super) async fn plan_of(
 pub(super) async fn show(cx: &Cx, args: &ChangeShow) -> anyhow::Result<Said> {
     let folder = find(cx, args.run.as_deref())?;
     let recorded = Recorded::read(&folder)?;
-    args.report.as_ref().map_or(Ok(()), ReportFile::check).map_err(|error| BadInput(error.to_string()))?;
+    args.report.as_ref().map_or(Ok(()), ReportFile::check)?;
     let plan = plan_of(cx, &recorded, &args.set).await;
     let report = plan.map(|(_, plan)| {
-        let mut machine = Machine::new(&plan, 1, &recorded.head.skipped);
-        recorded.replay(&mut machine);
-        // What nobody runs stands still.
-        let last = recorded.entries.last().map_or(0, |entry| entry.at);
-        machine.next(if recorded.head.owner.is_alive() { SystemClock.now() } else { last });
-        let report = machine.report();
+        let report = recorded.report(&plan, recorded.head.owner.is_alive().then(|| SystemClock.now()));
         (plan, report)
     });
     let report = match (report, &args.report) {

@@ -13,7 +13,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    termios::tcgetwinsize,
+    termios::{QueueSelector, tcflush, tcgetwinsize},
 };
 use tracing::Level;
 
@@ -259,9 +259,11 @@ impl Drop for Open<'_> {
 
 /// Asks on the terminal; what is no answer is a no. Leaves what is typed to others once it is not asked any more.
 fn ask(question: &str, is_asked: &AtomicBool) -> io::Result<Answer> {
+    let stdin = io::stdin();
+    // What was typed before it was asked is no answer to it, but to one that is not asked any more.
+    tcflush(&stdin, QueueSelector::IFlush)?;
     show(&format!("{question} [y]es, [n]o and end it, [s]kip it, yes to [a]ll like it: "));
     let mut answer = String::new();
-    let stdin = io::stdin();
     loop {
         let mut typed = [PollFd::new(&stdin, PollFlags::IN)];
         match poll(&mut typed, Some(&ASKED)) {
