@@ -32,7 +32,7 @@ impl Terminal {
         command.env("XDG_CONFIG_HOME", desk.path("config")).env("XDG_CACHE_HOME", desk.path("cache"));
         command.env("POLDER_VAR_password", "hunter2");
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = child.expect("`script` of util-linux");
+        let mut child = child.unwrap_or_else(|error| panic!("`script` of util-linux: {error}"));
         let (keys, mut out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let printed = Arc::<Mutex<Vec<u8>>>::default();
         let all = Arc::clone(&printed);
