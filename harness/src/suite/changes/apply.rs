@@ -125,7 +125,7 @@ impl Applying {
         };
         let head = Head::new(plan.digest())?;
         let mut runner = Runner::new(Arc::new(plan), carried);
-        let folder = all.folder.join(format!("{}-{name}", all.count.fetch_add(1, Ordering::Relaxed) + 1));
+        let folder = all.folder.join(folder_name(all.count.fetch_add(1, Ordering::Relaxed) + 1, &name));
         runner.progress = Arc::new(Logged { transcript: folder.join(TRANSCRIPT) });
         // Before it begins, so that it is undone, or told, even when whoever waits for it is ended.
         self.changes.begun().push(Begun { runner: runner.clone(), folder: folder.clone(), keep: self.keep });
@@ -141,6 +141,12 @@ impl Applying {
             Err(ChangeError::Failed { name, what: told(&report, page.as_deref()) }.into())
         }
     }
+}
+
+/// The folder of the `number`th change of a suite: what cannot be in a file's name, or would make it too long, is not in it.
+fn folder_name(number: usize, name: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    format!("{number}-{}", name.chars().take(40).map(plain).collect::<String>())
 }
 
 /// What carries commands to machines of the environment.

@@ -103,6 +103,15 @@ async fn what_is_applied_is_undone_at_the_end_last_first_unless_it_stays() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_no_file_name_leads_nowhere_else() {
+    let world = World::new();
+    let name = format!("../mtu 9000/{}", "x".repeat(300));
+    world.done(Change::new(&name).apply("set a").rollback("unset a"), &["sw1"]).await.unwrap();
+    let folder = world.folder.path().join("changes").join(format!("1-..-mtu-9000-{}", "x".repeat(28)));
+    assert_eq!(world.last_run(), folder);
+}
+
+#[tokio::test]
 async fn what_cannot_be_undone_is_told_whoever_has_its_journal() {
     let world = World::new();
     world.done(Change::new("x").apply("set x").rollback("fail x"), &["sw1"]).await.unwrap();
