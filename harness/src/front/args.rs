@@ -1,5 +1,7 @@
 //! libtest's command line, as libtest-mimic knows it, and what is missing there.
 
+use std::{num::NonZero, str::FromStr};
+
 use clap::Parser;
 use libtest_mimic::{Arguments, ColorSetting, FormatSetting};
 
@@ -29,9 +31,45 @@ pub(super) struct CommandLine {
     /// Leave out scenarios with this tag; may be given several times.
     #[arg(long = "skip-tag", value_name = "TAG")]
     skip_tags: Vec<String>,
+    /// Run only the I-th of N parts of the suites, which each belong to one part: `1/3`, `2/3` and `3/3` together are all.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Select only scenarios that did not go well when they were last run, and what they need.
+    #[arg(long = "rerun-failed")]
+    rerun_failed: bool,
     /// Another spelling of --nocapture.
     #[arg(long = "no-capture")]
     no_capture: bool,
+}
+
+/// One of several parts of the suites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shard {
+    /// From 1.
+    part: usize,
+    of: NonZero<usize>,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('/').and_then(|(part, of)| {
+            let shard = Self { part: part.parse().ok()?, of: of.parse().ok()? };
+            (1..=shard.of.get()).contains(&shard.part).then_some(shard)
+        });
+        parsed.ok_or_else(|| "say which part of how many, such as `1/3`".to_owned())
+    }
+}
+
+impl Shard {
+    /// Parts `suites`, which are in the same order everywhere: those of this part, and the others.
+    pub(super) fn part<T>(self, suites: Vec<T>) -> (Vec<T>, Vec<T>) {
+        let (mut ours, mut others) = (Vec::new(), Vec::new());
+        for (index, suite) in suites.into_iter().enumerate() {
+            if index % self.of == self.part - 1 { ours.push(suite) } else { others.push(suite) }
+        }
+        (ours, others)
+    }
 }
 
 /// How results are written.
@@ -53,7 +91,17 @@ impl CommandLine {
         };
         let only = self.known.filter.iter().chain(&self.more).cloned().collect();
         let (tags, skip_tags) = (self.tags.clone(), self.skip_tags.clone());
-        Filter { only, skip: skip.clone(), exact: *exact, tags, skip_tags, ignored }
+        Filter { only, skip: skip.clone(), exact: *exact, tags, skip_tags, ignored, among: None }
+    }
+
+    /// Which part of the suites is run, if not all of them.
+    pub(super) fn shard(&self) -> Option<Shard> {
+        self.shard
+    }
+
+    /// Whether only what failed last is selected.
+    pub(super) fn rerun_failed(&self) -> bool {
+        self.rerun_failed
     }
 
     /// Whether there is nothing to run or list: suites are tests, and benchmarks are asked for.
@@ -130,6 +178,23 @@ mod tests {
             (vec!["net".into(), "slow".into()], vec!["flaky".into()])
         );
         assert!(CommandLine::try_parse_from(["suite", "--tag"]).is_err());
+    }
+
+    #[test]
+    fn shards_are_all_suites_together_and_none_twice() {
+        for of in 1..6 {
+            let shard = |part: usize| Shard::from_str(&format!("{part}/{of}")).unwrap();
+            let mut all: Vec<i32> = (1..=of).flat_map(|part| shard(part).part((0..7).collect()).0).collect();
+            all.sort_unstable();
+            assert_eq!(all, [0, 1, 2, 3, 4, 5, 6]);
+        }
+        assert_eq!(
+            Shard::from_str("2/3").unwrap().part(vec!["a", "b", "c", "d"]),
+            (vec!["b"], vec!["a", "c", "d"])
+        );
+        for wrong in ["", "1", "0/3", "4/3", "1/0", "a/b", "1/3/5", "-1/3"] {
+            assert!(Shard::from_str(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{
     env,
     io::{self, IsTerminal, Write},
     num::NonZero,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     thread,
     time::SystemTime,
@@ -32,6 +32,7 @@ use crate::{
 };
 
 use super::{
+    again,
     args::{CommandLine, Format},
     observe, reporter,
     run::{self, Place},
@@ -50,6 +51,8 @@ enum FrontError {
     Keeping(String),
     #[error("POLDER_NEEDS is `{0}`; set it to `strict`, for what is lacking to be a failure, or to nothing")]
     Strictness(String),
+    #[error("none of these suites was ever run, by what is in {}: there is nothing to run again", .0.display())]
+    NeverRun(PathBuf),
     /// Mistakes in suites and init files.
     #[error("nothing was run\n{}", .0.join("\n"))]
     Suites(Vec<String>),
@@ -86,13 +89,24 @@ fn start(line: &CommandLine, extend: impl FnOnce(&mut Host)) -> Result<Exit, Fro
     let mut suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
     suites.retain(|suite| suite.def.if_var.is_none_or(|name| env::var_os(name).is_some()));
     let suites = if line.benchmarks_only() { Vec::new() } else { suites };
+    let (suites, others) = match line.shard() {
+        Some(shard) => shard.part(suites),
+        None => (suites, Vec::new()),
+    };
+    let others: usize = others.iter().map(|suite| suite.def.scenarios.len()).sum();
+    let mut filter = line.filter();
+    if line.rerun_failed() {
+        let root = output_root();
+        filter.among = Some(again::failed(&root, &suites).ok_or(FrontError::NeverRun(root))?);
+    }
     let unit =
         if env::var_os("NEXTEST").is_some_and(|value| value == "1") { Unit::Suite } else { Unit::Scenario };
     if line.list() {
-        print_list(&select::list(&suites, &line.filter(), unit), line.format()).map_err(FrontError::Run)?;
+        print_list(&select::list(&suites, &filter, unit), line.format()).map_err(FrontError::Run)?;
         return Ok(Exit::Done);
     }
-    let (mut picked, filtered_out) = select::pick(suites, &line.filter(), unit);
+    let (mut picked, filtered_out) = select::pick(suites, &filter, unit);
+    let filtered_out = filtered_out + others;
     if picked.is_empty() {
         reporter::empty(line, filtered_out).map_err(FrontError::Run)?;
         return Ok(Exit::Done);
@@ -233,6 +247,7 @@ impl FrontError {
             | Self::NoThreads
             | Self::Strictness(_)
             | Self::Keeping(_)
+            | Self::NeverRun(_)
             | Self::Suites(_)
             | Self::Config(_) => Exit::Usage,
             Self::Sink(_) | Self::Host(_) | Self::Run(_) => Exit::Environment,

@@ -1,5 +1,6 @@
 //! The `main` of suite binaries: libtest's command line, selection, the runner, and the reports of its events.
 
+mod again;
 mod args;
 mod entry;
 mod observe;

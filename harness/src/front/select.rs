@@ -42,7 +42,7 @@ pub(super) fn list(suites: &[Suite], filter: &Filter, unit: Unit) -> Vec<String>
             }
             Unit::Scenario => names.extend(tagged.filter_map(|(index, candidate)| {
                 let name = format!("{}::{}", suite.name, candidate.name);
-                wanted(&name, ignored.contains(&index)).then_some(name)
+                (wanted(&name, ignored.contains(&index)) && filter.is_among(&name)).then_some(name)
             })),
         }
     }

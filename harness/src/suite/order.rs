@@ -17,6 +17,8 @@ pub(crate) struct Filter {
     pub(crate) skip_tags: Vec<String>,
     /// What becomes of ignored scenarios.
     pub(crate) ignored: Ignored,
+    /// Full names of which a scenario's is one to be selected; absent: all.
+    pub(crate) among: Option<BTreeSet<String>>,
 }
 
 /// What becomes of ignored scenarios.
@@ -39,6 +41,11 @@ impl Filter {
             if self.exact { name == pattern || without_case == pattern } else { name.contains(pattern) }
         };
         (self.only.is_empty() || self.only.iter().any(hit)) && !self.skip.iter().any(hit)
+    }
+
+    /// Whether the scenario of this full name is not left out for what became of it before.
+    pub(crate) fn is_among(&self, name: &str) -> bool {
+        self.among.as_ref().is_none_or(|names| names.contains(name))
     }
 
     /// Whether a scenario with these tags is selected.
@@ -107,7 +114,9 @@ pub(crate) fn select(suite: &str, scenarios: &[Candidate<'_>], filter: &Filter) 
     let without = if filter.ignored == Ignored::Skip { &ignored } else { &none };
     for (index, scenario) in scenarios.iter().enumerate() {
         let is_ignored = ignored.contains(&index);
-        if !filter.selects(&format!("{suite}::{}", scenario.name))
+        let full = format!("{suite}::{}", scenario.name);
+        if !filter.selects(&full)
+            || !filter.is_among(&full)
             || !filter.selects_tags(scenario.tags)
             || (filter.ignored == Ignored::Only && !is_ignored)
         {

@@ -135,3 +135,49 @@ fn a_report_that_cannot_be_written_is_the_hosts_fault() {
     assert_eq!(ran.code, Some(5));
     assert!(ran.notes.contains("/dev/null/polder"), "{}", ran.notes);
 }
+
+#[test]
+fn what_failed_is_run_again_until_it_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let output = folder.path().join("polder");
+        start_with("failing", args, |command| {
+            command.env("POLDER_OUTPUT_DIR", &output);
+        })
+        .wait()
+    };
+    let never = run(&["--rerun-failed"]);
+    assert_eq!(never.code, Some(2));
+    assert!(never.notes.contains("none of these suites was ever run"), "{}", never.notes);
+    assert_eq!(run(&["mixed::passes", "mixed::fails", "mixed::logs", "mixed::needs_it"]).code, Some(101));
+    let listed = run(&["--rerun-failed", "--list", "--format", "terse"]);
+    assert_eq!(listed.out, "mixed::fails: test\nmixed::needs_it: test\nmixed::logs: test\n");
+    let again = run(&["--rerun-failed", "mixed::"]);
+    assert_eq!(
+        again.outcomes(),
+        [
+            "mixed::fails ... FAILED",
+            "mixed::needs_it ... not run: needs `fails`, which failed",
+            "mixed::logs ... FAILED",
+        ]
+    );
+}
+
+#[test]
+fn a_shard_is_a_part_of_the_suites() {
+    let list = |shard: &str| run("failing", &["--list", "--format", "terse", "--shard", shard]).out;
+    let whole = run("failing", &["--list", "--format", "terse"]).out;
+    let parts: Vec<String> = ["1/3", "2/3", "3/3"].map(list).to_vec();
+    let mut all: Vec<&str> = parts.iter().flat_map(|part| part.lines()).collect();
+    let suite = |line: &str| line.split("::").next().unwrap().to_owned();
+    let in_first = |line: &&str| parts[0].lines().any(|other| suite(other) == suite(line));
+    assert!(parts[1].lines().chain(parts[2].lines()).all(|line| !in_first(&line)), "no suite is in two");
+    let mut expected: Vec<&str> = whole.lines().collect();
+    all.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(all, expected);
+    let ran = run("ordinary", &["--shard", "2/2"]);
+    assert_eq!(ran.result(), "ok. 0 passed; 0 failed; 0 ignored; 0 measured; 5 filtered out");
+    let wrong = run("ordinary", &["--shard", "3/2"]);
+    assert!(wrong.code == Some(2) && wrong.notes.contains("such as `1/3`"), "{}", wrong.notes);
+}
