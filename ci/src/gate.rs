@@ -26,6 +26,7 @@ const ONCE_AS_USER: &[&str] = &[
     "an_environment_is_deployed_and_its_services_are_managed",
     "disks_are_prepared_once_and_never_half",
     "disks_we_cannot_read_are_prepared_and_collected_from",
+    "every_attribute_on_a_machine_is_told_as_it_went",
     "every_function_on_debian12",
     "every_function_on_minimal",
     "files_come_and_go_and_are_collected_whatever_happens",

@@ -9,6 +9,7 @@ mod guests;
 mod ours;
 mod plain;
 mod python;
+mod runner;
 
 use anyhow::{Result, bail};
 
@@ -66,9 +67,12 @@ async fn main() -> Result<()> {
             change::planning()?;
             change::devices().await?;
         }
+        "runner" => runner::crowd()?,
         cvp::PORTAL => cvp::portal(std::env::args().nth(2).as_deref() == Some("large")).await?,
         other => {
-            bail!("no benchmark `{other}`; there are up, env, lab, exec, copy, bulk, guest, cvp, change")
+            bail!(
+                "no benchmark `{other}`; there are up, env, lab, exec, copy, bulk, guest, cvp, change, runner"
+            )
         }
     }
     Ok(())

@@ -112,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let names: Vec<_> = BENCHMARKS.iter().map(|benchmark| benchmark.name).collect();
         return Err(Refused(format!("no benchmark `{name}`; there are: {}", names.join(", "))).into());
     };
-    let mut build = cargo(&["build", "--quiet", "--package", table::PACKAGE, "--example", table::PROGRAM]);
+    let mut build = cargo(&["build", "--quiet", "--package", table::PACKAGE, "--examples"]);
     if benchmark.is_optimised {
         build.arg("--release");
     }

@@ -88,6 +88,14 @@ pub(super) const BENCHMARKS: &[Benchmark] = &[
         runs: 1,
     },
     Benchmark {
+        name: "runner",
+        what: "1,000 scenarios in 100 suites that do nothing, and the list of them, next to libtest-mimic; how soon a failure is told",
+        goal: 50.0,
+        other_goals: &[("--list", 10.0)],
+        is_optimised: false,
+        runs: 1,
+    },
+    Benchmark {
         name: "change",
         what: "three commands on each of 500 ssh servers as the phases of a change, next to ansible-core; 10,000 changes planned",
         goal: 0.2,

@@ -178,7 +178,12 @@ impl<W: Write> Term<W> {
             }
             Outcome::Ignored { reason: None } => self.paint(YELLOW, "ignored"),
         };
-        writeln!(self.out, "test {suite}::{scenario} ... {words}")
+        writeln!(self.out, "test {suite}::{scenario} ... {words}")?;
+        // All of it is told at the end; who watches wants to know at once.
+        if let Outcome::Failed { error, .. } = outcome {
+            writeln!(self.notes, "{suite}::{scenario}: {}", error.lines().next().unwrap_or_default())?;
+        }
+        Ok(())
     }
 
     fn failure(&mut self, failure: &Failure) -> io::Result<()> {

@@ -54,6 +54,7 @@ mod stopping;
 mod system;
 mod templates;
 mod terminals;
+mod twelve;
 mod typed;
 mod types;
 mod typing;
