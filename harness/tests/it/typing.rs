@@ -63,7 +63,7 @@ async fn opened(port: &dyn MachinePort) -> UnixStream {
             }
         }
     };
-    timeout(limit, opened).await.expect("nobody else has the console")
+    timeout(limit, opened).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
