@@ -61,7 +61,9 @@ fn build() -> BTreeMap<String, PathBuf> {
         return NAMES.iter().map(|name| ((*name).to_owned(), beside_us(name))).collect();
     }
     let mut cargo = cargo();
-    cargo.args(["test", "--package", "polder", "--no-run", "--message-format=json"]);
+    // Of the whole workspace, because that is how we were built: for a package alone, all it depends on would be built
+    // again with what that package asks of it.
+    cargo.args(["test", "--workspace", "--no-run", "--message-format=json"]);
     cargo.args(NAMES.iter().flat_map(|name| ["--test", name]));
     let output = cargo.stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "the suites do not compile");

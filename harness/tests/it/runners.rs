@@ -40,7 +40,7 @@ fn nextest_itself_lists_and_runs_suites() {
         eprintln!("SKIPPED: cargo-nextest is not installed");
         return;
     }
-    let targets = ["-p", "polder", "--test", "failing", "--test", "ordinary"];
+    let targets = ["--workspace", "--test", "failing", "--test", "ordinary"];
     let listed = nextest(&[&["list", "-T", "oneline"], &targets[..]].concat());
     let listed = String::from_utf8(listed.stdout).unwrap();
     let mut names: Vec<&str> = listed.lines().filter_map(|line| line.rsplit(' ').next()).collect();
@@ -61,7 +61,7 @@ fn nextest_itself_lists_and_runs_suites() {
         "{listed}"
     );
     let ran =
-        nextest(&[&["run", "--no-fail-fast"], &targets[..], &["-E", "test(ordinary) | test(bad)"]].concat());
+        nextest(&[&["run", "--no-fail-fast"], &targets[..], &["-E", "test(ordinary) | test(bad_)"]].concat());
     let text = String::from_utf8(ran.stderr).unwrap();
     assert!(text.contains("3 tests run: 1 passed, 2 failed, 6 skipped"), "{text}");
 }

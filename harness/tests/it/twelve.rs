@@ -104,7 +104,7 @@ fn nextest_tells_the_same_and_leaves_nothing_when_it_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let (output, runtime) = (folder.path().join("out"), folder.path().join("run"));
     fs::create_dir(&runtime).unwrap();
-    let Some(mut whole) = nextest(&["run", "-p", "polder", "--test", "twelve"], &output) else { return };
+    let Some(mut whole) = nextest(&["run", "--workspace", "--test", "twelve"], &output) else { return };
     let ran = whole.output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);
     assert!(!ran.status.success() && said.contains("1 test run: 0 passed, 1 failed"), "{said}");
@@ -112,7 +112,7 @@ fn nextest_tells_the_same_and_leaves_nothing_when_it_is_killed() {
     look(&events(&latest), &fs::read_to_string(latest.join("junit.xml")).unwrap());
 
     let output = folder.path().join("killed");
-    let mut amid = nextest(&["run", "-p", "polder", "--test", "kept"], &output).unwrap();
+    let mut amid = nextest(&["run", "--workspace", "--test", "kept"], &output).unwrap();
     amid.env("POLDER_RUNTIME_DIR", &runtime).env("POLDER_KEPT_TEST", "hang");
     let mut running = amid.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     until(|| output.join("latest/kept/leaves_a_mark/begun").exists(), "it does not begin");
