@@ -347,7 +347,7 @@ mod tests {
             "demo: web: answers over ssh\ndemo: environment done (1.2 s)\n\
              demo: portal at https://cvp1\ndemo::flaky: attempt 1 failed: no carrier\n\
              demo::flaky: attempt 2 failed: no carrier\ndemo::b: attempt 1 failed: no carrier\ndemo: web: expected kernel oops: Oops: 2\n\
-             demo: web: kernel oops: Oops: 2\ndemo: teardown done (1.2 s)\n"
+             demo: web: kernel oops: Oops: 2\ndemo::b: no answer\ndemo: teardown done (1.2 s)\n"
         );
     }
 

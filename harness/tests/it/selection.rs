@@ -156,6 +156,7 @@ fn what_failed_is_run_again_until_it_passes() {
     assert_eq!(
         again.outcomes(),
         [
+            "mixed::passes ... ok as prerequisite",
             "mixed::fails ... FAILED",
             "mixed::needs_it ... not run: needs `fails`, which failed",
             "mixed::logs ... FAILED",

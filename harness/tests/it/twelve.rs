@@ -29,8 +29,8 @@ fn told(events: &[Value]) -> Vec<String> {
 
 const TOLD: &str = "\
 is_ignored ignored: takes a day
-lacks_a_tool not_run: needs the tool `no-such-tool`, which is in no folder of PATH
-lacks_a_capability not_run: no machine is capable of `flight`
+lacks_a_tool not_run: needs the program `no-such-tool`, which is in no folder of `PATH`
+lacks_a_capability not_run: no machine has the capability `flight`
 environment passed
 setup passed
 is_prepared passed
