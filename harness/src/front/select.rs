@@ -102,19 +102,7 @@ mod tests {
     }
 
     const fn suite(module: &'static str, scenarios: &'static [ScenarioDef]) -> SuiteDef {
-        SuiteDef {
-            module,
-            file: "t.rs",
-            line: 1,
-            env: None,
-            cvp: None,
-            timeout: None,
-            if_var: None,
-            stop_on_failure: false,
-            setup: &[],
-            teardown: &[],
-            scenarios,
-        }
+        SuiteDef::plain(module, "t.rs", 1, scenarios)
     }
 
     static DEFS: [SuiteDef; 2] = [

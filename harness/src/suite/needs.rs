@@ -83,18 +83,11 @@ mod tests {
         Requirement::Capability { role, name }
     }
 
-    static DEF: SuiteDef = SuiteDef {
-        module: "t::demo",
-        file: "tests/demo.rs",
-        line: 3,
-        env: None,
-        cvp: None,
-        timeout: None,
-        if_var: None,
-        stop_on_failure: false,
-        setup: &[],
-        teardown: &[],
-        scenarios: &[
+    static DEF: SuiteDef = SuiteDef::plain(
+        "t::demo",
+        "tests/demo.rs",
+        3,
+        &[
             scenario(&[]),
             scenario(&[able(Some("router"), "bgp"), able(Some("router"), "ospf")]),
             scenario(&[able(None, "bgp"), able(None, "tls"), Requirement::Role("router")]),
@@ -104,7 +97,7 @@ mod tests {
             scenario(&[Requirement::Kvm, Requirement::Portal]),
             scenario(&[Requirement::Memory { mib: 2048 }, Requirement::Tool("ls"), Requirement::Tool("dir")]),
         ],
-    };
+    );
 
     fn told(available: &Available<'_>) -> Vec<String> {
         let suite = Suite { name: "demo".into(), def: &DEF };

@@ -217,11 +217,15 @@ fn place(def: &SuiteDef) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn def(module: &'static str, file: &'static str, line: u32) -> SuiteDef {
-        SuiteDef {
+impl SuiteDef {
+    /// A suite with nothing but scenarios.
+    pub(crate) const fn plain(
+        module: &'static str,
+        file: &'static str,
+        line: u32,
+        scenarios: &'static [ScenarioDef],
+    ) -> Self {
+        Self {
             module,
             file,
             line,
@@ -232,21 +236,30 @@ mod tests {
             stop_on_failure: false,
             setup: &[],
             teardown: &[],
-            scenarios: &[],
+            scenarios,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn source_order_and_libtest_names() {
-        static DEFS: [SuiteDef; 3] =
-            [def("t::b", "t.rs", 20), def("t::inner::r#a", "t.rs", 3), def("other::x", "a.rs", 9)];
+        static DEFS: [SuiteDef; 3] = [
+            SuiteDef::plain("t::b", "t.rs", 20, &[]),
+            SuiteDef::plain("t::inner::r#a", "t.rs", 3, &[]),
+            SuiteDef::plain("other::x", "a.rs", 9, &[]),
+        ];
         let names: Vec<String> = arrange(&DEFS).unwrap().into_iter().map(|suite| suite.name).collect();
         assert_eq!(names, ["x", "inner::a", "b"]);
     }
 
     #[test]
     fn one_name_for_two_suites_is_an_error() {
-        static DEFS: [SuiteDef; 2] = [def("t::a", "t.rs", 2), def("lib::a", "lib.rs", 1)];
+        static DEFS: [SuiteDef; 2] =
+            [SuiteDef::plain("t::a", "t.rs", 2, &[]), SuiteDef::plain("lib::a", "lib.rs", 1, &[])];
         let errors = arrange(&DEFS).unwrap_err();
         assert_eq!(errors[0].to_string(), "two suites are called `a`: lib.rs:1 and t.rs:2");
     }
