@@ -4,9 +4,11 @@
 use std::{
     fs,
     io::{self, Write},
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{AtFlags, CWD};
 use serde::{Serialize, de::DeserializeOwned, ser::Error as _};
 use serde_json::{Map, Value};
 
@@ -120,11 +122,23 @@ fn version_of(path: &Path) -> Option<u64> {
 /// What the system said; `path` is then as it was.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
+    if path.symlink_metadata().is_ok() || create(folder, path, content).is_err() {
+        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|e| e.error)?;
+    }
     fs::File::open(folder)?.sync_all()
+}
+
+/// A file that has no name before it is whole: who is killed while it is written leaves nothing. Not every file system can
+/// do it.
+fn create(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::tempfile_in(folder)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(rustix::fs::linkat(CWD, nameless, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
 }
 
 #[cfg(test)]
@@ -197,18 +211,48 @@ mod tests {
         }
     }
 
+    /// Run as a process of its own by the test below, until it is killed.
+    #[test]
+    #[ignore = "a victim"]
+    fn writes_others_for_ever() {
+        let path = PathBuf::from(std::env::var_os("POLDER_TEST_NOTE").unwrap());
+        for number in 1.. {
+            write(&path.join(format!("{number}.json")), &note(number)).unwrap();
+        }
+    }
+
+    fn victim(test: &str, path: &Path) -> std::process::Child {
+        let mut victim = std::process::Command::new(std::env::current_exe().unwrap());
+        victim.args(["--ignored", "--exact", &format!("base::store::tests::{test}")]);
+        victim.env("POLDER_TEST_NOTE", path).stdout(Stdio::null()).spawn().unwrap()
+    }
+
+    #[test]
+    fn a_killed_writer_of_what_was_not_there_leaves_what_is_whole_and_nothing_else() {
+        for round in 0..20_u64 {
+            let dir = tempfile::tempdir().unwrap();
+            let mut victim = victim("writes_others_for_ever", dir.path());
+            while !dir.path().join("1.json").exists() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_micros(round * 1_237 % 9_001));
+            victim.kill().unwrap();
+            victim.wait().unwrap();
+            for entry in fs::read_dir(dir.path()).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_stem().unwrap().to_str().unwrap();
+                assert_eq!(read(&path).unwrap(), Some(note(name.parse().unwrap())), "{name}");
+            }
+        }
+    }
+
     #[test]
     fn a_killed_writer_leaves_the_old_one_or_the_new_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("note.json");
         for round in 0..20_u64 {
             write(&path, &note(0)).unwrap();
-            let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
-                .args(["--ignored", "--exact", "base::store::tests::rewrites_for_ever"])
-                .env("POLDER_TEST_NOTE", &path)
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap();
+            let mut victim = victim("rewrites_for_ever", &path);
             let whole = || {
                 let found: Note = read(&path).unwrap().unwrap();
                 assert_eq!(found, note(found.number));
