@@ -1,5 +1,5 @@
-//! What the runner costs: a thousand scenarios that do nothing, next to libtest-mimic; the list of them; and how soon a
-//! failure is told.
+//! What the runner costs: a thousand scenarios that do nothing, alone and with machines that are only in memory, next to
+//! libtest-mimic; the list of them; and how soon a failure is told.
 
 use std::{
     env, fs,
@@ -15,23 +15,41 @@ use crate::{fact, figure};
 
 /// How often each is run: it takes a fraction of a second.
 const TIMES: u32 = 7;
+const BARE: &str = "1,000 scenarios in 100 suites";
+const MACHINES: &str = "1,000 scenarios in 100 suites of 2 machines in memory";
+/// Programs: of ours without machines and with some in memory, and the plain one.
+const SIDES: [&str; 3] = ["ours", "memory", "plain"];
 /// Between two looks at how much memory a program has.
 const LOOK: Duration = Duration::from_millis(1);
 
 pub(super) fn crowd() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut memory = [0.0_f64; 2];
+    let runtime = tempfile::tempdir()?;
+    let program = |side: &str| -> Result<Command> {
+        let mut command = program(side)?;
+        command.env("POLDER_OUTPUT_DIR", folder.path()).env("POLDER_RUNTIME_DIR", runtime.path());
+        Ok(command)
+    };
+    let mut memory = [0.0_f64; 3];
     for _ in 0..TIMES {
-        for (side, peak) in ["ours", "plain"].into_iter().zip(&mut memory) {
-            let (took, most) = run(program(side)?.env("POLDER_OUTPUT_DIR", folder.path()))?;
-            figure("1,000 scenarios in 100 suites", side, took);
-            *peak = peak.max(most);
+        let mut took = [Duration::ZERO; 3];
+        for ((side, took), peak) in SIDES.into_iter().zip(&mut took).zip(&mut memory) {
+            let (all, most) = run(&mut program(side)?)?;
+            (*took, *peak) = (all, peak.max(most));
+        }
+        let [ours, machines, plain] = took;
+        for (name, ours) in [(BARE, ours), (MACHINES, machines)] {
+            figure(name, "ours", ours);
+            // There are no machines to be had there.
+            figure(name, "plain", plain);
+        }
+        for side in ["ours", "plain"] {
             figure("--list", side, run(program(side)?.arg("--list"))?.0);
         }
     }
-    let [ours, plain] = memory;
-    fact("memory at most, ours", ours, "MiB");
-    fact("memory at most, plain", plain, "MiB");
+    for (side, peak) in SIDES.into_iter().zip(memory) {
+        fact(&format!("memory at most, {side}"), peak, "MiB");
+    }
     let mut worst = 0.0_f64;
     for _ in 0..TIMES {
         worst = worst.max(told()?);
@@ -40,7 +58,7 @@ pub(super) fn crowd() -> Result<()> {
     Ok(())
 }
 
-/// The program of a side; both are built with this one.
+/// The program of a side; all are built with this one.
 fn program(side: &str) -> Result<Command> {
     let beside: PathBuf = env::current_exe()?.parent().context("this program is in no folder")?.into();
     let mut command = Command::new(beside.join(format!("crowd-{side}")));

@@ -249,11 +249,14 @@ impl Env {
         self.site().running().ok()?.lab.runtime().cloned()
     }
 
-    /// Leaves it running when this process ends.
+    /// Leaves it running when this process ends. Machines that need no lab are left as they are.
     ///
     /// # Errors
     /// The lab is gone.
     pub fn detach(&self) -> Result<(), EnvError> {
+        if !self.0.machines.iter().any(Vm::is_made) {
+            return Ok(());
+        }
         Ok(self.site().running()?.lab.detach()?)
     }
 

@@ -18,7 +18,7 @@ use crate::{
     image::ImageStore,
     initfile::EnvSpec,
     lab::{LabHost, LabKind},
-    provider::{MachineProvider, Ssh},
+    provider::{MachineProvider, Memory, Ssh},
     service::{OpenRc, ServiceManager, SysVInit, Systemd, SystemdContainer},
     template::{self, Limits, Repo, TemplateEvent, Templates, TemplatesConfig},
 };
@@ -78,7 +78,7 @@ impl Host {
             limits: Limits::default(),
         };
         let templates = Templates::new(config, |_| None, template::Progress::new(|_| {}));
-        let providers: Vec<Arc<dyn MachineProvider>> = vec![Arc::new(Ssh)];
+        let providers: Vec<Arc<dyn MachineProvider>> = vec![Arc::new(Ssh), Arc::new(Memory::default())];
         let services: Vec<Arc<dyn ServiceManager>> =
             vec![Arc::new(Systemd), Arc::new(SystemdContainer), Arc::new(OpenRc), Arc::new(SysVInit)];
         Ok(Self {

@@ -66,6 +66,7 @@ mod link;
 mod machine;
 mod mishap;
 mod names;
+mod needed;
 mod net;
 mod network;
 mod ordered;

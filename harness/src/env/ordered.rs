@@ -341,4 +341,30 @@ nets: {n: {management: true}}";
         assert!(said.contains("machine b: ") && said.contains("`cloud`"), "{said}");
         assert!(host.providers.iter().any(|one| one.name() == "ssh" && !one.makes()));
     }
+
+    #[tokio::test]
+    async fn machines_of_memory_need_no_lab_and_leave_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("labs").display().to_string();
+        let host = Host::from_env(&|name| name.ends_with("_DIR").then(|| root.clone())).unwrap();
+        let text = "domains: {a: {vm-provider: memory}, b: {vm-provider: memory}}\n";
+        let spec = load_text(Path::new("/x/lab.yaml"), text, &Options::new(&|_| None)).unwrap().spec;
+        let up = async || Env::up(&host, &spec, &Progress::new(|_| {})).await.unwrap();
+        let (one, two) = (up().await, up().await);
+        let a = one.vm("a").unwrap();
+        one.pause(&Selection::of(&["a".to_owned()])).await.unwrap();
+        assert_eq!(one.state_of(&a).await.unwrap(), MachineState::Paused);
+        for (env, name) in [(&one, "b"), (&two, "a"), (&two, "b")] {
+            let vm = env.vm(name).unwrap();
+            assert_eq!(env.state_of(&vm).await.unwrap(), MachineState::Running, "{name}");
+        }
+        assert!(one.runtime().is_none() && one.failure().is_none());
+        let (folder, other) = (one.folder().to_owned(), two.folder().to_owned());
+        assert!(folder.starts_with(&root) && folder.is_dir() && folder != other);
+        drop(a);
+        one.down().await.unwrap();
+        assert!(!folder.exists() && other.is_dir());
+        two.down().await.unwrap();
+        assert!(!other.exists());
+    }
 }

@@ -3,17 +3,17 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use super::{
     Env, EnvError, Host, Progress, Selection, Vm, daemon, deploy, disk,
-    error::{chain, file},
+    error::chain,
     host::limits,
+    needed::lab_spec,
     network, ordered, parallel,
-    plan::EnvPlan,
     prepare::{ALONE, Place, Prepared, prepare},
     site::{Ground, Running},
     state::{EnvState, LabState},
@@ -23,11 +23,7 @@ use crate::{
     base::id::MachineName,
     image::Ability,
     initfile::{EnvSpec, Loaded},
-    lab::{
-        Bind, Hermetic, LabSpec, Payload,
-        paths::{INSIDE_STORE, INSIDE_TEMPLATES},
-    },
-    net::Outward,
+    lab::{Hermetic, Plot},
     provider::libvirt::{DomainState, xml},
     workdir::{Kind, Workdir},
 };
@@ -77,7 +73,7 @@ struct Started {
 }
 
 impl Env {
-    /// Brings up what `spec` asks for in a lab that ends with this process, waits until every machine answers, and runs
+    /// Brings up what `spec` asks for in a lab that ends with this process (in none, where no machine needs one), waits until every machine answers, and runs
     /// their deploy scripts.
     ///
     /// # Errors
@@ -85,15 +81,28 @@ impl Env {
     pub async fn up(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Self, UpFailure> {
         let Prepared { plan, keys, factor } = prepare(host, spec, Place::Alone, progress).await?;
         ordered::require_lasting(host, &plan)?;
-        let lab = Hermetic::start(&host.lab, lab_spec(host, &plan, None)?, limits::LAB).await?;
-        progress.say("the lab is up");
-        let (folder, at) = (lab.paths().folder.clone(), lab.paths().env());
-        let record = LabState::Hermetic { folder: Some(folder.clone()) };
-        let state = EnvState::new(ALONE.to_owned(), record, plan, keys.hosts().clone(), factor);
-        keys.save(&at)?;
-        state.save(&at)?;
-        let env = Self::assemble(host, Home::Lab(at), state, &keys)?;
-        env.site().set(Ground::Up(Arc::new(Running::connect(Arc::new(lab)).await?)));
+        let needs_lab = plan.machines.iter().any(|machine| machine.domain.is_some());
+        let (home, lab) = if needs_lab {
+            let lab = Hermetic::start(&host.lab, lab_spec(host, &plan, None)?, limits::LAB).await?;
+            progress.say("the lab is up");
+            (Home::Lab(lab.paths().env()), Some(lab))
+        } else {
+            (Home::Alone(Plot::make(&host.lab).await?), None)
+        };
+        let folder = lab.as_ref().map(|lab| lab.paths().folder.clone());
+        let state = EnvState::new(
+            ALONE.to_owned(),
+            LabState::Hermetic { folder },
+            plan,
+            keys.hosts().clone(),
+            factor,
+        );
+        keys.save(home.folder())?;
+        state.save(home.folder())?;
+        let env = Self::assemble(host, home, state, &keys)?;
+        if let Some(lab) = lab {
+            env.site().set(Ground::Up(Arc::new(Running::connect(Arc::new(lab)).await?)));
+        }
         // From here on there is something to look at when it fails.
         let work = async {
             let turn = Turn::begin(&env, "up").await?;
@@ -370,31 +379,6 @@ impl Env {
 
 fn locked(started: &Mutex<Started>) -> std::sync::MutexGuard<'_, Started> {
     started.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The lab of an environment whose folder is `env`; without one, it is in the lab's own folder.
-fn lab_spec(host: &Host, plan: &EnvPlan, env: Option<&Path>) -> Result<LabSpec, EnvError> {
-    let kvm = plan.machines.iter().any(|machine| machine.domain.as_ref().is_some_and(|domain| domain.kvm));
-    let capability_cache = host.capability_cache(kvm);
-    let store = host.images.folder();
-    for dir in [&capability_cache, &store] {
-        std::fs::create_dir_all(dir).map_err(file("make", dir))?;
-    }
-    let env = env.map(Path::to_owned);
-    let way_out = plan.nets.iter().any(|net| net.outward == Outward::Open);
-    let payload = Payload::Libvirtd { kvm, capability_cache, way_out };
-    Ok(LabSpec { payload, binds: binds(host, plan), env })
-}
-
-/// What of the host the machines of a plan see at other places.
-pub(super) fn binds(host: &Host, plan: &EnvPlan) -> Vec<Bind> {
-    let mut binds = vec![Bind { from: host.images.folder(), to: INSIDE_STORE.into(), writable: false }];
-    let templates = host.templates.store_dir().to_owned();
-    if templates.is_dir() {
-        binds.push(Bind { from: templates, to: INSIDE_TEMPLATES.into(), writable: false });
-    }
-    binds.extend(plan.binds.iter().cloned());
-    binds
 }
 
 /// Makes the networks `vms` need and waits until they serve.

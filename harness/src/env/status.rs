@@ -172,7 +172,7 @@ impl Env {
             (vm.name().to_string(), status)
         });
         let (locked, holder) = match self.home() {
-            Home::Lab(_) => (None, None),
+            Home::Lab(_) | Home::Alone(_) => (None, None),
             Home::Prefix(prefix) => (
                 prefix.protection().map(|protection| protection.to_string()),
                 prefix.holder().map(|who| who.map_or_else(|| "somebody".into(), |who| who.to_string())),

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Env, EnvError, Host, daemon, snapshot, state::EnvState};
 use crate::{
-    lab::{Lab, LabKind},
+    lab::{Lab, LabKind, Plot},
     workdir::{Journal, Kind, LockedPrefix, Maker, Prefix, Thing, WorkdirError},
 };
 
@@ -21,6 +21,8 @@ pub(super) enum Home {
     Lab(PathBuf),
     /// In a prefix, which stays when its lab ends.
     Prefix(Prefix),
+    /// Nothing of it needs a lab, and nobody else changes it: in a folder that goes with it.
+    Alone(Plot),
 }
 
 impl Home {
@@ -28,6 +30,7 @@ impl Home {
         match self {
             Self::Lab(folder) => folder,
             Self::Prefix(prefix) => prefix.path(),
+            Self::Alone(plot) => plot.env(),
         }
     }
 }
@@ -44,7 +47,7 @@ impl<'a> Turn<'a> {
     pub(super) async fn begin(env: &'a Env, verb: &str) -> Result<Self, EnvError> {
         let one = env.turns().lock().await;
         let lock = match env.home() {
-            Home::Lab(_) => None,
+            Home::Lab(_) | Home::Alone(_) => None,
             Home::Prefix(prefix) => Some(hold(env.host(), prefix, verb).await?),
         };
         env.refresh().await?;

@@ -151,7 +151,11 @@ pub(crate) static DOMAIN: Mapping = Mapping {
             Text,
             "Type of machine: `default`, one of `ovirt-engine`, `ovirt-host`, `ovirt-he-host`, `ovirt-node`, or an extension.",
         ),
-        Key::new("vm-provider", Text, "Who makes the machine: `local-libvirt`, `ssh`, or an extension."),
+        Key::new(
+            "vm-provider",
+            Text,
+            "Who makes the machine: `local-libvirt`, `ssh`, `memory`, or an extension.",
+        ),
         Key::new(
             "based-on",
             Either(&[Text, Object(&DOMAIN)]),

@@ -27,7 +27,6 @@ use super::{
     error::{LabError, host},
     paths::{LONGEST_FOLDER, LabPaths, View},
     spec::LabSpec,
-    sweep,
     warden::{self, WardenId},
     wire::{self, Answer, Order, Report, Request, StepError},
 };
@@ -98,17 +97,11 @@ impl Hermetic {
         if let Some(path) = spec.paths().find(|path| path.to_str().is_none()) {
             return Err(LabError::NotUtf8 { path: path.to_owned() });
         }
-        let ground = on.clone();
-        let swept = tokio::task::spawn_blocking(move || {
-            ground.prepare_root()?;
-            sweep(&ground.root)
-        });
-        swept.await.map_err(|error| host("sweep", &on.root)(io::Error::other(error)))??;
-        let folder = on.root.join(format!("{:08x}", random()?));
-        if folder.as_os_str().len() > LONGEST_FOLDER {
-            return Err(LabError::PathTooLong { path: folder, max: LONGEST_FOLDER });
+        let paths = on.new_paths().await?;
+        if paths.folder.as_os_str().len() > LONGEST_FOLDER {
+            return Err(LabError::PathTooLong { path: paths.folder, max: LONGEST_FOLDER });
         }
-        let lab = Self::spawn(on, LabPaths { folder }, spec)?;
+        let lab = Self::spawn(on, paths, spec)?;
         let mut state = lab.state();
         let started = state.wait_for(|s| *s != LabState::Starting);
         // Owned at once: the reference holds a lock that must not be kept across an await.
@@ -475,13 +468,6 @@ fn in_query(path: &Path) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);
     let bytes = path.as_os_str().as_bytes().iter();
     bytes.map(|&b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
-}
-
-fn random() -> Result<u32, LabError> {
-    let mut bytes = [0; 4];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|e| host("read", Path::new("/dev/urandom"))(e.into()))?;
-    Ok(u32::from_ne_bytes(bytes))
 }
 
 impl Dial for Hermetic {

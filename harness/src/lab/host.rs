@@ -48,6 +48,17 @@ impl LabHost {
         Ok(Self { root, cache: absolute(cache_root(env))?, launcher })
     }
 
+    /// The paths of a new lab, after what others have left is removed.
+    pub(super) async fn new_paths(&self) -> Result<LabPaths, LabError> {
+        let ground = self.clone();
+        let swept = tokio::task::spawn_blocking(move || {
+            ground.prepare_root()?;
+            sweep(&ground.root)
+        });
+        swept.await.map_err(|error| host("sweep", &self.root)(io::Error::other(error)))??;
+        Ok(LabPaths { folder: self.root.join(format!("{:08x}", random()?)) })
+    }
+
     /// Makes the folder of all labs, private to this user, and refuses one that is somebody else's.
     pub(super) fn prepare_root(&self) -> Result<(), LabError> {
         match fs::DirBuilder::new().mode(0o700).create(&self.root) {
@@ -63,6 +74,13 @@ impl LabHost {
         }
         Ok(())
     }
+}
+
+fn random() -> Result<u32, LabError> {
+    let mut bytes = [0; 4];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|e| host("read", Path::new("/dev/urandom"))(e.into()))?;
+    Ok(u32::from_ne_bytes(bytes))
 }
 
 /// A lab's folder.

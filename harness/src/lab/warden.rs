@@ -76,13 +76,20 @@ fn guard(
     result
 }
 
-/// Makes the lab's folder and locks it. The root's lock is held meanwhile, so that nobody sweeps what is not locked yet.
-fn make_folder(paths: &LabPaths, spec: &LabSpec) -> io::Result<OwnedFd> {
+/// Makes a folder among those of labs and locks it. The root's lock is held meanwhile, so that nobody sweeps what is not locked
+/// yet.
+pub(super) fn claim(paths: &LabPaths) -> io::Result<OwnedFd> {
     let root = paths.folder.parent().unwrap_or(Path::new("/"));
     let _busy = lock_root(root)?;
     fs::DirBuilder::new().mode(0o700).create(&paths.folder)?;
     let lock = OwnedFd::from(fs::File::create(paths.lock())?);
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(lock)
+}
+
+/// Makes the lab's folder with what belongs there.
+fn make_folder(paths: &LabPaths, spec: &LabSpec) -> io::Result<OwnedFd> {
+    let lock = claim(paths)?;
     for dir in paths.made() {
         fs::create_dir(dir)?;
     }

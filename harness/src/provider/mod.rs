@@ -3,6 +3,7 @@
 mod error;
 pub mod libvirt;
 mod machine;
+mod memory;
 pub mod spec;
 mod ssh;
 
@@ -14,4 +15,5 @@ pub use machine::MachineOrder;
 pub use machine::MachineProvider;
 pub use machine::MachineState;
 pub use machine::ProviderCx;
+pub use memory::Memory;
 pub use ssh::Ssh;

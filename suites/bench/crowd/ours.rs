@@ -3,43 +3,10 @@
 
 use polder::prelude::*;
 
-macro_rules! suites {
-    ($($name:ident)+) => {$(
-        #[polder::suite]
-        mod $name {
-            #[test]
-            async fn a() {}
-            #[test]
-            async fn b() {}
-            #[test]
-            async fn c() {}
-            #[test]
-            async fn d() {}
-            #[test]
-            async fn e() {}
-            #[test]
-            async fn f() {}
-            #[test]
-            async fn g() {}
-            #[test]
-            async fn h() {}
-            #[test]
-            async fn i() {}
-            #[test]
-            async fn j() {}
-        }
-    )+};
-}
+#[macro_use]
+mod many;
 
-macro_rules! groups {
-    ($($name:ident)+) => {$(
-        mod $name {
-            suites!(a b c d e f g h i j);
-        }
-    )+};
-}
-
-groups!(a b c d e f g h i j);
+groups!(() a b c d e f g h i j);
 
 #[polder::suite(if_var = "BENCH_STAMP")]
 mod failing {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     base::{time::Utc, wait::Deadline},
     env::{
-        Env, EnvError, Progress, Selection, Vm, disk::outside, error::file, parallel, start::binds,
+        Env, EnvError, Progress, Selection, Vm, disk::outside, error::file, needed::binds, parallel,
         state::LabState, turn::Turn,
     },
     initfile::{EnvSpec, spec::DiskFormat},
