@@ -24,7 +24,8 @@ fn build() -> PathBuf {
     copy_folder(&here.join("tests/extension/src"), &copy.join("src"));
     let manifest = fs::read_to_string(here.join("tests/extension/Cargo.toml")).unwrap();
     let manifest = manifest.replace("path = \"../..\"", &format!("path = {:?}", here.display().to_string()));
-    write(&copy.join("Cargo.toml"), &manifest);
+    let workspace = fs::read_to_string(here.join("../Cargo.toml")).unwrap();
+    write(&copy.join("Cargo.toml"), &(manifest + &profile(&workspace)));
     // The same versions as ours, so that nothing is looked up anywhere.
     write(&copy.join("Cargo.lock"), &fs::read_to_string(here.join("../Cargo.lock")).unwrap());
     let mut cargo = binary::cargo();
@@ -36,6 +37,22 @@ fn build() -> PathBuf {
         String::from_utf8_lossy(&output.stderr)
     );
     programs.to_owned()
+}
+
+/// How the workspace is built, so that what is built of it serves here, too: nearly all would be built once more otherwise.
+fn profile(workspace: &str) -> String {
+    let begin = workspace.find("[profile.dev]").unwrap();
+    let profile = &workspace[begin..];
+    let mut sections = profile.lines().filter(|line| line.starts_with('['));
+    assert!(
+        sections.all(|section| section.starts_with("[profile.dev")),
+        "more than profiles follow: {profile}"
+    );
+    // What is a dependency here is a member there.
+    let debug = profile.lines().find(|line| line.starts_with("debug = ")).unwrap();
+    let members =
+        ["polder", "polder-macros"].map(|name| format!("\n[profile.dev.package.{name}]\n{debug}\n"));
+    format!("\n{profile}{}", members.concat())
 }
 
 fn copy_folder(from: &Path, to: &Path) {

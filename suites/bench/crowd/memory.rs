@@ -16,7 +16,11 @@ mod real {
     #[test]
     async fn both_run(one: &Vm, two: &Vm) -> Result {
         for vm in [one, two] {
-            ensure!(vm.state().await? == polder::provider::MachineState::Running, "{} does not run", vm.name());
+            ensure!(
+                vm.state().await? == polder::provider::MachineState::Running,
+                "{} does not run",
+                vm.name()
+            );
         }
         Ok(())
     }
