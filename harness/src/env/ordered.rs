@@ -347,7 +347,7 @@ nets: {n: {management: true}}";
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("labs").display().to_string();
         let host = Host::from_env(&|name| name.ends_with("_DIR").then(|| root.clone())).unwrap();
-        let text = "domains: {a: {vm-provider: memory}, b: {vm-provider: memory}}\n";
+        let text = "domains: {a: {vm-provider: memory}, b: {vm-provider: memory}}\nnets: {lan: {management: true}}\n";
         let spec = load_text(Path::new("/x/lab.yaml"), text, &Options::new(&|_| None)).unwrap().spec;
         let up = async || Env::up(&host, &spec, &Progress::new(|_| {})).await.unwrap();
         let (one, two) = (up().await, up().await);

@@ -207,7 +207,13 @@ fn check(picked: &mut [Picked], host: &Host) -> Result<(usize, Option<CvpSpec>),
                 let lacking = needs::lacking(suite, &available);
                 unwanted += select::leave_out(one, lacking);
             }
-            Err(error) => problems.push(error.render(io::stderr().is_terminal())),
+            Err(error) => {
+                let text = error.render(io::stderr().is_terminal());
+                // Several suites may have one file.
+                if !problems.contains(&text) {
+                    problems.push(text);
+                }
+            }
         }
     }
     if problems.is_empty() { Ok((unwanted, portal)) } else { Err(FrontError::Suites(problems)) }
@@ -252,5 +258,42 @@ impl FrontError {
             | Self::Config(_) => Exit::Usage,
             Self::Sink(_) | Self::Host(_) | Self::Run(_) => Exit::Environment,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite::{
+        order::{Planned, Selection},
+        registry::{EnvFile, ScenarioDef, StepDef, SuiteDef},
+    };
+
+    const STEP: StepDef = StepDef {
+        name: "a",
+        line: 4,
+        params: &[],
+        timeout: None,
+        plain: false,
+        run: |_| Box::pin(async { Ok(()) }),
+    };
+
+    static DEF: SuiteDef = SuiteDef {
+        env: Some(EnvFile { path: "/src/tests/lab.yaml", text: "domains: {a: {}}\n" }),
+        ..SuiteDef::plain("t::a", "tests/a.rs", 3, &[ScenarioDef::plain(STEP)])
+    };
+
+    #[test]
+    fn a_file_of_several_suites_is_judged_once() {
+        let picked = |name: &str| Picked {
+            suite: Suite { name: name.into(), def: &DEF },
+            selection: Selection {
+                run: vec![Planned { index: 0, prerequisite: false }],
+                ..Selection::default()
+            },
+        };
+        let host = Host::from_env(&|_| None).unwrap();
+        let error = check(&mut [picked("a"), picked("b")], &host).unwrap_err().to_string();
+        assert_eq!(error.matches("needs the key `nets`").count(), 1, "{error}");
     }
 }
