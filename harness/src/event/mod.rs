@@ -74,6 +74,13 @@ pub enum RunEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         place: Option<String>,
     },
+    /// A suite cannot begin yet: what it asks for is not free.
+    SuiteWaiting {
+        /// Its name.
+        suite: String,
+        /// For what it waits, and who holds it.
+        text: String,
+    },
     /// Something a suite waits for or does before its scenarios, in words.
     SuiteProgress {
         /// Its name.
@@ -169,6 +176,20 @@ pub enum RunEvent {
         /// The text.
         text: String,
     },
+    /// Something is waited for that is not there yet. Told again when something else is seen, though not for every look.
+    Waiting {
+        /// Its suite.
+        suite: String,
+        /// Its scenario.
+        scenario: String,
+        /// The operation that waits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        span: Option<u64>,
+        /// What is waited for.
+        what: String,
+        /// What was seen last.
+        seen: String,
+    },
     /// A wait is over; those for what was there at once are not told.
     Waited {
         /// Its suite.
@@ -231,6 +252,17 @@ pub enum RunEvent {
         state: String,
         /// The page with every phase on every device; beside it is the same for programs.
         report: String,
+    },
+    /// Something was done with a machine, and it is otherwise now.
+    MachineState {
+        /// Its suite.
+        suite: String,
+        /// The scenario (or `environment` and the like) that did it.
+        scenario: String,
+        /// The machine.
+        machine: String,
+        /// How it is, such as `starting`, `up`, `rebooting`, `paused` or `off`.
+        state: String,
     },
     /// A machine is in trouble.
     Trouble {
@@ -315,6 +347,7 @@ impl RunEvent {
     pub const KINDS: &[&str] = &[
         "run_started",
         "suite_started",
+        "suite_waiting",
         "suite_progress",
         "environment_ready",
         "portal_reached",
@@ -323,10 +356,12 @@ impl RunEvent {
         "span_started",
         "span_finished",
         "log",
+        "waiting",
         "waited",
         "fault",
         "change",
         "change_reported",
+        "machine_state",
         "trouble",
         "scenario_finished",
         "collected",

@@ -123,15 +123,15 @@ impl CommandLine {
         }
     }
 
-    /// How lines look where `terminal` says whether they go to one.
-    pub(super) fn style(&self, terminal: bool) -> Style {
+    /// How lines look where `welcome` says whether colours are, unless it is said here.
+    pub(super) fn style(&self, welcome: bool) -> Style {
         let colour = match self.known.color.unwrap_or_default() {
-            ColorSetting::Auto => terminal,
+            ColorSetting::Auto => welcome,
             ColorSetting::Always => true,
             ColorSetting::Never => false,
         };
         let live_log = self.known.nocapture || self.no_capture || self.known.show_output;
-        Style { colour, terse: self.format() == Format::Terse, live_log }
+        Style { colour, terse: self.format() == Format::Terse, live_log, is_watched: false }
     }
 
     /// How many suites may run side by side, if it says.

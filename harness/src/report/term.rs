@@ -22,6 +22,8 @@ pub(crate) struct Style {
     pub(crate) terse: bool,
     /// Whether lines of scenarios are shown as they come.
     pub(crate) live_log: bool,
+    /// Whether what goes on is shown elsewhere, so that only what is to stay needs a line.
+    pub(crate) is_watched: bool,
 }
 
 /// Writes a run to a stream.
@@ -57,7 +59,13 @@ impl<W: Write> Term<W> {
     /// Shows an event, if people care for it.
     pub(crate) fn show(&mut self, event: &RunEvent) -> io::Result<()> {
         match event {
+            RunEvent::SuiteWaiting { suite, text } if !self.style.terse && !self.style.is_watched => {
+                writeln!(self.notes, "{suite} waits: {text}")
+            }
             RunEvent::SuiteProgress { suite, text } if !self.style.terse => {
+                if self.style.is_watched && !text.starts_with("warning: ") {
+                    return Ok(());
+                }
                 writeln!(self.notes, "{suite}: {text}")
             }
             RunEvent::PortalReached { suite, portal, .. } if !self.style.terse => {
@@ -353,7 +361,7 @@ mod tests {
 
     #[test]
     fn terse_is_a_letter_each_and_live_logs_are_wanted_only() {
-        let (out, notes) = shown(Style { terse: true, colour: true, live_log: false });
+        let (out, notes) = shown(Style { terse: true, colour: true, ..Style::default() });
         assert!(
             out.starts_with(
                 "\nrunning 5 tests\n\x1b[32m.\x1b[0m\x1b[32m.\x1b[0m\x1b[31mF\x1b[0m\x1b[33mx\x1b[0m\x1b[33mn\x1b[0m\x1b[33mi\x1b[0m\n"
@@ -363,5 +371,7 @@ mod tests {
         assert_eq!(notes, "");
         let (out, _) = shown(Style { live_log: true, ..Style::default() });
         assert!(out.contains("\ndemo::b: pinging\n"), "{out}");
+        let (_, notes) = shown(Style { is_watched: true, ..Style::default() });
+        assert!(!notes.contains("answers over ssh") && notes.contains("demo::b: no answer\n"), "{notes}");
     }
 }
