@@ -18,6 +18,8 @@ use std::{
 use crate::{
     event::{Outcome, RunEvent, Stamped},
     report::{
+        ci::{Ci, Guarded, System},
+        digest::Digest,
         json,
         live::{Above, Screen, Usual, View},
         model::Summary,
@@ -30,6 +32,8 @@ use crate::{
 
 use super::args::{CommandLine, Format};
 
+/// The file of GitHub's page beside a job.
+const PAGE: &str = "GITHUB_STEP_SUMMARY";
 /// Events that are written in one go at most.
 const MANY: usize = 1_000;
 
@@ -57,7 +61,8 @@ impl Reporter {
         let screen = view.as_ref().map(View::screen).cloned();
         let mut printer = Printer::new(line, sink.folder(), screen.as_ref())?;
         printer.begin(count);
-        let lines = Lines { printer, summary: Summary::default(), view, events: events.clone() };
+        let digest = env::var_os(PAGE).map(|_| Digest::default());
+        let lines = Lines { printer, summary: Summary::default(), view, digest, events: events.clone() };
         let files = Files { sink, screen: screen.clone(), is_complete: true };
         let (to_lines, to_files) = (events.listen(), events.listen());
         let lines = thread::Builder::new().name("lines".into()).spawn(|| lines.take_all(to_lines))?;
@@ -83,6 +88,7 @@ impl Reporter {
         files.take(&[Told { stamped: Stamped::new(took, counts), log: Log::default() }.into()]);
         let report = run::write(files.sink.folder());
         lines.printer.end(&lines.summary, filtered_out, took);
+        lines.write_digest();
         match report {
             Ok(written) if lines.summary.failed > 0 => {
                 let _ = writeln!(io::stderr(), "report: {}", written.page.display());
@@ -136,6 +142,8 @@ struct Lines {
     summary: Summary,
     /// What is under way, where somebody watches.
     view: Option<View>,
+    /// The page beside the job, where somebody wants one.
+    digest: Option<Digest>,
     events: Teller,
 }
 
@@ -162,10 +170,11 @@ impl Lines {
     fn take(&mut self, told: &Told) {
         self.view.iter_mut().for_each(|view| view.take(told));
         let Told { stamped: Stamped { event, .. }, log } = told;
-        self.printer.show(event, log);
+        self.printer.show(told);
+        self.digest.iter_mut().for_each(|digest| digest.take(event));
         // Only after it is said that something failed: to make its log to text takes a while.
         let failed = matches!(event, RunEvent::ScenarioFinished { outcome: Outcome::Failed { .. }, .. });
-        self.summary.take(event, &if failed { log.whole() } else { String::new() });
+        self.summary.take(event, &if failed { log.folded() } else { String::new() });
     }
 }
 
@@ -174,12 +183,28 @@ impl Lines {
 fn is_watched(line: &CommandLine) -> bool {
     let style = line.style(false);
     let can_draw = env::var_os("TERM").is_some_and(|name| !name.is_empty() && name != "dumb");
-    line.format() == Format::Pretty && !style.live_log && can_draw && io::stderr().is_terminal()
+    let is_plain = line.format() == Format::Pretty && !style.live_log && !style.verbose;
+    is_plain && can_draw && io::stderr().is_terminal()
 }
 
 /// Whether the environment asks for no colours.
 fn no_colour() -> bool {
     env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+impl Lines {
+    /// Adds to what the file has from other steps.
+    fn write_digest(&self) {
+        let (Some(digest), Some(path)) = (&self.digest, env::var_os(PAGE)) else { return };
+        let file = File::options().create(true).append(true).open(&path);
+        if let Err(error) = file.and_then(|mut file| file.write_all(digest.page().as_bytes())) {
+            let _ = writeln!(io::stderr(), "cannot write {PAGE} {}: {error}", Path::new(&path).display());
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
 }
 
 enum Printer {
@@ -200,17 +225,25 @@ pub(super) fn empty(line: &CommandLine, filtered_out: usize) -> io::Result<()> {
 
 impl Printer {
     fn new(line: &CommandLine, folder: &Path, screen: Option<&Screen>) -> io::Result<Self> {
+        let system = System::of(variable).filter(|_| screen.is_none() && line.format() != Format::Json);
         let out: Stream = match line.logfile() {
             Some(path) => Box::new(File::create(path)?),
+            None if system.is_some() => Box::new(Guarded::new(io::stdout())),
             None => Box::new(Above::new(io::stdout(), screen)),
         };
         let terminal = line.logfile().is_none() && io::stdout().is_terminal();
         let style = Style { is_watched: screen.is_some(), ..line.style(terminal && !no_colour()) };
-        let notes = Box::new(Above::new(io::stderr(), screen));
-        Ok(match line.format() {
-            Format::Json => Self::Json(out),
-            Format::Pretty | Format::Terse => Self::Lines(Term::new(out, notes, style, folder)),
-        })
+        if line.format() == Format::Json {
+            return Ok(Self::Json(out));
+        }
+        Ok(Self::Lines(match system {
+            None => Term::new(out, Box::new(Above::new(io::stderr(), screen)), style, folder),
+            Some(system) => {
+                let ci = Ci::new(system, variable("GITHUB_WORKSPACE"));
+                let notes = Box::new(Guarded::new(io::stderr()));
+                Term::new(out, notes, style, folder).in_ci(ci, Box::new(io::stderr()))
+            }
+        }))
     }
 
     // Whoever closed our standard output does not want it; the run's folder has everything.
@@ -222,11 +255,12 @@ impl Printer {
         };
     }
 
-    fn show(&mut self, event: &RunEvent, log: &Log) {
+    fn show(&mut self, told: &Told) {
+        let Told { stamped, log } = told;
         let _ = match self {
-            Self::Lines(term) => term.show(event),
+            Self::Lines(term) => term.show(stamped),
             Self::Json(out) => {
-                json::line(event, || log.whole()).map_or(Ok(()), |line| writeln!(out, "{line}"))
+                json::line(&stamped.event, || log.whole()).map_or(Ok(()), |line| writeln!(out, "{line}"))
             }
         };
     }

@@ -2,6 +2,8 @@
 //! Does not know what runs; events are all it sees.
 
 pub(crate) mod changes;
+pub(crate) mod ci;
+pub(crate) mod digest;
 mod frame;
 pub(crate) mod json;
 mod junit;
@@ -13,5 +15,6 @@ pub(crate) mod run;
 pub(crate) mod sink;
 mod tag;
 pub(crate) mod term;
+mod verbose;
 
 pub use sink::output_root;

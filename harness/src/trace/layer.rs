@@ -24,7 +24,10 @@ use crate::{
     event::{RunEvent, WaitEnd},
 };
 
-use super::{teller::Teller, tree::Tree};
+use super::{
+    teller::Teller,
+    tree::{Tree, Weight},
+};
 
 /// Target of lines written with `log!`.
 pub(crate) const LOG: &str = "polder::log";
@@ -85,11 +88,16 @@ impl Log {
         self.0.as_ref().map(|live| lock(&live.tree).render()).unwrap_or_default()
     }
 
+    /// What matters of it to who reads of the failure.
+    pub(crate) fn folded(&self) -> String {
+        self.0.as_ref().map(|live| lock(&live.tree).render_folded()).unwrap_or_default()
+    }
+
     /// One with these lines, all of the first moment.
     #[cfg(test)]
     pub(crate) fn of_lines(lines: &[&str]) -> Self {
         let mut tree = Tree::default();
-        lines.iter().for_each(|line| tree.line(None, Duration::ZERO, (*line).to_owned()));
+        lines.iter().for_each(|line| tree.line(None, Duration::ZERO, (*line).to_owned(), Weight::Detail));
         let live = Live { key: Key::default(), start: Instant::now(), tree: Mutex::new(tree) };
         Self(Some(Arc::new(live)))
     }
@@ -150,6 +158,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
         event.record(&mut fields);
         let target = event.metadata().target();
         let goes_on = target == WAIT && *event.metadata().level() == Level::TRACE;
+        let weight = match (target, *event.metadata().level()) {
+            (_, Level::ERROR) => Weight::Wrong,
+            (WAIT, _) if fields.ends_badly() => Weight::Wrong,
+            (LOG | FAULT, _) => Weight::Said,
+            _ => Weight::Detail,
+        };
         let more: Option<Told> = match target {
             CHANGE => Some(Box::new(fields.of_change())),
             MACHINE => Some(Box::new(fields.of_machine())),
@@ -161,7 +175,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
         let node = context.event_span(event).and_then(|span| span.extensions().get::<Node>().cloned());
         if let Some(Node { live, id }) = node {
             if !goes_on {
-                lock(&live.tree).line(id, live.elapsed(), text.clone());
+                lock(&live.tree).line(id, live.elapsed(), text.clone(), weight);
             }
             let (suite, scenario) = live.key.clone();
             if let Some(more) = more {
@@ -245,6 +259,11 @@ impl Fields {
             },
             false => RunEvent::ChangeReported { suite, scenario, change, state, report },
         }
+    }
+
+    /// Whether the wait that they tell of was in vain.
+    fn ends_badly(&self) -> bool {
+        !matches!(WaitEnd::of(&self.field("end")), WaitEnd::True | WaitEnd::Held)
     }
 
     /// The machine that they tell of, once it is known whose.
@@ -363,7 +382,7 @@ mod tests {
         });
         let text = recorder.take("demo", "boots").whole();
         let lines: Vec<&str> = text.lines().map(|line| line.get(10..).unwrap_or(line)).collect();
-        assert!(lines[0].starts_with("exec machine=web argv=id ("), "{text}");
+        assert!(lines[0].starts_with("@ exec machine=web argv=id ("), "{text}");
         assert_eq!(lines[1..], ["  ended status=0"]);
         assert_eq!(recorder.take("demo", "boots").whole(), "", "taken once");
         let log = |scenario: &str, span, text: &str| RunEvent::Log {

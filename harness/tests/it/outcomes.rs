@@ -110,7 +110,7 @@ fn a_failure_leaves_its_error_its_log_and_every_event() {
     let log = ran.file("mixed/logs/log.txt");
     let lines: Vec<&str> = log.lines().map(|line| &line[10..]).collect();
     assert_eq!((lines[0], lines[2]), ("on the way", "  deep inside"), "{log}");
-    assert!(lines[1].starts_with("exec vm=web ("), "{log}");
+    assert!(lines[1].starts_with("@ exec vm=web ("), "{log}");
     let error = ran.file("mixed/panics_plainly/error.txt");
     assert!(error.starts_with("panicked at ") && error.ends_with("\nno harbour\n"), "{error}");
     assert!(!ran.notes.contains("harbour"), "printed twice: {}", ran.notes);

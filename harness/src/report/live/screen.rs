@@ -120,9 +120,13 @@ mod tests {
         }
     }
 
+    fn size(number: u16) -> std::num::NonZero<u16> {
+        std::num::NonZero::new(number).unwrap()
+    }
+
     impl Terminal {
         fn new() -> (Self, Screen) {
-            let terminal = Self(Arc::new(Mutex::new(vt100::Parser::new(8, 30, 0))));
+            let terminal = Self(Arc::new(Mutex::new(vt100::Parser::new(size(8), size(30), 0))));
             (terminal.clone(), Screen::new(terminal))
         }
 
