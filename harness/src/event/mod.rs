@@ -164,6 +164,16 @@ pub enum RunEvent {
         /// How long it took, in seconds.
         seconds: f64,
     },
+    /// A scenario (or `setup`/`teardown`) has just failed. Whether that counts and what else comes of it is told by its end,
+    /// which may be a while after.
+    Failing {
+        /// Its suite.
+        suite: String,
+        /// Its name.
+        scenario: String,
+        /// The error and its causes, a line each.
+        error: String,
+    },
     /// A line written by the scenario or by an operation it made.
     Log {
         /// Its suite.
@@ -355,6 +365,7 @@ impl RunEvent {
         "attempt_failed",
         "span_started",
         "span_finished",
+        "failing",
         "log",
         "waiting",
         "waited",

@@ -65,6 +65,7 @@ fn all() -> Vec<RunEvent> {
             text: "exec".into(),
         },
         RunEvent::SpanFinished { suite: suite(), scenario: scenario(), span: 1, seconds: 0.5 },
+        RunEvent::Failing { suite: suite(), scenario: scenario(), error: "1 != 2".into() },
         RunEvent::Log { suite: suite(), scenario: scenario(), span: Some(1), text: "line".into() },
         RunEvent::Waiting {
             suite: suite(),

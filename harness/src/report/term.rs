@@ -41,6 +41,8 @@ pub(crate) struct Term<W> {
     style: Style,
     folder: PathBuf,
     prerequisites: HashSet<(String, String)>,
+    /// Of scenarios that have failed, the first lines that were told of their errors.
+    failing: HashMap<(String, String), String>,
     /// Scenarios that are tried again, and how often they have failed.
     attempts: HashMap<(String, String), u32>,
     verbose: Verbose,
@@ -57,6 +59,7 @@ impl<W: Write> Term<W> {
             style,
             folder: folder.to_owned(),
             prerequisites: HashSet::new(),
+            failing: HashMap::new(),
             attempts: HashMap::new(),
             verbose: Verbose::default(),
             ci: None,
@@ -134,7 +137,14 @@ impl<W: Write> Term<W> {
                 self.prerequisites.insert((suite.clone(), scenario.clone()));
                 Ok(())
             }
+            RunEvent::Failing { suite, scenario, error } if !self.style.terse => {
+                let error = error.lines().next().unwrap_or_default();
+                self.failing.insert((suite.clone(), scenario.clone()), error.to_owned());
+                writeln!(self.notes, "{suite}::{scenario}: {error}")?;
+                self.notes.flush()
+            }
             RunEvent::AttemptFailed { suite, scenario, attempt, error, .. } => {
+                self.failing.remove(&(suite.clone(), scenario.clone()));
                 self.attempts.insert((suite.clone(), scenario.clone()), *attempt);
                 if self.style.terse {
                     return Ok(());
@@ -217,6 +227,7 @@ impl<W: Write> Term<W> {
         }
         let key = (suite.to_owned(), scenario.to_owned());
         let role = if self.prerequisites.contains(&key) { ", prerequisite" } else { "" };
+        let told = self.failing.remove(&key);
         let attempts = self.attempts.remove(&key);
         let attempts = attempts.map(|failed| format!(", attempt {}", failed + 1)).unwrap_or_default();
         let words = match outcome {
@@ -236,8 +247,11 @@ impl<W: Write> Term<W> {
         writeln!(self.out, "test {suite}::{scenario} ... {words}")?;
         // All of it is told at the end; who watches wants to know at once.
         if let Outcome::Failed { error, .. } = outcome {
-            writeln!(self.notes, "{suite}::{scenario}: {}", error.lines().next().unwrap_or_default())?;
-            self.notes.flush()?;
+            let error = error.lines().next().unwrap_or_default();
+            if told.is_none_or(|told| told != error) {
+                writeln!(self.notes, "{suite}::{scenario}: {error}")?;
+                self.notes.flush()?;
+            }
         }
         Ok(())
     }
@@ -405,6 +419,32 @@ mod tests {
              demo: portal at https://cvp1\ndemo::flaky: attempt 1 failed: no carrier\n\
              demo::flaky: attempt 2 failed: no carrier\ndemo::b: attempt 1 failed: no carrier\ndemo: web: expected kernel oops: Oops: 2\n\
              demo: web: kernel oops: Oops: 2\ndemo::b: no answer\ndemo: teardown done (1.2 s)\n"
+        );
+    }
+
+    #[test]
+    fn a_failure_is_told_when_it_happens_and_once() {
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        let mut term = Term::new(&mut out, &mut notes, Style::default(), Path::new("/t"));
+        let failing = |scenario: &str, error: &str| RunEvent::Failing {
+            suite: "demo".into(),
+            scenario: scenario.into(),
+            error: error.into(),
+        };
+        let failed = |error: &str| Outcome::Failed { fault: Fault::Product, error: error.into() };
+        for event in [
+            failing("a", "no answer\ncaused by: EIO"),
+            finished("a", failed("no answer\ncaused by: EIO\nat a.rs:1:2\nthe machine panicked")),
+            failing("b", "one"),
+            finished("b", failed("another")),
+            finished("c", failed("blamed later")),
+        ] {
+            term.show(&Stamped::new(Duration::ZERO, event)).unwrap();
+        }
+        drop(term);
+        assert_eq!(
+            String::from_utf8(notes).unwrap(),
+            "demo::a: no answer\ndemo::b: one\ndemo::b: another\ndemo::c: blamed later\n"
         );
     }
 

@@ -241,7 +241,7 @@ mod tests {
             0.020   out
             0.021 out
         ");
-        assert_eq!(tree.render().lines().count(), 16);
+        assert_eq!(tree.render().lines().count(), 15);
         assert!(
             tree.render().contains("    0.011 @ reboot: FAILED (0.007 s)\n    0.012   @ exec c (0.002 s)\n")
         );

@@ -36,8 +36,13 @@ impl Terminal {
             path("watched").display()
         );
         let mut command = Command::new("script");
-        command.args(["-q", "-e", "-f", "-c", &line, "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh");
-        command.env("POLDER_OUTPUT_DIR", folder.path().join("polder")).env("WATCHED_GO", folder.path().join("go"));
+        command
+            .args(["-q", "-e", "-f", "-c", &line, "/dev/null"])
+            .env("TERM", "xterm")
+            .env("SHELL", "/bin/sh");
+        command
+            .env("POLDER_OUTPUT_DIR", folder.path().join("polder"))
+            .env("WATCHED_GO", folder.path().join("go"));
         for name in ["NO_COLOR", "NEXTEST", "GITHUB_ACTIONS", "GITLAB_CI"] {
             command.env_remove(name);
         }
@@ -115,11 +120,21 @@ impl Terminal {
 #[test]
 fn what_is_under_way_is_seen_at_a_terminal_and_gone_in_the_end() {
     let terminal = Terminal::open(30, 70, "", &[]);
-    let tree = ["harbour ", "    has_a_crane ", "        crane: waits for ", "sea ", "    is_calm ", "1 of 4 scenarios, "];
+    let tree = [
+        "harbour ",
+        "    has_a_crane ",
+        "        crane: waits for ",
+        "sea ",
+        "    is_calm ",
+        "1 of 4 scenarios, ",
+    ];
     let screen = terminal.see(&tree);
     // Above it is what stays, also what is not ours.
     let above = screen.split("\n\n").nth(1).unwrap_or_default();
-    assert!(screen.starts_with("\nrunning 4 tests\n") && screen.contains("test harbour::opens ... ok"), "{screen}");
+    assert!(
+        screen.starts_with("\nrunning 4 tests\n") && screen.contains("test harbour::opens ... ok"),
+        "{screen}"
+    );
     assert!(screen.contains("printed by the scenario\n"), "{above}\n---\n{screen}");
     let now = screen.lines().position(|line| line.starts_with("harbour ")).unwrap();
     assert!(screen.lines().skip(now).all(|line| !line.starts_with("test ")), "{screen}");
@@ -131,7 +146,7 @@ fn what_is_under_way_is_seen_at_a_terminal_and_gone_in_the_end() {
     terminal.go();
     let (code, screen, all) = terminal.end();
     assert_eq!(code, Some(101), "{screen}");
-    for stays in ["test sea::is_calm ... ok (", "printed by the scenario\n", "test result: FAILED. 3 passed; 1 failed"] {
+    for stays in ["test sea::is_calm ... ok (", "test result: FAILED. 3 passed; 1 failed"] {
         assert!(screen.contains(stays), "no {stays:?} in\n{screen}");
     }
     assert!(!screen.contains("of 4 scenarios") && !screen.contains("    is_calm"), "{screen}");
@@ -186,7 +201,11 @@ fn piped(args: &[&str], set: &[(&str, &str)]) -> Ran {
 #[test]
 fn ci_systems_are_told_in_their_own_words_and_nobody_elses() {
     let plain = piped(&[], &[("CI", "true")]);
-    assert!(!plain.notes.contains("::error ") && plain.out.contains("\n::error::not from us\n"), "{}", plain.out);
+    assert!(
+        !plain.notes.contains("::error ") && plain.out.contains("\n::error::not from us\n"),
+        "{}",
+        plain.out
+    );
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), "before\n").unwrap();
     let page = file.path().display().to_string();
@@ -195,27 +214,36 @@ fn ci_systems_are_told_in_their_own_words_and_nobody_elses() {
     let place = "::error file=harness/tests/suites/watched.rs,line=";
     let error = ran.notes.lines().find(|line| line.starts_with("::error ")).unwrap();
     assert!(error.starts_with(place), "{error}");
-    assert!(error.contains(",title=harbour%3A%3Ais_closed::closed on Fridays%0A::error::not from us"), "{error}");
+    assert!(
+        error.contains(",title=harbour%3A%3Ais_closed::closed on Fridays%0A::error::not from us"),
+        "{error}"
+    );
     let lines: Vec<&str> = ran.notes.lines().collect();
     let group = lines.iter().position(|line| *line == "::group::harbour").unwrap();
     let end = lines.iter().position(|line| *line == "::endgroup::").unwrap();
     assert!(lines[group..end].iter().any(|line| line.ends_with("@ look at=the gate")), "{}", ran.notes);
     // What is ours are three lines, and none of what is printed is a command besides.
-    let commands = ran.notes.lines().chain(ran.out.lines()).filter(|line| line.trim_start().starts_with("::"));
+    let commands =
+        ran.notes.lines().chain(ran.out.lines()).filter(|line| line.trim_start().starts_with("::"));
     assert_eq!(commands.count(), 3, "{}\n{}", ran.out, ran.notes);
     assert!(ran.out.contains("\n: :error::not from us\n"), "{}", ran.out);
     let page = fs::read_to_string(file.path()).unwrap();
     assert!(page.starts_with("before\n| suite |") && page.contains("| ❌ harbour | 1 | 1 | 0 |"), "{page}");
 
     let ran = piped(&["--verbose"], &[("GITLAB_CI", "true")]);
-    assert!(ran.notes.contains("\x1b[0Ksection_start:") && ran.notes.contains("\r\x1b[0Kharbour\n"), "{}", ran.notes);
+    assert!(
+        ran.notes.contains("\x1b[0Ksection_start:") && ran.notes.contains("\r\x1b[0Kharbour\n"),
+        "{}",
+        ran.notes
+    );
     assert!(!ran.notes.contains("::error "), "{}", ran.notes);
 }
 
 #[test]
 fn everything_is_told_to_who_asks_for_it() {
     let ran = piped(&["--verbose"], &[]);
-    let lines: Vec<&str> = ran.notes.lines().filter_map(|line| Some(line.split_once(" harbour::is_closed ")?.1)).collect();
+    let lines: Vec<&str> =
+        ran.notes.lines().filter_map(|line| Some(line.split_once(" harbour::is_closed ")?.1)).collect();
     let expected = ["begins", "@ look at=the gate", "  it is shut"];
     assert_eq!(lines[..3], expected, "{}", ran.notes);
     assert!(lines[3].starts_with("@ look at=the gate (0."), "{}", ran.notes);
@@ -243,7 +271,8 @@ fn a_killed_run_leaves_what_happened_until_then() {
     running.signal(Signal::KILL);
     running.child.wait().unwrap();
     let ran = running.wait();
-    let kinds: Vec<String> = ran.events().iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect();
+    let kinds: Vec<String> =
+        ran.events().iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect();
     assert_eq!(kinds[0], "run_started");
     assert_eq!(kinds.iter().filter(|kind| *kind == "scenario_started").count(), 3, "{kinds:?}");
     assert!(!kinds.contains(&"run_finished".to_owned()));

@@ -137,6 +137,11 @@ impl UnderWay {
                     step.waits.remove(span);
                 }
             }
+            RunEvent::Failing { suite, scenario, error } => {
+                let step = self.suite(suite, at).step(scenario, at);
+                let error = error.lines().next().unwrap_or_default();
+                step.said = Some(format!("failed: {error}; looking at what it left"));
+            }
             RunEvent::Log { suite, scenario, span: None, text } => {
                 if let Some(step) = self.known(suite, scenario) {
                     step.said = Some(text.clone());

@@ -159,7 +159,7 @@ mod tests {
         screen.end();
         screen.draw(lines(&["never"]));
         terminal.write("$ ");
-        assert_eq!(terminal.text(), "one\ntwo\n$ ".trim_end());
+        assert_eq!(terminal.text(), "one\ntwo\n$ ");
     }
 
     #[test]
