@@ -1,4 +1,4 @@
-//! What CI systems make of lines: groups that fold, notes at places in the source. Pure: lines in, lines out; and a guard, so
+//! What CI systems make of lines: groups that fold, notes at places in the source. Events in, lines out; and a guard, so
 //! that no text of others is taken for a command.
 
 use std::{
