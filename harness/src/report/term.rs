@@ -110,7 +110,9 @@ impl<W: Write> Term<W> {
                 self.note(suite, &format!("{suite} waits: {text}"))
             }
             RunEvent::SuiteProgress { suite, text } if !self.style.terse => {
-                if self.style.is_watched && !text.starts_with("warning: ") {
+                // Both show it where it is done.
+                let is_elsewhere = self.style.is_watched && !text.starts_with("warning: ");
+                if is_elsewhere || self.style.verbose {
                     return Ok(());
                 }
                 self.note(suite, &format!("{suite}: {text}"))

@@ -66,15 +66,14 @@ impl Verbose {
                 vec![line.and(&text).with(Paint::Faint, &format!(" ({seconds:.3} s)"))]
             }
             RunEvent::Log { suite, scenario, span, text } => {
-                let depth = self.depth(suite, scenario, *span);
-                text.lines().map(|text| head(at, suite, scenario, depth).and(text)).collect()
+                text.lines().map(|text| self.within(at, suite, scenario, *span).and(text)).collect()
             }
             RunEvent::Waiting { suite, scenario, span, what, seen } => {
-                let line = head(at, suite, scenario, self.depth(suite, scenario, *span));
+                let line = self.within(at, suite, scenario, *span);
                 vec![line.with(Paint::Faint, &format!("waits for {what}, last seen: {seen}"))]
             }
             RunEvent::Waited { suite, scenario, span, what, end, seen, seconds, .. } => {
-                let line = head(at, suite, scenario, self.depth(suite, scenario, *span));
+                let line = self.within(at, suite, scenario, *span);
                 let line = line.and(&format!("waited {seconds:.1} s for {what}: "));
                 let (paint, word) = match end {
                     WaitEnd::True => (Paint::Green, "it came true"),
@@ -106,6 +105,14 @@ impl Verbose {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// A line of an operation, with its machine: operations on several are under way together.
+    fn within(&self, at: f64, suite: &str, scenario: &str, span: Option<u64>) -> Line {
+        let key = span.map(|span| (suite.to_owned(), scenario.to_owned(), span));
+        let operation = key.and_then(|key| self.open.get(&key));
+        let line = head(at, suite, scenario, self.depth(suite, scenario, span));
+        on(line, operation.and_then(|operation| operation.machine.as_deref()))
     }
 
     /// How deep what belongs to an operation stands.
@@ -208,10 +215,10 @@ mod tests {
            0.000 net::pings begins
            0.500 net::pings @ web: reboot
            1.000 net::pings   @ web: wait_for_port port=80
-           1.500 net::pings     waits for port 80, last seen: refused
-           2.000 net::pings     waited 1.5 s for port 80: time was up, last seen: refused
-           2.500 net::pings     one
-           2.500 net::pings     two
+           1.500 net::pings     web: waits for port 80, last seen: refused
+           2.000 net::pings     web: waited 1.5 s for port 80: time was up, last seen: refused
+           2.500 net::pings     web: one
+           2.500 net::pings     web: two
            3.000 net::pings   @ web: wait_for_port port=80 (0.250 s)
            3.500 net::pings @ web: reboot (0.250 s)
            4.500 net::pings mine

@@ -18,6 +18,9 @@ use super::usual::Usual;
 /// Operations of a scenario that are shown at most; they are those that began last.
 const OPERATIONS: usize = 3;
 
+/// Characters of what a wait saw that are shown of it.
+const SEEN: usize = 50;
+
 /// A run as it is now.
 #[derive(Debug, Default)]
 pub(crate) struct UnderWay {
@@ -105,7 +108,7 @@ impl UnderWay {
                 (suite.waits, suite.step) = (None, Some(Step::new(scenario, at, *attempt)));
             }
             RunEvent::ScenarioFinished { suite, scenario, outcome, .. } => {
-                self.count(scenario, outcome);
+                self.count(suite, scenario, outcome);
                 self.to_come.remove(suite);
                 let ended = |step: &mut Step| step.name == *scenario;
                 if let Some(suite) = self.suites.iter_mut().find(|known| known.name == *suite) {
@@ -190,10 +193,12 @@ impl UnderWay {
         line.and(&format!(", {}", clock(now)))
     }
 
-    fn count(&mut self, scenario: &str, outcome: &Outcome) {
+    fn count(&mut self, suite: &str, scenario: &str, outcome: &Outcome) {
         let is_failure = matches!(outcome, Outcome::Failed { .. });
         self.failed += usize::from(is_failure);
-        let is_selected = !matches!(outcome, Outcome::Ignored { .. });
+        // What is left out is told before its suite begins, and is none of those that were to be run.
+        let has_begun = self.suites.iter().any(|known| known.name == suite);
+        let is_selected = has_begun && !matches!(outcome, Outcome::Ignored { .. });
         self.done += usize::from(is_scenario(scenario) && is_selected);
     }
 
@@ -295,8 +300,19 @@ impl Step {
 impl Wait {
     fn line(&self, now: Duration, line: Line) -> Line {
         let Self { since, what, seen } = self;
-        line.and(&format!("waits for {what} {}, last seen: {seen}", clock(now.saturating_sub(*since))))
+        let waited = clock(now.saturating_sub(*since));
+        line.and(&format!("waits for {what} {waited}, last seen: {}", end_of(seen)))
     }
+}
+
+/// What was seen as far as there is room for it: errors come to their point at the end.
+fn end_of(seen: &str) -> String {
+    let Some(more) = seen.chars().count().checked_sub(SEEN).filter(|more| *more > 0) else {
+        return seen.to_owned();
+    };
+    let end: String = seen.chars().skip(more).collect();
+    // From the beginning of a word.
+    format!("… {}", end.split_once(' ').map_or(end.as_str(), |(_, end)| end))
 }
 
 /// What an operation is, without the machine, which is told beside it.

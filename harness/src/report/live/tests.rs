@@ -142,6 +142,16 @@ fn a_wait_of_the_scenario_itself_is_shown_until_it_is_over() {
 }
 
 #[test]
+fn of_a_long_sight_the_end_is_shown() {
+    let mut events = up();
+    let seen = "cannot run `true` on web: it cannot be reached: cannot open a connection to 192.168.200.2:22: refused";
+    events.push((7, waiting(None, seen)));
+    let lines = shown(events, 20);
+    let end = "last seen: … open a connection to 192.168.200.2:22: refused\n";
+    assert!(lines.contains(end), "{lines}");
+}
+
+#[test]
 fn what_has_ended_is_gone_and_counted() {
     let mut events = up();
     let failed = Outcome::Failed { fault: Fault::Product, error: "no".into() };
@@ -150,6 +160,7 @@ fn what_has_ended_is_gone_and_counted() {
         (6, finished("net", "pings", failed)),
         (6, finished("net", "later", Outcome::NotRun { reason: "x".into() })),
         (6, finished("web", "never", Outcome::Ignored { reason: None })),
+        (6, finished("web", "left_out", Outcome::NotRun { reason: "x".into() })),
         (7, started("net", "again", 2)),
         (8, ended("disk")),
     ]);
