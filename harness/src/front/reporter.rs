@@ -208,7 +208,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 enum Printer {
-    Lines(Term<Stream>),
+    Lines(Box<Term<Stream>>),
     Json(Stream),
 }
 
@@ -236,14 +236,15 @@ impl Printer {
         if line.format() == Format::Json {
             return Ok(Self::Json(out));
         }
-        Ok(Self::Lines(match system {
+        let term = match system {
             None => Term::new(out, Box::new(Above::new(io::stderr(), screen)), style, folder),
             Some(system) => {
                 let ci = Ci::new(system, variable("GITHUB_WORKSPACE"));
                 let notes = Box::new(Guarded::new(io::stderr()));
                 Term::new(out, notes, style, folder).in_ci(ci, Box::new(io::stderr()))
             }
-        }))
+        };
+        Ok(Self::Lines(Box::new(term)))
     }
 
     // Whoever closed our standard output does not want it; the run's folder has everything.
