@@ -36,8 +36,10 @@ impl Deadline {
     }
 }
 
-/// Target of what is told of waits that are over.
+/// Target of what is told of waits that are over, and at the level `TRACE` of those that go on.
 pub(crate) const WAIT: &str = "polder::wait";
+/// Between two things told of a wait that goes on.
+const PACE: Duration = Duration::from_millis(500);
 
 /// What one look at a condition found.
 #[derive(Debug)]
@@ -268,6 +270,8 @@ struct Watch<'a> {
     looks: u32,
     seen: History,
     is_told: bool,
+    /// What was told last, and when, while it goes on.
+    told: Option<(Instant, String)>,
 }
 
 impl Drop for Watch<'_> {
@@ -278,7 +282,8 @@ impl Drop for Watch<'_> {
 
 impl<'a> Watch<'a> {
     fn begin(what: &'a str, limit: Duration) -> Self {
-        Self { what, start: Instant::now(), limit, looks: 0, seen: History::default(), is_told: false }
+        let (start, seen) = (Instant::now(), History::default());
+        Self { what, start, limit, looks: 0, seen, is_told: false, told: None }
     }
 
     fn left(&self) -> Option<Duration> {
@@ -287,7 +292,17 @@ impl<'a> Watch<'a> {
 
     fn note(&mut self, status: String) {
         self.looks += 1;
+        self.tell_on(&status);
         self.seen.note(status, self.start.elapsed());
+    }
+
+    /// Tells what is seen, when that is something else than before.
+    fn tell_on(&mut self, status: &str) {
+        let is_old = |(when, what): &(Instant, String)| what == status || when.elapsed() < PACE;
+        if !self.told.as_ref().is_some_and(is_old) {
+            tracing::trace!(target: WAIT, what = self.what, seen = status, "waiting for {}, seen: {status}", self.what);
+            self.told = Some((Instant::now(), status.to_owned()));
+        }
     }
 
     /// How the wait ends, if this look ends it.

@@ -77,6 +77,7 @@ impl Vm {
             }
         };
         reset.await.map_err(|error| running.explain(error))?;
+        self.is_now("rebooting");
         self.restarted().await;
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument;
 
 use super::EnvError;
 
@@ -17,7 +18,8 @@ where
 {
     let mut done = Vec::new();
     let mut errors = Vec::new();
-    let tasks: Vec<_> = items.into_iter().map(|item| tokio::spawn(work(item))).map(AbortOnDrop).collect();
+    let tasks: Vec<_> =
+        items.into_iter().map(|item| tokio::spawn(work(item).in_current_span())).map(AbortOnDrop).collect();
     for mut task in tasks {
         match finished((&mut task.0).await) {
             Some(Ok(value)) => done.push(value),
@@ -36,7 +38,7 @@ pub(super) async fn first_failure<I, F>(items: Vec<I>, work: impl Fn(I) -> F) ->
 where
     F: Future<Output = Result<(), EnvError>> + Send + 'static,
 {
-    let mut tasks: JoinSet<_> = items.into_iter().map(work).collect();
+    let mut tasks: JoinSet<_> = items.into_iter().map(|item| work(item).in_current_span()).collect();
     while let Some(ended) = tasks.join_next().await {
         finished(ended).unwrap_or(Ok(()))?;
     }

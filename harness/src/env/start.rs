@@ -334,6 +334,7 @@ impl Env {
                 };
                 env.host().require_wanted()?;
                 let start = Instant::now();
+                vm.is_now("starting");
                 create(&env, &running, &vm, how.memory.get(vm.name())).await?;
                 match how.until {
                     Until::Ready => ready(&env, Some(&running), &vm, start, &progress).await,

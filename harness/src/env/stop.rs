@@ -175,6 +175,7 @@ impl Env {
             let (running, progress) = (Arc::clone(&running), progress.clone());
             async move {
                 let how = end_machine(&running, &vm, limit).await?;
+                vm.is_now("off");
                 progress.say(&format!("{} {how}", vm.name()));
                 Ok(Stopped { machine: vm.name().clone(), how })
             }
@@ -273,9 +274,11 @@ impl Env {
                         let abilities = &vm.plan().abilities;
                         let can_be_told = abilities.has(Ability::Ssh) || abilities.has(Ability::Agent);
                         if can_be_told && vm.ask_to_reboot().await.is_ok() {
+                            vm.is_now("rebooting");
                             vm.restarted().await;
                             return Ok(());
                         }
+                        vm.is_now("rebooting");
                         vm.restarted().await;
                         connection.reboot_domain(domain, limits::DOMAIN).await
                     }
@@ -284,7 +287,13 @@ impl Env {
                     // Those end machines, in a way of their own.
                     Deed::Stop | Deed::Shutdown => return Ok(()),
                 };
-                done.map_err(|e| running.explain(e))
+                done.map_err(|e| running.explain(e))?;
+                match deed {
+                    Deed::Pause => vm.is_now("paused"),
+                    Deed::Resume => vm.is_now("up"),
+                    Deed::Reboot | Deed::Stop | Deed::Shutdown => {}
+                }
+                Ok(())
             }
         };
         parallel::each(vms, each).await.map(drop)

@@ -74,6 +74,13 @@ pub enum RunEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         place: Option<String>,
     },
+    /// A suite cannot begin yet: what it asks for is not free.
+    SuiteWaiting {
+        /// Its name.
+        suite: String,
+        /// For what it waits, and who holds it.
+        text: String,
+    },
     /// Something a suite waits for or does before its scenarios, in words.
     SuiteProgress {
         /// Its name.
@@ -157,6 +164,16 @@ pub enum RunEvent {
         /// How long it took, in seconds.
         seconds: f64,
     },
+    /// A scenario (or `setup`/`teardown`) has just failed. Whether that counts and what else comes of it is told by its end,
+    /// which may be a while after.
+    Failing {
+        /// Its suite.
+        suite: String,
+        /// Its name.
+        scenario: String,
+        /// The error and its causes, a line each.
+        error: String,
+    },
     /// A line written by the scenario or by an operation it made.
     Log {
         /// Its suite.
@@ -168,6 +185,20 @@ pub enum RunEvent {
         span: Option<u64>,
         /// The text.
         text: String,
+    },
+    /// Something is waited for that is not there yet. Told again when something else is seen, though not for every look.
+    Waiting {
+        /// Its suite.
+        suite: String,
+        /// Its scenario.
+        scenario: String,
+        /// The operation that waits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        span: Option<u64>,
+        /// What is waited for.
+        what: String,
+        /// What was seen last.
+        seen: String,
     },
     /// A wait is over; those for what was there at once are not told.
     Waited {
@@ -231,6 +262,17 @@ pub enum RunEvent {
         state: String,
         /// The page with every phase on every device; beside it is the same for programs.
         report: String,
+    },
+    /// Something was done with a machine, and it is otherwise now.
+    MachineState {
+        /// Its suite.
+        suite: String,
+        /// The scenario (or `environment` and the like) that did it.
+        scenario: String,
+        /// The machine.
+        machine: String,
+        /// How it is, such as `starting`, `up`, `rebooting`, `paused` or `off`.
+        state: String,
     },
     /// A machine is in trouble.
     Trouble {
@@ -315,6 +357,7 @@ impl RunEvent {
     pub const KINDS: &[&str] = &[
         "run_started",
         "suite_started",
+        "suite_waiting",
         "suite_progress",
         "environment_ready",
         "portal_reached",
@@ -322,11 +365,14 @@ impl RunEvent {
         "attempt_failed",
         "span_started",
         "span_finished",
+        "failing",
         "log",
+        "waiting",
         "waited",
         "fault",
         "change",
         "change_reported",
+        "machine_state",
         "trouble",
         "scenario_finished",
         "collected",

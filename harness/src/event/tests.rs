@@ -29,6 +29,7 @@ fn all() -> Vec<RunEvent> {
             scenarios: 1,
         },
         RunEvent::SuiteStarted { suite: suite(), place: Some("a.rs:1".into()) },
+        RunEvent::SuiteWaiting { suite: suite(), text: "2 GiB of memory, which pid 7 holds".into() },
         RunEvent::SuiteProgress { suite: suite(), text: "web: boots".into() },
         RunEvent::EnvironmentReady {
             suite: suite(),
@@ -64,7 +65,15 @@ fn all() -> Vec<RunEvent> {
             text: "exec".into(),
         },
         RunEvent::SpanFinished { suite: suite(), scenario: scenario(), span: 1, seconds: 0.5 },
+        RunEvent::Failing { suite: suite(), scenario: scenario(), error: "1 != 2".into() },
         RunEvent::Log { suite: suite(), scenario: scenario(), span: Some(1), text: "line".into() },
+        RunEvent::Waiting {
+            suite: suite(),
+            scenario: scenario(),
+            span: Some(1),
+            what: "rain".into(),
+            seen: "sun".into(),
+        },
         RunEvent::Waited {
             suite: suite(),
             scenario: scenario(),
@@ -93,6 +102,12 @@ fn all() -> Vec<RunEvent> {
             change: "mtu".into(),
             state: "success".into(),
             report: "/x/report.html".into(),
+        },
+        RunEvent::MachineState {
+            suite: suite(),
+            scenario: scenario(),
+            machine: "web".into(),
+            state: "up".into(),
         },
         RunEvent::Trouble {
             suite: suite(),

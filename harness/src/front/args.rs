@@ -37,6 +37,9 @@ pub(super) struct CommandLine {
     /// Select only scenarios that did not go well when they were last run, and what they need.
     #[arg(long = "rerun-failed")]
     rerun_failed: bool,
+    /// Show everything that scenarios do as they do it: operations, waits and what they see, lines, states of machines.
+    #[arg(long)]
+    verbose: bool,
     /// Another spelling of --nocapture.
     #[arg(long = "no-capture")]
     no_capture: bool,
@@ -123,15 +126,16 @@ impl CommandLine {
         }
     }
 
-    /// How lines look where `terminal` says whether they go to one.
-    pub(super) fn style(&self, terminal: bool) -> Style {
+    /// How lines look where `welcome` says whether colours are, unless it is said here.
+    pub(super) fn style(&self, welcome: bool) -> Style {
         let colour = match self.known.color.unwrap_or_default() {
-            ColorSetting::Auto => terminal,
+            ColorSetting::Auto => welcome,
             ColorSetting::Always => true,
             ColorSetting::Never => false,
         };
         let live_log = self.known.nocapture || self.no_capture || self.known.show_output;
-        Style { colour, terse: self.format() == Format::Terse, live_log }
+        let (terse, verbose) = (self.format() == Format::Terse, self.verbose);
+        Style { colour, terse, live_log, verbose, is_watched: false }
     }
 
     /// How many suites may run side by side, if it says.
@@ -203,6 +207,7 @@ mod tests {
         assert_eq!(parse("--format terse").format(), Format::Terse);
         assert_eq!(parse("-Z unstable-options --format=json").format(), Format::Json);
         assert!(parse("--color always").style(false).colour && !parse("--color never").style(true).colour);
+        assert!(parse("--verbose").style(false).verbose && !parse("--nocapture").style(false).verbose);
         assert!(CommandLine::try_parse_from(["suite", "--frobnicate"]).is_err());
         assert!(CommandLine::try_parse_from(["suite", "--test-threads", "many"]).is_err());
     }

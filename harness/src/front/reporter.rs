@@ -1,128 +1,250 @@
-//! Everything that folds the run's events, side by side: counts, the run's folder, lines on the standard output.
+//! Everything that folds the run's events, side by side: the run's folder on one thread, counts and lines on another one,
+//! so that nobody who watches waits for a disk.
 
 use std::{
+    env,
     fs::File,
     io::{self, IsTerminal, Write},
-    time::{Duration, Instant},
+    panic,
+    path::Path,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use crate::{
-    event::{RunEvent, VERSION},
+    event::{Outcome, RunEvent, Stamped},
     report::{
+        ci::{Ci, Guarded, System},
+        digest::Digest,
         json,
+        live::{Above, Screen, Usual, View},
         model::Summary,
         run,
-        sink::Sink,
+        sink::{Sink, SinkError},
         term::{Style, Term},
     },
-    trace::Recorder,
+    trace::{Log, Teller, Told},
 };
 
 use super::args::{CommandLine, Format};
 
-type Stream = Box<dyn Write>;
+/// The file of GitHub's page beside a job.
+const PAGE: &str = "GITHUB_STEP_SUMMARY";
+/// Events that are written in one go at most.
+const MANY: usize = 1_000;
+
+type Stream = Box<dyn Write + Send>;
 
 /// The reports of a run under way.
 pub(super) struct Reporter {
-    sink: Sink,
-    printer: Printer,
-    recorder: Recorder,
-    summary: Summary,
-    start: Instant,
-    /// Whether a report could not be written; said once.
-    incomplete: bool,
-}
-
-enum Printer {
-    Lines(Term<Stream>),
-    Json(Stream),
+    events: Teller,
+    files: JoinHandle<Files>,
+    lines: JoinHandle<Lines>,
+    screen: Option<Screen>,
 }
 
 impl Reporter {
-    /// Reports into `sink` and as `line` says; logs come from `recorder`.
+    /// Reports what `events` are told, into `sink` and as `line` says, and first that there are `count` scenarios, ignored
+    /// ones included.
     ///
     /// # Errors
-    /// When the file the command line names cannot be made.
-    pub(super) fn new(line: &CommandLine, sink: Sink, recorder: Recorder) -> io::Result<Self> {
-        let printer = Printer::new(line, sink.folder())?;
-        let (summary, start) = (Summary::default(), Instant::now());
-        Ok(Self { sink, printer, recorder, summary, start, incomplete: false })
+    /// When the file the command line names, or a thread, cannot be made.
+    pub(super) fn begin(line: &CommandLine, sink: Sink, events: &Teller, count: usize) -> io::Result<Self> {
+        let view = is_watched(line).then(|| {
+            let root = sink.folder().parent().unwrap_or(Path::new(""));
+            View::new(Usual::begin_reading(root, sink.run()), line.style(!no_colour()).colour)
+        });
+        let screen = view.as_ref().map(View::screen).cloned();
+        let mut printer = Printer::new(line, sink.folder(), screen.as_ref())?;
+        printer.begin(count);
+        let digest = env::var_os(PAGE).map(|_| Digest::default());
+        let lines = Lines { printer, summary: Summary::default(), view, digest, events: events.clone() };
+        let files = Files { sink, screen: screen.clone(), is_complete: true };
+        let (to_lines, to_files) = (events.listen(), events.listen());
+        let lines = thread::Builder::new().name("lines".into()).spawn(|| lines.take_all(to_lines))?;
+        let files = thread::Builder::new().name("files".into()).spawn(|| files.take_all(to_files))?;
+        Ok(Self { events: events.clone(), files, lines, screen })
     }
 
-    /// Says how many scenarios there are, ignored ones included, and which suites.
-    pub(super) fn begin(&mut self, count: usize, suites: Vec<String>, scenarios: usize) {
-        self.printer.begin(count);
-        let run = self.sink.run().to_owned();
-        let polder = env!("CARGO_PKG_VERSION").to_owned();
-        self.take(&RunEvent::RunStarted { version: VERSION, polder, run, suites, scenarios });
+    /// Where what is under way is drawn, if it is.
+    pub(super) fn screen(&self) -> Option<&Screen> {
+        self.screen.as_ref()
     }
 
-    /// Takes an event.
-    pub(super) fn take(&mut self, event: &RunEvent) {
-        let log = match event {
-            RunEvent::ScenarioFinished { suite, scenario, .. } => self.recorder.take(suite, scenario),
-            _ => String::new(),
-        };
-        self.summary.take(event, &log);
-        self.printer.show(event, &log);
-        if let Err(error) = self.sink.write(self.start.elapsed(), event, &log) {
+    /// Writes the result; says what it is, and whether all of it could be written. What is told from now on is lost.
+    pub(super) fn end(self, filtered_out: usize, stopped: bool) -> (Summary, bool) {
+        let took = self.events.elapsed();
+        self.events.end();
+        let (mut lines, mut files) = (joined(self.lines), joined(self.files));
+        lines.summary.stopped = stopped;
+        let Summary { passed, failed, not_run, ignored, expected_failures, .. } = lines.summary;
+        let seconds = took.as_secs_f64();
+        let counts =
+            RunEvent::RunFinished { passed, failed, not_run, ignored, expected_failures, stopped, seconds };
+        files.take(&[Told { stamped: Stamped::new(took, counts), log: Log::default() }.into()]);
+        let report = run::write(files.sink.folder());
+        lines.printer.end(&lines.summary, filtered_out, took);
+        lines.write_digest();
+        match report {
+            Ok(written) if lines.summary.failed > 0 => {
+                let _ = writeln!(io::stderr(), "report: {}", written.page.display());
+            }
+            Ok(_) => {}
+            Err(error) => files.lacks(error.into()),
+        }
+        (lines.summary, files.is_complete)
+    }
+}
+
+/// What a thread leaves; its panic is ours.
+fn joined<T>(thread: JoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+}
+
+/// The fold into the run's folder.
+struct Files {
+    sink: Sink,
+    screen: Option<Screen>,
+    /// Whether everything could be written; that it could not is said once.
+    is_complete: bool,
+}
+
+impl Files {
+    fn take_all(mut self, events: Receiver<Arc<Told>>) -> Self {
+        while let Ok(told) = events.recv() {
+            let more: Vec<_> = std::iter::once(told).chain(events.try_iter().take(MANY)).collect();
+            self.take(&more);
+        }
+        self
+    }
+
+    fn take(&mut self, events: &[Arc<Told>]) {
+        let written: Result<(), SinkError> = self.sink.write(events.iter().map(AsRef::as_ref));
+        if let Err(error) = written {
             self.lacks(error.into());
         }
     }
 
     fn lacks(&mut self, error: anyhow::Error) {
-        if !std::mem::replace(&mut self.incomplete, true) {
-            let _ = writeln!(io::stderr(), "{error:#}");
+        if std::mem::replace(&mut self.is_complete, false) {
+            let _ = writeln!(Above::new(io::stderr(), self.screen.as_ref()), "{error:#}");
         }
+    }
+}
+
+/// The fold into what is shown.
+struct Lines {
+    printer: Printer,
+    summary: Summary,
+    /// What is under way, where somebody watches.
+    view: Option<View>,
+    /// The page beside the job, where somebody wants one.
+    digest: Option<Digest>,
+    events: Teller,
+}
+
+impl Lines {
+    fn take_all(mut self, events: Receiver<Arc<Told>>) -> Self {
+        loop {
+            let told = match &self.view {
+                None => events.recv().map_err(RecvTimeoutError::from),
+                Some(view) => events.recv_timeout(view.rest()),
+            };
+            match told {
+                Ok(told) => self.take(&told),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if let Some(view) = self.view.as_mut().filter(|view| view.rest().is_zero()) {
+                view.draw(self.events.elapsed());
+            }
+        }
+        self.view.iter().for_each(|view| view.screen().end());
+        self
     }
 
-    /// Writes the result; says what it is, and whether all of it could be written.
-    pub(super) fn end(mut self, filtered_out: usize, stopped: bool) -> (Summary, bool) {
-        self.summary.stopped = stopped;
-        let took = self.start.elapsed();
-        let Summary { passed, failed, not_run, ignored, expected_failures, .. } = self.summary;
-        let seconds = took.as_secs_f64();
-        let counts =
-            RunEvent::RunFinished { passed, failed, not_run, ignored, expected_failures, stopped, seconds };
-        self.take(&counts);
-        let report = run::write(self.sink.folder());
-        self.printer.end(&self.summary, filtered_out, took);
-        match report {
-            Ok(written) if self.summary.failed > 0 => {
-                let _ = writeln!(io::stderr(), "report: {}", written.page.display());
-            }
-            Ok(_) => {}
-            Err(error) => self.lacks(error.into()),
-        }
-        (self.summary, !self.incomplete)
+    fn take(&mut self, told: &Told) {
+        self.view.iter_mut().for_each(|view| view.take(told));
+        let Told { stamped: Stamped { event, .. }, log } = told;
+        self.printer.show(told);
+        self.digest.iter_mut().for_each(|digest| digest.take(event));
+        // Only after it is said that something failed: to make its log to text takes a while.
+        let failed = matches!(event, RunEvent::ScenarioFinished { outcome: Outcome::Failed { .. }, .. });
+        self.summary.take(event, &if failed { log.folded() } else { String::new() });
     }
+}
+
+/// Whether somebody watches who wants to see what is under way: at a terminal that can do more than write lines, and not
+/// with the lines of scenarios in between.
+fn is_watched(line: &CommandLine) -> bool {
+    let style = line.style(false);
+    let can_draw = env::var_os("TERM").is_some_and(|name| !name.is_empty() && name != "dumb");
+    let is_plain = line.format() == Format::Pretty && !style.live_log && !style.verbose;
+    is_plain && can_draw && io::stderr().is_terminal()
+}
+
+/// Whether the environment asks for no colours.
+fn no_colour() -> bool {
+    env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+impl Lines {
+    /// Adds to what the file has from other steps.
+    fn write_digest(&self) {
+        let (Some(digest), Some(path)) = (&self.digest, env::var_os(PAGE)) else { return };
+        let file = File::options().create(true).append(true).open(&path);
+        if let Err(error) = file.and_then(|mut file| file.write_all(digest.page().as_bytes())) {
+            let _ = writeln!(io::stderr(), "cannot write {PAGE} {}: {error}", Path::new(&path).display());
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+enum Printer {
+    Lines(Box<Term<Stream>>),
+    Json(Stream),
 }
 
 /// Prints the result of a run in which nothing is selected.
 ///
 /// # Errors
-/// As [`Reporter::new`].
+/// As [`Reporter::begin`].
 pub(super) fn empty(line: &CommandLine, filtered_out: usize) -> io::Result<()> {
-    let mut printer = Printer::new(line, std::path::Path::new(""))?;
+    let mut printer = Printer::new(line, Path::new(""), None)?;
     printer.begin(0);
     printer.end(&Summary::default(), filtered_out, Duration::ZERO);
     Ok(())
 }
 
 impl Printer {
-    fn new(line: &CommandLine, folder: &std::path::Path) -> io::Result<Self> {
+    fn new(line: &CommandLine, folder: &Path, screen: Option<&Screen>) -> io::Result<Self> {
+        let system = System::of(variable).filter(|_| screen.is_none() && line.format() != Format::Json);
         let out: Stream = match line.logfile() {
             Some(path) => Box::new(File::create(path)?),
-            None => Box::new(io::stdout()),
+            None if system.is_some() => Box::new(Guarded::new(io::stdout())),
+            None => Box::new(Above::new(io::stdout(), screen)),
         };
         let terminal = line.logfile().is_none() && io::stdout().is_terminal();
-        let style: Style = line.style(terminal);
-        Ok(match line.format() {
-            Format::Json => Self::Json(out),
-            Format::Pretty | Format::Terse => {
-                Self::Lines(Term::new(out, Box::new(io::stderr()), style, folder))
+        let style = Style { is_watched: screen.is_some(), ..line.style(terminal && !no_colour()) };
+        if line.format() == Format::Json {
+            return Ok(Self::Json(out));
+        }
+        let term = match system {
+            None => Term::new(out, Box::new(Above::new(io::stderr(), screen)), style, folder),
+            Some(system) => {
+                let ci = Ci::new(system, variable("GITHUB_WORKSPACE"));
+                let notes = Box::new(Guarded::new(io::stderr()));
+                Term::new(out, notes, style, folder).in_ci(ci, Box::new(io::stderr()))
             }
-        })
+        };
+        Ok(Self::Lines(Box::new(term)))
     }
 
     // Whoever closed our standard output does not want it; the run's folder has everything.
@@ -134,10 +256,13 @@ impl Printer {
         };
     }
 
-    fn show(&mut self, event: &RunEvent, log: &str) {
+    fn show(&mut self, told: &Told) {
+        let Told { stamped, log } = told;
         let _ = match self {
-            Self::Lines(term) => term.show(event),
-            Self::Json(out) => json::line(event, log).map_or(Ok(()), |line| writeln!(out, "{line}")),
+            Self::Lines(term) => term.show(stamped),
+            Self::Json(out) => {
+                json::line(&stamped.event, || log.whole()).map_or(Ok(()), |line| writeln!(out, "{line}"))
+            }
         };
     }
 

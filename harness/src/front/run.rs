@@ -1,29 +1,25 @@
-//! Runs the picked suites side by side and folds their events until all have ended.
+//! Runs the picked suites side by side until all have ended.
 //!
-//! Two runtimes: scenarios run on `work`, whose threads they may block; suites, limits, signals and reports run on
-//! this thread, which they cannot.
+//! Two runtimes: scenarios run on `work`, whose threads they may block; suites, limits and signals run on this thread,
+//! which they cannot. Reports have threads of their own, which hold up nobody.
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use tokio::{
-    runtime,
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
-};
+use tokio::{runtime, sync::Semaphore, task::JoinSet};
 
 use crate::{
     base::exit::Exit,
     change::{Plan, Recorded, Report},
     cvp::CvpSpec,
     env::Host,
-    event::RunEvent,
+    event::{RunEvent, VERSION},
     provider::libvirt::{CLOSING, wait_closed},
     report::{changes, sink::Sink},
     suite::{
         runner::{Keep, Runner},
         stop, task,
     },
-    trace::Recorder,
+    trace::{Recorder, Teller},
 };
 
 use super::{args::CommandLine, reporter::Reporter, select::Picked, watch::Watch};
@@ -53,11 +49,13 @@ pub(super) fn run(
     let work = runtime::Builder::new_multi_thread().thread_name("scenario").enable_all().build()?;
     let control = runtime::Builder::new_current_thread().enable_all().build()?;
     task::install_panic_hook();
-    let (events, received) = mpsc::unbounded_channel();
-    let recorder = Recorder::install(events.clone());
+    let recorder = Recorder::default();
+    let events = Teller::new(recorder.clone());
     let (stopper, stop) = stop::pair();
     let folder = sink.folder().to_owned();
-    let mut reporter = Reporter::new(line, sink, recorder.clone())?;
+    let reporter = begin(line, sink, &events, &picked)?;
+    let screen = reporter.screen().cloned();
+    recorder.install(events.clone());
     let Place { host, portal, strict, keep } = place;
     let work_handle = work.handle().clone();
     let runner = Runner {
@@ -73,9 +71,8 @@ pub(super) fn run(
         tell,
     };
     control.block_on(async {
-        tokio::spawn(Watch::new()?.run(stopper));
-        begin(&mut reporter, &picked);
-        fold(&mut reporter, received, suites(runner, picked, threads)).await;
+        tokio::spawn(Watch::new()?.run(stopper, screen));
+        suites(runner, picked, threads).await;
         io::Result::Ok(())
     })?;
     // What could not be stopped must not keep the process.
@@ -96,12 +93,16 @@ fn tell(plan: &Plan, report: &Report, recorded: &Recorded) -> anyhow::Result<Pat
     Ok(changes::keep(plan, report, recorded)?)
 }
 
-fn begin(reporter: &mut Reporter, picked: &[Picked]) {
+/// Reports from now on, and first which suites and how many scenarios there are.
+fn begin(line: &CommandLine, sink: Sink, events: &Teller, picked: &[Picked]) -> io::Result<Reporter> {
     let scenarios = picked.iter().map(|picked| picked.selection.run.len()).sum();
     let idle = |picked: &Picked| picked.selection.ignored.len() + picked.selection.left_out.len();
     let idle: usize = picked.iter().map(idle).sum();
     let suites = picked.iter().map(|picked| picked.suite.name.clone()).collect();
-    reporter.begin(scenarios + idle, suites, scenarios);
+    let (polder, run) = (env!("CARGO_PKG_VERSION").to_owned(), sink.run().to_owned());
+    let reporter = Reporter::begin(line, sink, events, scenarios + idle)?;
+    events.send(RunEvent::RunStarted { version: VERSION, polder, run, suites, scenarios });
+    Ok(reporter)
 }
 
 async fn suites(runner: Runner, picked: Vec<Picked>, threads: usize) {
@@ -117,23 +118,4 @@ async fn suites(runner: Runner, picked: Vec<Picked>, threads: usize) {
         });
     }
     while running.join_next().await.is_some() {}
-}
-
-/// Takes events until `suites` has ended and all it said is taken.
-async fn fold(
-    reporter: &mut Reporter,
-    mut events: mpsc::UnboundedReceiver<RunEvent>,
-    suites: impl Future<Output = ()>,
-) {
-    let mut suites = std::pin::pin!(suites);
-    loop {
-        tokio::select! {
-            biased;
-            Some(event) = events.recv() => reporter.take(&event),
-            () = &mut suites => break,
-        }
-    }
-    while let Ok(event) = events.try_recv() {
-        reporter.take(&event);
-    }
 }

@@ -15,7 +15,11 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::{base::exit::Exit, suite::stop::Stopper};
+use crate::{
+    base::exit::Exit,
+    report::live::{Above, Screen},
+    suite::stop::Stopper,
+};
 
 /// Sources of the wish, registered.
 #[derive(Debug)]
@@ -41,7 +45,8 @@ impl Watch {
     }
 
     /// Stops the run at the first signal or the parent's death; leaves the process at the second signal.
-    pub(super) async fn run(mut self, stopper: Stopper) {
+    /// What is drawn on `screen`, if anything, is gone then.
+    pub(super) async fn run(mut self, stopper: Stopper, screen: Option<Screen>) {
         // A Ctrl-C reaches our parent too: its death must not make that one signal two.
         let mut signals = 0;
         loop {
@@ -58,13 +63,14 @@ impl Watch {
                 self.parent = None;
             }
             if signals == 2 {
+                screen.iter().for_each(Screen::end);
                 std::process::exit(Exit::Stopped as i32);
             }
             if stopper.stop() {
                 let why = if signalled { "asked to" } else { "the process that started this one is gone" };
                 // Where nobody reads it any more, a failure to say so must not end the teardown: no `eprintln!`.
                 let _ = writeln!(
-                    io::stderr(),
+                    Above::new(io::stderr(), screen.as_ref()),
                     "stopping: {why}; what is under way ends, teardown follows; Ctrl-C leaves at once"
                 );
             }

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     base::id::MachineName,
     image::{Ability, info::Unsupported},
+    trace::MACHINE,
 };
 
 /// A running machine, to do things in. Cheap to clone; all clones share one ssh connection.
@@ -88,6 +89,11 @@ impl Guest {
     #[must_use]
     pub fn agent(&self) -> Option<&Agent> {
         self.0.agent.as_ref()
+    }
+
+    /// Tells those who watch how it is: `starting`, `up`, `rebooting`, `paused`, `off`.
+    pub(crate) fn is_now(&self, state: &str) {
+        tracing::debug!(target: MACHINE, machine = %self.name(), state, "{} is {state}", self.name());
     }
 
     /// Runs a command and returns whatever it left, a failure too.

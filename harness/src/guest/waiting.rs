@@ -46,6 +46,7 @@ impl Guest {
                 }
             })
             .await
+            .inspect(|()| self.is_now("up"))
         })
         .await
     }
@@ -67,6 +68,7 @@ impl Guest {
                 }
             })
             .await
+            .inspect(|()| self.is_now("up"))
         })
         .await
     }

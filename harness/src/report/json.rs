@@ -11,8 +11,8 @@ pub(crate) fn begin(count: usize) -> Value {
     json!({ "type": "suite", "event": "started", "test_count": count })
 }
 
-/// The line of an event, if libtest has one for it.
-pub(crate) fn line(event: &RunEvent, log: &str) -> Option<Value> {
+/// The line of an event, if libtest has one for it; `log` is that of the scenario it ends.
+pub(crate) fn line(event: &RunEvent, log: impl FnOnce() -> String) -> Option<Value> {
     match event {
         RunEvent::ScenarioStarted { suite, scenario, .. } if is_scenario(scenario) => {
             Some(json!({ "type": "test", "event": "started", "name": format!("{suite}::{scenario}") }))
@@ -36,11 +36,11 @@ pub(crate) fn end(summary: &Summary, filtered_out: usize, seconds: f64) -> Value
     })
 }
 
-fn finished(name: &str, outcome: &Outcome, seconds: f64, log: &str) -> Value {
+fn finished(name: &str, outcome: &Outcome, seconds: f64, log: impl FnOnce() -> String) -> Value {
     match outcome {
         Outcome::Passed => json!({ "type": "test", "name": name, "event": "ok", "exec_time": seconds }),
         Outcome::Failed { error, .. } => json!({
-            "type": "test", "name": name, "event": "failed", "exec_time": seconds, "stdout": format!("{error}\n{log}"),
+            "type": "test", "name": name, "event": "failed", "exec_time": seconds, "stdout": format!("{error}\n{}", log()),
         }),
         // libtest has no third way to end, or not to run.
         Outcome::ExpectedFailure { reason, until, .. } => {
@@ -69,7 +69,7 @@ mod tests {
             outcome,
             seconds: 0.5,
         };
-        let line = |event| line(&event, "").map(|line| line.to_string()).unwrap_or_default();
+        let line = |event| line(&event, String::new).map(|line| line.to_string()).unwrap_or_default();
         assert_eq!(
             line(finished("a", Outcome::Passed)),
             r#"{"type":"test","name":"demo::a","event":"ok","exec_time":0.5}"#

@@ -5,13 +5,14 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::{
     event::{Outcome, RunEvent, Stamped, scenario_folder},
+    trace::{Log, Told},
     workdir::paths::FOLDER as WORKDIR,
 };
 
@@ -23,6 +24,9 @@ pub(crate) const LATEST: &str = "latest";
 /// Marks a run of which environments stay, in [`WORKDIR`] in the folders of their suites.
 const KEPT: &str = "kept";
 
+/// Bytes of lines that are written together at most.
+const BATCH: usize = 64 * 1024;
+
 /// A run's folder, open for writing.
 #[derive(Debug)]
 pub(crate) struct Sink {
@@ -30,6 +34,8 @@ pub(crate) struct Sink {
     folder: PathBuf,
     /// Locked as long as this process lives: that tells a run under way from one that has ended, however it did.
     events: File,
+    /// Lines that are not written yet.
+    pending: Vec<u8>,
 }
 
 /// A folder or file of a report that could not be written.
@@ -66,7 +72,7 @@ impl Sink {
         for name in retention::to_remove(found(root), now) {
             let _ = fs::remove_dir_all(root.join(name));
         }
-        Ok(Self { run, folder, events })
+        Ok(Self { run, folder, events, pending: Vec::new() })
     }
 
     /// The run's name.
@@ -79,18 +85,37 @@ impl Sink {
         &self.folder
     }
 
-    /// Writes an event; for a failed scenario also its error and `log`, for a failed attempt its error.
-    pub(crate) fn write(
-        &mut self,
-        since_start: Duration,
-        event: &RunEvent,
-        log: &str,
-    ) -> Result<(), SinkError> {
-        let path = self.folder.join(EVENTS);
-        let mut line =
-            serde_json::to_vec(&Stamped::new(since_start, event.clone())).map_err(|e| at(&path)(e.into()))?;
-        line.push(b'\n');
-        self.events.write_all(&line).map_err(at(&path))?;
+    /// Writes events in their order. Those that have come meanwhile are written at once, so that little is lost with us.
+    pub(crate) fn write<'a>(&mut self, events: impl IntoIterator<Item = &'a Told>) -> Result<(), SinkError> {
+        let mut result = Ok(());
+        for Told { stamped, log } in events {
+            result = result.and(self.line(stamped)).and(self.leave(&stamped.event, log));
+            if self.pending.len() > BATCH {
+                result = result.and(self.flush());
+            }
+        }
+        result.and(self.flush())
+    }
+
+    fn line(&mut self, stamped: &Stamped) -> Result<(), SinkError> {
+        let before = self.pending.len();
+        serde_json::to_writer(&mut self.pending, stamped).map_err(|error| {
+            // Never half a line.
+            self.pending.truncate(before);
+            at(&self.folder.join(EVENTS))(error.into())
+        })?;
+        self.pending.push(b'\n');
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        let lines = std::mem::take(&mut self.pending);
+        self.events.write_all(&lines).map_err(|error| at(&self.folder.join(EVENTS))(error))
+    }
+
+    /// Leaves what is to be found of an event in the run's folder: for a failed scenario its error and log, for a failed
+    /// attempt its error.
+    fn leave(&self, event: &RunEvent, log: &Log) -> Result<(), SinkError> {
         match event {
             RunEvent::ScenarioFinished {
                 suite,
@@ -99,7 +124,7 @@ impl Sink {
                 ..
             } => {
                 let folder = scenario_folder(&self.folder, suite, scenario);
-                keep(&folder, &[("error.txt", &format!("{error}\n")), ("log.txt", log)])
+                keep(&folder, &[("error.txt", &format!("{error}\n")), ("log.txt", &log.whole())])
             }
             RunEvent::AttemptFailed { suite, scenario, attempt, error, .. } => {
                 let folder = scenario_folder(&self.folder, suite, scenario);
@@ -159,8 +184,33 @@ fn at(path: &Path) -> impl Fn(io::Error) -> SinkError + use<> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::event::Fault;
+
+    #[test]
+    fn of_many_events_each_is_a_line_and_what_cannot_be_left_keeps_no_other_from_it() {
+        let root = tempfile::tempdir().unwrap();
+        let mut sink = Sink::create(root.path(), SystemTime::now()).unwrap();
+        // In the way of the folder of what failed.
+        fs::write(sink.folder().join("demo"), "").unwrap();
+        let event = |n: u64| RunEvent::ScenarioFinished {
+            suite: "demo".into(),
+            scenario: format!("s{n}"),
+            outcome: Outcome::Failed { fault: Fault::Product, error: "x".repeat(1000) },
+            seconds: 1.5,
+        };
+        let told =
+            |n| Told { stamped: Stamped::new(Duration::from_millis(n), event(n)), log: Log::default() };
+        let many: Vec<Told> = (0..200).map(told).collect();
+        let error = sink.write(&many).unwrap_err();
+        assert!(error.to_string().contains("/demo/s0"), "{error}");
+        let lines = fs::read_to_string(root.path().join(LATEST).join(EVENTS)).unwrap();
+        let read: Vec<Stamped> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(read.len(), many.len());
+        assert!(read.iter().zip(&many).all(|(read, told)| read.event == told.stamped.event));
+    }
 
     #[test]
     fn a_failure_leaves_its_error_and_log() {
@@ -172,10 +222,14 @@ mod tests {
             outcome: Outcome::Failed { fault: Fault::Product, error: "no boat".into() },
             seconds: 1.5,
         };
-        sink.write(Duration::from_millis(1_500), &event, "a log\n").unwrap();
+        let told = Told {
+            stamped: Stamped::new(Duration::from_millis(1_500), event.clone()),
+            log: Log::of_lines(&["a log"]),
+        };
+        sink.write([&told]).unwrap();
         let latest = root.path().join(LATEST);
         assert_eq!(fs::read_to_string(latest.join("net.demo/boots/error.txt")).unwrap(), "no boat\n");
-        assert_eq!(fs::read_to_string(latest.join("net.demo/boots/log.txt")).unwrap(), "a log\n");
+        assert_eq!(fs::read_to_string(latest.join("net.demo/boots/log.txt")).unwrap(), "    0.000 a log\n");
         let lines = fs::read_to_string(latest.join(EVENTS)).unwrap();
         let read: Stamped = serde_json::from_str(lines.trim_end()).unwrap();
         assert_eq!((read.since_start, read.event), (1.5, event));

@@ -6,9 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::event::{Outcome, RunEvent, scenario_folder};
+use crate::event::{Outcome, RunEvent, Stamped, scenario_folder};
 
-use super::model::{Failure, Summary, is_scenario};
+use super::{
+    ci::Ci,
+    model::{Failure, Summary, is_scenario},
+    paint::Paint,
+    verbose::Verbose,
+};
 
 /// Lines of a log shown with a failure; the file has all of them.
 const LOG_LINES: usize = 30;
@@ -22,6 +27,10 @@ pub(crate) struct Style {
     pub(crate) terse: bool,
     /// Whether lines of scenarios are shown as they come.
     pub(crate) live_log: bool,
+    /// Whether everything that happens is shown as it does.
+    pub(crate) verbose: bool,
+    /// Whether what goes on is shown elsewhere, so that only what is to stay needs a line.
+    pub(crate) is_watched: bool,
 }
 
 /// Writes a run to a stream.
@@ -32,8 +41,13 @@ pub(crate) struct Term<W> {
     style: Style,
     folder: PathBuf,
     prerequisites: HashSet<(String, String)>,
+    /// Of scenarios that have failed, the first lines that were told of their errors.
+    failing: HashMap<(String, String), String>,
     /// Scenarios that are tried again, and how often they have failed.
     attempts: HashMap<(String, String), u32>,
+    verbose: Verbose,
+    /// In the log of a CI system, with a stream on which its commands go.
+    ci: Option<(Ci, W)>,
 }
 
 impl<W: Write> Term<W> {
@@ -45,8 +59,17 @@ impl<W: Write> Term<W> {
             style,
             folder: folder.to_owned(),
             prerequisites: HashSet::new(),
+            failing: HashMap::new(),
             attempts: HashMap::new(),
+            verbose: Verbose::default(),
+            ci: None,
         }
+    }
+
+    /// The same in the log of a CI system; `commands` leads to where the notes do, for what is not to be harmless.
+    #[must_use]
+    pub(crate) fn in_ci(self, ci: Ci, commands: W) -> Self {
+        Self { ci: Some((ci, commands)), ..self }
     }
 
     /// Says how many scenarios there are.
@@ -55,17 +78,51 @@ impl<W: Write> Term<W> {
     }
 
     /// Shows an event, if people care for it.
-    pub(crate) fn show(&mut self, event: &RunEvent) -> io::Result<()> {
+    pub(crate) fn show(&mut self, stamped: &Stamped) -> io::Result<()> {
+        let shown = self.lines(&stamped.event);
+        if self.style.verbose {
+            let (suite, lines) = self.verbose.take(stamped);
+            for line in lines {
+                self.note(suite, &line.fit(usize::MAX, self.style.colour))?;
+            }
+        }
+        if let Some((ci, commands)) = &mut self.ci {
+            commands.write_all(ci.take(stamped).as_bytes())?;
+            commands.flush()?;
+        }
+        shown
+    }
+
+    /// Tells what is no result: at once, or with all that is told of that suite.
+    fn note(&mut self, suite: &str, text: &str) -> io::Result<()> {
+        match &mut self.ci {
+            Some((ci, _)) => {
+                ci.note(suite, text);
+                Ok(())
+            }
+            None => writeln!(self.notes, "{text}"),
+        }
+    }
+
+    fn lines(&mut self, event: &RunEvent) -> io::Result<()> {
         match event {
+            RunEvent::SuiteWaiting { suite, text } if !self.style.terse && !self.style.is_watched => {
+                self.note(suite, &format!("{suite} waits: {text}"))
+            }
             RunEvent::SuiteProgress { suite, text } if !self.style.terse => {
-                writeln!(self.notes, "{suite}: {text}")
+                // Both show it where it is done.
+                let is_elsewhere = self.style.is_watched && !text.starts_with("warning: ");
+                if is_elsewhere || self.style.verbose {
+                    return Ok(());
+                }
+                self.note(suite, &format!("{suite}: {text}"))
             }
             RunEvent::PortalReached { suite, portal, .. } if !self.style.terse => {
-                writeln!(self.notes, "{suite}: portal at {portal}")
+                self.note(suite, &format!("{suite}: portal at {portal}"))
             }
             RunEvent::Trouble { suite, machine, trouble, text, expected, .. } if !self.style.terse => {
                 let role = if *expected { "expected " } else { "" };
-                writeln!(self.notes, "{suite}: {machine}: {role}{trouble}: {text}")
+                self.note(suite, &format!("{suite}: {machine}: {role}{trouble}: {text}"))
             }
             RunEvent::EnvironmentKept { suite, folder, machines } => {
                 let machine = machines.first().map(ToString::to_string).unwrap_or_default();
@@ -75,22 +132,29 @@ impl<W: Write> Term<W> {
                      polder status\n    polder shell {machine}\n    polder destroy --yes"
                 )
             }
-            RunEvent::Fault { suite, scenario, text } if self.style.live_log => {
+            RunEvent::Fault { suite, scenario, text } if self.style.live_log && !self.style.verbose => {
                 writeln!(self.out, "{suite}::{scenario}: {text}")
             }
             RunEvent::ScenarioStarted { suite, scenario, prerequisite: true, .. } => {
                 self.prerequisites.insert((suite.clone(), scenario.clone()));
                 Ok(())
             }
+            RunEvent::Failing { suite, scenario, error } if !self.style.terse => {
+                let error = error.lines().next().unwrap_or_default();
+                self.failing.insert((suite.clone(), scenario.clone()), error.to_owned());
+                writeln!(self.notes, "{suite}::{scenario}: {error}")?;
+                self.notes.flush()
+            }
             RunEvent::AttemptFailed { suite, scenario, attempt, error, .. } => {
+                self.failing.remove(&(suite.clone(), scenario.clone()));
                 self.attempts.insert((suite.clone(), scenario.clone()), *attempt);
                 if self.style.terse {
                     return Ok(());
                 }
                 let error = error.lines().next().unwrap_or_default();
-                writeln!(self.notes, "{suite}::{scenario}: attempt {attempt} failed: {error}")
+                self.note(suite, &format!("{suite}::{scenario}: attempt {attempt} failed: {error}"))
             }
-            RunEvent::Log { suite, scenario, text, .. } if self.style.live_log => {
+            RunEvent::Log { suite, scenario, text, .. } if self.style.live_log && !self.style.verbose => {
                 writeln!(self.out, "{suite}::{scenario}: {text}")
             }
             RunEvent::ScenarioFinished { suite, scenario, outcome, seconds } => {
@@ -102,6 +166,9 @@ impl<W: Write> Term<W> {
 
     /// Shows failures and the result of a run that took `seconds`.
     pub(crate) fn end(&mut self, summary: &Summary, filtered_out: usize, seconds: f64) -> io::Result<()> {
+        if let Some((ci, commands)) = &mut self.ci {
+            commands.write_all(ci.rest().as_bytes())?;
+        }
         if self.style.terse {
             writeln!(self.out)?;
         }
@@ -130,9 +197,9 @@ impl<W: Write> Term<W> {
             writeln!(self.out, "\n{expected_failures} failed, as is expected")?;
         }
         let verdict = match (failed, summary.stopped) {
-            (0, false) => self.paint(GREEN, "ok"),
-            (0, true) => self.paint(YELLOW, "stopped"),
-            _ => self.paint(RED, "FAILED"),
+            (0, false) => self.paint(Paint::Green, "ok"),
+            (0, true) => self.paint(Paint::Yellow, "stopped"),
+            _ => self.paint(Paint::Red, "FAILED"),
         };
         writeln!(
             self.out,
@@ -145,43 +212,48 @@ impl<W: Write> Term<W> {
         let failed = matches!(outcome, Outcome::Failed { .. });
         if !is_scenario(scenario) && !failed {
             if *outcome == Outcome::Passed && !self.style.terse {
-                writeln!(self.notes, "{suite}: {scenario} done ({seconds:.1} s)")?;
+                self.note(suite, &format!("{suite}: {scenario} done ({seconds:.1} s)"))?;
             }
             return Ok(());
         }
         if self.style.terse {
             let (colour, letter) = match outcome {
-                Outcome::Passed => (GREEN, "."),
-                Outcome::Failed { .. } => (RED, "F"),
-                Outcome::ExpectedFailure { .. } => (YELLOW, "x"),
-                Outcome::NotRun { .. } => (YELLOW, "n"),
-                Outcome::Ignored { .. } => (YELLOW, "i"),
+                Outcome::Passed => (Paint::Green, "."),
+                Outcome::Failed { .. } => (Paint::Red, "F"),
+                Outcome::ExpectedFailure { .. } => (Paint::Yellow, "x"),
+                Outcome::NotRun { .. } => (Paint::Yellow, "n"),
+                Outcome::Ignored { .. } => (Paint::Yellow, "i"),
             };
             write!(self.out, "{}", self.paint(colour, letter))?;
             return self.out.flush();
         }
         let key = (suite.to_owned(), scenario.to_owned());
         let role = if self.prerequisites.contains(&key) { ", prerequisite" } else { "" };
+        let told = self.failing.remove(&key);
         let attempts = self.attempts.remove(&key);
         let attempts = attempts.map(|failed| format!(", attempt {}", failed + 1)).unwrap_or_default();
         let words = match outcome {
-            Outcome::Passed => format!("{} ({seconds:.1} s{role}{attempts})", self.paint(GREEN, "ok")),
+            Outcome::Passed => format!("{} ({seconds:.1} s{role}{attempts})", self.paint(Paint::Green, "ok")),
             Outcome::Failed { .. } => {
-                format!("{} ({seconds:.1} s{role}{attempts})", self.paint(RED, "FAILED"))
+                format!("{} ({seconds:.1} s{role}{attempts})", self.paint(Paint::Red, "FAILED"))
             }
             Outcome::ExpectedFailure { reason, until, .. } => {
-                format!("{}, as is expected until {until}: {reason}", self.paint(YELLOW, "failed"))
+                format!("{}, as is expected until {until}: {reason}", self.paint(Paint::Yellow, "failed"))
             }
-            Outcome::NotRun { reason } => format!("{}: {reason}", self.paint(YELLOW, "not run")),
+            Outcome::NotRun { reason } => format!("{}: {reason}", self.paint(Paint::Yellow, "not run")),
             Outcome::Ignored { reason: Some(reason) } => {
-                format!("{}, {reason}", self.paint(YELLOW, "ignored"))
+                format!("{}, {reason}", self.paint(Paint::Yellow, "ignored"))
             }
-            Outcome::Ignored { reason: None } => self.paint(YELLOW, "ignored"),
+            Outcome::Ignored { reason: None } => self.paint(Paint::Yellow, "ignored"),
         };
         writeln!(self.out, "test {suite}::{scenario} ... {words}")?;
         // All of it is told at the end; who watches wants to know at once.
         if let Outcome::Failed { error, .. } = outcome {
-            writeln!(self.notes, "{suite}::{scenario}: {}", error.lines().next().unwrap_or_default())?;
+            let error = error.lines().next().unwrap_or_default();
+            if told.is_none_or(|told| told != error) {
+                writeln!(self.notes, "{suite}::{scenario}: {error}")?;
+                self.notes.flush()?;
+            }
         }
         Ok(())
     }
@@ -214,19 +286,20 @@ impl<W: Write> Term<W> {
         }
     }
 
-    fn paint(&self, colour: &str, text: &str) -> String {
-        if self.style.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    fn paint(&self, paint: Paint, text: &str) -> String {
+        if self.style.colour { paint.on(text) } else { text.to_owned() }
     }
 }
 
-const GREEN: &str = "32";
-const RED: &str = "31";
-const YELLOW: &str = "33";
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::event::{Fault, Trouble};
+    use crate::{
+        event::{Fault, Trouble},
+        report::ci::System,
+    };
 
     fn finished(scenario: &str, outcome: Outcome) -> RunEvent {
         RunEvent::ScenarioFinished { suite: "demo".into(), scenario: scenario.into(), outcome, seconds: 1.25 }
@@ -300,7 +373,7 @@ mod tests {
         ] {
             let log = if event == finished("c", Outcome::Passed) { "" } else { "    0.001 pinging\n" };
             summary.take(&event, log);
-            term.show(&event).unwrap();
+            term.show(&Stamped::new(Duration::from_millis(1_500), event)).unwrap();
         }
         term.end(&summary, 2, 12.345).unwrap();
         (String::from_utf8(out).unwrap(), String::from_utf8(notes).unwrap())
@@ -352,8 +425,55 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_is_told_when_it_happens_and_once() {
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        let mut term = Term::new(&mut out, &mut notes, Style::default(), Path::new("/t"));
+        let failing = |scenario: &str, error: &str| RunEvent::Failing {
+            suite: "demo".into(),
+            scenario: scenario.into(),
+            error: error.into(),
+        };
+        let failed = |error: &str| Outcome::Failed { fault: Fault::Product, error: error.into() };
+        for event in [
+            failing("a", "no answer\ncaused by: EIO"),
+            finished("a", failed("no answer\ncaused by: EIO\nat a.rs:1:2\nthe machine panicked")),
+            failing("b", "one"),
+            finished("b", failed("another")),
+            finished("c", failed("blamed later")),
+        ] {
+            term.show(&Stamped::new(Duration::ZERO, event)).unwrap();
+        }
+        drop(term);
+        assert_eq!(
+            String::from_utf8(notes).unwrap(),
+            "demo::a: no answer\ndemo::b: one\ndemo::b: another\ndemo::c: blamed later\n"
+        );
+    }
+
+    #[test]
+    fn in_ci_a_failure_is_told_at_once_and_the_rest_of_a_suite_together() {
+        let (mut out, mut notes, mut commands) = (Vec::new(), Vec::new(), Vec::new());
+        let mut term = Term::new(&mut out, &mut notes, Style::default(), Path::new("/t"))
+            .in_ci(Ci::new(System::GitHub, None), &mut commands);
+        let told = |event| Stamped::new(Duration::ZERO, event);
+        let text = "::stop-commands::x".into();
+        term.show(&told(RunEvent::SuiteProgress { suite: "demo".into(), text })).unwrap();
+        let error = "no answer\n::error::no".into();
+        term.show(&told(finished("b", Outcome::Failed { fault: Fault::Product, error }))).unwrap();
+        term.show(&told(RunEvent::SuiteFinished { suite: "demo".into(), usage: None, seconds: 1.0 }))
+            .unwrap();
+        term.end(&Summary::default(), 0, 1.0).unwrap();
+        drop(term);
+        assert_eq!(String::from_utf8(notes).unwrap(), "demo::b: no answer\n");
+        assert_eq!(
+            String::from_utf8(commands).unwrap(),
+            "::error title=demo%3A%3Ab::no answer%0A::error::no\n::group::demo\ndemo: ::stop-commands::x\n::endgroup::\n"
+        );
+    }
+
+    #[test]
     fn terse_is_a_letter_each_and_live_logs_are_wanted_only() {
-        let (out, notes) = shown(Style { terse: true, colour: true, live_log: false });
+        let (out, notes) = shown(Style { terse: true, colour: true, ..Style::default() });
         assert!(
             out.starts_with(
                 "\nrunning 5 tests\n\x1b[32m.\x1b[0m\x1b[32m.\x1b[0m\x1b[31mF\x1b[0m\x1b[33mx\x1b[0m\x1b[33mn\x1b[0m\x1b[33mi\x1b[0m\n"
@@ -363,5 +483,12 @@ mod tests {
         assert_eq!(notes, "");
         let (out, _) = shown(Style { live_log: true, ..Style::default() });
         assert!(out.contains("\ndemo::b: pinging\n"), "{out}");
+        let (out, notes) = shown(Style { live_log: true, verbose: true, ..Style::default() });
+        assert!(
+            !out.contains("\ndemo::b: pinging\n") && notes.contains("\n   1.500 demo::b pinging\n"),
+            "{notes}"
+        );
+        let (_, notes) = shown(Style { is_watched: true, ..Style::default() });
+        assert!(!notes.contains("answers over ssh") && notes.contains("demo::b: no answer\n"), "{notes}");
     }
 }

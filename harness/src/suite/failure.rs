@@ -84,13 +84,19 @@ pub(crate) fn expected(outcome: Outcome, known: Option<ExpectFail>, today: &str)
     }
 }
 
-/// An error and its causes, one a line; where in `file` it came up, when backtraces are on.
-pub(crate) fn describe(error: &anyhow::Error, file: &str) -> String {
+/// An error and its causes, one a line.
+pub(crate) fn causes(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {
         text.push_str("\ncaused by: ");
         text.push_str(&cause.to_string());
     }
+    text
+}
+
+/// The same and where in `file` it came up, when backtraces are on.
+pub(crate) fn describe(error: &anyhow::Error, file: &str) -> String {
+    let mut text = causes(error);
     if let Some(place) = place(&error.backtrace().to_string(), file) {
         text.push_str("\nat ");
         text.push_str(&place);

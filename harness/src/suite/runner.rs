@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{runtime::Handle, sync::mpsc::UnboundedSender};
+use tokio::runtime::Handle;
 use tracing::Span;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     event::{Fault, MachineFacts, Outcome, RunEvent, Usage, scenario_folder, suite_folder},
     health::Sighting,
     initfile,
-    trace::Recorder,
+    trace::{Recorder, Teller},
     workdir::{
         Workdir,
         paths::{DEFAULT, FOLDER},
@@ -50,7 +50,7 @@ pub(crate) struct Runner {
     /// Where steps run; its threads may be blocked by them, ours may not.
     pub(crate) work: Handle,
     /// Told everything that happens.
-    pub(crate) events: UnboundedSender<RunEvent>,
+    pub(crate) events: Teller,
     /// Records what steps log.
     pub(crate) recorder: Recorder,
     /// The operator's wish.
@@ -151,7 +151,7 @@ impl Runner {
         self.report_started(suite, ENVIRONMENT, false);
         let (events, name) = (self.events.clone(), suite.name.clone());
         let progress = Progress::new(move |text| {
-            let _ = events.send(RunEvent::SuiteProgress { suite: name.clone(), text: text.to_owned() });
+            events.send(RunEvent::SuiteProgress { suite: name.clone(), text: text.to_owned() });
         });
         let host = self.host.clone();
         let workdir = (self.keep != Keep::Never).then(|| scenario_folder(&self.folder, &suite.name, FOLDER));
@@ -212,7 +212,7 @@ impl Runner {
             let Sighting { machine, trouble, text, expected } = seen.clone();
             let scenario = stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let suite = name.clone();
-            let _ = events.send(RunEvent::Trouble { suite, scenario, machine, trouble, text, expected });
+            events.send(RunEvent::Trouble { suite, scenario, machine, trouble, text, expected });
         };
         let env = env.clone();
         let bounds = Bounds { limit: Some(AFTERMATH), stop: Some(&self.stop), plain: false };
@@ -364,8 +364,7 @@ impl Runner {
     }
 
     pub(super) fn emit(&self, event: RunEvent) {
-        // The receiver outlives every suite; when it is gone, so is whoever could read this.
-        let _ = self.events.send(event);
+        self.events.send(event);
     }
 }
 

@@ -27,6 +27,7 @@ use super::{
     order::{LeftOut, Planned},
     registry::{Requirement, ScenarioDef, StepDef, Suite},
     runner::{AFTERMATH, Runner, STOPPED},
+    skip::Skipped,
     stop::Stop,
     task::{self, Bounds, Ended},
 };
@@ -340,16 +341,30 @@ impl<'a> Session<'a> {
         };
         let bounds = Bounds { limit: Some(limit), stop, plain: step.plain };
         let env = self.env.clone();
+        let failing = self.failing(name);
+        let tell = failing.clone();
         let work = async move {
-            let Some(env) = env else {
-                return (step.run)(cx).await;
+            let result = match env {
+                None => (step.run)(cx).await,
+                Some(env) => tokio::select! {
+                    result = (step.run)(cx) => result,
+                    error = env.broken() => Err(error.into()),
+                },
             };
-            tokio::select! {
-                result = (step.run)(cx) => result,
-                error = env.broken() => Err(error.into()),
-            }
+            result.inspect_err(|error| {
+                if !error.is::<Skipped>() {
+                    tell(failure::causes(error));
+                }
+                // Here, and once: to make a backtrace to text takes a while, in which no other suite is to stand still.
+                drop(error.backtrace().to_string());
+            })
         };
         let ended = task::run(&runner.work, span.clone(), bounds, work).await;
+        match &ended {
+            Ended::Panicked(text) => failing(text.clone()),
+            Ended::TimedOut { .. } => failing(format!("did not end within {words}")),
+            Ended::Returned(_) | Ended::Stopped { .. } => {}
+        }
         let stuck = matches!(ended, Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true });
         let mut outcome = failure::outcome(&ended, &words, suite.def.file);
         // What cannot be stopped has its values still.
@@ -359,6 +374,19 @@ impl<'a> Session<'a> {
         let (unhealed, blame) = self.aftermath().await;
         let outcome = failure::after(outcome, unhealed, blame);
         Went { outcome, took: start.elapsed(), stuck }
+    }
+
+    /// Tells at once that a step has failed, unless that is expected: what else there is to say of it may take a while.
+    fn failing(&self, name: &str) -> impl Fn(String) + Clone + Send + use<> {
+        let (events, suite, scenario) =
+            (self.runner.events.clone(), self.suite.name.clone(), name.to_owned());
+        let mut known = self.suite.def.scenarios.iter().filter(|known| known.step.name == name);
+        let is_expected = known.any(|known| known.expect_fail.is_some());
+        move |error| {
+            if !is_expected {
+                events.send(RunEvent::Failing { suite: suite.clone(), scenario: scenario.clone(), error });
+            }
+        }
     }
 
     /// Waits until the faults that a step dropped are healed, and asks how the machines are: what could not be set back,

@@ -8,9 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc::UnboundedSender;
 use tracing::{
-    Event, Span, Subscriber,
+    Event, Level, Span, Subscriber,
     field::{Field, Visit},
     level_filters::LevelFilter,
     span::{Attributes, Id},
@@ -25,7 +24,10 @@ use crate::{
     event::{RunEvent, WaitEnd},
 };
 
-use super::tree::Tree;
+use super::{
+    teller::Teller,
+    tree::{Tree, Weight},
+};
 
 /// Target of lines written with `log!`.
 pub(crate) const LOG: &str = "polder::log";
@@ -33,6 +35,8 @@ pub(crate) const LOG: &str = "polder::log";
 pub(crate) const FAULT: &str = "polder::fault";
 /// Target of lines about changes; they have the fields of [`RunEvent::Change`], or those of [`RunEvent::ChangeReported`].
 pub(crate) const CHANGE: &str = "polder::change";
+/// Target of lines about machines that are otherwise now; they have the fields of [`RunEvent::MachineState`].
+pub(crate) const MACHINE: &str = "polder::machine";
 /// Target of the span that stands for a scenario.
 const SCENARIO: &str = "polder::scenario";
 
@@ -56,11 +60,11 @@ impl Recorder {
     /// Records from now on, for the rest of the process; lines also go to `events`.
     ///
     /// Where the binary has a subscriber of its own already, that one stays and there are no trees.
-    pub(crate) fn install(events: UnboundedSender<RunEvent>) -> Self {
-        let recorder = Self::default();
-        let layer = Recording { recorder: recorder.clone(), events };
-        let _ = tracing_subscriber::registry().with(layer.with_filter(filter())).try_init();
-        recorder
+    pub(crate) fn install(&self, events: Teller) {
+        let layer = Recording { recorder: self.clone(), events };
+        // Waits that go on are for those who watch, and in no log.
+        let filter = filter().with_target(WAIT, LevelFilter::TRACE);
+        let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
     }
 
     /// The span of a scenario; what happens inside it is recorded.
@@ -68,10 +72,34 @@ impl Recorder {
         tracing::info_span!(target: SCENARIO, parent: None, "scenario", suite, scenario)
     }
 
-    /// The tree of a scenario as text; it is not kept any longer.
-    pub(crate) fn take(&self, suite: &str, scenario: &str) -> String {
-        let live = lock(&self.trees).remove(&(suite.to_owned(), scenario.to_owned()));
-        live.map(|live| lock(&live.tree).render()).unwrap_or_default()
+    /// The log of a scenario; it is not kept here any longer.
+    pub(crate) fn take(&self, suite: &str, scenario: &str) -> Log {
+        Log(lock(&self.trees).remove(&(suite.to_owned(), scenario.to_owned())))
+    }
+}
+
+/// The log of a scenario that has ended, made to text only when somebody wants it.
+#[derive(Debug, Default)]
+pub(crate) struct Log(Option<Arc<Live>>);
+
+impl Log {
+    /// All of it; empty when nothing was recorded.
+    pub(crate) fn whole(&self) -> String {
+        self.0.as_ref().map(|live| lock(&live.tree).render()).unwrap_or_default()
+    }
+
+    /// What matters of it to who reads of the failure.
+    pub(crate) fn folded(&self) -> String {
+        self.0.as_ref().map(|live| lock(&live.tree).render_folded()).unwrap_or_default()
+    }
+
+    /// One with these lines, all of the first moment.
+    #[cfg(test)]
+    pub(crate) fn of_lines(lines: &[&str]) -> Self {
+        let mut tree = Tree::default();
+        lines.iter().for_each(|line| tree.line(None, Duration::ZERO, (*line).to_owned(), Weight::Detail));
+        let live = Live { key: Key::default(), start: Instant::now(), tree: Mutex::new(tree) };
+        Self(Some(Arc::new(live)))
     }
 }
 
@@ -82,7 +110,7 @@ pub(crate) fn filter() -> Targets {
 
 struct Recording {
     recorder: Recorder,
-    events: UnboundedSender<RunEvent>,
+    events: Teller,
 }
 
 /// What a span inside a scenario knows: its tree, and its entry there (none for the scenario itself).
@@ -120,7 +148,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
         let (suite, scenario) = parent.live.key.clone();
         let started =
             RunEvent::SpanStarted { suite, scenario, span: entry, parent: parent.id, machine, text };
-        let _ = self.events.send(started);
+        self.events.send(started);
         span.extensions_mut().insert(Opened(Instant::now()));
         span.extensions_mut().insert(Node { id: Some(entry), ..parent });
     }
@@ -129,25 +157,36 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let target = event.metadata().target();
+        let goes_on = target == WAIT && *event.metadata().level() == Level::TRACE;
+        let weight = match (target, *event.metadata().level()) {
+            (_, Level::ERROR) => Weight::Wrong,
+            (WAIT, _) if fields.ends_badly() => Weight::Wrong,
+            (LOG | FAULT, _) => Weight::Said,
+            _ => Weight::Detail,
+        };
         let more: Option<Told> = match target {
             CHANGE => Some(Box::new(fields.of_change())),
+            MACHINE => Some(Box::new(fields.of_machine())),
+            WAIT if goes_on => Some(Box::new(fields.of_waiting())),
             WAIT => Some(Box::new(fields.of_wait())),
             _ => None,
         };
         let text = if more.is_some() { fields.message } else { fields.text("") };
         let node = context.event_span(event).and_then(|span| span.extensions().get::<Node>().cloned());
         if let Some(Node { live, id }) = node {
-            lock(&live.tree).line(id, live.elapsed(), text.clone());
+            if !goes_on {
+                lock(&live.tree).line(id, live.elapsed(), text.clone(), weight);
+            }
             let (suite, scenario) = live.key.clone();
             if let Some(more) = more {
-                let _ = self.events.send(more(suite.clone(), scenario.clone(), id));
+                self.events.send(more(suite.clone(), scenario.clone(), id));
             }
-            let _ = match target {
+            match target {
                 // All of it is in its own event.
-                WAIT => return,
+                WAIT | MACHINE => {}
                 FAULT => self.events.send(RunEvent::Fault { suite, scenario, text }),
                 _ => self.events.send(RunEvent::Log { suite, scenario, span: id, text }),
-            };
+            }
         } else if target == LOG {
             // From a task the scenario spawned without its span: better here than nowhere.
             let _ = writeln!(io::stderr(), "{text}");
@@ -162,7 +201,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
         {
             lock(&live.tree).close(*entry, live.elapsed());
             let ((suite, scenario), seconds) = (live.key.clone(), began.elapsed().as_secs_f64());
-            let _ = self.events.send(RunEvent::SpanFinished { suite, scenario, span: *entry, seconds });
+            self.events.send(RunEvent::SpanFinished { suite, scenario, span: *entry, seconds });
         }
     }
 }
@@ -222,6 +261,23 @@ impl Fields {
         }
     }
 
+    /// Whether the wait that they tell of was in vain.
+    fn ends_badly(&self) -> bool {
+        !matches!(WaitEnd::of(&self.field("end")), WaitEnd::True | WaitEnd::Held)
+    }
+
+    /// The machine that they tell of, once it is known whose.
+    fn of_machine(&self) -> impl FnOnce(String, String, Option<u64>) -> RunEvent + use<> {
+        let [machine, state] = ["machine", "state"].map(|name| self.field(name));
+        move |suite, scenario, _| RunEvent::MachineState { suite, scenario, machine, state }
+    }
+
+    /// The wait that they tell of, which goes on, once it is known whose.
+    fn of_waiting(&self) -> impl FnOnce(String, String, Option<u64>) -> RunEvent + use<> {
+        let [what, seen] = ["what", "seen"].map(|name| self.field(name));
+        move |suite, scenario, span| RunEvent::Waiting { suite, scenario, span, what, seen }
+    }
+
     /// The wait that they tell of, once it is known whose.
     fn of_wait(&self) -> impl FnOnce(String, String, Option<u64>) -> RunEvent + use<> {
         let [what, end, seen, history, looks, seconds] =
@@ -258,7 +314,7 @@ impl Visit for Fields {
 }
 
 /// A panic elsewhere must not silence the log of what it led to.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -271,9 +327,10 @@ mod tests {
     #[tokio::test]
     async fn waits_are_told_with_what_was_seen_and_only_those_that_waited() {
         use crate::base::wait::{Look, wait_for};
-        let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
         let recorder = Recorder::default();
-        let layer = Recording { recorder: recorder.clone(), events: sender };
+        let teller = Teller::new(recorder.clone());
+        let events = teller.listen();
+        let layer = Recording { recorder: recorder.clone(), events: teller };
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter()));
         let _scope = tracing::subscriber::set_default(subscriber);
         let scenario = recorder.scenario("demo", "boots");
@@ -291,8 +348,8 @@ mod tests {
         work.instrument(scenario).await;
         let mut told = Vec::new();
         while let Ok(event) = events.try_recv() {
-            if let RunEvent::Waited { what, end, seen, history, looks, .. } = event {
-                told.push((what, end, seen, history.lines().count(), looks));
+            if let RunEvent::Waited { what, end, seen, history, looks, .. } = &event.stamped.event {
+                told.push((what.clone(), *end, seen.clone(), history.lines().count(), *looks));
             }
         }
         let expected = [
@@ -300,15 +357,16 @@ mod tests {
             ("rain".to_owned(), WaitEnd::CutShort, "sun".to_owned(), 0, 1),
         ];
         assert_eq!(told, expected);
-        let text = recorder.take("demo", "boots");
+        let text = recorder.take("demo", "boots").whole();
         assert!(text.contains("s for a boat: true, last seen: fog\n"), "{text}");
     }
 
     #[test]
     fn spans_and_lines_reach_their_scenario_only() {
-        let (sender, mut events) = tokio::sync::mpsc::unbounded_channel();
         let recorder = Recorder::default();
-        let layer = Recording { recorder: recorder.clone(), events: sender };
+        let teller = Teller::new(recorder.clone());
+        let events = teller.listen();
+        let layer = Recording { recorder: recorder.clone(), events: teller };
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter()));
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!("outside");
@@ -322,11 +380,11 @@ mod tests {
             });
             recorder.scenario("demo", "other").in_scope(|| tracing::info!("elsewhere"));
         });
-        let text = recorder.take("demo", "boots");
+        let text = recorder.take("demo", "boots").whole();
         let lines: Vec<&str> = text.lines().map(|line| line.get(10..).unwrap_or(line)).collect();
-        assert!(lines[0].starts_with("exec machine=web argv=id ("), "{text}");
+        assert!(lines[0].starts_with("@ exec machine=web argv=id ("), "{text}");
         assert_eq!(lines[1..], ["  ended status=0"]);
-        assert_eq!(recorder.take("demo", "boots"), "", "taken once");
+        assert_eq!(recorder.take("demo", "boots").whole(), "", "taken once");
         let log = |scenario: &str, span, text: &str| RunEvent::Log {
             suite: "demo".into(),
             scenario: scenario.into(),
@@ -342,14 +400,15 @@ mod tests {
             machine: Some("web".into()),
             text: "exec machine=web argv=id".into(),
         };
-        assert_eq!(events.try_recv().unwrap(), started);
-        assert_eq!(events.try_recv().unwrap(), log("boots", Some(0), "ended status=0"));
-        let finished = events.try_recv().unwrap();
+        let next = || events.try_recv().unwrap().stamped.event.clone();
+        assert_eq!(next(), started);
+        assert_eq!(next(), log("boots", Some(0), "ended status=0"));
+        let finished = next();
         assert!(
             matches!(&finished, RunEvent::SpanFinished { span: 0, seconds, .. } if *seconds < 60.0),
             "{finished:?}"
         );
-        assert_eq!(events.try_recv().unwrap(), log("other", None, "elsewhere"));
+        assert_eq!(next(), log("other", None, "elsewhere"));
         assert!(events.try_recv().is_err());
     }
 }

@@ -16,7 +16,8 @@ use tempfile::TempDir;
 /// Nothing here takes as long; what does is stuck.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
+    "watched",
     "twelve",
     "kept",
     "attributes",
@@ -107,6 +108,10 @@ pub(crate) fn start_with(name: &str, args: &[&str], prepare: impl FnOnce(&mut Co
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(path(name));
     command.args(args).env_remove("NEXTEST").env("POLDER_OUTPUT_DIR", folder.path().join("polder"));
+    // Wherever we run ourselves.
+    for name in ["GITHUB_ACTIONS", "GITLAB_CI", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"] {
+        command.env_remove(name);
+    }
     let file = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
     command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
     prepare(&mut command);

@@ -59,3 +59,4 @@ mod typed;
 mod types;
 mod typing;
 mod waits;
+mod watched;

@@ -110,7 +110,7 @@ fn a_failure_leaves_its_error_its_log_and_every_event() {
     let log = ran.file("mixed/logs/log.txt");
     let lines: Vec<&str> = log.lines().map(|line| &line[10..]).collect();
     assert_eq!((lines[0], lines[2]), ("on the way", "  deep inside"), "{log}");
-    assert!(lines[1].starts_with("exec vm=web ("), "{log}");
+    assert!(lines[1].starts_with("@ exec vm=web ("), "{log}");
     let error = ran.file("mixed/panics_plainly/error.txt");
     assert!(error.starts_with("panicked at ") && error.ends_with("\nno harbour\n"), "{error}");
     assert!(!ran.notes.contains("harbour"), "printed twice: {}", ran.notes);
@@ -127,20 +127,26 @@ fn a_failure_leaves_its_error_its_log_and_every_event() {
             "scenario_finished",
             "scenario_started",
             "log",
+            // At once: before anybody looks what else there is to say of it.
+            "failing",
             "scenario_finished",
             "scenario_started",
             "log",
             "span_started",
             "log",
             "span_finished",
+            "failing",
             "scenario_finished",
             "suite_finished",
             "run_finished",
         ]
     );
     assert_eq!(events[5]["text"], "about to panic");
-    assert_eq!(events[12]["outcome"]["fault"], "product");
-    assert_eq!((events[14]["passed"].as_u64(), events[14]["failed"].as_u64()), (Some(1), Some(2)));
+    assert_eq!(events[13]["error"], "after logging");
+    let told = ran.notes.lines().filter(|line| *line == "mixed::logs: after logging").count();
+    assert_eq!(told, 1, "{}", ran.notes);
+    assert_eq!(events[14]["outcome"]["fault"], "product");
+    assert_eq!((events[16]["passed"].as_u64(), events[16]["failed"].as_u64()), (Some(1), Some(2)));
 }
 
 #[test]
