@@ -48,6 +48,7 @@ mod deploy;
 mod destroy;
 mod disk;
 mod doctor;
+mod emulator;
 mod error;
 mod evidence;
 mod export;

@@ -81,6 +81,13 @@ pub enum RunEvent {
         /// Such as "building image debian12" or "web: answers over ssh".
         text: String,
     },
+    /// A suite waits for a part of the host that others have; told again when they change.
+    SuiteWaiting {
+        /// Its name.
+        suite: String,
+        /// For what, and who has it.
+        text: String,
+    },
     /// The machines of a suite are up.
     EnvironmentReady {
         /// Its name.
@@ -271,6 +278,17 @@ pub enum RunEvent {
         /// Items that could not.
         missing: usize,
     },
+    /// Something is left of a suite that has ended, although this process goes on.
+    Leak {
+        /// Its suite.
+        suite: String,
+        /// The scenario (or another step) during which it came to be, as far as that is known.
+        scenario: String,
+        /// What kind: `process`, `lab`, `mount`, `fault` or `portal`.
+        leak: String,
+        /// What it is, for people.
+        what: String,
+    },
     /// The environment of a suite stays, until somebody destroys it.
     EnvironmentKept {
         /// Its suite.
@@ -316,6 +334,7 @@ impl RunEvent {
         "run_started",
         "suite_started",
         "suite_progress",
+        "suite_waiting",
         "environment_ready",
         "portal_reached",
         "scenario_started",
@@ -330,6 +349,7 @@ impl RunEvent {
         "trouble",
         "scenario_finished",
         "collected",
+        "leak",
         "environment_kept",
         "suite_finished",
         "run_finished",

@@ -30,6 +30,7 @@ fn all() -> Vec<RunEvent> {
         },
         RunEvent::SuiteStarted { suite: suite(), place: Some("a.rs:1".into()) },
         RunEvent::SuiteProgress { suite: suite(), text: "web: boots".into() },
+        RunEvent::SuiteWaiting { suite: suite(), text: "for 512 MiB of memory".into() },
         RunEvent::EnvironmentReady {
             suite: suite(),
             prefix: "/tmp/x".into(),
@@ -117,6 +118,12 @@ fn all() -> Vec<RunEvent> {
             folder: "/x".into(),
             items: 3,
             missing: 1,
+        },
+        RunEvent::Leak {
+            suite: suite(),
+            scenario: scenario(),
+            leak: "process".into(),
+            what: "process 7 `sleep 9`".into(),
         },
         RunEvent::EnvironmentKept { suite: suite(), folder: "/x/net.demo".into(), machines: vec![machine()] },
         RunEvent::SuiteFinished {

@@ -20,6 +20,8 @@ use crate::{
     provider::libvirt::{CLOSING, wait_closed},
     report::{changes, sink::Sink},
     suite::{
+        budget::Budget,
+        leaks::Audit,
         runner::{Keep, Runner},
         stop, task,
     },
@@ -36,6 +38,7 @@ pub(super) struct Place {
     /// Whether a scenario for which something is lacking has failed.
     pub(super) strict: bool,
     pub(super) keep: Keep,
+    pub(super) budget: Budget,
 }
 
 /// Runs `picked`, at most `threads` at a time, reporting into `sink`.
@@ -58,7 +61,7 @@ pub(super) fn run(
     let (stopper, stop) = stop::pair();
     let folder = sink.folder().to_owned();
     let mut reporter = Reporter::new(line, sink, recorder.clone())?;
-    let Place { host, portal, strict, keep } = place;
+    let Place { host, portal, strict, keep, budget } = place;
     let work_handle = work.handle().clone();
     let runner = Runner {
         work: work_handle,
@@ -70,6 +73,8 @@ pub(super) fn run(
         portal,
         strict,
         keep,
+        budget,
+        audit: Audit::default(),
         tell,
     };
     control.block_on(async {

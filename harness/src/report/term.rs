@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::event::{Outcome, RunEvent, scenario_folder};
+use crate::event::{Fault, Outcome, RunEvent, scenario_folder};
 
 use super::model::{Failure, Summary, is_scenario};
 
@@ -188,6 +188,11 @@ impl<W: Write> Term<W> {
 
     fn failure(&mut self, failure: &Failure) -> io::Result<()> {
         writeln!(self.out, "\n---- {} ----\n{}", failure.name(), failure.error)?;
+        match failure.fault {
+            Fault::Product => {}
+            Fault::Environment => writeln!(self.out, "at fault: the environment, not what is tested")?,
+            Fault::Harness => writeln!(self.out, "at fault: Polder itself, not what is tested")?,
+        }
         for (number, error) in failure.attempts.iter().enumerate() {
             let error = error.lines().next().unwrap_or_default();
             writeln!(self.out, "attempt {} had failed, too: {error}", number + 1)?;
@@ -226,7 +231,7 @@ const YELLOW: &str = "33";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Fault, Trouble};
+    use crate::event::Trouble;
 
     fn finished(scenario: &str, outcome: Outcome) -> RunEvent {
         RunEvent::ScenarioFinished { suite: "demo".into(), scenario: scenario.into(), outcome, seconds: 1.25 }

@@ -19,6 +19,7 @@ use crate::{
 };
 
 use super::{
+    budget::Token,
     changes::Changes,
     context::SuiteCx,
     failure,
@@ -54,6 +55,8 @@ pub(super) struct Session<'a> {
     env: Option<Env>,
     pub(super) watched: Option<Watched>,
     pub(super) portal: Option<Stay>,
+    /// What it has of the host, until its machines are gone.
+    pub(super) token: Option<Token>,
     changes: Changes,
     /// Values of parameters that live as long as the suite.
     values: Holdings,
@@ -111,7 +114,7 @@ impl<'a> Session<'a> {
         let folder = scenario_folder(&runner.folder, &suite.name, CHANGES);
         let changes = Changes::new(&suite.name, folder, env.clone(), runner.tell);
         let values = Holdings::default();
-        Self { runner, suite, env, watched: None, portal: None, changes, values, factor, deadline }
+        Self { runner, suite, env, watched: None, portal: None, token: None, changes, values, factor, deadline }
     }
 
     /// Set-up, scenarios, teardown, session at the portal closed, environment down; returns what the environment used.
@@ -144,6 +147,7 @@ impl<'a> Session<'a> {
         let usage = self.runner.leave(self.suite, env, outcome != Outcome::Passed).await;
         // Only now: before, it would tidy up in machines that go anyway.
         drop(self.watched);
+        drop(self.token);
         usage
     }
 
@@ -242,7 +246,9 @@ impl<'a> Session<'a> {
         if self.runner.stop.is_requested() {
             return Some(STOPPED.to_owned());
         }
-        if let Some(error) = self.env.as_ref().and_then(Env::failure) {
+        let broken = self.env.as_ref().and_then(Env::failure);
+        let lost = || self.watched.as_ref().and_then(|watched| watched.watch.failure());
+        if let Some(error) = broken.or_else(lost) {
             return Some(format!("the environment broke: {error}"));
         }
         let over = self.deadline.is_some_and(Deadline::passed);
@@ -340,18 +346,33 @@ impl<'a> Session<'a> {
         };
         let bounds = Bounds { limit: Some(limit), stop, plain: step.plain };
         let env = self.env.clone();
+        // The teardown does what can be done without a machine that is lost.
+        let watch = self.watched.as_ref().filter(|_| cx.outcome.is_none());
+        let watch = watch.map(|watched| Arc::clone(&watched.watch));
         let work = async move {
             let Some(env) = env else {
                 return (step.run)(cx).await;
             };
+            let lost = async {
+                match watch {
+                    Some(watch) => watch.lost().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 result = (step.run)(cx) => result,
                 error = env.broken() => Err(error.into()),
+                error = lost => Err(error.into()),
             }
         };
         let ended = task::run(&runner.work, span.clone(), bounds, work).await;
         let stuck = matches!(ended, Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true });
         let mut outcome = failure::outcome(&ended, &words, suite.def.file);
+        if let Outcome::Failed { .. } = outcome
+            && let Some(why) = self.broken().await
+        {
+            outcome = failure::broken(outcome, &why);
+        }
         // What cannot be stopped has its values still.
         if !stuck {
             outcome = failure::torn_down(outcome.clone(), &self.end(&of_step, &outcome, span).await);
@@ -359,6 +380,24 @@ impl<'a> Session<'a> {
         let (unhealed, blame) = self.aftermath().await;
         let outcome = failure::after(outcome, unhealed, blame);
         Went { outcome, took: start.elapsed(), stuck }
+    }
+
+    /// Why the environment cannot be used any more, if it cannot.
+    async fn broken(&self) -> Option<String> {
+        let env = self.env.clone()?;
+        let watch = self.watched.as_ref().map(|watched| Arc::clone(&watched.watch));
+        let look = async move {
+            Ok(match (env.examine().await, watch) {
+                (Some(error), _) => Some(error),
+                (None, Some(watch)) => watch.look_for_lost().await,
+                (None, None) => None,
+            })
+        };
+        let bounds = Bounds { limit: Some(AFTERMATH), stop: None, plain: false };
+        let Ended::Returned(Ok(error)) = task::run(&self.runner.work, Span::none(), bounds, look).await else {
+            return None;
+        };
+        Some(failure::describe(&error?.into(), self.suite.def.file))
     }
 
     /// Waits until the faults that a step dropped are healed, and asks how the machines are: what could not be set back,

@@ -51,6 +51,7 @@ mod selection;
 mod serving;
 mod session;
 mod stopping;
+mod struck;
 mod system;
 mod templates;
 mod terminals;

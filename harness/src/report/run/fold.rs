@@ -75,6 +75,9 @@ impl Fold {
             RunEvent::SuiteProgress { suite, text } => {
                 self.node(suite, ENVIRONMENT, at, None, text.clone(), What::Progress);
             }
+            RunEvent::SuiteWaiting { suite, text } => {
+                self.node(suite, ENVIRONMENT, at, None, format!("waits {text}"), What::Progress);
+            }
             RunEvent::ScenarioStarted { .. }
             | RunEvent::AttemptFailed { .. }
             | RunEvent::ScenarioFinished { .. } => self.step(at, &stamped.event),

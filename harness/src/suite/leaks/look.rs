@@ -1,0 +1,93 @@
+//! What there is below this process, as the kernel tells it. Cheap where there is nothing: only children are looked for, and
+//! theirs.
+
+use std::{fs, io};
+
+use rustix::{
+    param::clock_ticks_per_second,
+    time::{ClockId, clock_gettime},
+};
+
+use super::model::{Process, Ticks};
+
+/// Now, as the kernel counts the age of processes.
+pub(super) fn now() -> Ticks {
+    let now = clock_gettime(ClockId::Boottime);
+    let per_second = clock_ticks_per_second();
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let nanos = u64::try_from(now.tv_nsec).unwrap_or_default();
+    seconds * per_second + nanos * per_second / 1_000_000_000
+}
+
+/// All processes below ours.
+pub(super) fn below() -> Vec<Process> {
+    let mut found = Vec::new();
+    let mut parents = vec![rustix::process::getpid().as_raw_nonzero().get()];
+    while let Some(parent) = parents.pop() {
+        for pid in children(parent).unwrap_or_default() {
+            // One that has ended meanwhile is not there any more.
+            found.extend(process(pid, parent));
+            parents.push(pid);
+        }
+    }
+    found
+}
+
+/// Children of all threads of a process.
+fn children(of: i32) -> io::Result<Vec<i32>> {
+    let mut all = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{of}/task"))?.flatten() {
+        let text = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        all.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()));
+    }
+    Ok(all)
+}
+
+fn process(pid: i32, parent: i32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (head, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace();
+    let is_dead = matches!(fields.next()?, "Z" | "X");
+    let began = fields.nth(18)?.parse().ok()?;
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = bytes.split(|&byte| byte == 0).filter(|word| !word.is_empty());
+    let mut argv: Vec<String> = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    if argv.is_empty() {
+        argv.extend(head.split_once('(').map(|(_, name)| name.to_owned()));
+    }
+    Some(Process { pid, parent, began, is_dead, argv })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_found_with_its_age_and_is_dead_before_it_is_asked_for() {
+        let before = now();
+        let mut child =
+            std::process::Command::new("sh").args(["-c", "sleep 1000; true"]).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let sleep = loop {
+            let found = below();
+            if let Some(sleep) = found.iter().find(|one| one.parent == pid && one.argv[0] == "sleep") {
+                break sleep.clone();
+            }
+            assert!(std::time::Instant::now() < deadline, "{found:?}");
+        };
+        let shell = below().into_iter().find(|one| one.pid == pid).unwrap();
+        assert!(before <= shell.began && sleep.began <= now(), "{before} {shell:?} {sleep:?} {}", now());
+        assert!(!shell.is_dead && shell.argv.last().unwrap() == "sleep 1000; true");
+        child.kill().unwrap();
+        while !below().iter().any(|one| one.pid == pid && one.is_dead) {
+            assert!(std::time::Instant::now() < deadline);
+        }
+        child.wait().unwrap();
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(sleep.pid).unwrap(),
+            rustix::process::Signal::KILL,
+        )
+        .unwrap();
+    }
+}

@@ -1,0 +1,273 @@
+//! Whose a process is, by the time at which it began, and what is told of what is left. Pure.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+/// Kinds of what is left, as they are written.
+pub(super) const PROCESS: &str = "process";
+pub(super) const LAB: &str = "lab";
+pub(super) const MOUNT: &str = "mount";
+pub(super) const FAULT: &str = "fault";
+pub(in crate::suite) const PORTAL: &str = "portal";
+
+/// Something that is left.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::suite) struct Leak {
+    /// The step during which it came to be.
+    pub(in crate::suite) scenario: String,
+    /// One of the words above.
+    pub(in crate::suite) kind: &'static str,
+    /// What, for people.
+    pub(in crate::suite) what: String,
+}
+
+/// In one text.
+pub(in crate::suite) fn told(leaks: &[Leak]) -> String {
+    let lines = leaks.iter().map(|leak| format!("{}, since `{}`", leak.what, leak.scenario));
+    let lines: Vec<String> = lines.collect();
+    format!("the suite has ended and left\n{}", lines.join("\n"))
+}
+
+/// Clock ticks since boot, as the kernel counts the age of processes.
+pub(super) type Ticks = u64;
+
+/// A process below ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Process {
+    pub(super) pid: i32,
+    pub(super) parent: i32,
+    pub(super) began: Ticks,
+    /// Whether it has ended, and nobody has asked how.
+    pub(super) is_dead: bool,
+    /// Its arguments.
+    pub(super) argv: Vec<String>,
+}
+
+/// What the suites of this process did when.
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    suites: BTreeMap<String, Course>,
+}
+
+#[derive(Debug)]
+struct Course {
+    began: Ticks,
+    ended: Option<Ticks>,
+    /// Steps in the order in which they began; attempts at one are one.
+    steps: Vec<(Ticks, String)>,
+}
+
+impl Times {
+    pub(super) fn begin(&mut self, suite: &str, now: Ticks) {
+        self.suites.insert(suite.to_owned(), Course { began: now, ended: None, steps: Vec::new() });
+    }
+
+    pub(super) fn step(&mut self, suite: &str, scenario: &str, now: Ticks) {
+        if let Some(course) = self.suites.get_mut(suite)
+            && course.steps.last().is_none_or(|(_, last)| last != scenario)
+        {
+            course.steps.push((now, scenario.to_owned()));
+        }
+    }
+
+    /// The suite has ended. What nobody can be asked about any more is forgotten.
+    pub(super) fn end(&mut self, suite: &str, now: Ticks) {
+        if let Some(course) = self.suites.get_mut(suite) {
+            course.ended = Some(now);
+        }
+        let running = self.suites.values().filter(|course| course.ended.is_none());
+        let oldest = running.map(|course| course.began).min();
+        self.suites.retain(|_, course| course.ended.is_none_or(|ended| oldest.is_some_and(|begun| ended >= begun)));
+    }
+
+    /// The step of a suite that was under way at that time, or had been last.
+    pub(super) fn step_at(&self, suite: &str, when: Ticks) -> String {
+        let steps = self.suites.get(suite).map(|course| course.steps.as_slice()).unwrap_or_default();
+        let last = steps.iter().rfind(|(began, _)| *began <= when).or_else(|| steps.first());
+        last.map_or_else(|| "environment".to_owned(), |(_, name)| name.clone())
+    }
+
+    /// All that ran at that time; `None` while one of them besides `suite` still runs, because it may be that one's.
+    fn suites_at(&self, suite: &str, when: Ticks) -> Option<Vec<&str>> {
+        let ran = |course: &Course| course.began <= when && course.ended.is_none_or(|ended| when <= ended);
+        let there: Vec<_> = self.suites.iter().filter(|(_, course)| ran(course)).collect();
+        let decided = there.iter().all(|(name, course)| *name == suite || course.ended.is_some());
+        decided.then(|| there.into_iter().map(|(name, _)| name.as_str()).collect())
+    }
+
+    /// What is left of `suite` among the processes below ours. `kept` are labs that stay because they were asked to.
+    pub(super) fn left(&self, suite: &str, processes: &[Process], kept: &BTreeSet<i32>) -> Vec<Leak> {
+        let mut leaks = Vec::new();
+        let mut told = kept.clone();
+        // Parents first: what is below one that is told of, or that stays, goes with it.
+        let mut all: Vec<&Process> = processes.iter().collect();
+        all.sort_by_key(|process| (process.began, process.pid));
+        for process in all {
+            if told.contains(&process.parent) {
+                told.insert(process.pid);
+                continue;
+            }
+            if process.is_dead || told.contains(&process.pid) {
+                continue;
+            }
+            let is_lab = process.argv.first().is_some_and(|name| name == "polder-warden");
+            let Some(suites) = self.suites_at(suite, process.began).filter(|all| all.contains(&suite)) else {
+                // What belongs to a lab is never told by itself.
+                if is_lab {
+                    told.insert(process.pid);
+                }
+                continue;
+            };
+            told.insert(process.pid);
+            let others: Vec<String> = suites
+                .iter()
+                .filter(|other| **other != suite)
+                .map(|other| format!("`{other}::{}`", self.step_at(other, process.began)))
+                .collect();
+            let or = if others.is_empty() { String::new() } else { format!(" (or of {})", others.join(" or ")) };
+            let what = match is_lab {
+                true => format!("a lab, whose warden is process {}{or}", process.pid),
+                false => format!("process {} `{}`{or}", process.pid, shown(&process.argv)),
+            };
+            let kind = if is_lab { LAB } else { PROCESS };
+            leaks.push(Leak { scenario: self.step_at(suite, process.began), kind, what });
+        }
+        leaks
+    }
+}
+
+/// Arguments for people.
+fn shown(argv: &[String]) -> String {
+    const LONGEST: usize = 120;
+    let text = crate::base::text::plain(&argv.join(" "));
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+/// Mounts of the text of `/proc/self/mountinfo` that lie in folders of steps, below `folder` of their suite.
+pub(super) fn mounts(mountinfo: &str, folder: &Path) -> Vec<Leak> {
+    let places = mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(unescaped);
+    let below = places.filter_map(|place| {
+        let step = place.strip_prefix(folder).ok()?.components().next()?;
+        let scenario = step.as_os_str().to_string_lossy().into_owned();
+        Some(Leak { scenario, kind: MOUNT, what: format!("a mount at {}", place.display()) })
+    });
+    below.collect()
+}
+
+/// A path as the kernel writes it there: blanks and the like as `\` and three octal digits.
+fn unescaped(text: &str) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(3..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: i32, parent: i32, began: Ticks, argv: &[&str]) -> Process {
+        Process { pid, parent, began, is_dead: false, argv: argv.iter().map(|&word| word.to_owned()).collect() }
+    }
+
+    /// `a` from 10 to 50, `b` from 30, still running.
+    fn times() -> Times {
+        let mut times = Times::default();
+        times.begin("a", 10);
+        times.step("a", "one", 11);
+        times.step("a", "two", 20);
+        times.begin("b", 30);
+        times.step("b", "other", 31);
+        times.step("a", "three", 40);
+        times.step("a", "three", 45);
+        times.end("a", 50);
+        times
+    }
+
+    fn left(times: &Times, suite: &str, processes: &[Process]) -> Vec<String> {
+        let leaks = times.left(suite, processes, &BTreeSet::from([99]));
+        leaks.into_iter().map(|leak| format!("{} {} {}", leak.scenario, leak.kind, leak.what)).collect()
+    }
+
+    #[test]
+    fn a_process_is_of_the_step_in_which_it_began() {
+        let times = times();
+        let sleep = |began| [process(7, 1, began, &["sleep", "9"])];
+        assert_eq!(left(&times, "a", &sleep(5)), [""; 0], "it was there before");
+        assert_eq!(left(&times, "a", &sleep(10)), ["one process process 7 `sleep 9`"]);
+        assert_eq!(left(&times, "a", &sleep(20)), ["two process process 7 `sleep 9`"]);
+        assert_eq!(left(&times, "a", &sleep(29)), ["two process process 7 `sleep 9`"]);
+        assert_eq!(left(&times, "a", &sleep(55)), [""; 0], "it came after");
+    }
+
+    #[test]
+    fn what_may_be_of_two_is_told_when_both_have_ended() {
+        let mut times = times();
+        let sleep = [process(7, 1, 41, &["sleep", "9"])];
+        assert_eq!(left(&times, "a", &sleep), [""; 0]);
+        times.begin("c", 60);
+        times.end("b", 70);
+        assert_eq!(left(&times, "b", &sleep), ["other process process 7 `sleep 9` (or of `a::three`)"]);
+        assert_eq!(left(&times, "c", &sleep), [""; 0], "it is told once");
+    }
+
+    #[test]
+    fn what_is_below_goes_with_it_and_the_dead_are_no_leak() {
+        let times = times();
+        let zombie = Process { is_dead: true, ..process(5, 1, 12, &[]) };
+        let all = [
+            zombie,
+            process(8, 7, 13, &["sleep", "9"]),
+            process(7, 1, 12, &["sh", "-c", "sleep 9"]),
+            process(20, 1, 21, &["polder-warden"]),
+            process(21, 20, 22, &["libvirtd"]),
+            // What stays because it was asked to.
+            process(99, 1, 12, &["polder-warden"]),
+            process(98, 99, 13, &["libvirtd"]),
+            // Of another suite.
+            process(30, 1, 55, &["polder-warden"]),
+            process(31, 30, 20, &["libvirtd"]),
+        ];
+        assert_eq!(
+            left(&times, "a", &all),
+            ["one process process 7 `sh -c sleep 9`", "two lab a lab, whose warden is process 20"]
+        );
+        let long = [process(7, 1, 12, &["\x1b[31m", &"x".repeat(500)])];
+        assert!(left(&times, "a", &long)[0].ends_with("xxx...`"));
+    }
+
+    #[test]
+    fn suites_are_forgotten_when_nobody_can_be_asked_about_them() {
+        let mut times = times();
+        assert_eq!(times.suites.len(), 2);
+        times.end("b", 60);
+        assert_eq!(times.suites.len(), 0);
+        assert_eq!(times.step_at("b", 40), "environment");
+    }
+
+    #[test]
+    fn mounts_are_of_the_step_in_whose_folder_they_are() {
+        let info = "22 1 0:5 / /run/a.b/x rw - tmpfs tmpfs rw\n23 1 0:5 / /run/a/my\\040step/mnt rw - tmpfs t rw\nodd\n\
+                    24 1 0:5 / /run/a rw - tmpfs t rw\n25 1 0:5 / /run/a/b\\9 rw - tmpfs t rw\n";
+        let leaks = mounts(info, Path::new("/run/a"));
+        let told: Vec<String> = leaks.iter().map(|leak| format!("{}: {}", leak.scenario, leak.what)).collect();
+        assert_eq!(told, ["my step: a mount at /run/a/my step/mnt", "b\\9: a mount at /run/a/b\\9"]);
+    }
+}
