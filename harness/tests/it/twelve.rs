@@ -34,8 +34,10 @@ is_known_to_fail expected_failure: no such command yet
 fails failed
 needs_what_failed not_run: needs `fails`, which failed
 cleans_up passed
+forgets_a_fault passed
 leaves_it not_run: nothing to do at all
-teardown passed";
+teardown passed
+leaks failed";
 
 /// What else has to be in the events.
 fn look(events: &[Value], junit: &str) {
@@ -49,6 +51,9 @@ fn look(events: &[Value], junit: &str) {
     assert_eq!(failed["outcome"]["fault"], "product");
     let collected: Vec<_> = events.iter().filter(|event| event["kind"] == "collected").collect();
     assert!(collected.iter().any(|event| event["scenario"] == "fails"), "{collected:?}");
+    let leaks: Vec<_> = events.iter().filter(|event| event["kind"] == "leak").collect();
+    let [leak] = leaks.as_slice() else { panic!("{leaks:?}") };
+    assert_eq!((&leak["scenario"], &leak["leak"]), (&"forgets_a_fault".into(), &"fault".into()), "{leak}");
     for part in ["flakyFailure", "failed as expected", "not run: nothing to do at all", "<failure"] {
         assert!(junit.contains(part), "{part} is not in {junit}");
     }

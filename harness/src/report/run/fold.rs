@@ -158,6 +158,10 @@ impl Fold {
                     node.machine = Some(machine.to_string());
                 }
             }
+            RunEvent::Leak { suite, scenario, what, .. } => {
+                let text = format!("left behind: {what}");
+                self.node(suite, scenario, at, None, text, What::Trouble { expected: false });
+            }
             RunEvent::Change { suite, scenario, change, device, phase, error, seconds, transcript } => {
                 let transcript = self.below(transcript);
                 if let Some(entry) = self.entry(suite, scenario) {

@@ -63,9 +63,9 @@ impl Audit {
 
     /// All that is left now.
     fn left(&self, suite: &str, folder: &Path) -> Vec<Leak> {
-        let processes = look::below();
+        let children = look::children();
         let known = self.known();
-        let mut leaks = known.times.left(suite, &processes, &known.kept);
+        let mut leaks = known.times.left(suite, &children, &known.kept);
         let faults = known.faults.iter().filter(|(of, ..)| of == suite);
         leaks.extend(faults.map(|(_, what, began)| Leak {
             scenario: known.times.step_at(suite, *began),

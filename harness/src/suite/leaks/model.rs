@@ -12,6 +12,9 @@ pub(super) const MOUNT: &str = "mount";
 pub(super) const FAULT: &str = "fault";
 pub(in crate::suite) const PORTAL: &str = "portal";
 
+/// What wardens of labs call themselves.
+const WARDEN: &str = "polder-warden";
+
 /// Something that is left.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::suite) struct Leak {
@@ -33,11 +36,10 @@ pub(in crate::suite) fn told(leaks: &[Leak]) -> String {
 /// Clock ticks since boot, as the kernel counts the age of processes.
 pub(super) type Ticks = u64;
 
-/// A process below ours.
+/// A child of ours. What is below it goes with it: it is never told by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) pid: i32,
-    pub(super) parent: i32,
     pub(super) began: Ticks,
     /// Whether it has ended, and nobody has asked how.
     pub(super) is_dead: bool,
@@ -97,44 +99,26 @@ impl Times {
         decided.then(|| there.into_iter().map(|(name, _)| name.as_str()).collect())
     }
 
-    /// What is left of `suite` among the processes below ours. `kept` are labs that stay because they were asked to.
-    pub(super) fn left(&self, suite: &str, processes: &[Process], kept: &BTreeSet<i32>) -> Vec<Leak> {
-        let mut leaks = Vec::new();
-        let mut told = kept.clone();
-        // Parents first: what is below one that is told of, or that stays, goes with it.
-        let mut all: Vec<&Process> = processes.iter().collect();
-        all.sort_by_key(|process| (process.began, process.pid));
-        for process in all {
-            if told.contains(&process.parent) {
-                told.insert(process.pid);
-                continue;
-            }
-            if process.is_dead || told.contains(&process.pid) {
-                continue;
-            }
-            let is_lab = process.argv.first().is_some_and(|name| name == "polder-warden");
-            let Some(suites) = self.suites_at(suite, process.began).filter(|all| all.contains(&suite)) else {
-                // What belongs to a lab is never told by itself.
-                if is_lab {
-                    told.insert(process.pid);
-                }
-                continue;
-            };
-            told.insert(process.pid);
+    /// What is left of `suite` among our children. `kept` are wardens of labs that stay because they were asked to.
+    pub(super) fn left(&self, suite: &str, children: &[Process], kept: &BTreeSet<i32>) -> Vec<Leak> {
+        let mut alive: Vec<&Process> =
+            children.iter().filter(|process| !process.is_dead && !kept.contains(&process.pid)).collect();
+        alive.sort_by_key(|process| (process.began, process.pid));
+        let leak = |process: &Process| {
+            let suites = self.suites_at(suite, process.began).filter(|all| all.contains(&suite))?;
             let others: Vec<String> = suites
                 .iter()
                 .filter(|other| **other != suite)
                 .map(|other| format!("`{other}::{}`", self.step_at(other, process.began)))
                 .collect();
             let or = if others.is_empty() { String::new() } else { format!(" (or of {})", others.join(" or ")) };
-            let what = match is_lab {
-                true => format!("a lab, whose warden is process {}{or}", process.pid),
-                false => format!("process {} `{}`{or}", process.pid, shown(&process.argv)),
+            let (kind, what) = match process.argv.first().is_some_and(|name| name == WARDEN) {
+                true => (LAB, format!("a lab, whose warden is process {}{or}", process.pid)),
+                false => (PROCESS, format!("process {} `{}`{or}", process.pid, shown(&process.argv))),
             };
-            let kind = if is_lab { LAB } else { PROCESS };
-            leaks.push(Leak { scenario: self.step_at(suite, process.began), kind, what });
-        }
-        leaks
+            Some(Leak { scenario: self.step_at(suite, process.began), kind, what })
+        };
+        alive.into_iter().filter_map(leak).collect()
     }
 }
 
@@ -183,8 +167,8 @@ fn unescaped(text: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn process(pid: i32, parent: i32, began: Ticks, argv: &[&str]) -> Process {
-        Process { pid, parent, began, is_dead: false, argv: argv.iter().map(|&word| word.to_owned()).collect() }
+    fn process(pid: i32, began: Ticks, argv: &[&str]) -> Process {
+        Process { pid, began, is_dead: false, argv: argv.iter().map(|&word| word.to_owned()).collect() }
     }
 
     /// `a` from 10 to 50, `b` from 30, still running.
@@ -209,7 +193,7 @@ mod tests {
     #[test]
     fn a_process_is_of_the_step_in_which_it_began() {
         let times = times();
-        let sleep = |began| [process(7, 1, began, &["sleep", "9"])];
+        let sleep = |began| [process(7, began, &["sleep", "9"])];
         assert_eq!(left(&times, "a", &sleep(5)), [""; 0], "it was there before");
         assert_eq!(left(&times, "a", &sleep(10)), ["one process process 7 `sleep 9`"]);
         assert_eq!(left(&times, "a", &sleep(20)), ["two process process 7 `sleep 9`"]);
@@ -220,36 +204,32 @@ mod tests {
     #[test]
     fn what_may_be_of_two_is_told_when_both_have_ended() {
         let mut times = times();
-        let sleep = [process(7, 1, 41, &["sleep", "9"])];
+        let sleep = [process(7, 41, &["sleep", "9"])];
         assert_eq!(left(&times, "a", &sleep), [""; 0]);
         times.begin("c", 60);
-        times.end("b", 70);
         assert_eq!(left(&times, "b", &sleep), ["other process process 7 `sleep 9` (or of `a::three`)"]);
+        times.end("b", 70);
         assert_eq!(left(&times, "c", &sleep), [""; 0], "it is told once");
     }
 
     #[test]
-    fn what_is_below_goes_with_it_and_the_dead_are_no_leak() {
+    fn labs_are_labs_and_neither_the_dead_nor_those_that_stay_are_leaks() {
         let times = times();
-        let zombie = Process { is_dead: true, ..process(5, 1, 12, &[]) };
+        let zombie = Process { is_dead: true, ..process(5, 12, &[]) };
         let all = [
             zombie,
-            process(8, 7, 13, &["sleep", "9"]),
-            process(7, 1, 12, &["sh", "-c", "sleep 9"]),
-            process(20, 1, 21, &["polder-warden"]),
-            process(21, 20, 22, &["libvirtd"]),
+            process(20, 21, &["polder-warden"]),
+            process(7, 12, &["sh", "-c", "sleep 9"]),
             // What stays because it was asked to.
-            process(99, 1, 12, &["polder-warden"]),
-            process(98, 99, 13, &["libvirtd"]),
+            process(99, 12, &["polder-warden"]),
             // Of another suite.
-            process(30, 1, 55, &["polder-warden"]),
-            process(31, 30, 20, &["libvirtd"]),
+            process(30, 55, &["polder-warden"]),
         ];
         assert_eq!(
             left(&times, "a", &all),
             ["one process process 7 `sh -c sleep 9`", "two lab a lab, whose warden is process 20"]
         );
-        let long = [process(7, 1, 12, &["\x1b[31m", &"x".repeat(500)])];
+        let long = [process(7, 12, &["\x1b[31m", &"x".repeat(500)])];
         assert!(left(&times, "a", &long)[0].ends_with("xxx...`"));
     }
 
