@@ -371,6 +371,7 @@ impl Runner {
     }
 
     pub(super) fn report_finished(&self, suite: &Suite, scenario: &str, outcome: Outcome, took: Duration) {
+        self.audit.step_ended(&suite.name, scenario);
         self.emit(RunEvent::ScenarioFinished {
             suite: suite.name.clone(),
             scenario: scenario.to_owned(),

@@ -202,7 +202,7 @@ impl<'a> Session<'a> {
         let (start, Self { runner, suite, .. }) = (Instant::now(), self);
         let span = runner.recorder.scenario(&suite.name, TEARDOWN);
         let errors = self.end(&self.values, outcome, &span).await;
-        let outcome = failure::torn_down(Outcome::Passed, &errors);
+        let outcome = self.blamed(failure::torn_down(Outcome::Passed, &errors)).await;
         if outcome != Outcome::Passed {
             runner.report_finished(suite, TEARDOWN, outcome, start.elapsed());
         }
@@ -367,12 +367,7 @@ impl<'a> Session<'a> {
         };
         let ended = task::run(&runner.work, span.clone(), bounds, work).await;
         let stuck = matches!(ended, Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true });
-        let mut outcome = failure::outcome(&ended, &words, suite.def.file);
-        if let Outcome::Failed { .. } = outcome
-            && let Some(why) = self.broken().await
-        {
-            outcome = failure::broken(outcome, &why);
-        }
+        let mut outcome = self.blamed(failure::outcome(&ended, &words, suite.def.file)).await;
         // What cannot be stopped has its values still.
         if !stuck {
             outcome = failure::torn_down(outcome.clone(), &self.end(&of_step, &outcome, span).await);
@@ -380,6 +375,16 @@ impl<'a> Session<'a> {
         let (unhealed, blame) = self.aftermath().await;
         let outcome = failure::after(outcome, unhealed, blame);
         Went { outcome, took: start.elapsed(), stuck }
+    }
+
+    /// How a step ended, when it is known whether the environment broke under it.
+    async fn blamed(&self, outcome: Outcome) -> Outcome {
+        if let Outcome::Failed { .. } = outcome
+            && let Some(why) = self.broken().await
+        {
+            return failure::broken(outcome, &why);
+        }
+        outcome
     }
 
     /// Why the environment cannot be used any more, if it cannot.

@@ -27,7 +27,7 @@ fn start(ground: &Path, memory: &str) -> Running {
 fn until(running: &Running, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
     let since = Instant::now();
     loop {
-        let file = running.scenario("..", "events.jsonl");
+        let file = running.scenario("", "events.jsonl");
         let text = fs::read_to_string(file).unwrap_or_default();
         let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         if let Some(event) = events.map(|mut line| line["event"].take()).find(|event| is_it(event)) {

@@ -23,7 +23,7 @@ struct Mounts<'a>(&'a Path);
 
 impl Drop for Mounts<'_> {
     fn drop(&mut self) {
-        let place = |dir: fs::DirEntry| dir.path().join("untidy/forgets_a_mount/a place");
+        let place = |dir: fs::DirEntry| dir.path().join("forgetful/forgets_a_mount/a place");
         for place in fs::read_dir(self.0).into_iter().flatten().flatten().map(place) {
             let _ = Command::new("umount").arg(place).output();
         }
@@ -61,21 +61,21 @@ fn what_a_suite_leaves_is_told_and_fails_it() {
     let mut shown: Vec<String> = told.iter().map(unnumbered).collect();
     if mounts {
         let mount = shown.pop().unwrap();
-        assert!(mount.starts_with("untidy | forgets_a_mount | mount | a mount at "), "{mount}");
-        assert!(mount.ends_with("/untidy/forgets_a_mount/a place"), "{mount}");
+        assert!(mount.starts_with("forgetful | forgets_a_mount | mount | a mount at "), "{mount}");
+        assert!(mount.ends_with("/forgetful/forgets_a_mount/a place"), "{mount}");
     }
     assert_eq!(
         shown,
         [
-            "untidy | forgets_a_process | process | process N `sh -c sleep 47; true`",
-            "untidy | forgets_a_lab | lab | a lab, whose warden is process N"
+            "forgetful | forgets_a_process | process | process N `sh -c sleep 47; true`",
+            "forgetful | forgets_a_lab | lab | a lab, whose warden is process N"
         ]
     );
     let failed: Vec<&Value> = events.iter().filter(|event| event["outcome"]["outcome"] == "failed").collect();
     let [failed] = failed.as_slice() else { panic!("{failed:?}") };
-    assert_eq!((&failed["suite"], &failed["scenario"]), (&"untidy".into(), &"leaks".into()));
+    assert_eq!((&failed["suite"], &failed["scenario"]), (&"forgetful".into(), &"leaks".into()));
     // In the order in which it is: nothing of the suite comes after that but its end.
-    let of_suite: Vec<&Value> = events.iter().filter(|event| event["suite"] == "untidy").collect();
+    let of_suite: Vec<&Value> = events.iter().filter(|event| event["suite"] == "forgetful").collect();
     let kinds: Vec<&str> = of_suite.iter().rev().take(3).map(|event| event["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["suite_finished", "scenario_finished", "leak"]);
     let said = "`sh -c sleep 47; true`, since `forgets_a_process`";
@@ -84,7 +84,7 @@ fn what_a_suite_leaves_is_told_and_fails_it() {
     {
         assert!(text.contains("the suite has ended and left") && text.contains(said), "{place}: {text}");
     }
-    assert!(ran.out.contains("---- untidy::leaks ----") && ran.out.contains("; 1 failed;"), "{}", ran.out);
+    assert!(ran.out.contains("---- forgetful::leaks ----") && ran.out.contains("; 1 failed;"), "{}", ran.out);
     // The lab ended with its owner.
     assert_eq!(arena::remains(labs.path()), Vec::<String>::new());
 }

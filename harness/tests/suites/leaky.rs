@@ -35,7 +35,7 @@ mod tidy {
 }
 
 #[polder::suite]
-mod untidy {
+mod forgetful {
     use super::*;
 
     #[test]
@@ -77,8 +77,6 @@ mod untidy {
 
 #[polder::suite]
 mod afterwards {
-    use super::*;
-
     #[test]
     async fn is_not_to_blame() {}
 }

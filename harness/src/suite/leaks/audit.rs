@@ -49,6 +49,13 @@ impl Audit {
         self.known().times.step(suite, scenario, look::now());
     }
 
+    pub(in crate::suite) fn step_ended(&self, suite: &str, scenario: &str) {
+        let children = look::children();
+        if !children.is_empty() {
+            self.known().times.seen(suite, scenario, &children);
+        }
+    }
+
     /// A lab stays, because it was asked to.
     pub(in crate::suite) fn keeps(&self, warden: Option<i32>) {
         self.known().kept.extend(warden);

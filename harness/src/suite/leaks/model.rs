@@ -59,11 +59,13 @@ struct Course {
     ended: Option<Ticks>,
     /// Steps in the order in which they began; attempts at one are one.
     steps: Vec<(Ticks, String)>,
+    /// Children by number and begin, and the step at whose end they were seen first.
+    seen: BTreeMap<(i32, Ticks), String>,
 }
 
 impl Times {
     pub(super) fn begin(&mut self, suite: &str, now: Ticks) {
-        self.suites.insert(suite.to_owned(), Course { began: now, ended: None, steps: Vec::new() });
+        self.suites.insert(suite.to_owned(), Course { began: now, ended: None, steps: Vec::new(), seen: BTreeMap::new() });
     }
 
     pub(super) fn step(&mut self, suite: &str, scenario: &str, now: Ticks) {
@@ -71,6 +73,14 @@ impl Times {
             && course.steps.last().is_none_or(|(_, last)| last != scenario)
         {
             course.steps.push((now, scenario.to_owned()));
+        }
+    }
+
+    /// A step has ended, with these children there.
+    pub(super) fn seen(&mut self, suite: &str, scenario: &str, children: &[Process]) {
+        let Some(course) = self.suites.get_mut(suite) else { return };
+        for child in children {
+            course.seen.entry((child.pid, child.began)).or_insert_with(|| scenario.to_owned());
         }
     }
 
@@ -91,6 +101,17 @@ impl Times {
         last.map_or_else(|| "environment".to_owned(), |(_, name)| name.clone())
     }
 
+    /// The step of a suite to which a process is due. Steps may be shorter than a tick: of those that began in the same one as
+    /// the process, it is the one at whose end it was seen first.
+    fn step_of(&self, suite: &str, process: &Process) -> String {
+        let Some(course) = self.suites.get(suite) else { return self.step_at(suite, process.began) };
+        let before = course.steps.iter().rfind(|(began, _)| *began < process.began);
+        let same = course.steps.iter().filter(|(began, _)| *began == process.began);
+        let seen = course.seen.get(&(process.pid, process.began));
+        let found = before.into_iter().chain(same).find(|(_, step)| Some(step) == seen);
+        found.map_or_else(|| self.step_at(suite, process.began), |(_, step)| step.clone())
+    }
+
     /// All that ran at that time; `None` while one of them besides `suite` still runs, because it may be that one's.
     fn suites_at(&self, suite: &str, when: Ticks) -> Option<Vec<&str>> {
         let ran = |course: &Course| course.began <= when && course.ended.is_none_or(|ended| when <= ended);
@@ -109,14 +130,14 @@ impl Times {
             let others: Vec<String> = suites
                 .iter()
                 .filter(|other| **other != suite)
-                .map(|other| format!("`{other}::{}`", self.step_at(other, process.began)))
+                .map(|other| format!("`{other}::{}`", self.step_of(other, process)))
                 .collect();
             let or = if others.is_empty() { String::new() } else { format!(" (or of {})", others.join(" or ")) };
             let (kind, what) = match process.argv.first().is_some_and(|name| name == WARDEN) {
                 true => (LAB, format!("a lab, whose warden is process {}{or}", process.pid)),
                 false => (PROCESS, format!("process {} `{}`{or}", process.pid, shown(&process.argv))),
             };
-            Some(Leak { scenario: self.step_at(suite, process.began), kind, what })
+            Some(Leak { scenario: self.step_of(suite, process), kind, what })
         };
         alive.into_iter().filter_map(leak).collect()
     }
@@ -199,6 +220,22 @@ mod tests {
         assert_eq!(left(&times, "a", &sleep(20)), ["two process process 7 `sleep 9`"]);
         assert_eq!(left(&times, "a", &sleep(29)), ["two process process 7 `sleep 9`"]);
         assert_eq!(left(&times, "a", &sleep(55)), [""; 0], "it came after");
+    }
+
+    #[test]
+    fn of_steps_within_a_tick_it_is_the_one_at_whose_end_it_was_there() {
+        let mut times = Times::default();
+        let sleep = process(7, 12, &["sleep", "9"]);
+        times.begin("a", 10);
+        for (step, children) in [("one", vec![]), ("two", vec![sleep.clone()]), ("three", vec![sleep.clone()])] {
+            times.step("a", step, 12);
+            times.seen("a", step, &children);
+        }
+        times.step("a", "later", 15);
+        times.seen("a", "later", &[process(8, 12, &["sleep", "8"])]);
+        assert_eq!(left(&times, "a", &[sleep]), ["two process process 7 `sleep 9`"]);
+        // Seen first at the end of one in which it did not begin.
+        assert_eq!(left(&times, "a", &[process(8, 12, &["sleep", "8"])]), ["three process process 8 `sleep 8`"]);
     }
 
     #[test]
