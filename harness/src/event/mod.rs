@@ -284,7 +284,7 @@ pub enum RunEvent {
         suite: String,
         /// The scenario (or another step) during which it came to be, as far as that is known.
         scenario: String,
-        /// What kind: `process`, `lab`, `mount`, `fault` or `portal`.
+        /// What kind: `process`, `lab`, `environment`, `mount`, `fault` or `portal`.
         leak: String,
         /// What it is, for people.
         what: String,

@@ -51,7 +51,7 @@ fn what_a_suite_leaves_is_told_and_fails_it() {
     let _mounts = Mounts(&root);
     let events = ran.events();
     let told = leaks(&events);
-    let number = |text: &str| text.split("process ").nth(1)?.split(' ').next()?.parse::<i32>().ok();
+    let number = |text: &str| text.rsplit_once("process ")?.1.split(' ').next()?.parse::<i32>().ok();
     let _left = Left(told.iter().filter(|text| text.contains("| process |")).filter_map(|t| number(t)).collect());
     assert_eq!(ran.code, Some(101), "{}", ran.notes);
     let unnumbered = |text: &String| match number(text) {

@@ -10,9 +10,10 @@ use std::{
 
 use super::{
     look,
-    model::{FAULT, Leak, Ticks, Times, mounts, told},
+    model::{ENVIRONMENT, FAULT, Leak, Ticks, Times, mounts, told},
 };
 use crate::{
+    env::Env,
     event::{Fault, Outcome, RunEvent, suite_folder},
     suite::{registry::Suite, runner::Runner},
 };
@@ -63,9 +64,7 @@ impl Audit {
 
     /// A fault that began `age` ago is still there at the end of its suite.
     pub(in crate::suite) fn unhealed(&self, suite: &str, what: &str, age: Duration) {
-        let ticks = age.as_millis() * u128::from(rustix::param::clock_ticks_per_second()) / 1000;
-        let began = look::now().saturating_sub(u64::try_from(ticks).unwrap_or(u64::MAX));
-        self.known().faults.push((suite.to_owned(), what.to_owned(), began));
+        self.known().faults.push((suite.to_owned(), what.to_owned(), before(age)));
     }
 
     /// All that is left now.
@@ -79,11 +78,23 @@ impl Audit {
             kind: FAULT,
             what: format!("a fault that was not set back: {what}"),
         }));
+        let others = Env::elsewhere().into_iter().filter(|one| !one.folder.starts_with(folder));
+        leaks.extend(others.filter_map(|one| {
+            let (scenario, or) = known.times.due(suite, before(one.age))?;
+            let what = format!("an environment on {}, in {}{or}", one.uri, one.folder.display());
+            Some(Leak { scenario, kind: ENVIRONMENT, what })
+        }));
         drop(known);
         let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         leaks.extend(mounts(&mountinfo, folder));
         leaks
     }
+}
+
+/// So long ago.
+fn before(age: Duration) -> Ticks {
+    let ticks = age.as_millis() * u128::from(rustix::param::clock_ticks_per_second()) / 1000;
+    look::now().saturating_sub(u64::try_from(ticks).unwrap_or(u64::MAX))
 }
 
 impl Runner {

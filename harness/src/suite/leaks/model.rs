@@ -10,6 +10,7 @@ pub(super) const PROCESS: &str = "process";
 pub(super) const LAB: &str = "lab";
 pub(super) const MOUNT: &str = "mount";
 pub(super) const FAULT: &str = "fault";
+pub(super) const ENVIRONMENT: &str = "environment";
 pub(in crate::suite) const PORTAL: &str = "portal";
 
 /// What wardens of labs call themselves.
@@ -120,19 +121,24 @@ impl Times {
         decided.then(|| there.into_iter().map(|(name, _)| name.as_str()).collect())
     }
 
+    /// Of what began at that time and is still there, the step of `suite` that it is due to, and words for those of others that it
+    /// may be due to as well; nothing where it is not known to be this suite's.
+    pub(super) fn due(&self, suite: &str, began: Ticks) -> Option<(String, String)> {
+        let suites = self.suites_at(suite, began).filter(|all| all.contains(&suite))?;
+        let others = suites.iter().filter(|other| **other != suite);
+        let others: Vec<String> =
+            others.map(|other| format!("`{other}::{}`", self.step_at(other, began))).collect();
+        let or = if others.is_empty() { String::new() } else { format!(" (or of {})", others.join(" or ")) };
+        Some((self.step_at(suite, began), or))
+    }
+
     /// What is left of `suite` among our children. `kept` are wardens of labs that stay because they were asked to.
     pub(super) fn left(&self, suite: &str, children: &[Process], kept: &BTreeSet<i32>) -> Vec<Leak> {
         let mut alive: Vec<&Process> =
             children.iter().filter(|process| !process.is_dead && !kept.contains(&process.pid)).collect();
         alive.sort_by_key(|process| (process.began, process.pid));
         let leak = |process: &Process| {
-            let suites = self.suites_at(suite, process.began).filter(|all| all.contains(&suite))?;
-            let others: Vec<String> = suites
-                .iter()
-                .filter(|other| **other != suite)
-                .map(|other| format!("`{other}::{}`", self.step_of(other, process)))
-                .collect();
-            let or = if others.is_empty() { String::new() } else { format!(" (or of {})", others.join(" or ")) };
+            let (_, or) = self.due(suite, process.began)?;
             let (kind, what) = match process.argv.first().is_some_and(|name| name == WARDEN) {
                 true => (LAB, format!("a lab, whose warden is process {}{or}", process.pid)),
                 false => (PROCESS, format!("process {} `{}`{or}", process.pid, shown(&process.argv))),
@@ -247,6 +253,14 @@ mod tests {
         assert_eq!(left(&times, "b", &sleep), ["other process process 7 `sleep 9` (or of `a::three`)"]);
         times.end("b", 70);
         assert_eq!(left(&times, "c", &sleep), [""; 0], "it is told once");
+    }
+
+    #[test]
+    fn what_has_an_age_is_due_to_the_step_in_which_it_began() {
+        let times = times();
+        assert_eq!(times.due("a", 21), Some(("two".to_owned(), String::new())));
+        assert_eq!((times.due("a", 5), times.due("a", 41), times.due("b", 29)), (None, None, None));
+        assert_eq!(times.due("b", 41), Some(("other".to_owned(), " (or of `a::three`)".to_owned())));
     }
 
     #[test]
