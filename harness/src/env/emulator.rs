@@ -26,7 +26,8 @@ pub(super) struct EmulatorLog(Option<tokio::sync::Mutex<Follow>>);
 
 impl EmulatorLog {
     pub(super) async fn of(vm: &Vm) -> Self {
-        let Some(runtime) = vm.site().running().ok().and_then(|running| running.lab.runtime().cloned()) else {
+        let Some(runtime) = vm.site().running().ok().and_then(|running| running.lab.runtime().cloned())
+        else {
             return Self(None);
         };
         let log = runtime.emulator_log(vm.domain());
@@ -61,7 +62,8 @@ impl Losses {
 
     /// The first machine that is lost.
     pub(super) fn first(&self) -> Option<EnvError> {
-        let (machine, what) = self.lost.borrow().first_key_value().map(|(name, what)| (name.clone(), *what))?;
+        let (machine, what) =
+            self.lost.borrow().first_key_value().map(|(name, what)| (name.clone(), *what))?;
         Some(EnvError::MachineEnded { machine, what: what.to_owned() })
     }
 

@@ -58,7 +58,13 @@ impl Fault {
     ) -> Self {
         tracing::info!(target: FAULT, "{what}");
         let number = healing.begin(&what);
-        Self { number, what, undo: Some(Box::pin(undo)), healing: healing.clone(), runtime: Handle::current() }
+        Self {
+            number,
+            what,
+            undo: Some(Box::pin(undo)),
+            healing: healing.clone(),
+            runtime: Handle::current(),
+        }
     }
 
     /// What is wrong, in words.

@@ -177,7 +177,8 @@ mod tests {
         let failed = |fault, error: &str| Outcome::Failed { fault, error: error.to_owned() };
         let why = "the lab has ended: its warden is gone";
         let panicked = failed(Fault::Product, "panicked at x.rs:1:2:\nno answer");
-        let told = "the environment broke: the lab has ended: its warden is gone\npanicked at x.rs:1:2:\nno answer";
+        let told =
+            "the environment broke: the lab has ended: its warden is gone\npanicked at x.rs:1:2:\nno answer";
         assert_eq!(broken(panicked, why), failed(Fault::Environment, told));
         let own = format!("{why}\nat x.rs:1:2");
         assert_eq!(broken(failed(Fault::Environment, &own), why), failed(Fault::Environment, &own));

@@ -114,7 +114,18 @@ impl<'a> Session<'a> {
         let folder = scenario_folder(&runner.folder, &suite.name, CHANGES);
         let changes = Changes::new(&suite.name, folder, env.clone(), runner.tell);
         let values = Holdings::default();
-        Self { runner, suite, env, watched: None, portal: None, token: None, changes, values, factor, deadline }
+        Self {
+            runner,
+            suite,
+            env,
+            watched: None,
+            portal: None,
+            token: None,
+            changes,
+            values,
+            factor,
+            deadline,
+        }
     }
 
     /// Set-up, scenarios, teardown, session at the portal closed, environment down; returns what the environment used.
@@ -399,7 +410,8 @@ impl<'a> Session<'a> {
             })
         };
         let bounds = Bounds { limit: Some(AFTERMATH), stop: None, plain: false };
-        let Ended::Returned(Ok(error)) = task::run(&self.runner.work, Span::none(), bounds, look).await else {
+        let Ended::Returned(Ok(error)) = task::run(&self.runner.work, Span::none(), bounds, look).await
+        else {
             return None;
         };
         Some(failure::describe(&error?.into(), self.suite.def.file))

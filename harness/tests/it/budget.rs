@@ -62,9 +62,11 @@ fn who_does_not_fit_waits_until_the_other_is_gone() {
     let second = start(ground, "200");
     let waited = until(&second, "the second does not wait", waits);
     let text = waited["text"].as_str().unwrap();
-    for part in
-        ["for 128 MiB of memory, of which 72 of 200 are free", "`struck` (process ", &first.child.id().to_string()]
-    {
+    for part in [
+        "for 128 MiB of memory, of which 72 of 200 are free",
+        "`struck` (process ",
+        &first.child.id().to_string(),
+    ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     // Who comes third waits for both, and need not go on waiting.

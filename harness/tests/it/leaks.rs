@@ -33,7 +33,9 @@ impl Drop for Mounts<'_> {
 fn leaks(events: &[Value]) -> Vec<String> {
     let leaks = events.iter().filter(|event| event["kind"] == "leak");
     let word = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
-    leaks.map(|event| ["suite", "scenario", "leak", "what"].map(|name| word(event, name)).join(" | ")).collect()
+    leaks
+        .map(|event| ["suite", "scenario", "leak", "what"].map(|name| word(event, name)).join(" | "))
+        .collect()
 }
 
 #[test]
@@ -52,7 +54,8 @@ fn what_a_suite_leaves_is_told_and_fails_it() {
     let events = ran.events();
     let told = leaks(&events);
     let number = |text: &str| text.rsplit_once("process ")?.1.split(' ').next()?.parse::<i32>().ok();
-    let _left = Left(told.iter().filter(|text| text.contains("| process |")).filter_map(|t| number(t)).collect());
+    let _left =
+        Left(told.iter().filter(|text| text.contains("| process |")).filter_map(|t| number(t)).collect());
     assert_eq!(ran.code, Some(101), "{}", ran.notes);
     let unnumbered = |text: &String| match number(text) {
         Some(number) => text.replace(&number.to_string(), "N"),
@@ -76,7 +79,8 @@ fn what_a_suite_leaves_is_told_and_fails_it() {
     assert_eq!((&failed["suite"], &failed["scenario"]), (&"forgetful".into(), &"leaks".into()));
     // In the order in which it is: nothing of the suite comes after that but its end.
     let of_suite: Vec<&Value> = events.iter().filter(|event| event["suite"] == "forgetful").collect();
-    let kinds: Vec<&str> = of_suite.iter().rev().take(3).map(|event| event["kind"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> =
+        of_suite.iter().rev().take(3).map(|event| event["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["suite_finished", "scenario_finished", "leak"]);
     let said = "`sh -c sleep 47; true`, since `forgets_a_process`";
     for (place, text) in

@@ -64,7 +64,8 @@ impl Life {
 
     fn file(&self, path: &str) -> String {
         let path = self.output.join("latest").join(path);
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}\n{}", path.display(), self.log()))
+        fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}\n{}", path.display(), self.log()))
     }
 
     fn until(&self, what: &str, is_so: impl Fn() -> bool) {

@@ -138,7 +138,9 @@ impl Ledger {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let made = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path);
                 match made.and_then(|made| made.set_permissions(Permissions::from_mode(0o644))) {
-                    Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed("make", &path)(e)),
+                    Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(failed("make", &path)(e));
+                    }
                     _ => open(&path),
                 }
             }
@@ -248,7 +250,8 @@ mod tests {
         drop(first);
         assert_eq!(ledger.try_to_take(&mut second, &CAPACITY).unwrap(), Standing::Taken);
         drop(second);
-        let left: Vec<_> = fs::read_dir(&ledger.folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(&ledger.folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [LOCK]);
     }
 

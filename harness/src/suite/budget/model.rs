@@ -152,12 +152,8 @@ mod tests {
     }
 
     fn claim(order: u64, taken: bool, demand: Demand) -> Claim {
-        let who = Who {
-            pid: 7,
-            run: "20261127T150000Z-7".into(),
-            suite: format!("s{order}"),
-            user: "ada".into(),
-        };
+        let who =
+            Who { pid: 7, run: "20261127T150000Z-7".into(), suite: format!("s{order}"), user: "ada".into() };
         Claim { order, taken, demand, who }
     }
 
@@ -184,7 +180,11 @@ mod tests {
     )]
     #[case::absurd(demand(10, 0, None), &[(true, demand(u64::MAX, 0, None)), (true, demand(u64::MAX, 0, None))], Some(
         "for 10 MiB of memory, of which 0 of 1000 are free"))]
-    fn who_waits_for_what(#[case] mine: Demand, #[case] others: &[(bool, Demand)], #[case] waits: Option<&str>) {
+    fn who_waits_for_what(
+        #[case] mine: Demand,
+        #[case] others: &[(bool, Demand)],
+        #[case] waits: Option<&str>,
+    ) {
         let others: Vec<Claim> =
             (0..).zip(others).map(|(order, (taken, demand))| claim(order, *taken, demand.clone())).collect();
         let judged = judge(&claim(9, false, mine), &others, &CAPACITY);

@@ -192,7 +192,12 @@ mod tests {
         Demand { memory_mib, ..Demand::default() }
     }
 
-    async fn take(budget: &Budget, suite: &str, demand: &Demand, stop: &Stop) -> (Result<Token, Refused>, Vec<String>) {
+    async fn take(
+        budget: &Budget,
+        suite: &str,
+        demand: &Demand,
+        stop: &Stop,
+    ) -> (Result<Token, Refused>, Vec<String>) {
         let said = RefCell::new(Vec::new());
         let say = |text| said.borrow_mut().push(text);
         let token = budget.take(suite, demand, stop, say, say).await;

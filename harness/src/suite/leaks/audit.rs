@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     look,
-    model::{ENVIRONMENT, FAULT, Leak, Ticks, Times, mounts, told},
+    model::{ENVIRONMENT, FAULT, Leak, Micros, Times, mounts, told},
 };
 use crate::{
     env::Env,
@@ -34,7 +34,7 @@ struct Known {
     /// Processes of labs that stay.
     kept: BTreeSet<i32>,
     /// Faults that nobody set back, by their suites.
-    faults: Vec<(String, String, Ticks)>,
+    faults: Vec<(String, String, Micros)>,
 }
 
 impl Audit {
@@ -92,9 +92,8 @@ impl Audit {
 }
 
 /// So long ago.
-fn before(age: Duration) -> Ticks {
-    let ticks = age.as_millis() * u128::from(rustix::param::clock_ticks_per_second()) / 1000;
-    look::now().saturating_sub(u64::try_from(ticks).unwrap_or(u64::MAX))
+fn before(age: Duration) -> Micros {
+    look::now().saturating_sub(u64::try_from(age.as_micros()).unwrap_or(u64::MAX))
 }
 
 impl Runner {

@@ -9,15 +9,13 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use super::model::{Process, Ticks};
+use super::model::{Micros, Process};
 
-/// Now, as the kernel counts the age of processes.
-pub(super) fn now() -> Ticks {
+/// Now.
+pub(super) fn now() -> Micros {
     let now = clock_gettime(ClockId::Boottime);
-    let per_second = clock_ticks_per_second();
     let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
-    let nanos = u64::try_from(now.tv_nsec).unwrap_or_default();
-    seconds * per_second + nanos * per_second / 1_000_000_000
+    seconds * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or_default() / 1000
 }
 
 /// All children of ours. Of one who has none, that is one call.
@@ -46,7 +44,8 @@ fn process(pid: i32) -> Option<Process> {
     let (head, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let is_dead = matches!(fields.next()?, "Z" | "X");
-    let began = fields.nth(18)?.parse().ok()?;
+    let ticks: u64 = fields.nth(18)?.parse().ok()?;
+    let began = ticks.saturating_mul(1_000_000) / clock_ticks_per_second();
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = bytes.split(|&byte| byte == 0).filter(|word| !word.is_empty());
     let mut argv: Vec<String> = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
@@ -73,7 +72,9 @@ mod tests {
             }
             assert!(std::time::Instant::now() < deadline);
         };
-        assert!(before <= found.began && found.began <= now() && !found.is_dead, "{before} {found:?} {}", now());
+        let (earliest, latest) = (before.saturating_sub(20_000), now());
+        assert!(earliest <= found.began && found.began <= latest, "{earliest} {found:?} {latest}");
+        assert!(!found.is_dead);
         child.kill().unwrap();
         while !children().iter().any(|one| one.pid == pid && one.is_dead) {
             assert!(std::time::Instant::now() < deadline);

@@ -34,14 +34,17 @@ pub(in crate::suite) fn told(leaks: &[Leak]) -> String {
     format!("the suite has ended and left\n{}", lines.join("\n"))
 }
 
-/// Clock ticks since boot, as the kernel counts the age of processes.
-pub(super) type Ticks = u64;
+/// Microseconds since boot.
+pub(super) type Micros = u64;
+
+/// How exactly the kernel says when a process began: it did so at that time or less than this later.
+const TICK: Micros = 10_000;
 
 /// A child of ours. What is below it goes with it: it is never told by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) pid: i32,
-    pub(super) began: Ticks,
+    pub(super) began: Micros,
     /// Whether it has ended, and nobody has asked how.
     pub(super) is_dead: bool,
     /// Its arguments.
@@ -56,20 +59,23 @@ pub(super) struct Times {
 
 #[derive(Debug)]
 struct Course {
-    began: Ticks,
-    ended: Option<Ticks>,
+    began: Micros,
+    ended: Option<Micros>,
     /// Steps in the order in which they began; attempts at one are one.
-    steps: Vec<(Ticks, String)>,
+    steps: Vec<(Micros, String)>,
     /// Children by number and begin, and the step at whose end they were seen first.
-    seen: BTreeMap<(i32, Ticks), String>,
+    seen: BTreeMap<(i32, Micros), String>,
 }
 
 impl Times {
-    pub(super) fn begin(&mut self, suite: &str, now: Ticks) {
-        self.suites.insert(suite.to_owned(), Course { began: now, ended: None, steps: Vec::new(), seen: BTreeMap::new() });
+    pub(super) fn begin(&mut self, suite: &str, now: Micros) {
+        self.suites.insert(
+            suite.to_owned(),
+            Course { began: now, ended: None, steps: Vec::new(), seen: BTreeMap::new() },
+        );
     }
 
-    pub(super) fn step(&mut self, suite: &str, scenario: &str, now: Ticks) {
+    pub(super) fn step(&mut self, suite: &str, scenario: &str, now: Micros) {
         if let Some(course) = self.suites.get_mut(suite)
             && course.steps.last().is_none_or(|(_, last)| last != scenario)
         {
@@ -86,36 +92,40 @@ impl Times {
     }
 
     /// The suite has ended. What nobody can be asked about any more is forgotten.
-    pub(super) fn end(&mut self, suite: &str, now: Ticks) {
+    pub(super) fn end(&mut self, suite: &str, now: Micros) {
         if let Some(course) = self.suites.get_mut(suite) {
             course.ended = Some(now);
         }
         let running = self.suites.values().filter(|course| course.ended.is_none());
         let oldest = running.map(|course| course.began).min();
-        self.suites.retain(|_, course| course.ended.is_none_or(|ended| oldest.is_some_and(|begun| ended >= begun)));
+        self.suites
+            .retain(|_, course| course.ended.is_none_or(|ended| oldest.is_some_and(|begun| ended >= begun)));
     }
 
     /// The step of a suite that was under way at that time, or had been last.
-    pub(super) fn step_at(&self, suite: &str, when: Ticks) -> String {
+    pub(super) fn step_at(&self, suite: &str, when: Micros) -> String {
         let steps = self.suites.get(suite).map(|course| course.steps.as_slice()).unwrap_or_default();
         let last = steps.iter().rfind(|(began, _)| *began <= when).or_else(|| steps.first());
         last.map_or_else(|| "environment".to_owned(), |(_, name)| name.clone())
     }
 
-    /// The step of a suite to which a process is due. Steps may be shorter than a tick: of those that began in the same one as
-    /// the process, it is the one at whose end it was seen first.
+    /// The step of a suite to which a process is due. Of those that may have been under way, it is the one at whose end it was
+    /// seen first.
     fn step_of(&self, suite: &str, process: &Process) -> String {
-        let Some(course) = self.suites.get(suite) else { return self.step_at(suite, process.began) };
-        let before = course.steps.iter().rfind(|(began, _)| *began < process.began);
-        let same = course.steps.iter().filter(|(began, _)| *began == process.began);
-        let seen = course.seen.get(&(process.pid, process.began));
-        let found = before.into_iter().chain(same).find(|(_, step)| Some(step) == seen);
-        found.map_or_else(|| self.step_at(suite, process.began), |(_, step)| step.clone())
+        let steps = self.suites.get(suite).map(|course| course.steps.as_slice()).unwrap_or_default();
+        let before = steps.iter().rfind(|(began, _)| *began <= process.began);
+        let within = process.began.saturating_add(1)..process.began.saturating_add(TICK);
+        let same = steps.iter().filter(|(began, _)| within.contains(began));
+        let may: Vec<&String> = before.into_iter().chain(same).map(|(_, step)| step).collect();
+        let seen = self.suites.get(suite).and_then(|course| course.seen.get(&(process.pid, process.began)));
+        let found = may.iter().find(|step| Some(**step) == seen).or(may.last());
+        found.map_or_else(|| self.step_at(suite, process.began), |step| (*step).clone())
     }
 
     /// All that ran at that time; `None` while one of them besides `suite` still runs, because it may be that one's.
-    fn suites_at(&self, suite: &str, when: Ticks) -> Option<Vec<&str>> {
-        let ran = |course: &Course| course.began <= when && course.ended.is_none_or(|ended| when <= ended);
+    fn suites_at(&self, suite: &str, when: Micros) -> Option<Vec<&str>> {
+        let latest = when.saturating_add(TICK - 1);
+        let ran = |course: &Course| course.began <= latest && course.ended.is_none_or(|ended| when <= ended);
         let there: Vec<_> = self.suites.iter().filter(|(_, course)| ran(course)).collect();
         let decided = there.iter().all(|(name, course)| *name == suite || course.ended.is_some());
         decided.then(|| there.into_iter().map(|(name, _)| name.as_str()).collect())
@@ -123,7 +133,7 @@ impl Times {
 
     /// Of what began at that time and is still there, the step of `suite` that it is due to, and words for those of others that it
     /// may be due to as well; nothing where it is not known to be this suite's.
-    pub(super) fn due(&self, suite: &str, began: Ticks) -> Option<(String, String)> {
+    pub(super) fn due(&self, suite: &str, began: Micros) -> Option<(String, String)> {
         let suites = self.suites_at(suite, began).filter(|all| all.contains(&suite))?;
         let others = suites.iter().filter(|other| **other != suite);
         let others: Vec<String> =
@@ -175,7 +185,8 @@ fn unescaped(text: &str) -> PathBuf {
     use std::os::unix::ffi::OsStringExt;
     let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits =
+            after.get(..3).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
             Some(byte) => {
                 bytes.push(byte);
@@ -194,21 +205,26 @@ fn unescaped(text: &str) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn process(pid: i32, began: Ticks, argv: &[&str]) -> Process {
-        Process { pid, began, is_dead: false, argv: argv.iter().map(|&word| word.to_owned()).collect() }
+    fn process(pid: i32, began: Micros, argv: &[&str]) -> Process {
+        Process {
+            pid,
+            began: began * TICK,
+            is_dead: false,
+            argv: argv.iter().map(|&word| word.to_owned()).collect(),
+        }
     }
 
-    /// `a` from 10 to 50, `b` from 30, still running.
+    /// In ticks, `a` from 10 to 50, `b` from 30, still running.
     fn times() -> Times {
         let mut times = Times::default();
-        times.begin("a", 10);
-        times.step("a", "one", 11);
-        times.step("a", "two", 20);
-        times.begin("b", 30);
-        times.step("b", "other", 31);
-        times.step("a", "three", 40);
-        times.step("a", "three", 45);
-        times.end("a", 50);
+        times.begin("a", 10 * TICK);
+        times.step("a", "one", 11 * TICK);
+        times.step("a", "two", 20 * TICK);
+        times.begin("b", 30 * TICK);
+        times.step("b", "other", 31 * TICK);
+        times.step("a", "three", 40 * TICK);
+        times.step("a", "three", 45 * TICK);
+        times.end("a", 50 * TICK);
         times
     }
 
@@ -232,16 +248,20 @@ mod tests {
     fn of_steps_within_a_tick_it_is_the_one_at_whose_end_it_was_there() {
         let mut times = Times::default();
         let sleep = process(7, 12, &["sleep", "9"]);
-        times.begin("a", 10);
-        for (step, children) in [("one", vec![]), ("two", vec![sleep.clone()]), ("three", vec![sleep.clone()])] {
-            times.step("a", step, 12);
+        times.begin("a", 10 * TICK);
+        let steps = [("one", vec![]), ("two", vec![sleep.clone()]), ("three", vec![sleep.clone()])];
+        for (after, (step, children)) in (0..).zip(steps) {
+            times.step("a", step, 12 * TICK + after);
             times.seen("a", step, &children);
         }
-        times.step("a", "later", 15);
+        times.step("a", "later", 15 * TICK);
         times.seen("a", "later", &[process(8, 12, &["sleep", "8"])]);
         assert_eq!(left(&times, "a", &[sleep]), ["two process process 7 `sleep 9`"]);
         // Seen first at the end of one in which it did not begin.
-        assert_eq!(left(&times, "a", &[process(8, 12, &["sleep", "8"])]), ["three process process 8 `sleep 8`"]);
+        assert_eq!(
+            left(&times, "a", &[process(8, 12, &["sleep", "8"])]),
+            ["three process process 8 `sleep 8`"]
+        );
     }
 
     #[test]
@@ -249,18 +269,21 @@ mod tests {
         let mut times = times();
         let sleep = [process(7, 41, &["sleep", "9"])];
         assert_eq!(left(&times, "a", &sleep), [""; 0]);
-        times.begin("c", 60);
+        times.begin("c", 60 * TICK);
         assert_eq!(left(&times, "b", &sleep), ["other process process 7 `sleep 9` (or of `a::three`)"]);
-        times.end("b", 70);
+        times.end("b", 70 * TICK);
         assert_eq!(left(&times, "c", &sleep), [""; 0], "it is told once");
     }
 
     #[test]
     fn what_has_an_age_is_due_to_the_step_in_which_it_began() {
         let times = times();
-        assert_eq!(times.due("a", 21), Some(("two".to_owned(), String::new())));
-        assert_eq!((times.due("a", 5), times.due("a", 41), times.due("b", 29)), (None, None, None));
-        assert_eq!(times.due("b", 41), Some(("other".to_owned(), " (or of `a::three`)".to_owned())));
+        assert_eq!(times.due("a", 21 * TICK), Some(("two".to_owned(), String::new())));
+        assert_eq!(
+            (times.due("a", 5 * TICK), times.due("a", 41 * TICK), times.due("b", 29 * TICK)),
+            (None, None, None)
+        );
+        assert_eq!(times.due("b", 41 * TICK), Some(("other".to_owned(), " (or of `a::three`)".to_owned())));
     }
 
     #[test]
@@ -288,9 +311,9 @@ mod tests {
     fn suites_are_forgotten_when_nobody_can_be_asked_about_them() {
         let mut times = times();
         assert_eq!(times.suites.len(), 2);
-        times.end("b", 60);
+        times.end("b", 60 * TICK);
         assert_eq!(times.suites.len(), 0);
-        assert_eq!(times.step_at("b", 40), "environment");
+        assert_eq!(times.step_at("b", 40 * TICK), "environment");
     }
 
     #[test]
@@ -298,7 +321,8 @@ mod tests {
         let info = "22 1 0:5 / /run/a.b/x rw - tmpfs tmpfs rw\n23 1 0:5 / /run/a/my\\040step/mnt rw - tmpfs t rw\nodd\n\
                     24 1 0:5 / /run/a rw - tmpfs t rw\n25 1 0:5 / /run/a/b\\9 rw - tmpfs t rw\n";
         let leaks = mounts(info, Path::new("/run/a"));
-        let told: Vec<String> = leaks.iter().map(|leak| format!("{}: {}", leak.scenario, leak.what)).collect();
+        let told: Vec<String> =
+            leaks.iter().map(|leak| format!("{}: {}", leak.scenario, leak.what)).collect();
         assert_eq!(told, ["my step: a mount at /run/a/my step/mnt", "b\\9: a mount at /run/a/b\\9"]);
     }
 }
