@@ -170,13 +170,15 @@ impl Life {
 }
 
 #[test]
-#[ignore = "a process of `whoever_is_killed_amid_a_scenario_is_told_of`"]
+#[ignore = "a process of the tests below"]
 fn strikes() {
     arena::become_subreaper();
     let ground = PathBuf::from(std::env::var("POLDER_TEST_ROOT").unwrap());
+    let victims = std::env::var("POLDER_TEST_VICTIMS").unwrap();
     let (_, mut dice) = arena::campaign(1);
     let lives: Vec<Life> = VICTIMS
         .iter()
+        .filter(|(victim, _)| victims.split(' ').any(|wanted| wanted == *victim))
         .filter_map(|&(victim, said)| Life::start(&ground, victim, said, dice.below(2) == 0))
         .collect();
     for life in &lives {
@@ -195,12 +197,23 @@ fn strikes() {
     }
 }
 
-#[test]
-fn whoever_is_killed_amid_a_scenario_is_told_of() {
+/// Has these killed, all at the same time.
+fn strike(victims: &str) {
     let dir = tempfile::Builder::new().prefix("ps").tempdir_in("/var/tmp").unwrap();
     let vars = [
         ("POLDER_TEST_ROOT", dir.path().display().to_string()),
         ("POLDER_TEST_BINARY", binary::path("struck").display().to_string()),
+        ("POLDER_TEST_VICTIMS", victims.to_owned()),
     ];
     arena::in_own_process("struck::strikes", &vars);
+}
+
+#[test]
+fn whoever_is_killed_amid_a_scenario_is_told_of() {
+    strike("runner warden libvirtd qemu-system");
+}
+
+#[test]
+fn nextest_killed_amid_a_scenario_is_a_stop() {
+    strike("nextest");
 }
