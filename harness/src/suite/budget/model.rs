@@ -103,7 +103,7 @@ pub(super) fn judge(mine: &Claim, others: &[Claim], capacity: &Capacity) -> Resu
         let most = capacity.of(*kind)?;
         let own = amount(&mine.demand, *kind, &mine.demand, most);
         let share = |one: &&Claim| amount(&one.demand, *kind, &mine.demand, most);
-        let used = ahead.iter().map(|one| share(one)).fold(0, u64::saturating_add);
+        let used = ahead.iter().map(share).fold(0, u64::saturating_add);
         if own == 0 || used.saturating_add(own) <= most {
             return None;
         }
