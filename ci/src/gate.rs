@@ -47,6 +47,7 @@ const ONCE_AS_USER: &[&str] = &[
     "what_is_typed_arrives_although_nothing_is_printed",
     "what_was_written_is_in_an_export_and_comes_back",
     "who_knows_a_password_gets_in",
+    "whoever_is_killed_amid_a_scenario_is_told_of",
 ];
 
 /// Tests of portals, and of changes before anything is done: HTTP and arithmetic. Where all tests run twice, these run once: as

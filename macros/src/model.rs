@@ -77,7 +77,7 @@ enum Role {
 const ROLES: [(&str, Role); 3] = [("test", Role::Test), ("setup", Role::Setup), ("teardown", Role::Teardown)];
 
 /// Names the report uses for what is not a scenario.
-const RESERVED: [&str; 5] = ["changes", "environment", "portal", "setup", "teardown"];
+const RESERVED: [&str; 6] = ["changes", "environment", "leaks", "portal", "setup", "teardown"];
 
 impl Suite {
     /// Reads the item below `#[suite(..)]`; nothing when it is no module with a body.

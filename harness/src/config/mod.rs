@@ -30,5 +30,7 @@ pub use merge::Origin;
 pub use merge::Setting;
 pub use merge::Settings;
 pub use schema::Key;
+pub use typed::BudgetConfig;
 pub use typed::Config;
 pub use typed::Lab;
+pub use typed::Share;

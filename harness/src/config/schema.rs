@@ -55,6 +55,22 @@ const ROOT: &[(&str, &str)] = &[
         "template_store",
         "Where template images are kept; `auto` is Lago's `/var/lib/lago/store` where that can be written, else a folder in cache_dir.",
     ),
+    (
+        "budget_memory",
+        "How much memory the machines of all suites of this host may have at once, in MiB; `auto` is the host's, `unlimited` never has a suite wait.",
+    ),
+    (
+        "budget_cpus",
+        "How many processors the machines of all suites of this host may have at once; `auto` is 32 for each of the host's, `unlimited` never has a suite wait.",
+    ),
+    (
+        "budget_seats",
+        "How many suites of this host may have sessions at the same portal at once; `unlimited` never has a suite wait.",
+    ),
+    (
+        "budget_dir",
+        "Where those who use this host note what their suites have; `auto` is `/var/tmp/polder-budget`, for all users.",
+    ),
     ("repo_port", "The port at which repositories of packages are served to machines."),
     ("lock_timeout", "How long a verb waits for another one that changes the same prefix, in seconds."),
     ("shutdown_timeout", "How long a machine has to shut down before it is switched off, in seconds."),

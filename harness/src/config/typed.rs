@@ -14,6 +14,30 @@ pub enum Lab {
     System,
 }
 
+/// How much of something there is for suites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// Whoever uses it finds out.
+    Auto,
+    /// As much as anybody wants.
+    Unlimited,
+    /// So much.
+    Of(u64),
+}
+
+/// What suites may take of this host together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetConfig {
+    /// Memory of their machines, in MiB.
+    pub memory: Share,
+    /// Processors of their machines.
+    pub cpus: Share,
+    /// Sessions at one portal.
+    pub seats: Share,
+    /// The folder in which those who use the host note what they have.
+    pub folder: Option<PathBuf>,
+}
+
 /// Everything that can be configured. Paths that are `None` are chosen by whoever uses them.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -67,6 +91,8 @@ pub struct Config {
     pub template_repos: Option<PathBuf>,
     /// Where template images are kept.
     pub template_store: Option<PathBuf>,
+    /// What suites may take of this host together.
+    pub budget: BudgetConfig,
     /// The port at which repositories of packages are served.
     pub repo_port: u16,
     /// How long a verb waits for another one on the same prefix.
@@ -117,6 +143,12 @@ impl Config {
             template_repo_name: check.optional("template_repo_name"),
             template_repos: check.folder("template_repos"),
             template_store: check.folder("template_store"),
+            budget: BudgetConfig {
+                memory: check.share("budget_memory"),
+                cpus: check.share("budget_cpus"),
+                seats: check.share("budget_seats"),
+                folder: check.folder("budget_dir"),
+            },
             repo_port: check.number("repo_port"),
             lock_timeout: check.seconds("lock_timeout"),
             shutdown_timeout: check.seconds("shutdown_timeout"),
@@ -180,6 +212,21 @@ impl<'a> Check<'a> {
             }
             T::default()
         })
+    }
+
+    fn share(&mut self, name: &str) -> Share {
+        match self.text(name).trim() {
+            "auto" | "" => Share::Auto,
+            "unlimited" => Share::Unlimited,
+            text => match text.parse() {
+                Ok(number) if number > 0 => Share::Of(number),
+                _ => {
+                    let help = "write a whole number above 0, `auto`, or `unlimited`";
+                    self.wrong(name, "", Some(help.into()));
+                    Share::Auto
+                }
+            },
+        }
     }
 
     fn seconds(&mut self, name: &str) -> Duration {

@@ -68,6 +68,7 @@ pub(super) fn of_machine(env: &Env, vm: &Vm, state: MachineState, dir: &Path, fi
     let mut items = vec![files.item(env, vm, state, dir)];
     if vm.is_made() {
         items.push(console(vm));
+        items.extend(emulator(env, vm));
     }
     items.extend(deployed(env, vm));
     if is_off(state) {
@@ -97,11 +98,14 @@ pub(super) fn of_machine(env: &Env, vm: &Vm, state: MachineState, dir: &Path, fi
     items.push(item(place("domain.xml"), "libvirt", |_| async move {
         Ok(Fetched::Bytes(at.connection.domain_xml(&domain, CALL).await?.into_bytes()))
     }));
-    if let Some(runtime) = running.lab.runtime() {
-        let log = runtime.log().join(format!("qemu/{}.log", vm.domain()));
-        items.push(item(place("qemu.log"), "the emulator's log", |_| async move { Ok(Fetched::File(log)) }));
-    }
     items
+}
+
+/// What a machine's emulator said, and what libvirt notes of its end.
+fn emulator(env: &Env, vm: &Vm) -> Option<Item> {
+    let log = env.runtime()?.emulator_log(vm.domain());
+    let path = format!("{}/qemu.log", vm.name());
+    Some(item(path, "the emulator's log", |_| async move { Ok(Fetched::File(log)) }))
 }
 
 /// What the deploy scripts of a machine printed.

@@ -2,13 +2,15 @@
 //! kept apart. What is done to machines is in `mishap.rs`, to links in `link.rs`.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use tokio::{runtime::Handle, task::JoinHandle};
@@ -36,6 +38,7 @@ use crate::{
 /// in the lab heals what was done to links; everything else stays until the machine or the lab ends.
 #[must_use = "it heals when this is dropped"]
 pub struct Fault {
+    number: u64,
     what: String,
     /// Sets it back; absent: it is set back.
     undo: Option<Undo>,
@@ -54,7 +57,14 @@ impl Fault {
         undo: impl Future<Output = Result<(), EnvError>> + Send + 'static,
     ) -> Self {
         tracing::info!(target: FAULT, "{what}");
-        Self { what, undo: Some(Box::pin(undo)), healing: healing.clone(), runtime: Handle::current() }
+        let number = healing.begin(&what);
+        Self {
+            number,
+            what,
+            undo: Some(Box::pin(undo)),
+            healing: healing.clone(),
+            runtime: Handle::current(),
+        }
     }
 
     /// What is wrong, in words.
@@ -73,6 +83,7 @@ impl Fault {
             None => Ok(()),
         };
         self.undo = None;
+        self.healing.end(self.number);
         over(&self.what, &result);
         result
     }
@@ -81,6 +92,7 @@ impl Fault {
 impl Drop for Fault {
     fn drop(&mut self) {
         let Some(mut undo) = self.undo.take() else { return };
+        self.healing.end(self.number);
         let _inside = self.runtime.enter();
         // Its first step is taken here, so that what is done next comes after it.
         let first = undo.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -110,19 +122,43 @@ fn over(what: &str, result: &Result<(), EnvError>) {
     }
 }
 
-/// What is being set back of an environment whose faults were dropped; clones are the same.
+/// What is wrong with an environment, and what of it is being set back since its faults were dropped; clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Healing(Arc<Mutex<Vec<Task>>>);
+pub(super) struct Healing(Arc<Mutex<Wrong>>);
+
+#[derive(Debug, Default)]
+struct Wrong {
+    /// Faults that somebody holds, or has forgotten: what they are, and since when.
+    held: BTreeMap<u64, (String, Instant)>,
+    tasks: Vec<Task>,
+    last: u64,
+}
 
 type Task = JoinHandle<Result<(), EnvError>>;
 
 impl Healing {
+    fn wrong(&self) -> MutexGuard<'_, Wrong> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, what: &str) -> u64 {
+        let mut wrong = self.wrong();
+        wrong.last += 1;
+        let number = wrong.last;
+        wrong.held.insert(number, (what.to_owned(), Instant::now()));
+        number
+    }
+
+    fn end(&self, number: u64) {
+        self.wrong().held.remove(&number);
+    }
+
     fn add(&self, task: Task) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        self.wrong().tasks.push(task);
     }
 
     async fn wait(&self) -> Result<(), EnvError> {
-        let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let tasks = std::mem::take(&mut self.wrong().tasks);
         let mut errors = Vec::new();
         for task in tasks {
             // One that panicked or was ended with its runtime says nothing.
@@ -133,6 +169,13 @@ impl Healing {
 }
 
 impl Env {
+    /// Faults that nobody has set back or dropped, and how long they have been there.
+    #[must_use]
+    pub fn unhealed(&self) -> Vec<(String, Duration)> {
+        let wrong = self.site().healing().wrong();
+        wrong.held.values().map(|(what, since)| (what.clone(), since.elapsed())).collect()
+    }
+
     /// Waits until everything is set back whose fault was dropped.
     ///
     /// # Errors

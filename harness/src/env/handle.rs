@@ -71,6 +71,13 @@ impl Env {
         prepare::check(host, &mut spec.clone())
     }
 
+    /// Memory in MiB and processors that machines of `spec` have together, as far as this host makes them and the init file
+    /// tells it.
+    #[must_use]
+    pub fn size(host: &Host, spec: &EnvSpec) -> (u64, u64) {
+        prepare::size(host, spec)
+    }
+
     /// Decides everything for `spec` without making any of it (images excepted: their facts are needed).
     ///
     /// # Errors
@@ -225,6 +232,22 @@ impl Env {
             Ground::Down => None,
             Ground::Broken { why, .. } => Some(EnvError::Broken { why }),
         }
+    }
+
+    /// As [`Env::failure`], when its boundary and its daemon have been asked whether they are still there: who has just lost
+    /// a machine may be told of it before we are told why.
+    pub async fn examine(&self) -> Option<EnvError> {
+        if let Ok(running) = self.site().running()
+            && running.lab.runtime().is_some()
+        {
+            let (boundary, daemon) =
+                tokio::join!(running.lab.usage(), running.connection.domains(limits::EXAMINE));
+            if boundary.is_err() || daemon.is_err() {
+                // One that only hangs is not gone.
+                let _ = tokio::time::timeout(limits::OBITUARY, running.lab.broken()).await;
+            }
+        }
+        self.failure()
     }
 
     /// Comes back only when the environment has broken: its daemon or its boundary ended.

@@ -2,6 +2,7 @@
 //! of those that have one for units and cores.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -15,7 +16,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Env, Vm, host::limits};
+use super::{
+    Env, EnvError, Vm,
+    emulator::{EmulatorLog, Losses},
+    host::limits,
+};
 use crate::{
     base::follow::{Follow, length},
     event::Trouble,
@@ -71,8 +76,10 @@ impl Env {
             let begin = length(&console).await;
             let heard = vm.spec().ssh.is_some() && vm.plan().abilities.has(Ability::Journal);
             let journal = heard.then(Journal::default);
+            let emulator = EmulatorLog::of(&vm).await;
             watched.push(Watched {
                 vm,
+                emulator,
                 console: tokio::sync::Mutex::new(Follow::new(console, begin)),
                 panicked: AtomicBool::new(false),
                 crashed: AtomicBool::new(false),
@@ -84,6 +91,8 @@ impl Env {
             watched,
             told: Box::new(told),
             seen: Mutex::default(),
+            losses: Losses::default(),
+            looking: tokio::sync::Mutex::default(),
             factor,
         });
         let mut tasks = JoinSet::new();
@@ -127,6 +136,23 @@ impl Watch {
         }
         std::mem::take(&mut self.eye.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// Looks at once for what [`Watch::failure`] tells.
+    pub async fn look_for_lost(&self) -> Option<EnvError> {
+        self.eye.look_for_crashed().await;
+        self.failure()
+    }
+
+    /// The first machine whose emulator died although nobody ended it, and that does not run again.
+    #[must_use]
+    pub fn failure(&self) -> Option<EnvError> {
+        self.eye.losses.first()
+    }
+
+    /// Comes back only when there is such a machine.
+    pub async fn lost(&self) -> EnvError {
+        self.eye.losses.any().await
+    }
 }
 
 impl fmt::Debug for Watch {
@@ -141,11 +167,15 @@ struct Eye {
     watched: Vec<Watched>,
     told: Box<dyn Fn(&Sighting) + Send + Sync>,
     seen: Mutex<Vec<Sighting>>,
+    losses: Losses,
+    /// Held by who looks how machines are.
+    looking: tokio::sync::Mutex<()>,
     factor: f64,
 }
 
 struct Watched {
     vm: Vm,
+    emulator: EmulatorLog,
     console: tokio::sync::Mutex<Follow>,
     /// Whether the panic is told that its emulator knows of, or will.
     panicked: AtomicBool,
@@ -199,13 +229,30 @@ impl Eye {
         }
     }
 
-    /// Looks for machines whose kernels have panicked without a word: some are stopped before their consoles have it.
+    /// Looks for machines that ended unasked, and for those whose kernels have panicked without a word: some are stopped
+    /// before their consoles have it.
     async fn look_for_crashed(&self) {
         let Ok(running) = self.env.site().running() else { return self.look().await };
-        let states = running.connection.domains(limits::COMMAND).await.unwrap_or_default();
+        // One at a time: what one has found lost, another one that asked before would find running.
+        let _one = self.looking.lock().await;
+        let mut died = BTreeSet::new();
+        for Watched { vm, emulator, .. } in &self.watched {
+            if emulator.died().await {
+                died.insert(vm.name());
+            }
+        }
+        let ask = || running.connection.domains(limits::COMMAND);
+        let mut states = ask().await.unwrap_or_default();
+        let is_running = |one: &Watched| states.get(one.vm.domain()) == Some(&DomainState::Running);
+        if self.watched.iter().any(|one| died.contains(one.vm.name()) && is_running(one)) {
+            // Either libvirt is not done with its end yet, or somebody has started it again.
+            tokio::time::sleep(PAUSE).await;
+            states = ask().await.unwrap_or_default();
+        }
         // What consoles say tells more.
         self.look().await;
         for Watched { vm, panicked, crashed, .. } in &self.watched {
+            self.losses.note(vm.name(), died.contains(vm.name()), states.get(vm.domain()));
             let is_crashed = states.get(vm.domain()) == Some(&DomainState::Crashed);
             if is_crashed && !panicked.swap(true, Ordering::Relaxed) {
                 self.see(vm, Trouble::Panic, "it has crashed, and its console does not say why".to_owned());

@@ -239,6 +239,10 @@ pub(super) mod limits {
     pub(crate) const DOMAIN: Duration = Duration::from_secs(20);
     /// A short command inside the lab.
     pub(crate) const COMMAND: Duration = Duration::from_secs(10);
+    /// Saying that one is still there.
+    pub(crate) const EXAMINE: Duration = Duration::from_secs(2);
+    /// The word that a daemon or a lab has ended, when it has.
+    pub(crate) const OBITUARY: Duration = Duration::from_secs(1);
     /// Whatever a provider of machines is asked for.
     pub(crate) const PROVIDER: Duration = Duration::from_secs(120);
     /// From a domain's start to its first answer (stretched by the time factor).

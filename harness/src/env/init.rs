@@ -3,7 +3,7 @@
 use super::{
     Env, EnvError, Host, Progress, asked,
     daemon::Identity,
-    deploy, disk,
+    deploy, disk, elsewhere,
     error::chain,
     lease,
     prepare::{Place, Prepared, prepare},
@@ -72,6 +72,7 @@ impl Env {
                 (prepared, LabState::Hermetic { folder: None })
             }
             LabKind::System => {
+                elsewhere::note(folder, &host.daemon.uri);
                 prefix.journal().making(&who.lease_of(&host.daemon))?;
                 let prepared = prepare(host, spec, Place::Shared(&who), progress).await?;
                 (prepared, LabState::System { uri: host.daemon.uri.clone(), folder: who.folder })

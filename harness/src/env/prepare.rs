@@ -163,6 +163,15 @@ pub(super) fn check(host: &Host, spec: &mut EnvSpec) -> Result<Vec<Warning>, Pla
     }
 }
 
+/// Memory in MiB and processors of all machines that this host makes.
+pub(super) fn size(host: &Host, spec: &EnvSpec) -> (u64, u64) {
+    let mut spec = spec.clone();
+    // What is wrong with it is told elsewhere.
+    let _ = host.complete(&mut spec);
+    let here = spec.machines.iter().filter(|one| one.provider.as_deref().is_none_or(|name| name == LOCAL));
+    here.fold((0, 0), |(memory, cpus), one| (memory + u64::from(one.memory_mib), cpus + u64::from(one.vcpus)))
+}
+
 /// A key to log in with has to be one, and to be readable without anybody typing a passphrase.
 fn unusable_key(machine: &MachineSpec) -> Option<PlanError> {
     let error = keys::read(machine.ssh_key.as_deref()?).err()?;

@@ -74,18 +74,18 @@ pub enum RunEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         place: Option<String>,
     },
-    /// A suite cannot begin yet: what it asks for is not free.
-    SuiteWaiting {
-        /// Its name.
-        suite: String,
-        /// For what it waits, and who holds it.
-        text: String,
-    },
     /// Something a suite waits for or does before its scenarios, in words.
     SuiteProgress {
         /// Its name.
         suite: String,
         /// Such as "building image debian12" or "web: answers over ssh".
+        text: String,
+    },
+    /// A suite waits for a part of the host that others have; told again when they change.
+    SuiteWaiting {
+        /// Its name.
+        suite: String,
+        /// For what, and who has it.
         text: String,
     },
     /// The machines of a suite are up.
@@ -313,6 +313,17 @@ pub enum RunEvent {
         /// Items that could not.
         missing: usize,
     },
+    /// Something is left of a suite that has ended, although this process goes on.
+    Leak {
+        /// Its suite.
+        suite: String,
+        /// The scenario (or another step) during which it came to be, as far as that is known.
+        scenario: String,
+        /// What kind: `process`, `lab`, `environment`, `mount`, `fault` or `portal`.
+        leak: String,
+        /// What it is, for people.
+        what: String,
+    },
     /// The environment of a suite stays, until somebody destroys it.
     EnvironmentKept {
         /// Its suite.
@@ -357,8 +368,8 @@ impl RunEvent {
     pub const KINDS: &[&str] = &[
         "run_started",
         "suite_started",
-        "suite_waiting",
         "suite_progress",
+        "suite_waiting",
         "environment_ready",
         "portal_reached",
         "scenario_started",
@@ -376,6 +387,7 @@ impl RunEvent {
         "trouble",
         "scenario_finished",
         "collected",
+        "leak",
         "environment_kept",
         "suite_finished",
         "run_finished",

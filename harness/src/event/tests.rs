@@ -29,8 +29,8 @@ fn all() -> Vec<RunEvent> {
             scenarios: 1,
         },
         RunEvent::SuiteStarted { suite: suite(), place: Some("a.rs:1".into()) },
-        RunEvent::SuiteWaiting { suite: suite(), text: "2 GiB of memory, which pid 7 holds".into() },
         RunEvent::SuiteProgress { suite: suite(), text: "web: boots".into() },
+        RunEvent::SuiteWaiting { suite: suite(), text: "for 512 MiB of memory".into() },
         RunEvent::EnvironmentReady {
             suite: suite(),
             prefix: "/tmp/x".into(),
@@ -132,6 +132,12 @@ fn all() -> Vec<RunEvent> {
             folder: "/x".into(),
             items: 3,
             missing: 1,
+        },
+        RunEvent::Leak {
+            suite: suite(),
+            scenario: scenario(),
+            leak: "process".into(),
+            what: "process 7 `sleep 9`".into(),
         },
         RunEvent::EnvironmentKept { suite: suite(), folder: "/x/net.demo".into(), machines: vec![machine()] },
         RunEvent::SuiteFinished {

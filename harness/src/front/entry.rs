@@ -14,7 +14,7 @@ use clap::Parser;
 
 use crate::{
     base::exit::Exit,
-    config::{Config, ConfigError, Lab, Sources},
+    config::{BudgetConfig, Config, ConfigError, Lab, Sources},
     cvp::{CvpSpec, server::check_state},
     env::{EnvError, Host, Names},
     initfile,
@@ -24,6 +24,7 @@ use crate::{
         sink::{Sink, SinkError},
     },
     suite::{
+        budget::Budget,
         check,
         needs::{self, Available},
         registry::{self, Requirement, SUITES, Suite},
@@ -111,22 +112,24 @@ fn start(line: &CommandLine, extend: impl FnOnce(&mut Host)) -> Result<Exit, Fro
         reporter::empty(line, filtered_out).map_err(FrontError::Run)?;
         return Ok(Exit::Done);
     }
-    let mut host = host()?;
+    let (mut host, budget) = host()?;
     extend(&mut host);
     let (unwanted, portal) = check(&mut picked, &host)?;
     let sink = Sink::create(&output_root(), SystemTime::now())?;
-    let place = Place { host, portal, strict, keep };
+    let budget = Budget::of(&budget, sink.run());
+    let place = Place { host, portal, strict, keep, budget };
     run::run(line, picked, filtered_out + unwanted, threads.get(), sink, place).map_err(FrontError::Run)
 }
 
-/// The host as it is configured. What is configured for verbs of the command is not ours to judge.
-fn host() -> Result<Host, FrontError> {
+/// The host as it is configured, and what suites may take of it. What is configured for verbs of the command is not ours to judge.
+fn host() -> Result<(Host, BudgetConfig), FrontError> {
     let config = Config::new(Sources::of_process(None).load(), vec![])?;
     config.settings.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     if config.lab == Lab::System {
         eprintln!("warning: `lab = system` is not for suites: their environments are in labs of their own");
     }
-    Ok(Host::configured(&config, variable)?)
+    let host = Host::configured(&config, variable)?;
+    Ok((host, config.budget))
 }
 
 fn variable(name: &str) -> Option<String> {

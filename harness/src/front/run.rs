@@ -16,6 +16,8 @@ use crate::{
     provider::libvirt::{CLOSING, wait_closed},
     report::{changes, sink::Sink},
     suite::{
+        budget::Budget,
+        leaks::Audit,
         runner::{Keep, Runner},
         stop, task,
     },
@@ -32,6 +34,7 @@ pub(super) struct Place {
     /// Whether a scenario for which something is lacking has failed.
     pub(super) strict: bool,
     pub(super) keep: Keep,
+    pub(super) budget: Budget,
 }
 
 /// Runs `picked`, at most `threads` at a time, reporting into `sink`.
@@ -56,7 +59,7 @@ pub(super) fn run(
     let reporter = begin(line, sink, &events, &picked)?;
     let screen = reporter.screen().cloned();
     recorder.install(events.clone());
-    let Place { host, portal, strict, keep } = place;
+    let Place { host, portal, strict, keep, budget } = place;
     let work_handle = work.handle().clone();
     let runner = Runner {
         work: work_handle,
@@ -68,6 +71,8 @@ pub(super) fn run(
         portal,
         strict,
         keep,
+        budget,
+        audit: Audit::default(),
         tell,
     };
     control.block_on(async {

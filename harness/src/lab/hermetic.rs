@@ -147,6 +147,9 @@ impl Hermetic {
         let (sender, state) = watch::channel(LabState::Starting);
         let reports = orders.try_clone().map_err(launch("listen to the warden from"))?;
         let folder = paths.folder.clone();
+        let detached = false.into();
+        let inner = Arc::new(Inner { paths, env, warden, orders: Some(orders), state, detached });
+        let owned = Arc::downgrade(&inner);
         let listen = move || {
             while let Ok(Some((report, _))) = wire::receive::<Report>(&reports) {
                 let Some(next) = LabState::after(report) else { continue };
@@ -160,8 +163,11 @@ impl Hermetic {
                 });
             }
             let _ = child.wait();
-            // A warden that was killed could not do it; a lab that failed keeps saying why.
-            warden::remove_folder(&folder);
+            // A warden that was killed could not do it. Who still has the lab wants what is in there, and removes it then.
+            if owned.upgrade().is_none() {
+                warden::remove_folder(&folder);
+            }
+            // A lab that failed keeps saying why.
             sender.send_if_modified(|s| {
                 let over = !matches!(s, LabState::Failed { .. });
                 if over {
@@ -174,8 +180,7 @@ impl Hermetic {
             .name("lab reports".into())
             .spawn(listen)
             .map_err(launch("listen to the warden from"))?;
-        let detached = false.into();
-        Ok(Self(Arc::new(Inner { paths, env, warden, orders: Some(orders), state, detached })))
+        Ok(Self(inner))
     }
 
     /// Joins a lab that somebody detached.
@@ -232,9 +237,7 @@ impl Hermetic {
 
     /// The failure of a lab that was joined: nobody tells us how it fares, so it is looked at.
     fn looked_at(&self) -> Option<LabError> {
-        let mut fds = [PollFd::new(&self.0.warden, PollFlags::IN)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        if rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|n| n > 0) {
+        if self.0.is_gone(Duration::ZERO) {
             return Some(LabState::Ended.as_error());
         }
         match std::os::unix::net::UnixStream::connect(self.0.paths.libvirt_sock()) {
@@ -392,12 +395,15 @@ impl Lab for Hermetic {
 }
 
 impl Inner {
+    /// Whether its warden has ended, or does so within `limit`.
+    fn is_gone(&self, limit: Duration) -> bool {
+        let mut fds = [PollFd::new(&self.warden, PollFlags::IN)];
+        let limit = Timespec::try_from(limit).ok();
+        rustix::event::poll(&mut fds, limit.as_ref()).is_ok_and(|n| n > 0)
+    }
+
     fn end(&self, limit: Duration) -> Result<(), LabError> {
-        let gone = |limit: Duration| {
-            let mut fds = [PollFd::new(&self.warden, PollFlags::IN)];
-            let limit = Timespec::try_from(limit).ok();
-            rustix::event::poll(&mut fds, limit.as_ref()).is_ok_and(|n| n > 0)
-        };
+        let gone = |limit| self.is_gone(limit);
         // Errors mean it is gone already.
         let _ = rustix::process::pidfd_send_signal(&self.warden, Signal::TERM);
         if !gone(limit) {
@@ -417,6 +423,10 @@ impl Drop for Inner {
     fn drop(&mut self) {
         if let (Some(orders), false) = (&self.orders, *self.detached.get_mut()) {
             let _ = wire::send(orders, &Order::End, &[]);
+        }
+        // One that was killed has left it.
+        if self.orders.is_some() && self.is_gone(Duration::ZERO) {
+            warden::remove_folder(&self.paths.folder);
         }
     }
 }

@@ -106,6 +106,13 @@ pub fn labs(root: &Path) -> Result<Vec<LabFolder>, LabError> {
     list(root)
 }
 
+/// The process that is the warden of a lab, as it has noted itself.
+#[must_use]
+pub fn warden_of(lab: &LabPaths) -> Option<i32> {
+    let id = fs::read(lab.warden()).ok()?;
+    serde_json::from_slice::<WardenId>(&id).ok().map(|id| id.pid)
+}
+
 /// The labs that run for the environment in the folder `env`, whatever is left of what that says itself.
 #[must_use]
 pub fn serving(root: &Path, env: &Path) -> Vec<Hermetic> {

@@ -31,7 +31,7 @@ pub use access::EmulatorUser;
 pub(crate) use boundary::user_name;
 pub use error::LabError;
 pub use hermetic::{Hermetic, LabState};
-pub use host::{LabFolder, LabHost, labs, serving, sweep};
+pub use host::{LabFolder, LabHost, labs, serving, sweep, warden_of};
 pub use paths::View;
 pub use place::{Lab, LabKind};
 pub use plot::Plot;

@@ -60,6 +60,11 @@ impl LabPaths {
     pub fn way_out_log(&self) -> PathBuf {
         self.log().join("pasta.log")
     }
+    /// The log of a domain's emulator.
+    #[must_use]
+    pub fn emulator_log(&self, domain: &str) -> PathBuf {
+        self.log().join("qemu").join(format!("{domain}.log"))
+    }
     /// The name by which what leads out finds the lab's network: seen by that alone, empty for all others.
     #[must_use]
     pub fn network(&self) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Outcome, RunEvent};
+use crate::event::{Fault, Outcome, RunEvent};
 
 /// What happened so far.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,6 +29,7 @@ pub(crate) struct Summary {
 pub(crate) struct Failure {
     pub(crate) suite: String,
     pub(crate) scenario: String,
+    pub(crate) fault: Fault,
     pub(crate) error: String,
     /// Errors of its earlier attempts.
     pub(crate) attempts: Vec<String>,
@@ -49,7 +50,7 @@ impl Failure {
 
 /// Whether an entry of a suite is one of its scenarios; the others count only when they fail.
 pub(crate) fn is_scenario(name: &str) -> bool {
-    !matches!(name, "environment" | "portal" | "changes" | "setup" | "teardown")
+    !matches!(name, "environment" | "portal" | "changes" | "setup" | "teardown" | "leaks")
 }
 
 impl Summary {
@@ -65,10 +66,11 @@ impl Summary {
                 if *outcome == Outcome::Passed && !attempts.is_empty() {
                     self.flaky.push((format!("{suite}::{scenario}"), attempts.len()));
                 }
-                if let Outcome::Failed { error, .. } = outcome {
+                if let Outcome::Failed { fault, error } = outcome {
                     self.failures.push(Failure {
                         suite: suite.clone(),
                         scenario: scenario.clone(),
+                        fault: *fault,
                         error: error.clone(),
                         attempts,
                         log: log.to_owned(),
@@ -106,7 +108,6 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Fault;
 
     #[test]
     fn counts_scenarios_and_what_else_failed() {

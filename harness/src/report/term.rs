@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::event::{Outcome, RunEvent, Stamped, scenario_folder};
+use crate::event::{Fault, Outcome, RunEvent, Stamped, scenario_folder};
 
 use super::{
     ci::Ci,
@@ -260,6 +260,11 @@ impl<W: Write> Term<W> {
 
     fn failure(&mut self, failure: &Failure) -> io::Result<()> {
         writeln!(self.out, "\n---- {} ----\n{}", failure.name(), failure.error)?;
+        match failure.fault {
+            Fault::Product => {}
+            Fault::Environment => writeln!(self.out, "at fault: the environment, not what is tested")?,
+            Fault::Harness => writeln!(self.out, "at fault: Polder itself, not what is tested")?,
+        }
         for (number, error) in failure.attempts.iter().enumerate() {
             let error = error.lines().next().unwrap_or_default();
             writeln!(self.out, "attempt {} had failed, too: {error}", number + 1)?;
@@ -297,7 +302,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{Fault, Trouble},
+        event::Trouble,
         report::ci::System,
     };
 

@@ -40,6 +40,15 @@ pub(crate) fn after(outcome: Outcome, unhealed: Option<String>, blame: Option<St
     }
 }
 
+/// The outcome of a step in which the environment broke, for the reason `why`: what failed then, however it says so, was not
+/// the fault of what is tested.
+pub(crate) fn broken(outcome: Outcome, why: &str) -> Outcome {
+    let Outcome::Failed { error, .. } = outcome else { return outcome };
+    let said = error.starts_with(why);
+    let error = if said { error } else { format!("the environment broke: {why}\n{error}") };
+    Outcome::Failed { fault: Fault::Environment, error }
+}
+
 /// The outcome of a step when `errors` came up in ending what it was given.
 pub(crate) fn torn_down(outcome: Outcome, errors: &[(Fault, String)]) -> Outcome {
     let Some((fault, _)) = errors.first() else { return outcome };
@@ -167,6 +176,19 @@ mod tests {
         assert_eq!(torn_down(Outcome::Passed, &errors), failed(Fault::Environment, "c\nd"));
         assert_eq!(torn_down(failed(Fault::Product, "own"), &errors), failed(Fault::Product, "own\nc\nd"));
         assert_eq!(torn_down(stopped, &errors), failed(Fault::Environment, "c\nd"), "it is not lost");
+    }
+
+    #[test]
+    fn what_fails_while_the_environment_breaks_is_its_fault() {
+        let failed = |fault, error: &str| Outcome::Failed { fault, error: error.to_owned() };
+        let why = "the lab has ended: its warden is gone";
+        let panicked = failed(Fault::Product, "panicked at x.rs:1:2:\nno answer");
+        let told =
+            "the environment broke: the lab has ended: its warden is gone\npanicked at x.rs:1:2:\nno answer";
+        assert_eq!(broken(panicked, why), failed(Fault::Environment, told));
+        let own = format!("{why}\nat x.rs:1:2");
+        assert_eq!(broken(failed(Fault::Environment, &own), why), failed(Fault::Environment, &own));
+        assert_eq!(broken(Outcome::Passed, why), Outcome::Passed);
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! Suites: what the macro registers, which scenarios are run in which order, and running them.
 //! Emits events; does not format or print them.
 
+pub(crate) mod budget;
 mod changes;
 pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod extract;
 pub(crate) mod failure;
 mod held;
+pub(crate) mod leaks;
 pub(crate) mod needs;
 pub(crate) mod order;
 mod portal;
 pub(crate) mod registry;
+mod reserve;
 pub(crate) mod runner;
 mod session;
 mod skip;

@@ -6,12 +6,13 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 
 use crate::{
-    cvp::{Place, Stay, journal_folder},
+    cvp::{Place, SessionError, Stay, journal_folder},
     event::{Fault, Outcome, RunEvent, scenario_folder},
 };
 
 use super::{
     failure,
+    leaks::{self, Leak},
     registry::{EnvFile, PortalDef, Suite},
     runner::Runner,
     task::{self, Bounds, Ended},
@@ -26,6 +27,11 @@ const NO_PORTAL: &str = "there is no session at a portal";
 
 /// It keeps its own limits.
 const UNBOUNDED: Bounds<'_> = Bounds { limit: None, stop: None, plain: false };
+
+/// Who made it is in the archive of what was asked.
+fn of_portal(what: &str) -> Leak {
+    Leak { scenario: PORTAL.to_owned(), kind: leaks::PORTAL, what: what.to_owned() }
+}
 
 impl Runner {
     /// Begins the suite's session; otherwise says why nothing can run.
@@ -74,7 +80,12 @@ impl Runner {
         let span = self.recorder.scenario(&suite.name, PORTAL);
         let work = async move { Ok(stay.close().await?) };
         let (fault, error) = match task::run(&Handle::current(), span, UNBOUNDED, work).await {
-            Ended::Returned(Err(error)) => (Fault::Environment, failure::describe(&error, suite.def.file)),
+            Ended::Returned(Err(error)) => {
+                if let Some(SessionError::Left(undone)) = error.downcast_ref::<SessionError>() {
+                    undone.leaked.iter().for_each(|what| self.report_leak(suite, &of_portal(what)));
+                }
+                (Fault::Environment, failure::describe(&error, suite.def.file))
+            }
             Ended::Panicked(error) => (Fault::Harness, error),
             Ended::Returned(Ok(_)) | Ended::TimedOut { .. } | Ended::Stopped { .. } => return,
         };

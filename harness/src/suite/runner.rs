@@ -16,7 +16,7 @@ use crate::{
     env::{Env, EnvError, Host, Progress, UpFailure, Vm},
     event::{Fault, MachineFacts, Outcome, RunEvent, Usage, scenario_folder, suite_folder},
     health::Sighting,
-    initfile,
+    initfile, lab,
     trace::{Recorder, Teller},
     workdir::{
         Workdir,
@@ -25,8 +25,10 @@ use crate::{
 };
 
 use super::{
+    budget::Budget,
     changes::Tell,
     failure,
+    leaks::Audit,
     order::{LeftOut, Planned, Selection},
     registry::{EnvFile, Ignore, ScenarioDef, Suite},
     session::{Session, Watched},
@@ -38,10 +40,10 @@ use super::{
 pub(super) const AFTERMATH: Duration = Duration::from_secs(120);
 
 /// What the environment is called in reports.
-const ENVIRONMENT: &str = "environment";
+pub(super) const ENVIRONMENT: &str = "environment";
 
 /// Why nothing can be run.
-const NO_ENVIRONMENT: &str = "the environment did not come up";
+pub(super) const NO_ENVIRONMENT: &str = "the environment did not come up";
 pub(super) const STOPPED: &str = "stopped by the operator";
 
 /// What all suites of a run share.
@@ -61,6 +63,10 @@ pub(crate) struct Runner {
     pub(crate) host: Host,
     /// The portal of suites that have a session at one; each has one of its own when absent.
     pub(crate) portal: Option<CvpSpec>,
+    /// What suites leave.
+    pub(crate) audit: Audit,
+    /// What suites may take of the host.
+    pub(crate) budget: Budget,
     /// Writes what became of changes.
     pub(crate) tell: Tell,
     /// Whether a scenario for which something is lacking has failed.
@@ -99,7 +105,8 @@ impl Runner {
         let start = Instant::now();
         let place = Some(format!("{}:{}", suite.def.file, suite.def.line));
         self.emit(RunEvent::SuiteStarted { suite: suite.name.clone(), place });
-        let usage = match self.begin(suite, start).await {
+        self.audit.begin(&suite.name);
+        let usage = match self.begin(suite).await {
             Ok(session) => session.run(planned).await,
             Err(reason) => {
                 for planned in planned {
@@ -108,6 +115,7 @@ impl Runner {
                 None
             }
         };
+        self.audit(suite).await;
         self.emit(RunEvent::SuiteFinished {
             suite: suite.name.clone(),
             usage,
@@ -116,10 +124,13 @@ impl Runner {
     }
 
     /// The session at a portal and the environment, as far as the suite has them; otherwise says why nothing can run.
-    async fn begin<'a>(&'a self, suite: &'a Suite, start: Instant) -> Result<Session<'a>, String> {
+    async fn begin<'a>(&'a self, suite: &'a Suite) -> Result<Session<'a>, String> {
         if self.stop.is_requested() {
             return Err(STOPPED.to_owned());
         }
+        let token = self.reserve(suite).await?;
+        // The suite's own limit is not for what others make it wait.
+        let start = Instant::now();
         // First, because it tells at once when there is none.
         let portal = match suite.def.cvp {
             Some(def) => Some(self.open(suite, def).await?),
@@ -141,7 +152,7 @@ impl Runner {
             },
         };
         let mut session = Session::new(self, suite, env, start);
-        (session.portal, session.watched) = (portal, watched);
+        (session.portal, session.watched, session.token) = (portal, watched, Some(token));
         Ok(session)
     }
 
@@ -261,6 +272,7 @@ impl Runner {
             // Its lab is gone: there is nothing to be kept, only what is to be removed.
             return self.down(suite, env).await;
         };
+        self.audit.keeps(env.runtime().and_then(|runtime| lab::warden_of(&runtime)));
         self.emit(RunEvent::EnvironmentKept {
             suite: suite.name.clone(),
             folder: suite_folder(&self.folder, &suite.name).display().to_string(),
@@ -273,6 +285,9 @@ impl Runner {
     async fn down(&self, suite: &Suite, env: Env) -> Option<Usage> {
         let start = Instant::now();
         let span = self.recorder.scenario(&suite.name, ENVIRONMENT);
+        for (what, age) in env.unhealed() {
+            self.audit.unhealed(&suite.name, &what, age);
+        }
         let bounds = Bounds { limit: None, stop: None, plain: false };
         let work = async move {
             let usage = env.usage().await.ok();
@@ -350,11 +365,13 @@ impl Runner {
         let mut steps = steps.chain(def.setup).chain(def.teardown);
         let line = steps.find(|step| step.name == scenario).map(|step| step.line);
         let place = line.map(|line| format!("{}:{line}", def.file));
+        self.audit.step(&suite.name, scenario);
         let (suite, scenario) = (suite.name.clone(), scenario.to_owned());
         self.emit(RunEvent::ScenarioStarted { suite, scenario, prerequisite, attempt, place });
     }
 
     pub(super) fn report_finished(&self, suite: &Suite, scenario: &str, outcome: Outcome, took: Duration) {
+        self.audit.step_ended(&suite.name, scenario);
         self.emit(RunEvent::ScenarioFinished {
             suite: suite.name.clone(),
             scenario: scenario.to_owned(),

@@ -19,6 +19,7 @@ use crate::{
 };
 
 use super::{
+    budget::Token,
     changes::Changes,
     context::SuiteCx,
     failure,
@@ -55,6 +56,8 @@ pub(super) struct Session<'a> {
     env: Option<Env>,
     pub(super) watched: Option<Watched>,
     pub(super) portal: Option<Stay>,
+    /// What it has of the host, until its machines are gone.
+    pub(super) token: Option<Token>,
     changes: Changes,
     /// Values of parameters that live as long as the suite.
     values: Holdings,
@@ -112,7 +115,18 @@ impl<'a> Session<'a> {
         let folder = scenario_folder(&runner.folder, &suite.name, CHANGES);
         let changes = Changes::new(&suite.name, folder, env.clone(), runner.tell);
         let values = Holdings::default();
-        Self { runner, suite, env, watched: None, portal: None, changes, values, factor, deadline }
+        Self {
+            runner,
+            suite,
+            env,
+            watched: None,
+            portal: None,
+            token: None,
+            changes,
+            values,
+            factor,
+            deadline,
+        }
     }
 
     /// Set-up, scenarios, teardown, session at the portal closed, environment down; returns what the environment used.
@@ -145,6 +159,7 @@ impl<'a> Session<'a> {
         let usage = self.runner.leave(self.suite, env, outcome != Outcome::Passed).await;
         // Only now: before, it would tidy up in machines that go anyway.
         drop(self.watched);
+        drop(self.token);
         usage
     }
 
@@ -199,7 +214,7 @@ impl<'a> Session<'a> {
         let (start, Self { runner, suite, .. }) = (Instant::now(), self);
         let span = runner.recorder.scenario(&suite.name, TEARDOWN);
         let errors = self.end(&self.values, outcome, &span).await;
-        let outcome = failure::torn_down(Outcome::Passed, &errors);
+        let outcome = self.blamed(failure::torn_down(Outcome::Passed, &errors)).await;
         if outcome != Outcome::Passed {
             runner.report_finished(suite, TEARDOWN, outcome, start.elapsed());
         }
@@ -243,7 +258,9 @@ impl<'a> Session<'a> {
         if self.runner.stop.is_requested() {
             return Some(STOPPED.to_owned());
         }
-        if let Some(error) = self.env.as_ref().and_then(Env::failure) {
+        let broken = self.env.as_ref().and_then(Env::failure);
+        let lost = || self.watched.as_ref().and_then(|watched| watched.watch.failure());
+        if let Some(error) = broken.or_else(lost) {
             return Some(format!("the environment broke: {error}"));
         }
         let over = self.deadline.is_some_and(Deadline::passed);
@@ -343,12 +360,22 @@ impl<'a> Session<'a> {
         let env = self.env.clone();
         let failing = self.failing(name);
         let tell = failing.clone();
+        // The teardown does what can be done without a machine that is lost.
+        let watch = self.watched.as_ref().filter(|_| cx.outcome.is_none());
+        let watch = watch.map(|watched| Arc::clone(&watched.watch));
         let work = async move {
+            let lost = async {
+                match watch {
+                    Some(watch) => watch.lost().await,
+                    None => std::future::pending().await,
+                }
+            };
             let result = match env {
                 None => (step.run)(cx).await,
                 Some(env) => tokio::select! {
                     result = (step.run)(cx) => result,
                     error = env.broken() => Err(error.into()),
+                    error = lost => Err(error.into()),
                 },
             };
             result.inspect_err(|error| {
@@ -366,7 +393,7 @@ impl<'a> Session<'a> {
             Ended::Returned(_) | Ended::Stopped { .. } => {}
         }
         let stuck = matches!(ended, Ended::TimedOut { stuck: true } | Ended::Stopped { stuck: true });
-        let mut outcome = failure::outcome(&ended, &words, suite.def.file);
+        let mut outcome = self.blamed(failure::outcome(&ended, &words, suite.def.file)).await;
         // What cannot be stopped has its values still.
         if !stuck {
             outcome = failure::torn_down(outcome.clone(), &self.end(&of_step, &outcome, span).await);
@@ -387,6 +414,35 @@ impl<'a> Session<'a> {
                 events.send(RunEvent::Failing { suite: suite.clone(), scenario: scenario.clone(), error });
             }
         }
+    }
+
+    /// How a step ended, when it is known whether the environment broke under it.
+    async fn blamed(&self, outcome: Outcome) -> Outcome {
+        if let Outcome::Failed { .. } = outcome
+            && let Some(why) = self.broken().await
+        {
+            return failure::broken(outcome, &why);
+        }
+        outcome
+    }
+
+    /// Why the environment cannot be used any more, if it cannot.
+    async fn broken(&self) -> Option<String> {
+        let env = self.env.clone()?;
+        let watch = self.watched.as_ref().map(|watched| Arc::clone(&watched.watch));
+        let look = async move {
+            Ok(match (env.examine().await, watch) {
+                (Some(error), _) => Some(error),
+                (None, Some(watch)) => watch.look_for_lost().await,
+                (None, None) => None,
+            })
+        };
+        let bounds = Bounds { limit: Some(AFTERMATH), stop: None, plain: false };
+        let Ended::Returned(Ok(error)) = task::run(&self.runner.work, Span::none(), bounds, look).await
+        else {
+            return None;
+        };
+        Some(failure::describe(&error?.into(), self.suite.def.file))
     }
 
     /// Waits until the faults that a step dropped are healed, and asks how the machines are: what could not be set back,

@@ -91,6 +91,11 @@ fn sessions_are_closed_after_failures_and_what_they_leave_fails_the_suite() {
     {
         assert!(error.contains(words), "no `{words}` in {error}");
     }
+    let events = ran.events();
+    let leaks: Vec<_> = events.iter().filter(|event| event["kind"] == "leak").collect();
+    let [leak] = leaks.as_slice() else { panic!("{leaks:?}") };
+    assert_eq!((&leak["suite"], &leak["leak"]), (&"leaky".into(), &"portal".into()));
+    assert!(leak["what"].as_str().unwrap().ends_with("-mine`"), "{leak}");
     assert_eq!(journals(cache.path()), [""; 0].map(PathBuf::from));
 }
 

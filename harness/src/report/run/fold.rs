@@ -75,6 +75,9 @@ impl Fold {
             RunEvent::SuiteProgress { suite, text } => {
                 self.node(suite, ENVIRONMENT, at, None, text.clone(), What::Progress);
             }
+            RunEvent::SuiteWaiting { suite, text } => {
+                self.node(suite, ENVIRONMENT, at, None, format!("waits {text}"), What::Progress);
+            }
             RunEvent::ScenarioStarted { .. }
             | RunEvent::AttemptFailed { .. }
             | RunEvent::ScenarioFinished { .. } => self.step(at, &stamped.event),
@@ -154,6 +157,10 @@ impl Fold {
                 if let Some(node) = key.and_then(|key| self.at(key)) {
                     node.machine = Some(machine.to_string());
                 }
+            }
+            RunEvent::Leak { suite, scenario, what, .. } => {
+                let text = format!("left behind: {what}");
+                self.node(suite, scenario, at, None, text, What::Trouble { expected: false });
             }
             RunEvent::Change { suite, scenario, change, device, phase, error, seconds, transcript } => {
                 let transcript = self.below(transcript);
