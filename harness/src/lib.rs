@@ -125,6 +125,7 @@ pub use suite::Changes;
 pub use suite::FromSuite;
 pub use suite::Need;
 pub use suite::Param;
+pub use suite::OnReturn;
 pub use suite::Scope;
 pub use suite::Skipped;
 pub use suite::SuiteCx;

@@ -62,6 +62,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) name: &'a str,
     /// Names of earlier ones it needs.
     pub(crate) after: &'a [&'a str],
+    /// The one of them in whose end state it begins.
+    pub(crate) from: Option<&'a str>,
     /// Whether it runs without them as well.
     pub(crate) always: bool,
     /// Its tags.
@@ -175,7 +177,9 @@ pub(crate) fn ignored_set(scenarios: &[Candidate<'_>]) -> BTreeSet<usize> {
 fn needs(scenarios: &[Candidate<'_>]) -> Vec<Vec<usize>> {
     let needs = |(index, scenario): (usize, &Candidate<'_>)| {
         let earlier = scenarios.iter().enumerate().take(index);
-        earlier.filter(|(_, other)| scenario.after.contains(&other.name)).map(|(other, _)| other).collect()
+        let is_needed =
+            |other: &Candidate<'_>| scenario.from == Some(other.name) || scenario.after.contains(&other.name);
+        earlier.filter(|(_, other)| is_needed(other)).map(|(other, _)| other).collect()
     };
     scenarios.iter().enumerate().map(needs).collect()
 }
@@ -211,7 +215,7 @@ mod tests {
         after: &'static [&'static str],
         ignored: bool,
     ) -> Candidate<'static> {
-        Candidate { name, after, always: false, tags: &[], ignored }
+        Candidate { name, after, from: None, always: false, tags: &[], ignored }
     }
 
     const SCENARIOS: &[Candidate<'static>] = &[

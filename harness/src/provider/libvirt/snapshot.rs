@@ -88,4 +88,47 @@ impl Connection {
         let job = move |c: &Connect| c.restore_domain_flags(&file, Some(&xml), flags);
         self.call(format!("restore domain {name}"), limit, job).await
     }
+
+    /// Has a domain's emulator keep this moment, memory, devices and disks, in the disk images themselves as `tag`. It is
+    /// to be paused, and stays so.
+    ///
+    /// # Errors
+    /// As [`Connection::snapshot_domain`]; also when the emulator cannot, such as with a disk that is no qcow2 image.
+    pub async fn keep_inside(&self, name: &str, tag: &str, limit: Duration) -> Result<(), ProviderError> {
+        self.inside("keep the state of domain", "savevm", name, tag, limit).await
+    }
+
+    /// Brings a domain back to a moment that was kept in its disk images, in the same process. It is to be paused, and
+    /// stays so.
+    ///
+    /// # Errors
+    /// As [`Connection::keep_inside`]; also when there is no such moment, or the devices are not those it was kept with.
+    pub async fn return_inside(&self, name: &str, tag: &str, limit: Duration) -> Result<(), ProviderError> {
+        self.inside("bring back the state of domain", "loadvm", name, tag, limit).await
+    }
+
+    /// Forgets a moment that was kept in a domain's disk images.
+    ///
+    /// # Errors
+    /// As [`Connection::keep_inside`].
+    pub async fn forget_inside(&self, name: &str, tag: &str, limit: Duration) -> Result<(), ProviderError> {
+        self.inside("forget a state of domain", "delvm", name, tag, limit).await
+    }
+
+    /// Libvirt has no calls for these on transient domains. The emulator says something only when it could not.
+    async fn inside(
+        &self,
+        what: &str,
+        command: &str,
+        name: &str,
+        tag: &str,
+        limit: Duration,
+    ) -> Result<(), ProviderError> {
+        let said = self.monitor(name, format!("{command} {tag}"), limit).await?;
+        let why = said.trim().trim_start_matches("Error: ");
+        if why.is_empty() {
+            return Ok(());
+        }
+        Err(ProviderError::Emulator { what: format!("{what} {name}"), why: why.to_owned() })
+    }
 }
