@@ -45,6 +45,7 @@ mod prefix;
 mod provider;
 mod python;
 mod reports;
+mod returning;
 mod runners;
 mod script;
 mod selection;
