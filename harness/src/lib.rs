@@ -71,6 +71,8 @@ pub mod repo;
 pub mod service;
 pub mod sysprep;
 // -- assembly: not one another
+pub mod checkpoint;
+
 pub mod cvp;
 pub mod env;
 // -- what carries the commands of changes: uses all of these

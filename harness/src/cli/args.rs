@@ -250,6 +250,11 @@ pub(super) enum Verb {
         #[command(subcommand)]
         what: Images,
     },
+    /// Checkpoints: states of environments that are kept for later runs.
+    Checkpoints {
+        #[command(subcommand)]
+        what: Checkpoints,
+    },
     /// Templates: what there is, fetch it ahead, verify and prune the store, add images, register repositories.
     Templates(TemplatesArgs),
     /// CloudVision portals.

@@ -57,6 +57,7 @@ mod handle;
 mod health;
 mod held;
 mod host;
+mod ingredients;
 mod init;
 mod inventory;
 mod keys;
