@@ -286,7 +286,9 @@ impl Suite {
             if origin.is_some_and(|origin| !origin.cases.is_empty()) {
                 errors.at(
                     from,
-                    format!("`{from}` has cases, and each leaves a state of its own; name a scenario without"),
+                    format!(
+                        "`{from}` has cases, and each leaves a state of its own; name a scenario without"
+                    ),
                 );
             }
         }
@@ -455,6 +457,21 @@ mod tests {
             }",
         );
         assert_eq!(errors.len(), 8, "{errors:#?}");
+    }
+
+    #[test]
+    fn what_cannot_begin_in_the_state_of_another_is_told() {
+        let (_, errors) = check(
+            "mod demo {
+                #[test(values(1))] fn a(#[case] n: &u8) {}
+                #[test] fn b() {}
+                #[test(from(b), always, after(b))] fn c() {}
+                #[test(from(a))] fn d() {}
+                #[test(from(e))] fn e() {}
+            }",
+        );
+        // Each of them, and of each that there is no state at all.
+        assert_eq!(errors.len(), 3 + 4, "{errors:#?}");
     }
 
     #[test]

@@ -127,9 +127,9 @@ pub(super) fn examine(folder: &Path, key: &str, thorough: bool) -> Result<Manife
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
-    let stray = there.iter().find(|name| {
-        !matches!(name.as_str(), MANIFEST | USED) && !manifest.files.contains_key(*name)
-    });
+    let stray = there
+        .iter()
+        .find(|name| !matches!(name.as_str(), MANIFEST | USED) && !manifest.files.contains_key(*name));
     if let Some(stray) = stray {
         return Err(Damage::Stray(stray.clone()));
     }
@@ -156,7 +156,9 @@ fn plain(folder: &Path, name: &str) -> Result<Metadata, Damage> {
         return Err(Damage::Stray(name.to_owned()));
     }
     let found = match fs::symlink_metadata(folder.join(name)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Damage::Missing(name.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Damage::Missing(name.to_owned()));
+        }
         found => found.map_err(|error| unreadable(name, &error))?,
     };
     if !found.is_file() {

@@ -100,7 +100,8 @@ pub struct Draft<'a> {
     store: &'a Store,
     folder: PathBuf,
     is_done: bool,
-    _owner: File,
+    /// Locked: somebody makes this.
+    owner: File,
 }
 
 /// An entry as it lies there.
@@ -148,7 +149,7 @@ impl Store {
         fs::DirBuilder::new().mode(0o700).create(&folder).map_err(at("make", &folder))?;
         let owner = create(&folder.join(USED))?;
         flock(&owner, FlockOperation::NonBlockingLockExclusive).map_err(|e| at("lock", &folder)(e.into()))?;
-        Ok(Draft { store: self, folder, is_done: false, _owner: owner })
+        Ok(Draft { store: self, folder, is_done: false, owner })
     }
 
     /// What there is for `key`, looked at but not read. It is in use from then on.
@@ -251,7 +252,11 @@ impl Store {
 
     /// The lock of the whole store, which is there from then on.
     fn lock(&self) -> Result<File> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(at("make", &self.folder))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .map_err(at("make", &self.folder))?;
         let path = self.folder.join(LOCK);
         let lock = create(&path)?;
         flock(&lock, FlockOperation::LockExclusive).map_err(|e| at("lock", &path)(e.into()))?;
@@ -321,16 +326,17 @@ impl Draft<'_> {
         sync(&self.folder)?;
         let lock = self.store.lock()?;
         let folder = self.store.folder.join(&digest);
-        match examine(&folder, &digest, false) {
-            // Theirs. Ours goes with this value.
-            Ok(_) => {}
-            Err(_) => {
-                self.store.remove(&digest)?;
-                fs::rename(&self.folder, &folder).map_err(at("put in place", &folder))?;
-                sync(&self.store.folder)?;
-                self.is_done = true;
-            }
+        if examine(&folder, &digest, false).is_err() {
+            self.store.remove(&digest)?;
+            fs::rename(&self.folder, &folder).map_err(at("put in place", &folder))?;
+            self.is_done = true;
+            sync(&self.store.folder)?;
+            // Who made it uses it: the lock is the same file's.
+            flock(&self.owner, FlockOperation::LockShared).map_err(|e| at("lock", &folder)(e.into()))?;
+            let used = self.owner.try_clone().map_err(at("lock", &folder))?;
+            return Ok(Entry { folder, manifest, _used: used });
         }
+        // Theirs. Ours goes with this value.
         drop(lock);
         match self.store.find(key)? {
             Found::There(entry) => Ok(entry),

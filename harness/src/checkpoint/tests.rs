@@ -87,32 +87,32 @@ fn what_is_not_finished_is_not_there_and_what_is_no_file_is_refused() {
 type Spoil = fn(&Path);
 
 #[rstest::rstest]
-#[case::truncated(|f| fs::write(f.join("web.save"), [7; 9]).unwrap(), "`web.save` has 9 bytes instead of 10")]
-#[case::longer(|f| fs::write(f.join("web.save"), [7; 11]).unwrap(), "`web.save` has 11 bytes instead of 10")]
-#[case::missing(|f| fs::remove_file(f.join("web.save")).unwrap(), "`web.save` is missing")]
+#[case::truncated(|f: &Path| fs::write(f.join("web.save"), [7; 9]).unwrap(), "`web.save` has 9 bytes instead of 10")]
+#[case::longer(|f: &Path| fs::write(f.join("web.save"), [7; 11]).unwrap(), "`web.save` has 11 bytes instead of 10")]
+#[case::missing(|f: &Path| fs::remove_file(f.join("web.save")).unwrap(), "`web.save` is missing")]
 #[case::link(
-    |f| { fs::rename(f.join("web.save"), f.join("../y")).unwrap(); symlink("../y", f.join("web.save")).unwrap(); },
+    |f: &Path| { fs::rename(f.join("web.save"), f.join("../y")).unwrap(); symlink("../y", f.join("web.save")).unwrap(); },
     "`web.save` is no plain file"
 )]
 #[case::folder(
-    |f| { fs::remove_file(f.join("web.save")).unwrap(); fs::create_dir(f.join("web.save")).unwrap(); },
+    |f: &Path| { fs::remove_file(f.join("web.save")).unwrap(); fs::create_dir(f.join("web.save")).unwrap(); },
     "`web.save` is no plain file"
 )]
-#[case::stray(|f| fs::write(f.join("other"), "x").unwrap(), "`other` does not belong to it")]
+#[case::stray(|f: &Path| fs::write(f.join("other"), "x").unwrap(), "`other` does not belong to it")]
 #[case::writable(
-    |f| fs::set_permissions(f.join("web.save"), fs::Permissions::from_mode(0o666)).unwrap(),
+    |f: &Path| fs::set_permissions(f.join("web.save"), fs::Permissions::from_mode(0o666)).unwrap(),
     "others may write it"
 )]
-#[case::no_manifest(|f| fs::remove_file(f.join("manifest.json")).unwrap(), "`manifest.json` is missing")]
-#[case::half_manifest(|f| fs::write(f.join("manifest.json"), "{\"version\": 1, \"ke").unwrap(), "cannot be read")]
-#[case::empty_manifest(|f| fs::write(f.join("manifest.json"), "").unwrap(), "cannot be read")]
+#[case::no_manifest(|f: &Path| fs::remove_file(f.join("manifest.json")).unwrap(), "`manifest.json` is missing")]
+#[case::half_manifest(|f: &Path| fs::write(f.join("manifest.json"), "{\"version\": 1, \"ke").unwrap(), "cannot be read")]
+#[case::empty_manifest(|f: &Path| fs::write(f.join("manifest.json"), "").unwrap(), "cannot be read")]
 #[case::newer(
-    |f| edit(f, "\"version\": 1", "\"version\": 9"),
+    |f: &Path| edit(f, "\"version\": 1", "\"version\": 9"),
     "another version of polder made it: its format is 9"
 )]
-#[case::other_lines(|f| edit(f, "made by test", "made by nobody"), "it belongs to another key")]
-#[case::leads_out(|f| edit(f, "web.save", "../web.save"), "does not belong to it")]
-#[case::no_use(|f| fs::remove_file(f.join("used")).unwrap(), "`used` is missing")]
+#[case::other_lines(|f: &Path| edit(f, "made by test", "made by nobody"), "it belongs to another key")]
+#[case::leads_out(|f: &Path| edit(f, "web.save", "../web.save"), "does not belong to it")]
+#[case::no_use(|f: &Path| fs::remove_file(f.join("used")).unwrap(), "`used` is missing")]
 fn damage_is_found_told_and_dropped(#[case] spoil: Spoil, #[case] told: &str) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::at(&dir.path().join("s"));
@@ -167,7 +167,8 @@ fn room_is_made_by_what_was_not_used_for_longest_and_is_not_in_use() {
     let store = Store::at(dir.path());
     for (age, what) in [(500, "a"), (400, "b"), (300, "c"), (200, "d")] {
         put(&store, what, 100_000);
-        let used = fs::File::options().write(true).open(dir.path().join(key(what).digest()).join("used")).unwrap();
+        let used =
+            fs::File::options().write(true).open(dir.path().join(key(what).digest()).join("used")).unwrap();
         used.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
     }
     let of = |what: &str| key(what).digest();
@@ -214,7 +215,9 @@ fn processes_that_save_the_same_do_not_disturb_each_other() {
     while children.iter_mut().any(|child| child.try_wait().unwrap().is_none()) {
         match store.find(&key("same")).unwrap() {
             Found::Dropped(damage) => panic!("{damage}"),
-            Found::There(entry) => assert_eq!(fs::read(entry.folder.join("web.save")).unwrap().len(), 200_000),
+            Found::There(entry) => {
+                assert_eq!(fs::read(entry.folder.join("web.save")).unwrap().len(), 200_000)
+            }
             Found::Nothing => {}
         }
         std::thread::sleep(Duration::from_millis(1));

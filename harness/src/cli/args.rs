@@ -9,6 +9,7 @@ use super::{
     change_args::Change,
     cmd::{
         attach::{AttachDisk, AttachNic, DetachDisk, DetachNic},
+        checkpoints::Checkpoints,
         fault::{FaultArgs, PartitionArgs},
         repo::RepoArgs,
         templates::TemplatesArgs,

@@ -2,8 +2,8 @@
 
 use crate::{
     base::exit::Exit,
-    checkpoint::CheckpointError,
     change::{ChangeFileError, JournalError, PlanError, RunError},
+    checkpoint::CheckpointError,
     config::ConfigError,
     cvp::{
         CvpError, TrustError, Why,

@@ -49,7 +49,8 @@ impl Env {
             let said = process::stdout(&[program, "--version"], VERSION).await?;
             makers.insert(what.to_owned(), said.lines().next().unwrap_or_default().to_owned());
         }
-        let accelerator = if plan.machines.iter().filter_map(|m| m.domain.as_ref()).any(|d| d.kvm) { "kvm" } else { "tcg" };
+        let accelerator =
+            if plan.machines.iter().filter_map(|m| m.domain.as_ref()).any(|d| d.kvm) { "kvm" } else { "tcg" };
         makers.insert("accelerator".to_owned(), accelerator.to_owned());
         if accelerator == "kvm" {
             // Guests see the host's own processors.
@@ -88,7 +89,7 @@ fn decided(plan: &EnvPlan) -> BTreeMap<String, Json> {
         let mut value = serde_json::to_value(net).unwrap_or_default();
         // Names on a daemon with others, which no machine sees.
         if let Some(fields) = value.as_object_mut() {
-            ["libvirt_name", "bridge", "uuid"].iter().for_each(|field| drop(fields.remove(*field)));
+            ["libvirt_name", "libvirt_uuid", "bridge"].iter().for_each(|field| drop(fields.remove(*field)));
         }
         (format!("net {}", net.name), value)
     });

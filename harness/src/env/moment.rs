@@ -16,14 +16,8 @@ use std::{
 };
 
 use super::{
-    Env, EnvError, Progress, SnapshotOptions, Vm,
-    error::chain,
-    host::limits,
-    parallel,
-    site::Running,
-    start::Memory,
-    stop,
-    turn::Turn,
+    Env, EnvError, Progress, SnapshotOptions, Vm, error::chain, host::limits, parallel, site::Running,
+    start::Memory, stop, turn::Turn,
 };
 use crate::{
     base::id::{MachineName, NetName},
@@ -165,7 +159,8 @@ impl Env {
                 other => return Ok(Err(format!("{} is {other:?}", vm.name()))),
             };
             let attached = state.attached.get(vm.name()).is_some_and(|nics| !nics.is_empty());
-            let why = if attached { Some("has NICs that were plugged in") } else { unfit(&vm, &state.chains.tops) };
+            let why =
+                if attached { Some("has NICs that were plugged in") } else { unfit(&vm, &state.chains.tops) };
             if let Some(why) = why {
                 return Ok(Err(format!("{} {why}", vm.name())));
             }
@@ -197,7 +192,12 @@ impl Env {
         }
     }
 
-    async fn return_in_place(&self, name: &str, inside: &Inside, progress: &Progress) -> Result<(), EnvError> {
+    async fn return_in_place(
+        &self,
+        name: &str,
+        inside: &Inside,
+        progress: &Progress,
+    ) -> Result<(), EnvError> {
         let turn = Turn::begin(self, "revert").await?;
         self.host().require_wanted()?;
         if self.state().chains.tops != inside.tops {

@@ -144,8 +144,9 @@ pub(super) async fn prepare(
         bootstrap::layers(host, &plan, place.identity(), progress).await?;
     }
     let of_images = images.iter().map(|(name, image)| (name.clone(), image.digest.clone()));
-    let of_templates =
-        templates.iter().map(|((name, version), disk)| (named(name, version.as_deref()), disk.digest.clone()));
+    let of_templates = templates
+        .iter()
+        .map(|((name, version), disk)| (named(name, version.as_deref()), disk.digest.clone()));
     let digests = of_images.chain(of_templates).collect();
     Ok(Prepared { plan, keys, spec, digests, factor: choice.factor })
 }

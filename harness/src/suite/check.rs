@@ -67,7 +67,8 @@ pub(super) fn obstacles(suite: &Suite, has_real_portal: bool, names: Option<&Nam
     all.extend(providers.map(|(machine, by)| {
         format!("the machine `{machine}` is made by `{by}`; only of those that libvirt makes the state can be kept")
     }));
-    let steps = def.setup.iter().chain(def.scenarios.iter().map(|scenario| &scenario.step)).chain(def.teardown);
+    let steps =
+        def.setup.iter().chain(def.scenarios.iter().map(|scenario| &scenario.step)).chain(def.teardown);
     let unknown = |param: &&Param| param.scope == Scope::Suite && param.on_return == OnReturn::Unknown;
     for param in steps.flat_map(|step| step.params).filter(unknown) {
         let why = format!(
@@ -253,7 +254,9 @@ mod tests {
         assert_eq!(all.len(), 3, "{all:#?}");
         let place = "tests/demo.rs:12: suite `demo`: `b` is from `a`, but what that leaves cannot be kept: ";
         assert!(all.iter().all(|one| one.starts_with(place)), "{all:#?}");
-        for (one, what) in all.iter().zip(["POLDER_CVP_URL", "`far` is made by `ssh`", "`client` lives as long"]) {
+        for (one, what) in
+            all.iter().zip(["POLDER_CVP_URL", "`far` is made by `ssh`", "`client` lives as long"])
+        {
             assert!(one.contains(what), "{one}");
         }
         assert_eq!(told(&[0, 1], false, None).len(), 1);

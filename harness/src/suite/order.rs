@@ -289,6 +289,22 @@ mod tests {
     }
 
     #[test]
+    fn what_begins_in_a_state_needs_who_left_it() {
+        let from = |name, from| Candidate { from: Some(from), ..candidate(name, &[], false) };
+        let scenarios =
+            [candidate("a", &[], false), candidate("b", &[], false), from("c", "a"), from("d", "c")];
+        let chosen = |only: &str| select("demo", &scenarios, &filter(&[only], &[], true, Ignored::Skip));
+        assert_eq!(show(&chosen("demo::d")), "+0 +2 3 out 1");
+        assert_eq!(show(&chosen("demo::b")), "1 out 3");
+        let all = select("demo", &scenarios, &Filter::default());
+        let left = leave_out(all, &scenarios, BTreeMap::from([(0, "why".to_owned())]));
+        assert_eq!(show(&left), "1 out 0");
+        assert_eq!(left.left_out.keys().copied().collect::<Vec<_>>(), [0, 2, 3]);
+        let ignored = [candidate("a", &[], true), from("c", "a")];
+        assert_eq!(ignored_set(&ignored).len(), 2, "what it needs is ignored, and it with it");
+    }
+
+    #[test]
     fn tags_and_cases_select() {
         let tagged = |name, tags| Candidate { tags, ..candidate(name, &[], false) };
         let scenarios = [

@@ -65,7 +65,9 @@ impl Points {
 /// one begins in it, once.
 pub(super) fn is_wanted(suite: &Suite, planned: &[Planned], place: usize) -> bool {
     let def = |planned: &Planned| suite.def.scenarios.get(planned.index);
-    let Some(name) = planned.get(place).and_then(def).map(|scenario| scenario.step.name) else { return false };
+    let Some(name) = planned.get(place).and_then(def).map(|scenario| scenario.step.name) else {
+        return false;
+    };
     let later = planned.iter().enumerate().skip(place + 1).filter_map(|(at, one)| Some((at, def(one)?)));
     let mut users = later.filter(|(_, scenario)| scenario.from == Some(name));
     match (users.next(), users.next()) {

@@ -17,13 +17,15 @@ async fn mark(vm: &Vm, name: &str) -> Result {
 
 /// What of the marks is there.
 async fn marks(vm: &Vm) -> Result<String> {
-    let output = vm.succeed("cd /root && ls -d *.mark 2>/dev/null; cd /run && ls -d *.mark 2>/dev/null; true").await?;
+    let output =
+        vm.succeed("cd /root && ls -d *.mark 2>/dev/null; cd /run && ls -d *.mark 2>/dev/null; true").await?;
     Ok(output.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// That what was left running runs.
 async fn beats(vm: &Vm, name: &str) -> Result {
-    let script = format!("n=$(wc -l < /run/{name}.beats); sleep 0.7; [ $(wc -l < /run/{name}.beats) -gt $n ]");
+    let script =
+        format!("n=$(wc -l < /run/{name}.beats); sleep 0.7; [ $(wc -l < /run/{name}.beats) -gt $n ]");
     vm.succeed(script.as_str()).await?;
     Ok(())
 }
@@ -59,7 +61,8 @@ mod states {
         mark(right, "first.mark").await?;
         lan.add_record("first.test", "192.0.2.1".parse()?).await?;
         cvp.configlet("ntp").content("ntp server 192.0.2.1\n").make().await?;
-        let stays = Change::new("stays").apply("touch /root/changed.first").rollback("rm /root/changed.first");
+        let stays =
+            Change::new("stays").apply("touch /root/changed.first").rollback("rm /root/changed.first");
         changes.apply(stays).on([left]).await?;
         ensure!(value.0 == 1, "it is the first");
         Ok(())
@@ -72,7 +75,8 @@ mod states {
         lan.add_record("second.test", "192.0.2.2".parse()?).await?;
         lan.remove_record("first.test").await?;
         cvp.configlet("dns").content("ip domain-name x.test\n").make().await?;
-        let goes = Change::new("goes").apply("touch /root/changed.second").rollback("rm /root/changed.second");
+        let goes =
+            Change::new("goes").apply("touch /root/changed.second").rollback("rm /root/changed.second");
         changes.apply(goes).on([left]).await?;
         Ok(right.stop().await?)
     }

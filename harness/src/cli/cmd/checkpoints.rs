@@ -55,10 +55,11 @@ pub(in crate::cli) fn run(cx: &Cx, what: Checkpoints) -> anyhow::Result<String> 
             let pruned = store.prune(to.saturating_mul(GIB))?;
             if !cx.for_people() {
                 let (removed, unfinished) = (&pruned.removed, pruned.unfinished);
-                return cx.print(&json!({ "removed": removed, "bytes": pruned.bytes, "unfinished": unfinished }));
+                return cx
+                    .print(&json!({ "removed": removed, "bytes": pruned.bytes, "unfinished": unfinished }));
             }
-            let unfinished =
-                (pruned.unfinished > 0).then(|| format!("removed {} that were not completed", pruned.unfinished));
+            let unfinished = (pruned.unfinished > 0)
+                .then(|| format!("removed {} that were not completed", pruned.unfinished));
             let removed = pruned.removed.iter().map(|key| format!("removed {}", short(key)));
             Ok(lines(removed.chain(unfinished), "nothing to remove"))
         }
@@ -75,7 +76,8 @@ pub(in crate::cli) fn run(cx: &Cx, what: Checkpoints) -> anyhow::Result<String> 
             if !cx.for_people() {
                 return cx.print(&json!({ "verified": all.len(), "damaged": damaged }));
             }
-            let told = damaged.iter().map(|(key, why)| format!("removed {}, which is damaged: {why}", short(key)));
+            let told =
+                damaged.iter().map(|(key, why)| format!("removed {}, which is damaged: {why}", short(key)));
             Ok(lines(told, &format!("{} verified, all is well", all.len())))
         }
     }

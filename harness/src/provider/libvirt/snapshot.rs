@@ -10,8 +10,10 @@
 //! - The XML in the file names the frozen images, to which a machine restored as it is would write; and libvirt notes
 //!   `<backingStore/>` there for disks that lay over nothing, with which an overlay would be opened without what it lies
 //!   over: the guest reads zeros. Both are changed.
-//! - libvirt's internal snapshots (everything in the qcow2 files) need no second file, but cannot have raw disks, and
-//!   libvirt forgets them when a transient domain ends.
+//! - Moments in the qcow2 files themselves need no second file and no other process, but cannot have raw disks. libvirt forgets
+//!   its internal snapshots when a transient domain ends; the emulator, asked past it (`savevm`, `loadvm`), finds them in the
+//!   files, in another process as well. Of two guests of 128 MiB without KVM, 0.12 to 0.20 s to keep, against 0.62 to
+//!   0.86 s as above; 0.7 to 1.7 s to bring back with clocks set, against 1.2 to 1.8 s, and ssh answers 0.7 s earlier.
 //! - Without memory, only the disks are kept, and a machine that goes back boots.
 
 use std::{path::Path, time::Duration};
