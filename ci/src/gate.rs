@@ -39,6 +39,7 @@ const ONCE_AS_USER: &[&str] = &[
     "machines_of_other_providers_live_without_a_lab",
     "networks_change_while_machines_run",
     "real_trouble_is_blamed_on_who_is_at_work_unless_it_is_allowed",
+    "returning::",
     "services_are_managed_by_a_verb_and_a_manager_of_somebody_elses",
     "two_builds_of_a_recipe_have_the_same_files",
     "types_and_machines_that_are_there_anyway",

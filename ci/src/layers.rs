@@ -55,6 +55,7 @@ const PURE: &[&str] = &[
     "tree",
     "paths",
     "judge",
+    "key",
     "xml",
 ];
 

@@ -71,6 +71,8 @@ pub mod repo;
 pub mod service;
 pub mod sysprep;
 // -- assembly: not one another
+pub mod checkpoint;
+
 pub mod cvp;
 pub mod env;
 // -- what carries the commands of changes: uses all of these
@@ -124,6 +126,7 @@ pub use suite::Change;
 pub use suite::Changes;
 pub use suite::FromSuite;
 pub use suite::Need;
+pub use suite::OnReturn;
 pub use suite::Param;
 pub use suite::Scope;
 pub use suite::Skipped;

@@ -40,6 +40,7 @@ pub(crate) enum PortalArg {
 #[derive(Default)]
 pub(crate) struct StepArgs {
     pub(crate) after: Vec<Ident>,
+    pub(crate) from: Option<Ident>,
     pub(crate) always: bool,
     pub(crate) tags: Vec<LitStr>,
     pub(crate) retries: u32,
@@ -62,7 +63,7 @@ pub(crate) struct ExpectFail {
 const OF_SUITES: &[&str] = &["env", "cvp", "timeout", "needs", "tags", "stop_on_failure", "if_var", "crate"];
 /// Arguments that `#[test]` takes.
 pub(crate) const OF_SCENARIOS: &[&str] =
-    &["after", "always", "case", "expect_fail", "needs", "retries", "tags", "timeout", "values"];
+    &["after", "always", "case", "expect_fail", "from", "needs", "retries", "tags", "timeout", "values"];
 /// Arguments that `#[setup]` and `#[teardown]` take.
 pub(crate) const OF_OTHERS: &[&str] = &["timeout"];
 
@@ -94,7 +95,8 @@ pub(crate) fn step(attr: &Attribute, known: &[&str], errors: &mut Errors) -> Ste
         }
     };
     each(tokens, known, errors, |word, meta, errors| match word {
-        "after" => args.after = names(meta, errors),
+        "after" => args.after = names(word, meta, errors),
+        "from" => args.from = one(word, meta, errors),
         "always" => args.always = flag(word, meta, errors),
         "tags" => args.tags = tags(meta, errors),
         "retries" => args.retries = retries(meta, errors),
@@ -190,19 +192,29 @@ fn library(meta: &Meta, errors: &mut Errors) -> Option<Path> {
     None
 }
 
-fn names(meta: &Meta, errors: &mut Errors) -> Vec<Ident> {
+/// The one scenario that is named.
+fn one(word: &str, meta: &Meta, errors: &mut Errors) -> Option<Ident> {
+    let mut names = names(word, meta, errors).into_iter();
+    let first = names.next();
+    for other in names {
+        errors.at(other, "a scenario begins in one state: `from` names one, `after` can name others");
+    }
+    first
+}
+
+fn names(word: &str, meta: &Meta, errors: &mut Errors) -> Vec<Ident> {
     let list = meta
         .require_list()
         .and_then(|list| list.parse_args_with(Punctuated::<Ident, Token![,]>::parse_terminated));
     match list {
         Ok(names) if !names.is_empty() => return names.into_iter().collect(),
-        Ok(_) => errors.at(meta, "write after(earlier_scenario)"),
+        Ok(_) => errors.at(meta, format!("write {word}(earlier_scenario)")),
         Err(error) => errors.push(quoted(meta).unwrap_or(error)),
     }
     Vec::new()
 }
 
-/// A better message for `after("name")`.
+/// A better message for `after("name")` and `from("name")`.
 fn quoted(meta: &Meta) -> Option<syn::Error> {
     let literal: LitStr = meta.require_list().ok()?.parse_args().ok()?;
     Some(syn::Error::new(literal.span(), "name the scenario without quotes"))
@@ -314,6 +326,20 @@ mod tests {
         assert_eq!(args.cases.iter().map(|case| case.name.as_str()).collect::<Vec<_>>(), ["1", "2"]);
         let expected = args.expect_fail.unwrap();
         assert_eq!((expected.until.value(), expected.reason.value()), ("2027-01-31".into(), "bug 7".into()));
+    }
+
+    #[test]
+    fn a_scenario_is_from_one() {
+        let (args, errors) = of_step("from(a), after(b)");
+        assert_eq!((args.from.unwrap().to_string().as_str(), args.after.len(), errors.len()), ("a", 1, 0));
+        let (args, errors) = of_step("from(a, b, c)");
+        assert_eq!((args.from.unwrap().to_string().as_str(), errors.len()), ("a", 2));
+        let wrong = ["from", "from()", "from = a", "from(\"a\")", "from(a::b)", "from(1)"];
+        for wrong in wrong {
+            let (args, errors) = of_step(wrong);
+            assert!(args.from.is_none() && errors.len() == 1, "{wrong}: {errors:?}");
+        }
+        assert_eq!(of_step("from()").1, ["write from(earlier_scenario)"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Item, ReturnType};
+use syn::{Item, ReturnType, ext::IdentExt};
 
 use crate::{
     args::ExpectFail,
@@ -126,11 +126,15 @@ impl Expand<'_> {
 
     fn definition(&self, scenario: &Scenario, name: &str, case: Option<&Case>) -> TokenStream {
         let private = &self.private;
-        let Scenario { step, after, always, tags, retries, needs, expect_fail, ignore, .. } = scenario;
+        let Scenario { step, after, from, always, tags, retries, needs, expect_fail, ignore, .. } = scenario;
         let cfgs = step.cfgs();
         let step = self.step_fields(step, name, case);
         let is_meant = |other: &&Scenario| after.contains(&other.step.function.sig.ident);
         let after = self.suite.scenarios.iter().filter(is_meant).flat_map(Scenario::names);
+        let from = option(from.as_ref().map(|name| {
+            let name = name.unraw().to_string();
+            quote!(#name)
+        }));
         let mut all_tags: Vec<String> = self.suite.tags.iter().chain(tags).map(syn::LitStr::value).collect();
         all_tags.sort();
         all_tags.dedup();
@@ -148,6 +152,7 @@ impl Expand<'_> {
             #private::ScenarioDef {
                 step: #step,
                 after: &[#(#after),*],
+                from: #from,
                 always: #always,
                 tags: &[#(#all_tags),*],
                 retries: #retries,
@@ -193,6 +198,8 @@ impl Expand<'_> {
                     name: #name,
                     role: #role,
                     need: <#ty as #private::FromSuite>::NEED,
+                    scope: <#ty as #private::FromSuite>::SCOPE,
+                    on_return: <#ty as #private::FromSuite>::ON_RETURN,
                 }
             }
         });
@@ -254,8 +261,9 @@ impl Expand<'_> {
     }
 }
 
-/// Names in `after(..)` as paths, so that an editor can follow and rename them.
-fn references(Scenario { step, after, .. }: &Scenario) -> TokenStream {
+/// Names in `after(..)` and `from(..)` as paths, so that an editor can follow and rename them.
+fn references(Scenario { step, after, from, .. }: &Scenario) -> TokenStream {
+    let after: Vec<&Ident> = after.iter().chain(from).collect();
     if after.is_empty() {
         return TokenStream::new();
     }
@@ -317,6 +325,17 @@ mod tests {
         let renamed = expanded("cvp, crate = crate::vendored::harness", module);
         assert!(!renamed.contains("polder"), "{renamed}");
         assert!(renamed.contains("crate :: vendored :: harness :: __private :: ScenarioDef"), "{renamed}");
+    }
+
+    #[test]
+    fn where_a_scenario_begins_is_told_by_name() {
+        let module = "mod demo {
+            #[test] fn r#match() {}
+            #[test(from(r#match))] fn b() {}
+        }";
+        let text = expanded("cvp", module);
+        assert!(text.contains("from : :: core :: option :: Option :: Some (\"match\")"), "{text}");
+        assert!(text.contains("let _ = r#match"), "{text}");
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub(crate) struct Step {
 pub(crate) struct Scenario {
     pub(crate) step: Step,
     pub(crate) after: Vec<Ident>,
+    /// In the state that one left it begins.
+    pub(crate) from: Option<Ident>,
     /// Whether it runs whatever became of those.
     pub(crate) always: bool,
     pub(crate) tags: Vec<LitStr>,
@@ -100,6 +102,7 @@ impl Suite {
         let mut find =
             |literal, meaning| EnvFile::find(literal, meaning).map_err(|error| errors.push(error)).ok();
         let has_machines = args.env.is_some();
+        let has_state = has_machines || args.cvp.is_some();
         let env = args.env.and_then(|literal| find(literal, "`env` names an init file"));
         let cvp = args.cvp.map(|arg| match arg {
             PortalArg::Any => None,
@@ -124,6 +127,7 @@ impl Suite {
             rest.extend(suite.take(item, errors));
         }
         suite.check_after(errors);
+        suite.check_from(has_state, errors);
         if !has_machines {
             suite.refuse_machines(errors);
         }
@@ -167,7 +171,7 @@ impl Suite {
             errors.at(second, "a function is one of `#[test]`, `#[setup]` and `#[teardown]`, once");
         }
         let known = if *role == Role::Test { OF_SCENARIOS } else { OF_OTHERS };
-        let StepArgs { after, always, tags, retries, cases, is_cased, needs, expect_fail, timeout } =
+        let StepArgs { after, from, always, tags, retries, cases, is_cased, needs, expect_fail, timeout } =
             args::step(attr, known, errors);
         refuse_foreign_tests(&mut function, errors);
         if retries > 0 && expect_fail.is_some() {
@@ -182,7 +186,7 @@ impl Suite {
             Role::Test => {
                 let ignore = ignore.map(|attr| args::ignore(&attr, errors));
                 let scenario =
-                    Scenario { step, after, always, tags, retries, cases, needs, expect_fail, ignore };
+                    Scenario { step, after, from, always, tags, retries, cases, needs, expect_fail, ignore };
                 self.add(scenario, errors);
             }
             Role::Setup | Role::Teardown => {
@@ -232,10 +236,10 @@ impl Suite {
     fn check_after(&self, errors: &mut Errors) {
         let names: Vec<&Ident> = self.scenarios.iter().map(|s| &s.step.function.sig.ident).collect();
         for (index, scenario) in self.scenarios.iter().enumerate() {
-            for target in &scenario.after {
+            for target in scenario.after.iter().chain(&scenario.from) {
                 match names.iter().position(|name| *name == target) {
                     Some(found) if found < index => {}
-                    Some(found) if found == index => errors.at(target, "a scenario cannot be after itself"),
+                    Some(found) if found == index => errors.at(target, "a scenario cannot need itself"),
                     Some(_) => errors.at(
                         target,
                         format!(
@@ -249,6 +253,43 @@ impl Suite {
                         errors.at(target, format!("no scenario `{target}` in this suite{hint}"));
                     }
                 }
+            }
+        }
+    }
+}
+
+impl Suite {
+    /// What cannot be begun in the state that another left.
+    fn check_from(&self, has_state: bool, errors: &mut Errors) {
+        for scenario in &self.scenarios {
+            let Some(from) = &scenario.from else { continue };
+            if !has_state {
+                errors.at(
+                    from,
+                    "there is no state to go back to: this suite has no machines; write \
+                     #[polder::suite(env = \"demo.yaml\")]",
+                );
+            }
+            if scenario.always {
+                errors.at(
+                    from,
+                    format!(
+                        "what runs whatever became of `{from}` cannot begin in the state it left: `always` or \
+                         `from`, not both"
+                    ),
+                );
+            }
+            if let Some(again) = scenario.after.iter().find(|after| *after == from) {
+                errors.at(again, format!("`from({from})` says that it must have passed"));
+            }
+            let origin = self.scenarios.iter().find(|other| other.step.function.sig.ident == *from);
+            if origin.is_some_and(|origin| !origin.cases.is_empty()) {
+                errors.at(
+                    from,
+                    format!(
+                        "`{from}` has cases, and each leaves a state of its own; name a scenario without"
+                    ),
+                );
             }
         }
     }
@@ -416,6 +457,21 @@ mod tests {
             }",
         );
         assert_eq!(errors.len(), 8, "{errors:#?}");
+    }
+
+    #[test]
+    fn what_cannot_begin_in_the_state_of_another_is_told() {
+        let (_, errors) = check(
+            "mod demo {
+                #[test(values(1))] fn a(#[case] n: &u8) {}
+                #[test] fn b() {}
+                #[test(from(b), always, after(b))] fn c() {}
+                #[test(from(a))] fn d() {}
+                #[test(from(e))] fn e() {}
+            }",
+        );
+        // Each of them, and of each that there is no state at all.
+        assert_eq!(errors.len(), 3 + 4, "{errors:#?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
     change_args::Change,
     cmd::{
         attach::{AttachDisk, AttachNic, DetachDisk, DetachNic},
+        checkpoints::Checkpoints,
         fault::{FaultArgs, PartitionArgs},
         repo::RepoArgs,
         templates::TemplatesArgs,
@@ -249,6 +250,11 @@ pub(super) enum Verb {
     Images {
         #[command(subcommand)]
         what: Images,
+    },
+    /// Checkpoints: states of environments that are kept for later runs.
+    Checkpoints {
+        #[command(subcommand)]
+        what: Checkpoints,
     },
     /// Templates: what there is, fetch it ahead, verify and prune the store, add images, register repositories.
     Templates(TemplatesArgs),

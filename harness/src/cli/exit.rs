@@ -3,6 +3,7 @@
 use crate::{
     base::exit::Exit,
     change::{ChangeFileError, JournalError, PlanError, RunError},
+    checkpoint::CheckpointError,
     config::ConfigError,
     cvp::{
         CvpError, TrustError, Why,
@@ -48,11 +49,15 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
             || cause.is::<TrustError>()
             || cause.is::<ChangeFileError>()
             || cause.is::<PlanError>()
+            || matches!(cause.downcast_ref(), Some(CheckpointError::Which { .. }))
         {
             return Some(Exit::Usage);
         }
         if cause.is::<Stopped>() {
             return Some(Exit::Stopped);
+        }
+        if cause.is::<CheckpointError>() {
+            return Some(Exit::Environment);
         }
         if cause.is::<Left>() {
             return Some(Exit::Left);

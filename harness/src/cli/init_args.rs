@@ -32,6 +32,9 @@ pub(super) struct PlanArgs {
     /// The init file.
     #[arg(default_value = INIT_FILE)]
     pub(super) file: PathBuf,
+    /// Print what the state comes from in which its machines are once they are up, line by line, and the digest of that
+    #[arg(long)]
+    pub(super) explain_key: bool,
     #[command(flatten)]
     pub(super) reading: Reading,
 }

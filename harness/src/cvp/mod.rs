@@ -82,6 +82,7 @@ pub use inventory::{ComplianceCode, Container, Device, Inventory, ROOT, UNDEFINE
 pub use journal::{Found, Head, Journal, Undo, journal_folder, journals};
 pub use lease::Lease;
 pub use onboard::OnboardError;
+pub(crate) use place::StayMoment;
 pub use place::{Place, PlaceError, Stay};
 pub use provisioning::{Comparison, Held};
 pub use reconcile::Reconciled;

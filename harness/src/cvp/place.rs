@@ -2,6 +2,7 @@
 //! the client and the portal of our own.
 
 use std::{
+    collections::HashSet,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,7 +12,7 @@ use super::{
     client::Client,
     har::Recorder,
     onboard::Own,
-    server::{DeviceSpec, Machines, Portal, PortalError, PortalSpec, SavedState},
+    server::{DeviceSpec, Machines, Portal, PortalError, PortalMoment, PortalSpec, SavedState},
     session::{Cvp, SessionError},
     spec::{CvpSpec, Login, Node, NotANode, Trust},
     tls::TrustError,
@@ -109,6 +110,20 @@ impl Stay {
         &self.cvp
     }
 
+    /// Keeps what the portal knows now, and what the session holds there; nothing, where the portal is not our own.
+    pub(crate) async fn keep(&self) -> Option<StayMoment> {
+        let portal = self.own.as_ref()?.keep();
+        Some(StayMoment { portal, leased: self.cvp.leased().await })
+    }
+
+    /// Brings both back to that.
+    pub(crate) async fn go_back(&self, to: &StayMoment) {
+        if let Some(own) = &self.own {
+            own.go_back(&to.portal);
+            self.cvp.set_leased(to.leased.clone()).await;
+        }
+    }
+
     /// Ends the session, as [`Cvp::close`] does, and then the portal, if it is our own.
     ///
     /// # Errors
@@ -120,6 +135,13 @@ impl Stay {
         }
         closed
     }
+}
+
+/// A moment of a session at a portal of our own.
+#[derive(Debug)]
+pub(crate) struct StayMoment {
+    portal: PortalMoment,
+    leased: HashSet<String>,
 }
 
 /// How a client gets into a portal of our own.
@@ -180,6 +202,30 @@ mod tests {
             Place::own(Some(state.as_bytes().to_vec().into())).open("x", &journals, None).await.unwrap();
         let devices = stay.cvp().client().devices().await.unwrap();
         assert_eq!(devices.iter().map(|device| device.hostname.as_str()).collect::<Vec<_>>(), ["sw"]);
+        stay.close().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_portal_of_our_own_goes_back_with_its_session() {
+        let dir = tempfile::tempdir().unwrap();
+        let stay = Place::own(None).open("x", dir.path(), None).await.unwrap();
+        let cvp = stay.cvp().clone();
+        let texts = async || {
+            let configlets = cvp.client().configlets().await.unwrap();
+            let mut texts: Vec<String> = configlets.into_iter().map(|one| one.text).collect();
+            texts.sort();
+            texts
+        };
+        cvp.configlet("ntp").content("ntp server 192.0.2.1\n").on(["leaf-1"]).deploy().await.unwrap();
+        let (kept, before) = (stay.keep().await.unwrap(), texts().await);
+        for _ in 0..2 {
+            cvp.configlet("ntp").content("ntp server 192.0.2.2\n").on(["leaf-1"]).deploy().await.unwrap();
+            cvp.configlet("dns").content("ip domain-name x.test\n").on(["leaf-2"]).deploy().await.unwrap();
+            assert_ne!(texts().await, before);
+            stay.go_back(&kept).await;
+            // Without another login: the session is still that.
+            assert_eq!(texts().await, before);
+        }
         stay.close().await.unwrap();
     }
 

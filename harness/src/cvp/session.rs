@@ -204,6 +204,16 @@ impl Cvp {
         close(client, &journal, &found.head).await
     }
 
+    /// What is leased.
+    pub(super) async fn leased(&self) -> HashSet<String> {
+        self.0.leased.lock().await.clone()
+    }
+
+    /// Says what is leased, after the portal went back.
+    pub(super) async fn set_leased(&self, leased: HashSet<String>) {
+        *self.0.leased.lock().await = leased;
+    }
+
     pub(super) fn about(&self, undo: Undo) -> Result<(), CvpError> {
         self.0.journal.about(undo).map(drop).map_err(|error| CvpError::Journal(Arc::new(error)))
     }

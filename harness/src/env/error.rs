@@ -178,6 +178,12 @@ pub enum EnvError {
         #[source]
         source: WaitError,
     },
+    /// A moment cannot be gone back to.
+    #[error(
+        "disks have moved to other images since this state was kept: a snapshot was taken, or gone back to; a suite uses \
+         either `from(..)` or snapshots"
+    )]
+    MomentMoved,
     /// Something failed, and what had been done before could not be undone.
     #[error("{}; what it had started could not be ended: {left}", chain(error))]
     NotUndone {

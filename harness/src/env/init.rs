@@ -78,7 +78,7 @@ impl Env {
                 (prepared, LabState::System { uri: host.daemon.uri.clone(), folder: who.folder })
             }
         };
-        let Prepared { plan, keys, factor } = prepared;
+        let Prepared { plan, keys, factor, .. } = prepared;
         let state = EnvState::new(uuid, lab, plan, keys.hosts().clone(), factor);
         asked::keep(prefix, spec)?;
         keys.save(folder)?;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Host, plan::EnvPlan};
+use super::{
+    Host,
+    plan::{EnvPlan, LOCAL},
+};
 use crate::{base::id::MachineName, initfile::EnvSpec};
 
 /// Names in an init file, in its order.
@@ -16,6 +19,8 @@ pub struct Names {
     pub roles: BTreeMap<String, Vec<String>>,
     /// The machines with each capability.
     pub capabilities: BTreeMap<String, Vec<String>>,
+    /// Who makes the machines that libvirt does not make.
+    pub providers: BTreeMap<String, String>,
 }
 
 impl Names {
@@ -27,6 +32,11 @@ impl Names {
         host.complete(&mut spec);
         let mut names = Self::default();
         spec.machines.iter().for_each(|m| names.add(&m.name, &m.roles, &m.capabilities));
+        let others = spec.machines.iter().filter_map(|m| Some((m, m.provider.as_deref()?)));
+        names.providers = others
+            .filter(|(_, provider)| *provider != LOCAL)
+            .map(|(m, provider)| (m.name.to_string(), provider.to_owned()))
+            .collect();
         names.nets = spec.nets.iter().map(|net| net.name.to_string()).collect();
         names
     }
@@ -34,6 +44,8 @@ impl Names {
     pub(super) fn of_plan(plan: &EnvPlan) -> Self {
         let mut names = Self::default();
         plan.machines.iter().for_each(|m| names.add(&m.name, &m.roles, &m.capabilities));
+        let others = plan.machines.iter().filter(|m| m.domain.is_none());
+        names.providers = others.map(|m| (m.name.to_string(), m.provider.clone())).collect();
         names.nets = plan.nets.iter().map(|net| net.name.to_string()).collect();
         names
     }

@@ -157,6 +157,14 @@ impl Net {
         self.change(dns, |names| drop(names.remove(&name))).await
     }
 
+    /// Has it serve these names beside those of the plan, and no others.
+    pub(super) async fn set_names(&self, wanted: Extra) -> Result<(), EnvError> {
+        let Some(dns) = self.dns().filter(|_| extra(&self.spec.name, &self.env.state()) != wanted) else {
+            return Ok(());
+        };
+        self.change(dns, |names| *names = wanted).await
+    }
+
     /// The cable of the machine's first NIC on this net.
     #[must_use]
     pub fn link(&self, vm: &Vm) -> Option<Link> {

@@ -62,6 +62,10 @@ impl<'a> Place<'a> {
 pub(super) struct Prepared {
     pub(super) plan: EnvPlan,
     pub(super) keys: Keys,
+    /// What it was decided for, completed.
+    pub(super) spec: EnvSpec,
+    /// Digests of the images and templates there are for its disks, by name.
+    pub(super) digests: BTreeMap<String, String>,
     /// Factor by which deadlines are stretched.
     pub(super) factor: f64,
 }
@@ -139,7 +143,17 @@ pub(super) async fn prepare(
     if !matches!(place, Place::Nowhere) {
         bootstrap::layers(host, &plan, place.identity(), progress).await?;
     }
-    Ok(Prepared { plan, keys, factor: choice.factor })
+    let of_images = images.iter().map(|(name, image)| (name.clone(), image.digest.clone()));
+    let of_templates = templates
+        .iter()
+        .map(|((name, version), disk)| (named(name, version.as_deref()), disk.digest.clone()));
+    let digests = of_images.chain(of_templates).collect();
+    Ok(Prepared { plan, keys, spec, digests, factor: choice.factor })
+}
+
+/// A template as people write it.
+fn named(name: &str, version: Option<&str>) -> String {
+    version.map_or_else(|| name.to_owned(), |version| format!("{name}:{version}"))
 }
 
 /// Completes `spec`, and says what can be said of it without having any of its images.

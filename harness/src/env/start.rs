@@ -79,7 +79,7 @@ impl Env {
     /// # Errors
     /// The first failure, and what there is of the environment: it can be looked at, then must go down.
     pub async fn up(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Self, UpFailure> {
-        let Prepared { plan, keys, factor } = prepare(host, spec, Place::Alone, progress).await?;
+        let Prepared { plan, keys, factor, .. } = prepare(host, spec, Place::Alone, progress).await?;
         ordered::require_lasting(host, &plan)?;
         let needs_lab = plan.machines.iter().any(|machine| machine.domain.is_some());
         let (home, lab) = if needs_lab {

@@ -136,6 +136,27 @@ pub enum RunEvent {
         /// How long it took, in seconds.
         seconds: f64,
     },
+    /// The state of everything a suite has was kept, to be gone back to.
+    StateKept {
+        /// Its suite.
+        suite: String,
+        /// The scenario that left it, or that is tried again from there.
+        scenario: String,
+        /// How long it took, in seconds.
+        seconds: f64,
+    },
+    /// A suite was brought back to a state that was kept.
+    Restored {
+        /// Its suite.
+        suite: String,
+        /// The scenario that begins in it.
+        scenario: String,
+        /// The scenario that left it; absent: the one in which it began the first time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+        /// How long it took, in seconds.
+        seconds: f64,
+    },
     /// An operation of a scenario began, such as a command in a machine.
     SpanStarted {
         /// Its suite.
@@ -374,6 +395,8 @@ impl RunEvent {
         "portal_reached",
         "scenario_started",
         "attempt_failed",
+        "state_kept",
+        "restored",
         "span_started",
         "span_finished",
         "failing",

@@ -56,6 +56,8 @@ fn all() -> Vec<RunEvent> {
             error: "1 != 2".into(),
             seconds: 0.5,
         },
+        RunEvent::StateKept { suite: suite(), scenario: scenario(), seconds: 0.5 },
+        RunEvent::Restored { suite: suite(), scenario: scenario(), from: Some("a".into()), seconds: 0.5 },
         RunEvent::SpanStarted {
             suite: suite(),
             scenario: scenario(),

@@ -27,6 +27,7 @@ use crate::{
         budget::Budget,
         check,
         needs::{self, Available},
+        order::Filter,
         registry::{self, Requirement, SUITES, Suite},
         runner::Keep,
     },
@@ -102,6 +103,10 @@ fn start(line: &CommandLine, extend: impl FnOnce(&mut Host)) -> Result<Exit, Fro
     }
     let unit =
         if env::var_os("NEXTEST").is_some_and(|value| value == "1") { Unit::Suite } else { Unit::Scenario };
+    let problems = not_from(&suites, &filter, unit);
+    if !problems.is_empty() {
+        return Err(FrontError::Suites(problems));
+    }
     if line.list() {
         print_list(&select::list(&suites, &filter, unit), line.format()).map_err(FrontError::Run)?;
         return Ok(Exit::Done);
@@ -177,6 +182,18 @@ fn print_list(names: &[String], format: Format) -> io::Result<()> {
     Ok(())
 }
 
+/// What of the selected begins in a state that cannot be kept, as far as that is known without init files: told also to who
+/// only asks for a list.
+fn not_from(suites: &[Suite], filter: &Filter, unit: Unit) -> Vec<String> {
+    let real_portal = matches!(CvpSpec::from_variables(&variable), Ok(Some(_)));
+    let (picked, _) = select::pick(suites.to_vec(), filter, unit);
+    let missing = picked.iter().flat_map(|Picked { suite, selection }| {
+        let run = selection.run.iter().map(|planned| planned.index);
+        check::check_from(suite, run, real_portal, None)
+    });
+    missing.map(|problem| problem.to_string()).collect()
+}
+
 /// Whether the files of what will run can be read and have what is named, and the portal that is configured can be
 /// used; all problems of all suites. Leaves out what lacks something here, and returns how many scenarios nobody wants
 /// then, and the portal.
@@ -200,6 +217,9 @@ fn check(picked: &mut [Picked], host: &Host) -> Result<(usize, Option<CvpSpec>),
             Ok(loaded) => {
                 let names = loaded.map(|loaded| Names::of(host, &loaded.spec));
                 problems.extend(check::check(suite, names.as_ref()).iter().map(ToString::to_string));
+                let run = selection.run.iter().map(|planned| planned.index);
+                let from = check::check_from(suite, run, portal.is_some(), names.as_ref());
+                problems.extend(from.iter().map(ToString::to_string));
                 let available = Available {
                     kvm: may_have_kvm(&host.lab, &host.accel),
                     portal: portal.is_some(),

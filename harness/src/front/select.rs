@@ -82,6 +82,7 @@ fn candidates(suite: &Suite) -> Vec<Candidate<'static>> {
     let candidate = |scenario: &'static crate::suite::registry::ScenarioDef| Candidate {
         name: scenario.step.name,
         after: scenario.after,
+        from: scenario.from,
         always: scenario.always,
         tags: scenario.tags,
         ignored: scenario.ignore != Ignore::No,

@@ -3,7 +3,7 @@
 use crate::{base::text::did_you_mean, env::Names};
 
 use super::{
-    extract::Need,
+    extract::{Need, OnReturn, Scope},
     registry::{Param, StepDef, Suite},
 };
 
@@ -29,6 +29,58 @@ pub(crate) fn check(suite: &Suite, names: Option<&Names>) -> Vec<Missing> {
             problem,
         })
         .collect()
+}
+
+/// Checks whether `suite` can go back to earlier states, for the scenarios at `planned` that begin in one.
+pub(crate) fn check_from(
+    suite: &Suite,
+    planned: impl IntoIterator<Item = usize>,
+    has_real_portal: bool,
+    names: Option<&Names>,
+) -> Vec<Missing> {
+    let def = suite.def;
+    let scenarios = planned.into_iter().filter_map(|index| def.scenarios.get(index));
+    let from: Vec<_> = scenarios.filter_map(|scenario| Some((&scenario.step, scenario.from?))).collect();
+    if from.is_empty() {
+        return Vec::new();
+    }
+    let obstacles = obstacles(suite, has_real_portal, names);
+    let problem = |(step, from): (&StepDef, &str), why: &String| Missing {
+        place: format!("{}:{}", def.file, step.line),
+        suite: suite.name.clone(),
+        problem: format!("`{}` is from `{from}`, but what that leaves cannot be kept: {why}", step.name),
+    };
+    from.into_iter().flat_map(|one| obstacles.iter().map(move |why| problem(one, why))).collect()
+}
+
+/// Why `suite` cannot go back to an earlier state: all of it. `names` are those of its init file, if it has one that is known.
+pub(super) fn obstacles(suite: &Suite, has_real_portal: bool, names: Option<&Names>) -> Vec<String> {
+    let def = suite.def;
+    let mut all = Vec::new();
+    if has_real_portal && def.cvp.is_some() {
+        all.push(
+            "its portal is the one that is configured (`POLDER_CVP_URL`), which nobody can set back; the embedded one can be"
+                .to_owned(),
+        );
+    }
+    let providers = names.map(|names| &names.providers).into_iter().flatten();
+    all.extend(providers.map(|(machine, by)| {
+        format!("the machine `{machine}` is made by `{by}`; only of those that libvirt makes the state can be kept")
+    }));
+    let steps =
+        def.setup.iter().chain(def.scenarios.iter().map(|scenario| &scenario.step)).chain(def.teardown);
+    let unknown = |param: &&Param| param.scope == Scope::Suite && param.on_return == OnReturn::Unknown;
+    for param in steps.flat_map(|step| step.params).filter(unknown) {
+        let why = format!(
+            "`{}` lives as long as the suite, and its type does not say what becomes of it then (`const ON_RETURN` of its \
+             `FromSuite`)",
+            param.name
+        );
+        if !all.contains(&why) {
+            all.push(why);
+        }
+    }
+    all
 }
 
 /// `place` is where none was found, as in " in demo.yaml".
@@ -104,11 +156,11 @@ fn role_problem(param: &Param, role: &str, place: &str, names: &Names) -> Option
 
 #[cfg(test)]
 mod tests {
-    use super::super::registry::{EnvFile, ScenarioDef, SuiteDef};
+    use super::super::registry::{EnvFile, PortalDef, ScenarioDef, SuiteDef};
     use super::*;
 
     const fn param(name: &'static str, role: Option<&'static str>, need: Need) -> Param {
-        Param { name, role, need }
+        Param { name, role, need, scope: Scope::Step, on_return: OnReturn::Unknown }
     }
 
     const PARAMS: &[Param] = &[
@@ -174,5 +226,40 @@ mod tests {
         let expected = expected.map(|problem| format!("tests/demo.rs:12: suite `demo`: {problem}"));
         assert_eq!(problems, expected);
         assert_eq!(check(&suite, None).len(), 15, "without a file nothing can be named");
+    }
+
+    #[test]
+    fn what_keeps_a_suite_from_going_back_is_told_before_it_begins() {
+        const OWN: Param =
+            Param { scope: Scope::Suite, need: Need::Nothing, ..param("client", None, Need::Nothing) };
+        const STAYS: Param = Param { on_return: OnReturn::Stay, name: "limits", ..OWN };
+        const REMADE: Param = Param { on_return: OnReturn::Remake, name: "link", ..OWN };
+        static DEF: SuiteDef = SuiteDef {
+            cvp: Some(PortalDef { state: None }),
+            setup: &[step("prepare", &[OWN, STAYS])],
+            teardown: &[],
+            scenarios: &[
+                ScenarioDef::plain(step("a", &[OWN, REMADE])),
+                ScenarioDef { from: Some("a"), ..ScenarioDef::plain(step("b", &[])) },
+            ],
+            ..super::tests::DEF
+        };
+        let suite = Suite { name: "demo".into(), def: &DEF };
+        let providers = [("far".to_owned(), "ssh".to_owned())].into();
+        let names = Names { providers, ..Names::default() };
+        let told = |run: &[usize], real: bool, names: Option<&Names>| -> Vec<String> {
+            check_from(&suite, run.iter().copied(), real, names).iter().map(ToString::to_string).collect()
+        };
+        let all = told(&[0, 1], true, Some(&names));
+        assert_eq!(all.len(), 3, "{all:#?}");
+        let place = "tests/demo.rs:12: suite `demo`: `b` is from `a`, but what that leaves cannot be kept: ";
+        assert!(all.iter().all(|one| one.starts_with(place)), "{all:#?}");
+        for (one, what) in
+            all.iter().zip(["POLDER_CVP_URL", "`far` is made by `ssh`", "`client` lives as long"])
+        {
+            assert!(one.contains(what), "{one}");
+        }
+        assert_eq!(told(&[0, 1], false, None).len(), 1);
+        assert_eq!(told(&[0], true, Some(&names)), [""; 0], "what is not run needs nothing");
     }
 }

@@ -45,6 +45,17 @@ pub enum Scope {
     Suite,
 }
 
+/// What becomes of a value of [`Scope::Suite`] when its suite goes back to the state that an earlier scenario left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnReturn {
+    /// Nobody knows: a suite that has it cannot go back (`from(..)` is refused before anything starts).
+    Unknown,
+    /// It stays: what it knows of machines and portal holds in every state of them.
+    Stay,
+    /// It is ended before, and made again for the next step that asks for it.
+    Remake,
+}
+
 /// A type that steps of a suite can have as parameters, written `name: &Type`.
 ///
 /// Implement it for what your suites share, such as a client of the product:
@@ -78,6 +89,8 @@ pub trait FromSuite: Sized + Send + Sync + 'static {
     const NEED: Need;
     /// How long it lives.
     const SCOPE: Scope = Scope::Step;
+    /// What becomes of it when its suite goes back to an earlier state, if it lives as long as the suite.
+    const ON_RETURN: OnReturn = OnReturn::Unknown;
 
     /// Makes the value.
     ///

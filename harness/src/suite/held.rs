@@ -11,7 +11,10 @@ use anyhow::bail;
 
 use crate::{Result, base::dial::BoxFuture, event::Outcome};
 
-use super::{extract::FromSuite, registry::Param};
+use super::{
+    extract::{FromSuite, OnReturn},
+    registry::Param,
+};
 
 /// A value that a step is given while the runner keeps it, too.
 #[derive(Debug)]
@@ -32,6 +35,7 @@ pub(crate) struct Holdings(Arc<Mutex<Vec<Holding>>>);
 pub(crate) struct Holding {
     key: Key,
     value: Arc<dyn Any + Send + Sync>,
+    on_return: OnReturn,
     end: fn(Arc<dyn Any + Send + Sync>, Outcome) -> BoxFuture<'static, Result>,
 }
 
@@ -60,13 +64,23 @@ impl Holdings {
     /// Keeps a value that was made for a parameter.
     pub(crate) fn keep<T: FromSuite>(&self, param: &Param, value: T) -> Held<T> {
         let value = Arc::new(value);
-        self.lock().push(Holding { key: Key::of::<T>(param), value: value.clone(), end: end::<T> });
+        let (key, on_return) = (Key::of::<T>(param), T::ON_RETURN);
+        self.lock().push(Holding { key, value: value.clone(), on_return, end: end::<T> });
         Held(value)
     }
 
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().is_empty()
+    }
+
+    /// Takes away those that are made again when their suite has gone back to an earlier state.
+    pub(crate) fn take_remade(&self) -> Self {
+        let mut all = self.lock();
+        let (remade, others) =
+            std::mem::take(&mut *all).into_iter().partition(|holding| holding.on_return == OnReturn::Remake);
+        *all = others;
+        Self(Arc::new(Mutex::new(remade)))
     }
 
     /// Takes away what was made last.
@@ -132,7 +146,7 @@ mod tests {
     }
 
     const fn param(name: &'static str) -> Param {
-        Param { name, role: None, need: Need::Nothing }
+        Param { name, role: None, need: Need::Nothing, scope: Scope::Suite, on_return: OnReturn::Unknown }
     }
 
     #[tokio::test]
@@ -156,5 +170,28 @@ mod tests {
         holdings.pop().unwrap().end(Outcome::NotRun { reason: "x".into() }).await.unwrap();
         assert!(holdings.pop().is_none());
         assert_eq!(*told.lock().unwrap(), [" true", "a false"]);
+    }
+
+    /// Made again, where the other stays.
+    struct Remade;
+
+    impl FromSuite for Remade {
+        const NEED: Need = Need::Nothing;
+        const SCOPE: Scope = Scope::Suite;
+        const ON_RETURN: OnReturn = OnReturn::Remake;
+        async fn from_suite(_: &SuiteCx, _: &Param) -> Result<Self> {
+            Ok(Self)
+        }
+    }
+
+    #[test]
+    fn what_is_made_again_is_taken_and_the_rest_stays() {
+        let holdings = Holdings::default();
+        drop(holdings.keep(&param("a"), Told(Arc::default(), "a")));
+        drop(holdings.keep(&param("b"), Remade));
+        let remade = holdings.take_remade();
+        assert_eq!(remade.pop().unwrap().name(), "b");
+        assert!(remade.is_empty() && holdings.find::<Remade>(&param("b")).is_none());
+        assert!(holdings.find::<Told>(&param("a")).is_some());
     }
 }

@@ -113,6 +113,7 @@ mod tests {
             nets: owned(&["lan"]),
             roles: by(&[("router", &["r1", "r2"]), ("web-server", &["web-1"])]),
             capabilities: by(&[("bgp", &["r1"]), ("ospf", &["r2"]), ("tls", &["web-1"])]),
+            ..Names::default()
         };
         let mut available = Available {
             kvm: Err("POLDER_ACCEL=tcg".into()),

@@ -62,6 +62,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) name: &'a str,
     /// Names of earlier ones it needs.
     pub(crate) after: &'a [&'a str],
+    /// The one of them in whose end state it begins.
+    pub(crate) from: Option<&'a str>,
     /// Whether it runs without them as well.
     pub(crate) always: bool,
     /// Its tags.
@@ -175,7 +177,9 @@ pub(crate) fn ignored_set(scenarios: &[Candidate<'_>]) -> BTreeSet<usize> {
 fn needs(scenarios: &[Candidate<'_>]) -> Vec<Vec<usize>> {
     let needs = |(index, scenario): (usize, &Candidate<'_>)| {
         let earlier = scenarios.iter().enumerate().take(index);
-        earlier.filter(|(_, other)| scenario.after.contains(&other.name)).map(|(other, _)| other).collect()
+        let is_needed =
+            |other: &Candidate<'_>| scenario.from == Some(other.name) || scenario.after.contains(&other.name);
+        earlier.filter(|(_, other)| is_needed(other)).map(|(other, _)| other).collect()
     };
     scenarios.iter().enumerate().map(needs).collect()
 }
@@ -211,7 +215,7 @@ mod tests {
         after: &'static [&'static str],
         ignored: bool,
     ) -> Candidate<'static> {
-        Candidate { name, after, always: false, tags: &[], ignored }
+        Candidate { name, after, from: None, always: false, tags: &[], ignored }
     }
 
     const SCENARIOS: &[Candidate<'static>] = &[
@@ -282,6 +286,22 @@ mod tests {
         let left = leave_out(all, &scenarios, BTreeMap::from([(0, "why".to_owned())]));
         assert_eq!(show(&left), "3 -2 out 0", "what is after what is left out runs if it always does");
         assert_eq!(left.left_out.keys().copied().collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[test]
+    fn what_begins_in_a_state_needs_who_left_it() {
+        let from = |name, from| Candidate { from: Some(from), ..candidate(name, &[], false) };
+        let scenarios =
+            [candidate("a", &[], false), candidate("b", &[], false), from("c", "a"), from("d", "c")];
+        let chosen = |only: &str| select("demo", &scenarios, &filter(&[only], &[], true, Ignored::Skip));
+        assert_eq!(show(&chosen("demo::d")), "+0 +2 3 out 1");
+        assert_eq!(show(&chosen("demo::b")), "1 out 3");
+        let all = select("demo", &scenarios, &Filter::default());
+        let left = leave_out(all, &scenarios, BTreeMap::from([(0, "why".to_owned())]));
+        assert_eq!(show(&left), "1 out 0");
+        assert_eq!(left.left_out.keys().copied().collect::<Vec<_>>(), [0, 2, 3]);
+        let ignored = [candidate("a", &[], true), from("c", "a")];
+        assert_eq!(ignored_set(&ignored).len(), 2, "what it needs is ignored, and it with it");
     }
 
     #[test]

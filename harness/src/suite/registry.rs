@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{Result, base::dial::BoxFuture, cvp::server::SavedState};
 
-use super::{context::SuiteCx, extract::Need};
+use super::{
+    context::SuiteCx,
+    extract::{Need, OnReturn, Scope},
+};
 
 /// Every suite of the binary, in the linker's order, which means nothing.
 #[linkme::distributed_slice]
@@ -84,6 +87,8 @@ pub struct ScenarioDef {
     pub step: StepDef,
     /// Scenarios, earlier in the suite, that must have passed.
     pub after: &'static [&'static str],
+    /// The one, earlier in the suite, in whose end state it begins; it must have passed, too.
+    pub from: Option<&'static str>,
     /// Whether it runs whatever became of those, and of the suite.
     pub always: bool,
     /// Words by which it is selected.
@@ -141,6 +146,10 @@ pub struct Param {
     pub role: Option<&'static str>,
     /// What its type asks for.
     pub need: Need,
+    /// How long its value lives.
+    pub scope: Scope,
+    /// What becomes of its value when the suite goes back to an earlier state.
+    pub on_return: OnReturn,
 }
 
 /// Whether a scenario is ignored.
@@ -155,12 +164,18 @@ pub enum Ignore {
 }
 
 impl ScenarioDef {
+    /// Whether `name` must have passed before it.
+    pub(crate) fn needs_passed(&self, name: &str) -> bool {
+        self.after.iter().chain(&self.from).any(|needed| *needed == name)
+    }
+
     /// A scenario that is only called, for tests.
     #[cfg(test)]
     pub(crate) const fn plain(step: StepDef) -> Self {
         Self {
             step,
             after: &[],
+            from: None,
             always: false,
             tags: &[],
             retries: 0,

@@ -387,7 +387,7 @@ impl Runner {
 
 /// The scenario because of which one that is not ignored itself is.
 fn ignored_need(suite: &Suite, scenario: &ScenarioDef) -> Option<&'static str> {
-    let mut needs = suite.def.scenarios.iter().filter(|other| scenario.after.contains(&other.step.name));
+    let mut needs = suite.def.scenarios.iter().filter(|other| scenario.needs_passed(other.step.name));
     let found =
         needs.find(|need| need.ignore != Ignore::No || (!need.always && ignored_need(suite, need).is_some()));
     found.map(|need| need.step.name)

@@ -21,11 +21,13 @@ use crate::{
 use super::{
     budget::Token,
     changes::Changes,
+    check,
     context::SuiteCx,
     failure,
     held::Holdings,
     needs::without_kvm,
     order::{LeftOut, Planned},
+    points::{self, Entry, Points},
     registry::{Requirement, ScenarioDef, StepDef, Suite},
     runner::{AFTERMATH, Runner, STOPPED},
     skip::Skipped,
@@ -51,16 +53,18 @@ pub(super) struct Watched {
 
 /// A suite whose environment is there.
 pub(super) struct Session<'a> {
-    runner: &'a Runner,
-    suite: &'a Suite,
-    env: Option<Env>,
+    pub(super) runner: &'a Runner,
+    pub(super) suite: &'a Suite,
+    pub(super) env: Option<Env>,
     pub(super) watched: Option<Watched>,
     pub(super) portal: Option<Stay>,
     /// What it has of the host, until its machines are gone.
     pub(super) token: Option<Token>,
-    changes: Changes,
+    pub(super) changes: Changes,
     /// Values of parameters that live as long as the suite.
-    values: Holdings,
+    pub(super) values: Holdings,
+    /// Why it cannot go back to an earlier state, if it cannot.
+    pub(super) obstacles: Vec<String>,
     /// By how much limits are stretched.
     factor: f64,
     /// When the suite's own limit is reached.
@@ -73,6 +77,8 @@ struct Went {
     took: Duration,
     /// It could not be stopped.
     stuck: bool,
+    /// It was not begun, because the suite could not go back to where it begins.
+    lost: bool,
 }
 
 /// What became of the suite so far.
@@ -86,6 +92,8 @@ struct SoFar {
     unmet: HashMap<&'static str, &'static str>,
     /// What failed first, for the teardown.
     failure: Option<Outcome>,
+    /// States that are gone back to.
+    points: Points,
 }
 
 impl SoFar {
@@ -101,7 +109,8 @@ impl SoFar {
         if self.halted.is_some() || scenario.always {
             return self.halted.clone();
         }
-        let unmet = scenario.after.iter().find_map(|need| Some((need, self.unmet.get(need)?)));
+        let mut needed = scenario.after.iter().chain(&scenario.from);
+        let unmet = needed.find_map(|need| Some((need, self.unmet.get(need)?)));
         let unmet = unmet.map(|(need, what)| format!("needs `{need}`, which {what}"));
         unmet.or_else(|| self.stopped.clone())
     }
@@ -115,6 +124,9 @@ impl<'a> Session<'a> {
         let folder = scenario_folder(&runner.folder, &suite.name, CHANGES);
         let changes = Changes::new(&suite.name, folder, env.clone(), runner.tell);
         let values = Holdings::default();
+        let names = env.as_ref().map(Env::names);
+        let has_real_portal = suite.def.cvp.is_some() && runner.portal.is_some();
+        let obstacles = check::obstacles(suite, has_real_portal, names.as_ref());
         Self {
             runner,
             suite,
@@ -124,6 +136,7 @@ impl<'a> Session<'a> {
             token: None,
             changes,
             values,
+            obstacles,
             factor,
             deadline,
         }
@@ -141,15 +154,17 @@ impl<'a> Session<'a> {
                 _ => Some(format!("`{SETUP}` failed")),
             };
         }
-        for planned in planned {
-            self.next(*planned, &mut so_far).await;
+        for (place, one) in planned.iter().enumerate() {
+            let is_wanted = points::is_wanted(self.suite, planned, place);
+            self.next(*one, is_wanted, &mut so_far).await;
         }
+        self.forget_all(std::mem::take(&mut so_far.points)).await;
         let outcome = so_far.failure.unwrap_or(Outcome::Passed);
         for step in self.suite.def.teardown {
             self.step(TEARDOWN, step, Some(outcome.clone())).await;
         }
         self.end_values(&outcome).await;
-        self.undo().await;
+        self.undo(0).await;
         if let Some(portal) = self.portal.take() {
             self.runner.close(self.suite, portal).await;
         }
@@ -164,7 +179,7 @@ impl<'a> Session<'a> {
     }
 
     /// Runs a scenario if nothing keeps it from that.
-    async fn next(&self, planned: Planned, so_far: &mut SoFar) {
+    async fn next(&self, planned: Planned, is_wanted: bool, so_far: &mut SoFar) {
         let Self { runner, suite, .. } = *self;
         let Some(scenario) = suite.def.scenarios.get(planned.index) else { return };
         let name = scenario.step.name;
@@ -178,8 +193,12 @@ impl<'a> Session<'a> {
             so_far.unmet.insert(name, "was not run");
             return;
         }
-        let Went { outcome, stuck, .. } = self.scenario(scenario, planned.prerequisite).await;
+        let Went { outcome, stuck, lost, .. } =
+            self.scenario(scenario, planned.prerequisite, &mut so_far.points).await;
         so_far.note(&outcome);
+        if outcome == Outcome::Passed {
+            self.left(&mut so_far.points, name, is_wanted).await;
+        }
         let what = match outcome {
             Outcome::Passed => None,
             Outcome::ExpectedFailure { .. } => Some("failed, as is expected"),
@@ -193,6 +212,9 @@ impl<'a> Session<'a> {
             }
         };
         so_far.unmet.extend(what.map(|what| (name, what)));
+        if lost {
+            so_far.halted = Some(format!("the suite could not go back to an earlier state before `{name}`"));
+        }
         if stuck {
             so_far.halted = Some(format!("`{name}` still runs: it could not be stopped"));
         }
@@ -208,12 +230,17 @@ impl<'a> Session<'a> {
 
     /// Ends the values that live as long as the suite; what kept one from it is reported.
     async fn end_values(&self, outcome: &Outcome) {
-        if self.values.is_empty() {
+        self.end_these(&self.values, outcome).await;
+    }
+
+    /// Ends values; what kept one from it is reported.
+    pub(super) async fn end_these(&self, values: &Holdings, outcome: &Outcome) {
+        if values.is_empty() {
             return;
         }
         let (start, Self { runner, suite, .. }) = (Instant::now(), self);
         let span = runner.recorder.scenario(&suite.name, TEARDOWN);
-        let errors = self.end(&self.values, outcome, &span).await;
+        let errors = self.end(values, outcome, &span).await;
         let outcome = self.blamed(failure::torn_down(Outcome::Passed, &errors)).await;
         if outcome != Outcome::Passed {
             runner.report_finished(suite, TEARDOWN, outcome, start.elapsed());
@@ -236,15 +263,15 @@ impl<'a> Session<'a> {
         errors
     }
 
-    /// Undoes the changes that scenarios made; those that stay against their will are reported.
-    async fn undo(&self) {
-        if self.changes.is_empty() {
+    /// Undoes the changes that scenarios made, but for the first `stay`; those that stay against their will are reported.
+    pub(super) async fn undo(&self, stay: usize) {
+        if self.changes.made() <= stay {
             return;
         }
         let (start, changes, Self { runner, suite, .. }) = (Instant::now(), self.changes.clone(), self);
         let span = runner.recorder.scenario(&suite.name, CHANGES);
         let bounds = Bounds { limit: None, stop: None, plain: false };
-        let work = async move { changes.undo().await };
+        let work = async move { changes.undo(stay).await };
         let (fault, error) = match task::run(&runner.work, span, bounds, work).await {
             Ended::Returned(Err(error)) => (Fault::Environment, failure::describe(&error, suite.def.file)),
             Ended::Panicked(error) => (Fault::Harness, error),
@@ -273,14 +300,30 @@ impl<'a> Session<'a> {
     }
 
     /// Runs a scenario, again as often as it may be, and reports how it ended.
-    async fn scenario(&self, scenario: &'static ScenarioDef, prerequisite: bool) -> Went {
+    async fn scenario(
+        &self,
+        scenario: &'static ScenarioDef,
+        prerequisite: bool,
+        points: &mut Points,
+    ) -> Went {
         let Self { runner, suite, .. } = *self;
         let name = scenario.step.name;
         // One log for all attempts.
         let span = runner.recorder.scenario(&suite.name, name);
         let mut attempt = 1;
+        let mut entry = Entry::AsItIs;
         let mut went = loop {
             runner.report_attempt(suite, name, prerequisite, attempt);
+            let start = Instant::now();
+            let entered = match attempt {
+                1 => self.enter(points, scenario).await.map(|found| entry = found),
+                _ => self.enter_again(points, name, &entry).await,
+            };
+            if let Err(error) = entered {
+                let outcome = Outcome::Failed { fault: Fault::Environment, error };
+                break Went { outcome, took: start.elapsed(), stuck: false, lost: true };
+            }
+            points.moved_on();
             let went = self.attempt(name, &scenario.step, Some(&runner.stop), None, &span).await;
             let Outcome::Failed { fault, error } = &went.outcome else { break went };
             if attempt > scenario.retries || went.stuck || self.obstacle().is_some() {
@@ -297,6 +340,7 @@ impl<'a> Session<'a> {
             self.collect(&went.outcome, &format!("{name}/attempt-{attempt}")).await;
             attempt += 1;
         };
+        self.leave(entry).await;
         let today = Offset::UTC.to_datetime(Timestamp::now()).date().to_string();
         went.outcome = failure::expected(went.outcome, scenario.expect_fail, &today);
         runner.report_finished(suite, name, went.outcome.clone(), went.took);
@@ -400,7 +444,7 @@ impl<'a> Session<'a> {
         }
         let (unhealed, blame) = self.aftermath().await;
         let outcome = failure::after(outcome, unhealed, blame);
-        Went { outcome, took: start.elapsed(), stuck }
+        Went { outcome, took: start.elapsed(), stuck, lost: false }
     }
 
     /// Tells at once that a step has failed, unless that is expected: what else there is to say of it may take a while.

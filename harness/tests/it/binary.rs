@@ -16,12 +16,13 @@ use tempfile::TempDir;
 /// Nothing here takes as long; what does is stuck.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "watched",
     "struck",
     "leaky",
     "twelve",
     "kept",
+    "returning",
     "attributes",
     "health",
     "mishaps",

@@ -47,6 +47,7 @@ mod prefix;
 mod provider;
 mod python;
 mod reports;
+mod returning;
 mod runners;
 mod script;
 mod selection;

@@ -2,6 +2,7 @@
 
 pub(super) mod attach;
 mod change;
+pub(super) mod checkpoints;
 mod collect;
 mod config;
 mod console;
@@ -117,6 +118,7 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Plan(args) => plan::run(cx, &args).await?.into(),
         Verb::Validate(args) => validate::run(cx, &args)?,
         Verb::Schema => schema::run().into(),
+        Verb::Checkpoints { what } => checkpoints::run(cx, what)?.into(),
         Verb::Images { what } => images::run(cx, what).await?.into(),
         Verb::Templates(args) => templates::run(cx, args).await?,
         Verb::Cvp { what } => cvp::run(cx, &what).await?,

@@ -2,7 +2,10 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -28,6 +31,8 @@ pub(super) struct Engine {
     driver: Arc<dyn Driver>,
     task_delay: Duration,
     pub(super) faults: Waiting,
+    /// Counts how often the model went back to what it was: who works for what was before has nothing to tell it.
+    lives: AtomicU64,
     jobs: mpsc::UnboundedSender<Job>,
     /// Something may be due earlier than was thought.
     sooner: Notify,
@@ -52,6 +57,7 @@ impl Engine {
             driver,
             task_delay,
             faults: Waiting::default(),
+            lives: AtomicU64::new(0),
             jobs,
             sooner: Notify::new(),
         });
@@ -77,6 +83,19 @@ impl Engine {
         result
     }
 
+    /// Everything that is known, to go back to.
+    pub(super) fn keep(&self) -> Model {
+        self.change(|model| model.clone())
+    }
+
+    /// Goes back to what was known.
+    pub(super) fn go_back(&self, kept: &Model) {
+        self.change(|model| {
+            self.lives.fetch_add(1, Ordering::Relaxed);
+            model.go_back(kept);
+        });
+    }
+
     /// Answers a request. A mistake of ours is an answer, too.
     pub(super) async fn answer(&self, request: &Request) -> Answer {
         for mac in self.change(|model| routes::devices_read(model, request)) {
@@ -100,6 +119,7 @@ impl Engine {
     }
 
     async fn push(&self, task: u64) {
+        let life = self.lives.load(Ordering::Relaxed);
         tokio::time::sleep(self.task_delay).await;
         let push = self.change(|model| {
             let push = model.push_of(task)?;
@@ -113,7 +133,11 @@ impl Engine {
             }
             Err(why) => Err(why),
         };
-        self.change(|model| model.finish_task(task, result));
+        self.change(|model| {
+            if self.lives.load(Ordering::Relaxed) == life {
+                model.finish_task(task, result);
+            }
+        });
     }
 }
 

@@ -50,6 +50,7 @@ pub use model::NotImitated;
 pub use model::Unmanaged;
 pub use portal::Devices;
 pub use portal::Portal;
+pub use portal::PortalMoment;
 pub use portal::check_state;
 pub use spec::DeviceSpec;
 pub use spec::PortalSpec;

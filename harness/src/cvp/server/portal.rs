@@ -1,6 +1,12 @@
 //! A portal that runs: where it is reached, who may come in, what is wrong with it on demand.
 
-use std::{fmt, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
@@ -171,6 +177,17 @@ impl Portal {
         Ok(self.engine.change(|model| store::write(path, model))?)
     }
 
+    /// Everything it knows, to [go back](Self::go_back) to.
+    #[must_use]
+    pub fn keep(&self) -> PortalMoment {
+        PortalMoment(Mutex::new(Box::new(self.engine.keep())))
+    }
+
+    /// Knows again what it knew when that was kept, and nothing else. Sessions of its users go on.
+    pub fn go_back(&self, to: &PortalMoment) {
+        self.engine.go_back(&to.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// What contradicts itself in what it knows; nothing, if all is well. For tests of the portal.
     #[must_use]
     pub fn contradictions(&self) -> Vec<String> {
@@ -190,6 +207,16 @@ impl Drop for Portal {
     fn drop(&mut self) {
         self.serving.abort();
         self.working.abort();
+    }
+}
+
+/// All that a portal knew at a moment.
+pub struct PortalMoment(Mutex<Box<Model>>);
+
+impl fmt::Debug for PortalMoment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let model = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        write!(f, "PortalMoment({} devices)", model.devices.len())
     }
 }
 

@@ -174,8 +174,9 @@ impl Env {
             return Ok(());
         }
         let running = self.site().running()?;
-        let layers = alive.iter().flat_map(|one| one.layers.iter().map(|layer| layer.path.as_path()));
-        daemon::open(self, &running, layers).await?;
+        let layers: Vec<PathBuf> =
+            alive.iter().flat_map(|one| &one.layers).map(|layer| layer.path.clone()).collect();
+        daemon::open(self, &running, layers.iter().map(PathBuf::as_path)).await?;
         self.host().require_wanted()?;
         let calmed = freeze(&alive, progress).await;
         let kept = async {

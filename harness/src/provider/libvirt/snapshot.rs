@@ -10,8 +10,10 @@
 //! - The XML in the file names the frozen images, to which a machine restored as it is would write; and libvirt notes
 //!   `<backingStore/>` there for disks that lay over nothing, with which an overlay would be opened without what it lies
 //!   over: the guest reads zeros. Both are changed.
-//! - libvirt's internal snapshots (everything in the qcow2 files) need no second file, but cannot have raw disks, and
-//!   libvirt forgets them when a transient domain ends.
+//! - Moments in the qcow2 files themselves need no second file and no other process, but cannot have raw disks. libvirt forgets
+//!   its internal snapshots when a transient domain ends; the emulator, asked past it (`savevm`, `loadvm`), finds them in the
+//!   files, in another process as well. Of two guests of 128 MiB without KVM, 0.12 to 0.20 s to keep, against 0.62 to
+//!   0.86 s as above; 0.7 to 1.7 s to bring back with clocks set, against 1.2 to 1.8 s, and ssh answers 0.7 s earlier.
 //! - Without memory, only the disks are kept, and a machine that goes back boots.
 
 use std::{path::Path, time::Duration};
@@ -87,5 +89,48 @@ impl Connection {
         let file = memory.display().to_string();
         let job = move |c: &Connect| c.restore_domain_flags(&file, Some(&xml), flags);
         self.call(format!("restore domain {name}"), limit, job).await
+    }
+
+    /// Has a domain's emulator keep this moment, memory, devices and disks, in the disk images themselves as `tag`. It is
+    /// to be paused, and stays so.
+    ///
+    /// # Errors
+    /// As [`Connection::snapshot_domain`]; also when the emulator cannot, such as with a disk that is no qcow2 image.
+    pub async fn keep_inside(&self, name: &str, tag: &str, limit: Duration) -> Result<(), ProviderError> {
+        self.inside("keep the state of domain", "savevm", name, tag, limit).await
+    }
+
+    /// Brings a domain back to a moment that was kept in its disk images, in the same process. It is to be paused, and
+    /// stays so.
+    ///
+    /// # Errors
+    /// As [`Connection::keep_inside`]; also when there is no such moment, or the devices are not those it was kept with.
+    pub async fn return_inside(&self, name: &str, tag: &str, limit: Duration) -> Result<(), ProviderError> {
+        self.inside("bring back the state of domain", "loadvm", name, tag, limit).await
+    }
+
+    /// Forgets a moment that was kept in a domain's disk images.
+    ///
+    /// # Errors
+    /// As [`Connection::keep_inside`].
+    pub async fn forget_inside(&self, name: &str, tag: &str, limit: Duration) -> Result<(), ProviderError> {
+        self.inside("forget a state of domain", "delvm", name, tag, limit).await
+    }
+
+    /// Libvirt has no calls for these on transient domains. The emulator says something only when it could not.
+    async fn inside(
+        &self,
+        what: &str,
+        command: &str,
+        name: &str,
+        tag: &str,
+        limit: Duration,
+    ) -> Result<(), ProviderError> {
+        let said = self.monitor(name, format!("{command} {tag}"), limit).await?;
+        let why = said.trim().trim_start_matches("Error: ");
+        if why.is_empty() {
+            return Ok(());
+        }
+        Err(ProviderError::Emulator { what: format!("{what} {name}"), why: why.to_owned() })
     }
 }

@@ -144,6 +144,14 @@ impl Fold {
             RunEvent::Log { suite, scenario, span, text } => {
                 self.node(suite, scenario, at, *span, text.clone(), What::Line);
             }
+            RunEvent::Restored { suite, scenario, from, seconds } => {
+                let state = match from {
+                    Some(from) => format!("the state that `{from}` left"),
+                    None => "the state in which it began".to_owned(),
+                };
+                let text = format!("went back to {state} ({seconds:.1} s)");
+                self.node(suite, scenario, at, None, text, What::Progress);
+            }
             RunEvent::Waited { suite, scenario, span, what, end, seen, history, looks, seconds } => {
                 let (took, looks, end) = (*seconds, *looks, *end);
                 let (seen, history) = (seen.clone(), history.clone());

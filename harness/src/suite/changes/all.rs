@@ -72,9 +72,9 @@ impl Changes {
         Applying::new(self.clone(), change)
     }
 
-    /// Whether there is anything to undo, or to tell.
-    pub(in crate::suite) fn is_empty(&self) -> bool {
-        self.begun().is_empty()
+    /// How many there are to undo, or to tell.
+    pub(in crate::suite) fn made(&self) -> usize {
+        self.begun().len()
     }
 
     /// Those that were begun.
@@ -82,19 +82,22 @@ impl Changes {
         self.0.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Undoes everything that is not to stay, what was done last first; tells what became of what is, where its scenario was
-    /// ended while it ran.
+    /// Undoes everything but the first `stay` changes that is not to stay, what was done last first; tells what became of what
+    /// is, where its scenario was ended while it ran.
     ///
     /// # Errors
     /// All that could not be undone.
-    pub(in crate::suite) async fn undo(&self) -> anyhow::Result<()> {
-        self.undo_within(FREE).await
+    pub(in crate::suite) async fn undo(&self, stay: usize) -> anyhow::Result<()> {
+        self.undo_within(stay, FREE).await
     }
 
-    pub(super) async fn undo_within(&self, patience: Duration) -> anyhow::Result<()> {
+    pub(super) async fn undo_within(&self, stay: usize, patience: Duration) -> anyhow::Result<()> {
         let mut left = Vec::new();
         loop {
-            let last = self.begun().pop();
+            let last = {
+                let mut all = self.begun();
+                (all.len() > stay).then(|| all.pop()).flatten()
+            };
             let Some(begun) = last else { break };
             // It was ended before it began.
             if !begun.folder.is_dir() {

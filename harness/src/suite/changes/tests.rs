@@ -92,11 +92,11 @@ async fn what_is_applied_is_undone_at_the_end_last_first_unless_it_stays() {
     let why = "sw1 (rolled_back): `check d`: exit status 1";
     assert_eq!(error, format!("the change `d` failed: {why}; all of it is in {}", page.display()));
     assert_eq!(world.there(), "sw1 a, sw1 b, sw1 c, sw2 a");
-    world.changes.undo().await.unwrap();
+    world.changes.undo(0).await.unwrap();
     assert_eq!(world.there(), "sw1 c");
     let sent = world.sent();
     assert_eq!(sent[sent.len() - 3..], ["sw1 unset b", "sw2 unset a", "sw1 unset a"]);
-    assert!(world.changes.is_empty());
+    assert!(world.changes.made() == 0);
     // Without an environment there are no machines.
     let error = world.changes.apply(set("y")).on(["web"]).await.unwrap_err().to_string();
     assert_eq!(error, "no machine of the environment: web");
@@ -115,17 +115,17 @@ async fn a_name_that_is_no_file_name_leads_nowhere_else() {
 async fn what_cannot_be_undone_is_told_whoever_has_its_journal() {
     let world = World::new();
     world.done(Change::new("x").apply("set x").rollback("fail x"), &["sw1"]).await.unwrap();
-    let error = world.changes.undo().await.unwrap_err().to_string();
+    let error = world.changes.undo(0).await.unwrap_err().to_string();
     let why = "could not be undone: sw1 (rollback_failed): `fail x`: exit status 1; all of it is in ";
     assert!(error.contains(why), "{error}");
     // A scenario that was ended may still write; who never lets go is named.
     world.done(set("z"), &["sw1"]).await.unwrap();
     let taken = change::Recorded::read(&world.last_run()).unwrap().take().unwrap();
     let again = world.changes.begun().last().cloned().unwrap();
-    let error = world.changes.undo_within(Duration::from_millis(1)).await.unwrap_err();
+    let error = world.changes.undo_within(0, Duration::from_millis(1)).await.unwrap_err();
     assert!(format!("{error:#}").contains("another process has it"), "{error:#}");
     world.changes.begun().push(again);
-    let (ended, ()) = tokio::join!(world.changes.undo(), async {
+    let (ended, ()) = tokio::join!(world.changes.undo(0), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         drop(taken);
     });
@@ -134,7 +134,7 @@ async fn what_cannot_be_undone_is_told_whoever_has_its_journal() {
     // One that was ended before it wrote anything has done nothing.
     world.done(set("w"), &["sw1"]).await.unwrap();
     std::fs::write(world.last_run().join("journal.jsonl"), "").unwrap();
-    world.changes.undo().await.unwrap();
+    world.changes.undo(0).await.unwrap();
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_report_that_cannot_be_written_hides_nothing() {
     world.done(set("a"), &["sw1"]).await.unwrap();
     let error = world.done(set("d").verify("check d"), &["sw1"]).await.unwrap_err();
     assert_eq!(error, "the change `d` failed: sw1 (rolled_back): `check d`: exit status 1");
-    world.changes.undo().await.unwrap();
+    world.changes.undo(0).await.unwrap();
     assert_eq!(world.there(), "");
 }
 
@@ -167,8 +167,8 @@ async fn what_is_to_stay_is_told_also_when_its_scenario_is_ended_while_it_runs()
     }
     let (sent, page) = (world.sent(), world.last_run().join("page"));
     assert!(!page.exists());
-    world.changes.undo().await.unwrap();
-    assert!(world.sent() == sent && world.changes.is_empty());
+    world.changes.undo(0).await.unwrap();
+    assert!(world.sent() == sent && world.changes.made() == 0);
     let told = std::fs::read_to_string(page).unwrap();
     assert!(told.contains("0 ok") && told.contains(": a"), "{told}");
 }
@@ -203,7 +203,7 @@ async fn a_change_is_done_for_each_row_whatever_the_rows_are() {
             ["et1=9000", "et2=1400"].map(|set| format!("{device} set {set} on {device}, 100%"))
         });
         assert_eq!(world.sent(), expected.concat());
-        world.changes.undo().await.unwrap();
+        world.changes.undo(0).await.unwrap();
         assert_eq!(world.there(), "");
     }
     // Without rows nothing stands for anything else.
@@ -289,6 +289,6 @@ async fn what_is_wrong_with_a_change_is_said_and_nothing_begun(
     let error = world.done(change, &["sw1"]).await.unwrap_err();
     assert!(error.contains(expected), "{error}");
     assert!(
-        world.changes.is_empty() && world.sent().is_empty() && !world.folder.path().join("changes").exists()
+        world.changes.made() == 0 && world.sent().is_empty() && !world.folder.path().join("changes").exists()
     );
 }

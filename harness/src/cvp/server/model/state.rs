@@ -76,7 +76,7 @@ pub(crate) struct Entry {
 }
 
 /// All a portal knows.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Model {
     /// Of the format of the file; looked at before anything else is read.
@@ -190,6 +190,17 @@ impl Model {
         for (mac, device) in self.devices.iter_mut().chain(&mut self.removed) {
             device.adopt(mac);
         }
+        self.resume();
+    }
+
+    /// Goes back to what was known when `kept` was this. Who is logged in stays so, time does not run backwards, and what was
+    /// being done then is done again.
+    pub(crate) fn go_back(&mut self, kept: &Self) {
+        let mut back = kept.clone();
+        std::mem::swap(&mut back.clock, &mut self.clock);
+        std::mem::swap(&mut back.sessions, &mut self.sessions);
+        back.jobs.clear();
+        *self = back;
         self.resume();
     }
 

@@ -94,7 +94,7 @@ impl Role {
 }
 
 /// Somebody who is in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub(crate) user: String,
     pub(super) roles: Option<Vec<String>>,
