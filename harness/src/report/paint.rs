@@ -50,14 +50,25 @@ impl Paint {
 
 /// A line made of words, none of which has control characters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Line(Vec<(Paint, String)>);
+pub(crate) struct Line {
+    words: Vec<(Paint, String)>,
+    /// What comes after them, of which the end matters most.
+    end: String,
+}
 
 impl Line {
     /// With more words at its end.
     #[must_use]
     pub(crate) fn with(mut self, paint: Paint, text: &str) -> Self {
-        self.0.push((paint, plain_words(text)));
+        self.words.push((paint, plain_words(text)));
         self
+    }
+
+    /// With words after all others. Where there is no room for them they lack their beginning: errors come to the point at
+    /// their end.
+    #[must_use]
+    pub(crate) fn ending(self, end: &str) -> Self {
+        Self { end: plain_words(end), ..self }
     }
 
     /// With more words at its end, as they are.
@@ -68,10 +79,12 @@ impl Line {
 
     /// As text, in at most so many columns: what is too long ends with `…`.
     pub(crate) fn fit(&self, columns: usize, colour: bool) -> String {
-        let is_long = self.0.iter().map(|(_, text)| width(text)).sum::<usize>() > columns;
+        let before: usize = self.words.iter().map(|(_, text)| width(text)).sum();
+        let end = end_of(&self.end, columns.saturating_sub(before));
+        let is_long = before + width(&end) > columns;
         let mut left = if is_long { columns.saturating_sub(1) } else { columns };
         let mut out = String::new();
-        for (paint, text) in &self.0 {
+        for (paint, text) in self.words.iter().chain([&(Paint::Plain, end)]) {
             let mut taken = 0;
             let fits = |c: &char| {
                 taken += c.width().unwrap_or_default();
@@ -91,6 +104,22 @@ impl Line {
         }
         out
     }
+}
+
+/// As much of the end of `text` as fits.
+fn end_of(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut left = columns.saturating_sub(1);
+    let fits = |(_, c): &(usize, char)| {
+        let width = c.width().unwrap_or_default();
+        let fits = width <= left;
+        left = left.saturating_sub(width);
+        fits
+    };
+    let from = text.char_indices().rev().take_while(fits).last().map_or(text.len(), |(from, _)| from);
+    format!("…{}", text.get(from..).unwrap_or_default())
 }
 
 fn width(text: &str) -> usize {
@@ -123,6 +152,22 @@ mod tests {
     #[case("xy", 0, "")]
     fn lines_fit_whatever_is_in_them(#[case] text: &str, #[case] columns: usize, #[case] expected: &str) {
         assert_eq!(Line::default().and(text).fit(columns, false), expected);
+    }
+
+    #[rstest::rstest]
+    #[case(30, "seen: cannot open: refused")]
+    #[case(26, "seen: cannot open: refused")]
+    #[case(25, "seen: …nnot open: refused")]
+    #[case(9, "seen: …ed")]
+    #[case(7, "seen: …")]
+    #[case(6, "seen:…")]
+    #[case(3, "se…")]
+    fn of_what_is_at_the_end_the_end_is_shown(#[case] columns: usize, #[case] expected: &str) {
+        let line = Line::default().and("seen: ").ending("cannot open: refused");
+        assert_eq!(line.fit(columns, false), expected);
+        let wide = Line::default().and("a ").ending("日本語");
+        assert_eq!((wide.fit(8, false), wide.fit(7, false)), ("a 日本語".into(), "a …本語".into()));
+        assert_eq!(wide.fit(6, false), "a …語");
     }
 
     #[test]

@@ -18,9 +18,6 @@ use super::usual::Usual;
 /// Operations of a scenario that are shown at most; they are those that began last.
 const OPERATIONS: usize = 3;
 
-/// Characters of what a wait saw that are shown of it.
-const SEEN: usize = 50;
-
 /// A run as it is now.
 #[derive(Debug, Default)]
 pub(crate) struct UnderWay {
@@ -301,18 +298,8 @@ impl Wait {
     fn line(&self, now: Duration, line: Line) -> Line {
         let Self { since, what, seen } = self;
         let waited = clock(now.saturating_sub(*since));
-        line.and(&format!("waits for {what} {waited}, last seen: {}", end_of(seen)))
+        line.and(&format!("waits for {what} {waited}, last seen: ")).ending(seen)
     }
-}
-
-/// What was seen as far as there is room for it: errors come to their point at the end.
-fn end_of(seen: &str) -> String {
-    let Some(more) = seen.chars().count().checked_sub(SEEN).filter(|more| *more > 0) else {
-        return seen.to_owned();
-    };
-    let end: String = seen.chars().skip(more).collect();
-    // From the beginning of a word.
-    format!("… {}", end.split_once(' ').map_or(end.as_str(), |(_, end)| end))
 }
 
 /// What an operation is, without the machine, which is told beside it.
