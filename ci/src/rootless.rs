@@ -33,7 +33,7 @@ const NEED_TOOLCHAIN: &[(&str, &str)] =
     &[("polder-macros", "polder_macros"), ("polder-ci", "polder-ci"), ("polder", "ui")];
 
 /// Tests of the others that do: parts of their names.
-const NEED_TOOLCHAIN_TESTS: &[&str] = &["runners::", "twelve::nextest_"];
+const NEED_TOOLCHAIN_TESTS: &[&str] = &["runners::", "struck::nextest_", "twelve::nextest_"];
 
 /// The test target that runs once, as root, beside others: what it could show of ordinary users, those of the harness do.
 const ONCE: (&str, &str) = ("polder-suites", "demo");
