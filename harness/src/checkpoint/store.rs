@@ -239,7 +239,8 @@ impl Store {
         let mut taken: u64 = all.iter().map(|one| one.bytes).sum();
         while let Some(oldest) = all.pop() {
             let is_good = oldest.content.is_ok();
-            if (is_good && taken <= bytes) || (is_good && is_locked(&self.folder.join(&oldest.key))) {
+            let stays = taken <= bytes || is_locked(&self.folder.join(&oldest.key));
+            if is_good && stays {
                 continue;
             }
             self.remove(&oldest.key)?;

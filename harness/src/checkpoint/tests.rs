@@ -91,7 +91,7 @@ type Spoil = fn(&Path);
 #[case::longer(|f: &Path| fs::write(f.join("web.save"), [7; 11]).unwrap(), "`web.save` has 11 bytes instead of 10")]
 #[case::missing(|f: &Path| fs::remove_file(f.join("web.save")).unwrap(), "`web.save` is missing")]
 #[case::link(
-    |f: &Path| { fs::rename(f.join("web.save"), f.join("../y")).unwrap(); symlink("../y", f.join("web.save")).unwrap(); },
+    |f: &Path| { fs::rename(f.join("web.save"), f.join("../../y")).unwrap(); symlink("../../y", f.join("web.save")).unwrap(); },
     "`web.save` is no plain file"
 )]
 #[case::folder(

@@ -142,7 +142,7 @@ mod tests {
         let value = json!({ "a": [{ "b": there }], "c": "/nowhere/at/all", "d": "/", "e": 1 });
         let mut found = Vec::new();
         paths(&value, &mut |path| found.push(path.to_owned()));
-        assert_eq!(found, [there.clone()]);
+        assert_eq!(found, std::slice::from_ref(&there));
         let before = content_of(&there).unwrap();
         std::fs::write(&there, "2").unwrap();
         assert_ne!(content_of(&there).unwrap(), before);
