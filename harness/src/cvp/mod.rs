@@ -82,7 +82,7 @@ pub use inventory::{ComplianceCode, Container, Device, Inventory, ROOT, UNDEFINE
 pub use journal::{Found, Head, Journal, Undo, journal_folder, journals};
 pub use lease::Lease;
 pub use onboard::OnboardError;
-pub use place::{Place, PlaceError, Stay};
+pub use place::{Place, PlaceError, Stay, Way};
 pub use provisioning::{Comparison, Held};
 pub use reconcile::Reconciled;
 pub use search::{FoundContainer, Hits};

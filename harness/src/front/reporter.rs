@@ -50,11 +50,18 @@ impl Reporter {
     }
 
     /// Says how many scenarios there are, ignored ones included, and which suites.
-    pub(super) fn begin(&mut self, count: usize, suites: Vec<String>, scenarios: usize) {
+    pub(super) fn begin(&mut self, count: usize, suites: Vec<String>, scenarios: usize, seed: u64) {
         self.printer.begin(count);
         let run = self.sink.run().to_owned();
         let polder = env!("CARGO_PKG_VERSION").to_owned();
-        self.take(&RunEvent::RunStarted { version: VERSION, polder, run, suites, scenarios });
+        self.take(&RunEvent::RunStarted {
+            version: VERSION,
+            polder,
+            run,
+            suites,
+            scenarios,
+            seed: Some(seed),
+        });
     }
 
     /// Takes an event.

@@ -20,13 +20,14 @@ use crate::{
     provider::libvirt::{CLOSING, wait_closed},
     report::{changes, sink::Sink},
     suite::{
+        pause::Pauses,
         runner::{Keep, Runner},
         stop, task,
     },
     trace::Recorder,
 };
 
-use super::{args::CommandLine, reporter::Reporter, select::Picked, watch::Watch};
+use super::{args::CommandLine, pause, reporter::Reporter, select::Picked, watch::Watch};
 
 /// Where suites run.
 pub(super) struct Place {
@@ -36,6 +37,10 @@ pub(super) struct Place {
     /// Whether a scenario for which something is lacking has failed.
     pub(super) strict: bool,
     pub(super) keep: Keep,
+    /// From which all seeds are.
+    pub(super) seed: u64,
+    /// Whether suites stand still at a failure.
+    pub(super) pause: bool,
 }
 
 /// Runs `picked`, at most `threads` at a time, reporting into `sink`.
@@ -58,7 +63,8 @@ pub(super) fn run(
     let (stopper, stop) = stop::pair();
     let folder = sink.folder().to_owned();
     let mut reporter = Reporter::new(line, sink, recorder.clone())?;
-    let Place { host, portal, strict, keep } = place;
+    let Place { host, portal, strict, keep, seed, pause } = place;
+    let (pauses, asked) = pause.then(Pauses::new).unzip();
     let work_handle = work.handle().clone();
     let runner = Runner {
         work: work_handle,
@@ -70,11 +76,14 @@ pub(super) fn run(
         portal,
         strict,
         keep,
+        seed,
+        pauses,
         tell,
     };
     control.block_on(async {
+        asked.map(|asked| tokio::spawn(pause::answer(asked, stopper.clone())));
         tokio::spawn(Watch::new()?.run(stopper));
-        begin(&mut reporter, &picked);
+        begin(&mut reporter, &picked, seed);
         fold(&mut reporter, received, suites(runner, picked, threads)).await;
         io::Result::Ok(())
     })?;
@@ -96,12 +105,12 @@ fn tell(plan: &Plan, report: &Report, recorded: &Recorded) -> anyhow::Result<Pat
     Ok(changes::keep(plan, report, recorded)?)
 }
 
-fn begin(reporter: &mut Reporter, picked: &[Picked]) {
+fn begin(reporter: &mut Reporter, picked: &[Picked], seed: u64) {
     let scenarios = picked.iter().map(|picked| picked.selection.run.len()).sum();
     let idle = |picked: &Picked| picked.selection.ignored.len() + picked.selection.left_out.len();
     let idle: usize = picked.iter().map(idle).sum();
     let suites = picked.iter().map(|picked| picked.suite.name.clone()).collect();
-    reporter.begin(scenarios + idle, suites, scenarios);
+    reporter.begin(scenarios + idle, suites, scenarios, seed);
 }
 
 async fn suites(runner: Runner, picked: Vec<Picked>, threads: usize) {

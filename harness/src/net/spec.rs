@@ -189,6 +189,12 @@ impl Impairment {
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether chance has a part in it.
+    #[must_use]
+    pub fn is_chancy(&self) -> bool {
+        !self.jitter.is_zero() || self.loss > 0.0 || self.duplicate > 0.0 || self.corrupt > 0.0
+    }
 }
 
 /// Where an environment's nets are made, and what is free there.

@@ -1,7 +1,8 @@
 //! Suites: what the macro registers, which scenarios are run in which order, and running them.
 //! Emits events; does not format or print them.
 
-mod changes;
+mod chance;
+pub(crate) mod changes;
 pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod extract;
@@ -9,6 +10,7 @@ pub(crate) mod failure;
 mod held;
 pub(crate) mod needs;
 pub(crate) mod order;
+pub(crate) mod pause;
 mod portal;
 pub(crate) mod registry;
 pub(crate) mod runner;
@@ -17,10 +19,12 @@ mod skip;
 pub(crate) mod stop;
 pub(crate) mod task;
 
+pub use chance::Chance;
 pub use changes::Applying;
 pub use changes::Change;
 pub use changes::ChangeError;
 pub use changes::Changes;
+pub use changes::NamedChange;
 pub use changes::Target as ChangeTarget;
 pub use context::Artifacts;
 pub use context::ArtifactsError;

@@ -29,7 +29,7 @@ use super::tree::Tree;
 
 /// Target of lines written with `log!`.
 pub(crate) const LOG: &str = "polder::log";
-/// Target of lines about faults that were made on purpose.
+/// Target of lines about faults that were made on purpose; they have the fields of [`RunEvent::Fault`].
 pub(crate) const FAULT: &str = "polder::fault";
 /// Target of lines about changes; they have the fields of [`RunEvent::Change`], or those of [`RunEvent::ChangeReported`].
 pub(crate) const CHANGE: &str = "polder::change";
@@ -132,6 +132,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
         let more: Option<Told> = match target {
             CHANGE => Some(Box::new(fields.of_change())),
             WAIT => Some(Box::new(fields.of_wait())),
+            FAULT => Some(Box::new(fields.of_fault())),
             _ => None,
         };
         let text = if more.is_some() { fields.message } else { fields.text("") };
@@ -144,8 +145,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
             }
             let _ = match target {
                 // All of it is in its own event.
-                WAIT => return,
-                FAULT => self.events.send(RunEvent::Fault { suite, scenario, text }),
+                WAIT | FAULT => return,
                 _ => self.events.send(RunEvent::Log { suite, scenario, span: id, text }),
             };
         } else if target == LOG {
@@ -220,6 +220,13 @@ impl Fields {
             },
             false => RunEvent::ChangeReported { suite, scenario, change, state, report },
         }
+    }
+
+    /// The fault that they tell of, once it is known whose.
+    fn of_fault(&self) -> impl FnOnce(String, String, Option<u64>) -> RunEvent + use<> {
+        let (text, machine, seed) = (self.message.clone(), self.field("machine"), self.field("seed"));
+        let machine = (!machine.is_empty()).then_some(machine);
+        move |suite, scenario, _| RunEvent::Fault { suite, scenario, text, machine, seed: seed.parse().ok() }
     }
 
     /// The wait that they tell of, once it is known whose.

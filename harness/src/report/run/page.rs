@@ -38,8 +38,9 @@ fn header(account: &Account, notes: &[String]) -> Tag {
         (0, false, false) => ("not finished", "warn"),
         _ => ("failed", "bad"),
     };
+    let seed = account.seed.map(|seed| format!(", seed {seed}")).unwrap_or_default();
     let when = format!(
-        "{}, {}, suites: {}, Polder {}",
+        "{}, {}, suites: {}, Polder {}{seed}",
         words::utc(account.began),
         words::time(account.seconds),
         account.suites.len(),

@@ -24,6 +24,7 @@ fn recording(events: Vec<RunEvent>) -> Recording {
         run: RUN.into(),
         suites: vec!["net::demo".into(), "late".into()],
         scenarios: 7,
+        seed: Some(7),
     };
     let stamp = |(at, event): (u32, RunEvent)| {
         let since_start = f64::from(at);
@@ -79,7 +80,13 @@ fn log(scenario: &str, span: Option<u64>, text: &str) -> RunEvent {
 
 /// Everything that can happen to scenarios.
 fn eventful() -> Vec<RunEvent> {
-    let fault = |text: &str| RunEvent::Fault { suite: suite(), scenario: "breaks".into(), text: text.into() };
+    let fault = |text: &str| RunEvent::Fault {
+        suite: suite(),
+        scenario: "breaks".into(),
+        text: text.into(),
+        machine: Some("web".into()),
+        seed: Some(17),
+    };
     let waited = RunEvent::Waited {
         suite: suite(),
         scenario: "breaks".into(),
