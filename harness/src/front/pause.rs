@@ -1,7 +1,7 @@
 //! Who says at a terminal that a suite goes on which stands still at a failure. What is to be seen of it is the reporter's.
 
 use std::{
-    io::{self, BufRead, IsTerminal},
+    io::{self, BufRead, IsTerminal, Write},
     thread,
 };
 
@@ -48,8 +48,8 @@ pub(super) async fn answer(mut asked: UnboundedReceiver<Asked>, stopper: Stopper
             answer = hears => answer.unwrap_or(Answer::GoOn),
             () = go_on.closed() => continue,
         };
-        if answer == Answer::Quit {
-            stopper.stop();
+        if answer == Answer::Quit && stopper.stop() {
+            let _ = writeln!(io::stderr(), "stopping: asked to; what is under way ends, teardown follows");
         }
         let _ = go_on.send(());
     }

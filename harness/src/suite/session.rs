@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -205,9 +208,10 @@ impl<'a> Session<'a> {
         if runner.stop.is_requested() {
             return;
         }
-        let began = Instant::now();
+        let (began, told) = (Instant::now(), AtomicBool::new(false));
         let work = async {
             let Some(turn) = pauses.turn().await else { return };
+            told.store(true, Ordering::Relaxed);
             let portal = self.portal.as_ref().and_then(|portal| runner.tell_way(suite, portal));
             runner.emit(RunEvent::Paused {
                 suite: suite.name.clone(),
@@ -223,8 +227,10 @@ impl<'a> Session<'a> {
             () = runner.stop.requested() => {}
         }
         runner.forget_way(suite);
-        let seconds = began.elapsed().as_secs_f64();
-        runner.emit(RunEvent::Resumed { suite: suite.name.clone(), seconds });
+        if told.load(Ordering::Relaxed) {
+            let seconds = began.elapsed().as_secs_f64();
+            runner.emit(RunEvent::Resumed { suite: suite.name.clone(), seconds });
+        }
         self.aftermath().await;
         *self.stood.lock().unwrap_or_else(PoisonError::into_inner) += began.elapsed();
     }

@@ -160,21 +160,24 @@ fn archive(root: &TempDir, entries: &[(&str, EntryType, &[u8])]) -> PathBuf {
 }
 
 const FILE: EntryType = EntryType::Regular;
+const X: &[u8] = b"x";
+const NOTHING: &[u8] = b"";
+const MUCH: &[u8] = &[0; 3000];
 
 #[rstest::rstest]
-#[case::out(&[("run/../../evil", FILE, b"x")], "leads out of its folder")]
-#[case::absolute(&[("/tmp/evil", FILE, b"x")], "leads out of its folder")]
-#[case::symlink(&[("run/link", EntryType::Symlink, b"")], "is neither a file nor a folder")]
-#[case::hard_link(&[("run/link", EntryType::Link, b"")], "is neither a file nor a folder")]
-#[case::device(&[("run/null", EntryType::Char, b"")], "is neither a file nor a folder")]
-#[case::fifo(&[("run/pipe", EntryType::Fifo, b"")], "is neither a file nor a folder")]
-#[case::no_folder(&[("events.jsonl", FILE, b"x")], "is in no folder")]
-#[case::two_folders(&[("run/a", FILE, b"x"), ("other/b", FILE, b"x")], "another folder")]
-#[case::twice(&[("run/a", FILE, b"x"), ("run/a", FILE, b"y")], "is there twice")]
-#[case::deep(&[("r/a/b/c/d/e", FILE, b"x")], "is too deep")]
-#[case::many(&[("r/1", FILE, b""), ("r/2", FILE, b""), ("r/3", FILE, b""), ("r/4", FILE, b"")], "more than 3 files")]
-#[case::bomb(&[("r/1", FILE, &[0; 3000]), ("r/2", FILE, &[0; 3000])], "it has more than 0 MiB")]
-#[case::no_events(&[("r/1", FILE, b"x")], "there are no events in it")]
+#[case::out(&[("run/../../evil", FILE, X)], "leads out of its folder")]
+#[case::absolute(&[("/tmp/evil", FILE, X)], "leads out of its folder")]
+#[case::symlink(&[("run/link", EntryType::Symlink, NOTHING)], "is neither a file nor a folder")]
+#[case::hard_link(&[("run/link", EntryType::Link, NOTHING)], "is neither a file nor a folder")]
+#[case::device(&[("run/null", EntryType::Char, NOTHING)], "is neither a file nor a folder")]
+#[case::fifo(&[("run/pipe", EntryType::Fifo, NOTHING)], "is neither a file nor a folder")]
+#[case::no_folder(&[("events.jsonl", FILE, X)], "is in no folder")]
+#[case::two_folders(&[("run/a", FILE, X), ("other/b", FILE, X)], "another folder")]
+#[case::twice(&[("run/a", FILE, X), ("run/a", FILE, X)], "is there twice")]
+#[case::deep(&[("r/a/b/c/d/e", FILE, X)], "is too deep")]
+#[case::many(&[("r/1", FILE, NOTHING), ("r/2", FILE, NOTHING), ("r/3", FILE, NOTHING), ("r/4", FILE, NOTHING)], "more than 3 files")]
+#[case::bomb(&[("r/1", FILE, MUCH), ("r/2", FILE, MUCH)], "it has more than 0 MiB")]
+#[case::no_events(&[("r/1", FILE, X)], "there are no events in it")]
 #[case::empty(&[], "there is nothing in it")]
 fn what_leads_elsewhere_or_is_too_much_is_refused(
     #[case] entries: &[(&str, EntryType, &[u8])],

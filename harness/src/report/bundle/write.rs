@@ -97,8 +97,15 @@ pub(crate) fn write(
     all.look(&copy, Path::new(""))?;
     let archive = stage.path().join("archive");
     pack(&copy, &name, &all.files, &archive).map_err(at("write", &archive))?;
-    // Whole, or not there.
-    fs::hard_link(&archive, to).or_else(|_| fs::rename(&archive, to)).map_err(at("write", to))?;
+    // Whole, or not there; a link never takes the place of another file.
+    match fs::hard_link(&archive, to) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(BundleError::Exists(to.to_owned()));
+        }
+        // Not every file system has them.
+        Err(_) => fs::rename(&archive, to).map_err(at("write", to))?,
+        Ok(()) => {}
+    }
     Ok(Bundled { files: all.files.len(), left_out: found.left_out })
 }
 

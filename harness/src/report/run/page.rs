@@ -4,7 +4,7 @@
 use super::{
     data,
     left::Left,
-    model::{Account, Counts, Entry, SuiteAccount, Verdict},
+    model::{Account, Counts, Entry, SuiteAccount, Verdict, What},
     words,
 };
 use crate::{
@@ -79,7 +79,11 @@ fn failures(account: &Account) -> Option<Tag> {
         let note = Tag::new("span")
             .with("class", "soft")
             .text(format!("{whose}{after} {}", words::time(entry.seconds)));
-        Tag::new("li").of([link, note, Tag::new("pre").with("tabindex", "0").text(excerpt(error))])
+        let more = meanwhile(suite, entry);
+        let more = (!more.is_empty()).then(|| Tag::new("p").with("class", "soft").text(more.join("; ")));
+        Tag::new("li")
+            .of([link, note, Tag::new("pre").with("tabindex", "0").text(excerpt(error))])
+            .of(more)
     };
     let more = bad.len().saturating_sub(LISTED);
     let more = (more > 0).then(|| Tag::new("li").text(format!("and {more} more, below")));
@@ -90,6 +94,32 @@ fn failures(account: &Account) -> Option<Tag> {
         .of(more);
     let title = Tag::new("h2").with("id", "failures").text("What failed");
     Some(Tag::new("section").with("aria-labelledby", "failures").of([title, list]))
+}
+
+/// What else is to be known of a failure at once: what was done to machines on purpose, what trouble they had, and what was not
+/// run because of it.
+fn meanwhile(suite: &SuiteAccount, entry: &Entry) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    for node in &entry.nodes {
+        let said = match node.what {
+            What::Fault { .. } => format!("done on purpose: {}", words::headline(&node.text)),
+            // It is in the error as well where it is to blame.
+            What::Trouble { expected: false } => format!("trouble: {}", words::headline(&node.text)),
+            _ => continue,
+        };
+        if !told.contains(&said) && told.len() < LINES {
+            told.push(said);
+        }
+    }
+    let needs = format!("needs `{}`", entry.name);
+    let waits = |other: &&Entry| {
+        other.verdict() == Verdict::NotRun && other.why().is_some_and(|why| why.starts_with(&needs))
+    };
+    let waiting: Vec<&str> = suite.entries.iter().filter(waits).map(|other| other.name.as_str()).collect();
+    if !waiting.is_empty() {
+        told.push(format!("not run because of it: {}", waiting.join(", ")));
+    }
+    told
 }
 
 /// The first lines of an error and its innermost cause, which is what people look for.

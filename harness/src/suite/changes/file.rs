@@ -194,7 +194,7 @@ scenario:
         assert!(wrong.contains("`web` is no machine of the environment"), "{wrong}");
         assert!(wrong.contains("/src/changes.yaml:7:") && wrong.contains("did you mean `web1`?"), "{wrong}");
         // Whoever logs in as somebody knows the way.
-        checked(&ssh.replace("kind: ssh", "kind: ssh, user: root, host_key: any"), &[]).unwrap();
+        checked(&ssh.replace("kind: ssh", "kind: ssh, user: root, host_key: any, password_env: HOME"), &[]).unwrap();
         let rows = FILE.replace("devices:", "matrices: { vms: { machines: [web, dab] } }\ndevices:");
         let wrong = checked(&rows, &["db", "web"]).unwrap_err();
         assert!(wrong.contains("there is no machine `dab`"), "{wrong}");
