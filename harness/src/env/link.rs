@@ -5,7 +5,10 @@ use std::{fmt, net::IpAddr, path::Path, time::Duration};
 use super::{
     Capture, Env, EnvError, Fault, Net, Vm,
     fault::{self, Told},
-    held::Undo, host::limits, network, site::Running,
+    held::Undo,
+    host::limits,
+    network,
+    site::Running,
     turn::Turn,
 };
 use crate::{

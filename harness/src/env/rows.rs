@@ -31,32 +31,38 @@ pub(crate) fn rows_of(host: &Host, spec: &EnvSpec) -> Vec<Vars> {
     // What does not go with its type is said when it is planned.
     host.complete(&mut spec);
     let row = |machine: &MachineSpec| {
-        filled(&machine.metadata, [
-            ("name", machine.name.to_string()),
-            ("type", machine.vm_type.clone().unwrap_or_default()),
-            ("image", String::new()),
-            ("distro", machine.distro.clone().unwrap_or_default()),
-            ("address", String::new()),
-            ("addresses", String::new()),
-            ("roles", machine.roles.join(",")),
-            ("groups", machine.groups.join(",")),
-        ])
+        filled(
+            &machine.metadata,
+            [
+                ("name", machine.name.to_string()),
+                ("type", machine.vm_type.clone().unwrap_or_default()),
+                ("image", String::new()),
+                ("distro", machine.distro.clone().unwrap_or_default()),
+                ("address", String::new()),
+                ("addresses", String::new()),
+                ("roles", machine.roles.join(",")),
+                ("groups", machine.groups.join(",")),
+            ],
+        )
     };
     spec.machines.iter().map(row).collect()
 }
 
 fn row(plan: &MachinePlan, address: Option<IpAddr>, all: &[IpAddr]) -> Vars {
     let all: Vec<String> = all.iter().map(IpAddr::to_string).collect();
-    filled(&plan.metadata, [
-        ("name", plan.name.to_string()),
-        ("type", plan.vm_type.clone()),
-        ("image", plan.image.clone().unwrap_or_default()),
-        ("distro", plan.distro.clone().unwrap_or_default()),
-        ("address", address.map(|address| address.to_string()).unwrap_or_default()),
-        ("addresses", all.join(",")),
-        ("roles", plan.roles.join(",")),
-        ("groups", plan.groups.join(",")),
-    ])
+    filled(
+        &plan.metadata,
+        [
+            ("name", plan.name.to_string()),
+            ("type", plan.vm_type.clone()),
+            ("image", plan.image.clone().unwrap_or_default()),
+            ("distro", plan.distro.clone().unwrap_or_default()),
+            ("address", address.map(|address| address.to_string()).unwrap_or_default()),
+            ("addresses", all.join(",")),
+            ("roles", plan.roles.join(",")),
+            ("groups", plan.groups.join(",")),
+        ],
+    )
 }
 
 fn filled(metadata: &Map<String, Json>, ours: [(&str, String); 8]) -> Vars {

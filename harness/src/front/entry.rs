@@ -53,7 +53,9 @@ enum FrontError {
     Keeping(String),
     #[error("POLDER_PAUSE is `{0}`; set it to `never` or `failed`")]
     Pausing(String),
-    #[error("POLDER_PAUSE is set, and there is no terminal at which somebody could say to go on; in jobs, POLDER_KEEP=failed keeps machines")]
+    #[error(
+        "POLDER_PAUSE is set, and there is no terminal at which somebody could say to go on; in jobs, POLDER_KEEP=failed keeps machines"
+    )]
     NobodyThere,
     #[error("POLDER_SEED is `{0}`; set it to a whole number from 0 to {LARGEST}, or to nothing")]
     Seed(String),
@@ -93,8 +95,7 @@ fn start(line: &CommandLine, extend: impl FnOnce(&mut Host)) -> Result<Exit, Fro
     if cfg!(panic = "abort") {
         return Err(FrontError::PanicAborts);
     }
-    let (threads, strict, keep, seed, pause) =
-        (threads(line)?, strict()?, keep()?, seed()?, pausing()?);
+    let (threads, strict, keep, seed, pause) = (threads(line)?, strict()?, keep()?, seed()?, pausing()?);
     let mut suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
     suites.retain(|suite| suite.def.if_var.is_none_or(|name| env::var_os(name).is_some()));
     let suites = if line.benchmarks_only() { Vec::new() } else { suites };

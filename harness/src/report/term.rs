@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     base::id::MachineName,
-    event::{Outcome, RunEvent, scenario_folder},
+    event::{Outcome, RunEvent, scenario_folder, suite_folder},
 };
 
 use super::model::{Failure, Summary, is_scenario};
@@ -79,7 +79,11 @@ impl<W: Write> Term<W> {
                 )
             }
             RunEvent::Paused { suite, scenario, folder, machines, portal } => {
-                writeln!(self.notes, "{suite}: {}", paused(&self.folder, suite, scenario, folder.as_deref(), machines, portal.as_deref()))
+                writeln!(
+                    self.notes,
+                    "{suite}: {}",
+                    paused(&self.folder, suite, scenario, folder.as_deref(), machines, portal.as_deref())
+                )
             }
             RunEvent::Resumed { suite, seconds } => {
                 writeln!(self.notes, "{suite}: goes on, after it stood still for {seconds:.0} s")
@@ -250,7 +254,7 @@ fn paused(
     portal: Option<&str>,
 ) -> String {
     let mut text = format!("stands still: `{scenario}` failed; from another terminal:");
-    let place = folder.map_or_else(|| scenario_folder(run, suite, ""), PathBuf::from);
+    let place = folder.map_or_else(|| suite_folder(run, suite), PathBuf::from);
     text += &format!("\n    cd {}", place.display());
     if let Some(machine) = machines.first().filter(|_| folder.is_some()) {
         text += &format!("\n    polder status\n    polder shell {machine}\n    polder console {machine}");

@@ -23,7 +23,9 @@ pub(crate) fn check(suite: &Suite, names: Option<&Names>, changes: Option<&[Stri
     let scenarios = def.scenarios.iter().map(|scenario| &scenario.step);
     let steps = def.setup.iter().chain(scenarios).chain(def.teardown);
     steps
-        .flat_map(|step| step_problems(suite, step, names, changes).into_iter().map(move |problem| (step, problem)))
+        .flat_map(|step| {
+            step_problems(suite, step, names, changes).into_iter().map(move |problem| (step, problem))
+        })
         .map(|(step, problem)| Missing {
             place: format!("{}:{}", def.file, step.line),
             suite: suite.name.clone(),
@@ -111,10 +113,7 @@ fn step_problems(
 /// What is wrong with a parameter that asks for a role.
 fn role_problem(param: &Param, role: &str, place: &str, names: &Names) -> Option<String> {
     match (names.role(role), param.need) {
-        (
-            _,
-            Need::Nothing | Need::Environment | Need::Net | Need::Portal | Need::Change | Need::Outcome,
-        ) => {
+        (_, Need::Nothing | Need::Environment | Need::Net | Need::Portal | Need::Change | Need::Outcome) => {
             Some(format!("`{}` is no machine, and has no role", param.name))
         }
         ([], Need::Machine | Need::Machines) => Some(no_role(role, place, names)),
@@ -185,7 +184,8 @@ mod tests {
     #[test]
     fn names_what_is_not_in_the_file() {
         let suite = Suite { name: "demo".into(), def: &DEF };
-        let problems: Vec<String> = check(&suite, Some(&names()), None).iter().map(ToString::to_string).collect();
+        let problems: Vec<String> =
+            check(&suite, Some(&names()), None).iter().map(ToString::to_string).collect();
         let expected = [
             "no machine `r3` in demo.yaml; did you mean `r1`?",
             "no net `r1` in demo.yaml",

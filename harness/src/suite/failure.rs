@@ -66,7 +66,9 @@ pub(crate) fn by_chance(outcome: Outcome, seed: u64) -> Outcome {
     match outcome {
         Outcome::Failed { fault, error } => Outcome::Failed {
             fault,
-            error: format!("{error}\nchance had a part in it; with POLDER_SEED={seed} it makes the same choices again"),
+            error: format!(
+                "{error}\nchance had a part in it; with POLDER_SEED={seed} it makes the same choices again"
+            ),
         },
         other => other,
     }
@@ -200,7 +202,10 @@ mod tests {
     fn what_failed_by_chance_can_be_had_again() {
         let failed = Outcome::Failed { fault: Fault::Product, error: "1 != 2".into() };
         let Outcome::Failed { error, fault: Fault::Product } = by_chance(failed, 7) else { panic!() };
-        assert_eq!(error, "1 != 2\nchance had a part in it; with POLDER_SEED=7 it makes the same choices again");
+        assert_eq!(
+            error,
+            "1 != 2\nchance had a part in it; with POLDER_SEED=7 it makes the same choices again"
+        );
         assert_eq!(by_chance(Outcome::Passed, 7), Outcome::Passed);
     }
 

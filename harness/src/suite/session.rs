@@ -124,7 +124,18 @@ impl<'a> Session<'a> {
         let source = Source { file: suite.def.changes, portal: client };
         let changes = Changes::new(&suite.name, folder, env.clone(), runner.tell, source);
         let values = Holdings::default();
-        Self { runner, suite, env, watched: None, portal, changes, values, factor, deadline, stood: Mutex::default() }
+        Self {
+            runner,
+            suite,
+            env,
+            watched: None,
+            portal,
+            changes,
+            values,
+            factor,
+            deadline,
+            stood: Mutex::default(),
+        }
     }
 
     /// Set-up, scenarios, teardown, session at the portal closed, environment down; returns what the environment used.
@@ -216,7 +227,10 @@ impl<'a> Session<'a> {
             runner.emit(RunEvent::Paused {
                 suite: suite.name.clone(),
                 scenario: name.to_owned(),
-                folder: self.env.as_ref().map(|_| suite_folder(&runner.folder, &suite.name).display().to_string()),
+                folder: self
+                    .env
+                    .as_ref()
+                    .map(|_| suite_folder(&runner.folder, &suite.name).display().to_string()),
                 machines: self.env.iter().flat_map(Env::vms).map(|vm| vm.name().clone()).collect(),
                 portal: portal.map(|file| file.display().to_string()),
             });

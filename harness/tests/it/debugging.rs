@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use polder::base::random::Seeds;
 use serde_json::Value;
 
 use crate::{
@@ -50,7 +51,7 @@ impl Desk {
 
     /// A suite binary that stands still at failures; its runs are in `folder/polder`.
     fn suites(filter: &str, folder: &Path, prepare: impl FnOnce(&mut Command)) -> Self {
-        let line = format!("{} {filter} --test-threads=3", path("debugged").display());
+        let line = format!("{} {filter} --test-threads=3 --color=never", path("debugged").display());
         Self::open(&line, folder, |command| {
             command.env("POLDER_PAUSE", "failed").env("POLDER_OUTPUT_DIR", folder.join("polder"));
             prepare(command);
@@ -123,7 +124,7 @@ fn folder() -> tempfile::TempDir {
 fn a_suite_stands_still_with_its_machines_goes_on_and_leaves_them() {
     let folder = folder();
     let mut desk = Desk::suites("debugged::", folder.path(), |command| {
-        command.env("POLDER_KEEP", "failed");
+        command.env("POLDER_KEEP", "failed").env("POLDER_SEED", "11");
     });
     let said = desk.see("Enter goes on, q and Enter ends the run");
     let suite = folder.path().join("polder/latest").canonicalize().unwrap().join("debugged");
@@ -152,6 +153,11 @@ fn a_suite_stands_still_with_its_machines_goes_on_and_leaves_them() {
     let paused = &events(folder.path(), "paused")[0];
     assert_eq!((&paused["scenario"], &paused["machines"]), (&"breaks".into(), &serde_json::json!(["only"])));
     assert_eq!(events(folder.path(), "resumed").len(), 1);
+    // What is done to machines by chance has a seed of the run, and its events say with which machine.
+    let faults = events(folder.path(), "fault");
+    let seed = Seeds::new(11, &["debugged", "goes_on", "1"]).next();
+    assert!(faults.len() == 2 && faults.iter().all(|fault| fault["seed"] == seed), "{seed}: {faults:?}");
+    assert!(faults.iter().all(|fault| fault["machine"] == "only"), "{faults:?}");
 
     // Afterwards machines and portal stay: the change is undone, what the portal knew is as the suite left it.
     assert!(!polder(&suite, &["exec", "only", "--", "cat", "/root/mark"]).0);
@@ -159,7 +165,10 @@ fn a_suite_stands_still_with_its_machines_goes_on_and_leaves_them() {
     assert_eq!(kept["state"], suite.join("portal.json").display().to_string());
     let run = suite.parent().unwrap().display().to_string();
     let (entered, told) = polder(&suite, &["enter", &run]);
-    assert!(!entered && told.contains("name a machine (only)") && told.contains("polder cvp serve --state"), "{told}");
+    assert!(
+        !entered && told.contains("name a machine (only)") && told.contains("polder cvp serve --state"),
+        "{told}"
+    );
     let (_, told) = polder(&suite, &["-f", "json", "enter", &run]);
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["portal"], kept["state"]);
@@ -238,14 +247,17 @@ fn who_is_killed_while_it_stands_still_leaves_a_run_like_any_other() {
     rustix::process::kill_process(desk.pid(), rustix::process::Signal::KILL).unwrap();
     desk.end();
     let file = folder.path().join("run.tar.gz");
-    let (made, told) =
-        polder(folder.path(), &["report", &run.display().to_string(), "--bundle", &file.display().to_string()]);
+    let (made, told) = polder(
+        folder.path(),
+        &["report", &run.display().to_string(), "--bundle", &file.display().to_string()],
+    );
     assert!(made && told.contains("bare/portal.env: it is secret"), "{told}");
     let (opened, told) = polder(folder.path(), &["report", "run.tar.gz"]);
     assert!(opened && told.contains("the end of the run is not known"), "{told}");
     let page = fs::read_to_string(folder.path().join("run/report.html")).unwrap();
     assert!(page.contains("broken on purpose"), "{page}");
-    let facts: Value = serde_json::from_slice(&fs::read(folder.path().join("run/host.json")).unwrap()).unwrap();
+    let facts: Value =
+        serde_json::from_slice(&fs::read(folder.path().join("run/host.json")).unwrap()).unwrap();
     assert!(facts["facts"]["kernel"].is_string() && facts["facts"]["libvirt"].is_string(), "{facts}");
     // And once more is no surprise.
     let (again, told) = polder(folder.path(), &["report", "run.tar.gz"]);

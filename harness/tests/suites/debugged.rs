@@ -1,6 +1,6 @@
 //! Suites that fail and are looked into: they stand still, stay, and choose by chance.
 
-use polder::prelude::*;
+use polder::{net::Impairment, prelude::*};
 
 const NTP: &str = "ntp server 192.0.2.1\n";
 
@@ -17,8 +17,12 @@ mod debugged {
     }
 
     #[test]
-    async fn goes_on(only: &Vm) -> Result {
+    async fn goes_on(only: &Vm, lan: &Net) -> Result {
+        let lossy = Impairment { loss: 1.0, ..Impairment::default() };
+        let worse = lan.link(only).context("it is on lan")?.impair(lossy).await?;
+        ensure!(worse.seed().is_some());
         only.succeed("test -e /root/seen").await?;
+        worse.heal().await?;
         Ok(())
     }
 }

@@ -54,13 +54,12 @@ pub(in crate::cli) async fn run(cx: &Cx, args: &Enter) -> anyhow::Result<Said> {
     if !stdin().is_terminal() {
         let machines = match names.is_empty() {
             true => "no machines stay".to_owned(),
-            false => format!(
-                "name a machine ({}), or use the verbs in {}",
-                names.join(", "),
-                suite.display()
-            ),
+            false => {
+                format!("name a machine ({}), or use the verbs in {}", names.join(", "), suite.display())
+            }
         };
-        let portal = state.map(|state| format!("; `polder cvp serve --state {}` is its portal", state.display()));
+        let portal =
+            state.map(|state| format!("; `polder cvp serve --state {}` is its portal", state.display()));
         bail!("standard input is no terminal; {machines}{}", portal.unwrap_or_default());
     }
     let machines = if names.is_empty() { "none".to_owned() } else { names.join(", ") };

@@ -52,7 +52,8 @@ pub(in crate::cli) async fn run(cx: &Cx, args: &Report) -> anyhow::Result<Said> 
     };
     let file = cx.absolute(file)?;
     let variables = std::env::vars_os().filter_map(|(name, value)| {
-        let name = name.into_string().ok().filter(|name| name.starts_with("POLDER_") || name.starts_with("CVP_"))?;
+        let name =
+            name.into_string().ok().filter(|name| name.starts_with("POLDER_") || name.starts_with("CVP_"))?;
         Some((name, value.into_string().ok()?))
     });
     let made = bundle::write(&run, &facts().await, variables, &file)?;
@@ -79,7 +80,9 @@ fn folder_of(file: &Path) -> Result<PathBuf, BadInput> {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match name.strip_suffix(ENDING) {
         Some(folder) if !folder.is_empty() => Ok(folder.into()),
-        _ => Err(BadInput(format!("{name} does not end with {ENDING}; say with --into what its folder is called"))),
+        _ => Err(BadInput(format!(
+            "{name} does not end with {ENDING}; say with --into what its folder is called"
+        ))),
     }
 }
 

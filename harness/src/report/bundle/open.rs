@@ -76,7 +76,8 @@ fn unpack(file: File, stage: &Path, limits: Limits) -> Result<PathBuf, Problem> 
             EntryType::Directory => continue,
             _ => return Err(wrong("is neither a file nor a folder")),
         }
-        let path = plain(&entry.path().map_err(unreadable)?).ok_or_else(|| wrong("leads out of its folder"))?;
+        let path =
+            plain(&entry.path().map_err(unreadable)?).ok_or_else(|| wrong("leads out of its folder"))?;
         let mut parts = path.components();
         let first = parts.next().map(|part| PathBuf::from(part.as_os_str())).unwrap_or_default();
         if parts.next().is_none() {

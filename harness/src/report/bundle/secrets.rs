@@ -164,7 +164,9 @@ mod tests {
 
     #[test]
     fn private_keys_are_hidden_whole() {
-        let key = |kind: &str, end: &str| format!("-----BEGIN {kind}PRIVATE KEY-----{end}AAAA{end}-----END {kind}PRIVATE KEY-----");
+        let key = |kind: &str, end: &str| {
+            format!("-----BEGIN {kind}PRIVATE KEY-----{end}AAAA{end}-----END {kind}PRIVATE KEY-----")
+        };
         let secrets = Secrets::default();
         for kind in ["", "OPENSSH ", "RSA "] {
             for end in ["\n", "\r\n", "\\n"] {

@@ -34,13 +34,15 @@ fn run(root: &Path) -> PathBuf {
                "outcome": {"outcome": "failed", "fault": "product", "error": "1 != 2"}}),
         json!({"kind": "run_finished", "passed": 0, "failed": 1, "not_run": 0, "ignored": 0, "seconds": 1.0}),
     ];
-    let lines = events.map(|event| {
-        format!("{}\n", json!({"time": 1_795_238_105.0, "since_start": 0.5, "event": event}))
-    });
+    let lines = events
+        .map(|event| format!("{}\n", json!({"time": 1_795_238_105.0, "since_start": 0.5, "event": event})));
     let files = [
         ("events.jsonl", lines.concat()),
         ("net/boots/error.txt", "1 != 2\n".into()),
-        ("net/boots/web/journal.txt", format!("hunter2\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n{at}/x\n")),
+        (
+            "net/boots/web/journal.txt",
+            format!("hunter2\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n{at}/x\n"),
+        ),
         ("net/environment/lab.yaml", "domains: { web: { root-password: hunter2 } }\n".into()),
         ("net/changes/1-mtu/report.html", "<p>done</p>".into()),
         ("net/portal.env", "export CVP_PASS=hunter2\n".into()),
@@ -82,8 +84,14 @@ fn a_run_goes_into_a_file_and_comes_out_without_what_is_secret() {
     let variables = [("POLDER_VAR_token".to_owned(), "1 != 2".to_owned())];
     let bundled = write(&folder, &json!({"kernel": "6.1"}), variables.into_iter(), &file).unwrap();
     let left_out: Vec<&str> = bundled.left_out.keys().map(String::as_str).collect();
-    let expected =
-        ["net/.polder", "net/boots/id_ed25519", "net/boots/link", "net/boots/tls.key", "net/portal.env", "net/portal.json"];
+    let expected = [
+        "net/.polder",
+        "net/boots/id_ed25519",
+        "net/boots/link",
+        "net/boots/tls.key",
+        "net/portal.env",
+        "net/portal.json",
+    ];
     assert_eq!(left_out, expected);
     assert!(matches!(write(&folder, &json!({}), none(), &file), Err(BundleError::Exists(_))));
 
@@ -98,7 +106,8 @@ fn a_run_goes_into_a_file_and_comes_out_without_what_is_secret() {
     assert!(fs::read_to_string(into.join("host.json")).unwrap().contains("6.1"));
     assert_eq!(fs::read_to_string(into.join("net/boots/web/journal.txt")).unwrap(), "***\n***\n./x\n");
     assert!(matches!(open(&file, &into), Err(BundleError::Exists(_))));
-    let mut there: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut there: Vec<_> =
+        fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     there.sort();
     assert_eq!(there, [RUN, "opened", "run.tar.gz"], "nothing else is left");
 }

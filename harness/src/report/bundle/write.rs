@@ -149,7 +149,10 @@ fn why_not(path: &Path, data: &fs::Metadata) -> Option<String> {
     }
     match () {
         () if !data.is_file() => Some("it is no file".to_owned()),
-        () if PRIVATE.contains(&name.as_str()) || KEYS.contains(&ending.as_str()) || name.starts_with("id_") => {
+        () if PRIVATE.contains(&name.as_str())
+            || KEYS.contains(&ending.as_str())
+            || name.starts_with("id_") =>
+        {
             Some("it is secret".to_owned())
         }
         () if data.len() > LARGEST => Some(format!("it has more than {} MiB", LARGEST >> 20)),

@@ -81,9 +81,7 @@ fn failures(account: &Account) -> Option<Tag> {
             .text(format!("{whose}{after} {}", words::time(entry.seconds)));
         let more = meanwhile(suite, entry);
         let more = (!more.is_empty()).then(|| Tag::new("p").with("class", "soft").text(more.join("; ")));
-        Tag::new("li")
-            .of([link, note, Tag::new("pre").with("tabindex", "0").text(excerpt(error))])
-            .of(more)
+        Tag::new("li").of([link, note, Tag::new("pre").with("tabindex", "0").text(excerpt(error))]).of(more)
     };
     let more = bad.len().saturating_sub(LISTED);
     let more = (more > 0).then(|| Tag::new("li").text(format!("and {more} more, below")));
@@ -104,7 +102,10 @@ fn meanwhile(suite: &SuiteAccount, entry: &Entry) -> Vec<String> {
         let said = match node.what {
             What::Fault { .. } => format!("done on purpose: {}", words::headline(&node.text)),
             // It is in the error as well where it is to blame.
-            What::Trouble { expected: false } => format!("trouble: {}", words::headline(&node.text)),
+            What::Trouble { expected: false } => {
+                let machine = node.machine.as_deref().unwrap_or_default();
+                format!("trouble of {machine}: {}", words::headline(&node.text))
+            }
             _ => continue,
         };
         if !told.contains(&said) && told.len() < LINES {

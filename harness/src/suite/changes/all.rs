@@ -79,7 +79,13 @@ pub(super) struct Begun {
 
 impl Changes {
     /// Those of a suite that has this environment; what was done is written down below `folder`, and told by `tell`.
-    pub(in crate::suite) fn new(suite: &str, folder: PathBuf, env: Option<Env>, tell: Tell, source: Source) -> Self {
+    pub(in crate::suite) fn new(
+        suite: &str,
+        folder: PathBuf,
+        env: Option<Env>,
+        tell: Tell,
+        source: Source,
+    ) -> Self {
         let (name, begun, count) = (format!("suite {suite}"), Mutex::default(), AtomicUsize::new(0));
         Self(Arc::new(Inner { name, folder, env, tell, source, begun, count }))
     }

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     base::{dial::BoxFuture, exit::Exit},
     change::{
-        self, Driver, Drivers, Entry, Head, Outcome, Plan, Progress, Record, Report, Runner, State, TRANSCRIPT,
-        Vars,
+        self, Driver, Drivers, Entry, Head, Outcome, Plan, Progress, Record, Report, Runner, State,
+        TRANSCRIPT, Vars,
     },
     driver::{Outside, drivers},
     env::{Env, Vm},
@@ -64,7 +64,9 @@ pub enum ChangeError {
     #[error("no machine of the environment: {}", .0.join(", "))]
     NoMachine(Vec<String>),
     /// The suite names no file of changes.
-    #[error("the suite names no file of changes: write `changes = \"changes.yaml\"` in its `#[polder::suite(..)]`")]
+    #[error(
+        "the suite names no file of changes: write `changes = \"changes.yaml\"` in its `#[polder::suite(..)]`"
+    )]
     NoFile,
     /// No change or scenario of the suite's file has the name.
     #[error("{0}")]

@@ -98,7 +98,10 @@ pub(crate) fn check(
     if !has_session {
         let lone = changes.drivers.iter().filter(|driver| asks_the_suite(driver));
         problems.extend(lone.map(|driver| {
-            format!("the driver `{}` has no portal: say its `url`, or write `#[polder::suite(cvp, ..)]`", driver.name)
+            format!(
+                "the driver `{}` has no portal: say its `url`, or write `#[polder::suite(cvp, ..)]`",
+                driver.name
+            )
         }));
     }
     changes.drivers.retain(|driver| !asks_the_suite(driver));
@@ -142,8 +145,11 @@ pub(super) async fn fit(changes: &Changes, ident: &str, devices: &[String]) -> a
         return Err(ChangeError::Unfit { name, problems: idle }.into());
     }
     let variable = |name: &str| std::env::var(name).ok();
-    let outside =
-        Outside { variable: &variable, machines: machines(all.env.as_ref()), portal: all.source.portal.clone() };
+    let outside = Outside {
+        variable: &variable,
+        machines: machines(all.env.as_ref()),
+        portal: all.source.portal.clone(),
+    };
     let drivers = drivers(&described, &outside)?;
     let head = Head {
         file: Some(file.path.into()),
@@ -194,7 +200,8 @@ scenario:
         assert!(wrong.contains("`web` is no machine of the environment"), "{wrong}");
         assert!(wrong.contains("/src/changes.yaml:7:") && wrong.contains("did you mean `web1`?"), "{wrong}");
         // Whoever logs in as somebody knows the way.
-        checked(&ssh.replace("kind: ssh", "kind: ssh, user: root, host_key: any, password_env: HOME"), &[]).unwrap();
+        checked(&ssh.replace("kind: ssh", "kind: ssh, user: root, host_key: any, password_env: HOME"), &[])
+            .unwrap();
         let rows = FILE.replace("devices:", "matrices: { vms: { machines: [web, dab] } }\ndevices:");
         let wrong = checked(&rows, &["db", "web"]).unwrap_err();
         assert!(wrong.contains("there is no machine `dab`"), "{wrong}");
