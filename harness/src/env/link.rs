@@ -116,8 +116,8 @@ impl Link {
         let seed = relay.seed;
         let told = Told {
             what: match what.is_chancy() {
-                true => format!("the link of {self} is worse, seed {seed}: {what:?}"),
-                false => format!("the link of {self} is worse: {what:?}"),
+                true => format!("the link of {self} is worse, seed {seed}: {what}"),
+                false => format!("the link of {self} is worse: {what}"),
             },
             machine: Some(self.vm.name().to_string()),
             seed: what.is_chancy().then_some(seed),

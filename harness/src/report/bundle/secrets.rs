@@ -76,12 +76,8 @@ impl Secrets {
                     }
                 }
             }
-            Value::String(text) => {
-                // A document in a document, such as what cloud-init is given.
-                if text.contains('\n') {
-                    self.hide_in_lines(text);
-                }
-            }
+            // A document in a document, such as what cloud-init is given.
+            Value::String(text) if text.contains('\n') => self.hide_in_lines(text),
             _ => {}
         }
     }

@@ -81,7 +81,9 @@ fn failures(account: &Account) -> Option<Tag> {
             .text(format!("{whose}{after} {}", words::time(entry.seconds)));
         let more = meanwhile(suite, entry);
         let more = (!more.is_empty()).then(|| Tag::new("p").with("class", "soft").text(more.join("; ")));
-        Tag::new("li").of([link, note, Tag::new("pre").with("tabindex", "0").text(excerpt(error))]).of(more)
+        Tag::new("li")
+            .of([link, note, Tag::new("pre").with("tabindex", "0").text(words::excerpt(error, LINES))])
+            .of(more)
     };
     let more = bad.len().saturating_sub(LISTED);
     let more = (more > 0).then(|| Tag::new("li").text(format!("and {more} more, below")));
@@ -121,20 +123,6 @@ fn meanwhile(suite: &SuiteAccount, entry: &Entry) -> Vec<String> {
         told.push(format!("not run because of it: {}", waiting.join(", ")));
     }
     told
-}
-
-/// The first lines of an error and its innermost cause, which is what people look for.
-fn excerpt(error: &str) -> String {
-    let mut lines: Vec<&str> = error.lines().collect();
-    if lines.len() <= LINES {
-        return error.to_owned();
-    }
-    let cause = error.lines().rfind(|line| line.starts_with("caused by: "));
-    lines.truncate(LINES - 2);
-    let cause = cause.filter(|cause| !lines.contains(cause));
-    lines.push("...");
-    lines.extend(cause);
-    lines.join("\n")
 }
 
 /// What is looked for, and which entries are shown.
