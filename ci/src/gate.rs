@@ -24,6 +24,7 @@ const ONCE_AS_USER: &[&str] = &[
     "a_foreign_image_becomes_the_machine_it_is_asked_to_be",
     "a_suite_whose_daemon_hangs_ends",
     "an_environment_is_deployed_and_its_services_are_managed",
+    "debugging::",
     "disks_are_prepared_once_and_never_half",
     "disks_we_cannot_read_are_prepared_and_collected_from",
     "every_attribute_on_a_machine_is_told_as_it_went",

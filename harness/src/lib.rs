@@ -122,9 +122,11 @@ pub use event::Outcome;
 /// polder::main!();
 /// ```
 pub use polder_macros::suite;
+pub use suite::Chance;
 pub use suite::Change;
 pub use suite::Changes;
 pub use suite::FromSuite;
+pub use suite::NamedChange;
 pub use suite::Need;
 pub use suite::OnReturn;
 pub use suite::Param;

@@ -11,8 +11,10 @@ pub use crate::env::{Env, Net, Vm};
 pub use crate::event::{Outcome, Trouble};
 pub use crate::guest::{Command, Http, Log, Pattern};
 pub use crate::suite::Artifacts;
+pub use crate::suite::Chance;
 pub use crate::suite::Change;
 pub use crate::suite::Changes;
+pub use crate::suite::NamedChange;
 pub use crate::suite::Vms;
 
 /// `n` seconds.

@@ -19,6 +19,7 @@ use crate::{
 pub(crate) struct SuiteArgs {
     pub(crate) env: Option<LitStr>,
     pub(crate) cvp: Option<PortalArg>,
+    pub(crate) changes: Option<LitStr>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) if_var: Option<LitStr>,
     pub(crate) stop_on_failure: bool,
@@ -60,7 +61,8 @@ pub(crate) struct ExpectFail {
 }
 
 /// Arguments that `#[suite]` takes.
-const OF_SUITES: &[&str] = &["env", "cvp", "timeout", "needs", "tags", "stop_on_failure", "if_var", "crate"];
+const OF_SUITES: &[&str] =
+    &["env", "cvp", "changes", "timeout", "needs", "tags", "stop_on_failure", "if_var", "crate"];
 /// Arguments that `#[test]` takes.
 pub(crate) const OF_SCENARIOS: &[&str] =
     &["after", "always", "case", "expect_fail", "from", "needs", "retries", "tags", "timeout", "values"];
@@ -73,6 +75,7 @@ pub(crate) fn suite(tokens: TokenStream, errors: &mut Errors) -> SuiteArgs {
     each(tokens, OF_SUITES, errors, |word, meta, errors| match word {
         "env" => args.env = text(meta, "env = \"demo.yaml\"", errors),
         "cvp" => args.cvp = portal(meta, errors),
+        "changes" => args.changes = text(meta, "changes = \"changes.yaml\"", errors),
         "if_var" => args.if_var = text(meta, "if_var = \"RUN_SLOW\"", errors),
         "stop_on_failure" => args.stop_on_failure = flag(word, meta, errors),
         "tags" => args.tags = tags(meta, errors),
@@ -296,8 +299,7 @@ mod tests {
 
     #[test]
     fn every_wrong_argument_is_reported() {
-        let known =
-            "(known: `env`, `cvp`, `timeout`, `needs`, `tags`, `stop_on_failure`, `if_var` and `crate`)";
+        let known = "(known: `env`, `cvp`, `changes`, `timeout`, `needs`, `tags`, `stop_on_failure`, `if_var` and `crate`)";
         assert_eq!(
             of_suite("evn = \"x\", timeout = 5, timeout = \"1s\", whatever, cvp = 7, stop_on_failure = true"),
             [
@@ -312,6 +314,8 @@ mod tests {
         let right = "env = \"demo.yaml\", timeout = \"10m\", cvp, stop_on_failure, crate = a::b,";
         assert_eq!(of_suite(right), [""; 0]);
         assert_eq!(of_suite("cvp = \"portal.json\", needs(kvm), tags(\"slow\")"), [""; 0]);
+        assert_eq!(of_suite("changes = \"changes.yaml\""), [""; 0]);
+        assert_eq!(of_suite("changes"), ["write changes = \"changes.yaml\""]);
         assert_eq!(of_suite("crate = \"a\", tags(slow)").len(), 2);
     }
 

@@ -2,7 +2,7 @@
 
 use syn::LitStr;
 
-/// A file as the suite's source names it.
+/// A file as the suite's source names it: an init file, the state of a portal, or a file of changes.
 pub(crate) struct EnvFile {
     /// As written; `include_str!` resolves it as we do.
     pub(crate) literal: LitStr,

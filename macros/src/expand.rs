@@ -74,6 +74,7 @@ impl Expand<'_> {
             let state = self.file(state.as_ref());
             quote!(#private::PortalDef { state: #state })
         }));
+        let changes = self.file(suite.changes.as_ref());
         let timeout = option(suite.timeout.map(time));
         let if_var = option(suite.if_var.as_ref().map(|name| quote!(#name)));
         let stop_on_failure = suite.stop_on_failure;
@@ -94,6 +95,7 @@ impl Expand<'_> {
                     line: #line,
                     env: #env,
                     cvp: #cvp,
+                    changes: #changes,
                     timeout: #timeout,
                     if_var: #if_var,
                     stop_on_failure: #stop_on_failure,

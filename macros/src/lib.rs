@@ -20,6 +20,7 @@ use proc_macro::TokenStream;
 /// Arguments, each of them optional:
 /// - `env = "file.yaml"`: an init file, relative to this source file; without it the suite has no machines.
 /// - `cvp`: a session at a CloudVision Portal (below).
+/// - `changes = "changes.yaml"`: a file of changes, relative to this source file, whose changes scenarios may make (below).
 /// - `timeout = "10m"`: for the whole suite.
 /// - `stop_on_failure`: nothing but what `always` runs is begun after a failure.
 /// - `tags(..)` and `needs(..)`: as if each scenario had them, too.
@@ -41,6 +42,9 @@ use proc_macro::TokenStream;
 /// - `expect_fail(until = "2027-01-31", reason = "..")`: until then a failure is expected, and a pass is a failure.
 ///
 /// `#[ignore]` is libtest's.
+///
+/// With `changes`, steps may ask for a change of the file by its name, `name: &NamedChange`, and do it: `name.apply().await?`. What
+/// a suite has changed is undone when it ends.
 ///
 /// With `cvp`, steps may ask for `&Cvp`: the suite's session, at the portal that `POLDER_CVP_URL` and the variables beside
 /// it name, else at one of our own in this process, which has devices to play with, or what a file says: `cvp =

@@ -25,6 +25,8 @@ pub(crate) struct Suite {
     pub(crate) env: Option<EnvFile>,
     /// Whether it has a session at a portal, and the state in which one of our own begins.
     pub(crate) cvp: Option<Option<EnvFile>>,
+    /// Changes that its scenarios may make.
+    pub(crate) changes: Option<EnvFile>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) if_var: Option<LitStr>,
     pub(crate) stop_on_failure: bool,
@@ -108,10 +110,12 @@ impl Suite {
             PortalArg::Any => None,
             PortalArg::State(literal) => find(literal, "`cvp` names the state of a portal"),
         });
+        let changes = args.changes.and_then(|literal| find(literal, "`changes` names a file of changes"));
         let mut suite = Self {
             module,
             env,
             cvp,
+            changes,
             timeout: args.timeout,
             if_var: args.if_var,
             stop_on_failure: args.stop_on_failure,

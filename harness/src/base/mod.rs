@@ -1,5 +1,5 @@
 //! Ground everything stands on: names, deadlines, child processes, versioned and growing files, the dial and sandbox
-//! traits, talks and terminals, credentials, passwords as hashes, lines of other people's source, exit codes. Knows no more of the domain than
+//! traits, talks and terminals, credentials, passwords as hashes, lines of other people's source, numbers that look like chance, exit codes. Knows no more of the domain than
 //! names.
 
 pub mod credentials;
@@ -14,6 +14,7 @@ pub mod owner;
 pub mod password;
 pub mod place;
 pub mod process;
+pub mod random;
 pub mod sandbox;
 pub mod store;
 pub mod sys;

@@ -29,6 +29,12 @@ impl Deadline {
         self.left().is_zero()
     }
 
+    /// The same, by so much later.
+    #[must_use]
+    pub fn later(self, by: Duration) -> Self {
+        Self(self.0 + by)
+    }
+
     /// The earlier of two.
     #[must_use]
     pub fn min(self, other: Self) -> Self {

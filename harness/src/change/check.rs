@@ -4,15 +4,17 @@
 use std::collections::HashSet;
 
 use super::{
-    model::{Changes, Rollback, Step, Word},
+    file::Given,
+    model::{Changes, DriverKind, Rollback, Step, Word},
     order::order,
+    read::MACHINE,
     scope::{Missing, Named, Seen, each},
     text::Vars,
 };
 use crate::{base::text::did_you_mean, initfile::Problems};
 
 /// Notes everything that is wrong between changes.
-pub(super) fn check(changes: &Changes, environment: &Vars, problems: &mut Problems) {
+pub(super) fn check(changes: &Changes, given: &Given, problems: &mut Problems) {
     if let Err(troubles) = order(&changes.scenario) {
         for trouble in troubles {
             problems.add(trouble.code, &trouble.at.span(), trouble.message, trouble.help);
@@ -23,10 +25,11 @@ pub(super) fn check(changes: &Changes, environment: &Vars, problems: &mut Proble
             format!("the matrix `{}` has no rows: what is repeated over it does nothing", matrix.name);
         problems.warn("iter.empty", &matrix.name.at.span(), message, None);
     }
-    let named = Named::new(changes, environment);
+    let named = Named::new(changes, &given.environment);
     each(&changes.scenario, &[], &mut |seen, sets| match seen {
         Seen::Step(step) => {
             names(step, &named, changes, problems);
+            machines(step, &named, given, problems);
             rollbacks(&step.rollback, step, problems);
             variables(step, sets, &named, problems);
         }
@@ -64,6 +67,28 @@ fn names(step: &Step, named: &Named<'_>, changes: &Changes, problems: &mut Probl
             problems.warn("prov.ambiguous", &step.name.at.span(), message, help);
         }
         _ => {}
+    }
+}
+
+/// Devices that are to be reached over ssh as machines of the environment have to be machines of it.
+fn machines(step: &Step, named: &Named<'_>, given: &Given, problems: &mut Problems) {
+    let Some(Ok(rows)) = &given.machines else { return };
+    let resolved = named.resolved(step);
+    let Some(driver) = resolved.driver else { return };
+    if driver.kind != DriverKind::Ssh || driver.options.contains_key("user") {
+        return;
+    }
+    let known: Vec<&str> = rows.iter().filter_map(|row| row.get(MACHINE)).map(String::as_str).collect();
+    for target in step.targets.iter().filter(|target| named.device(target).is_some()) {
+        if known.contains(&target.as_str()) {
+            continue;
+        }
+        let message = format!(
+            "`{target}` is no machine of the environment, and its driver says no `user` to log in as"
+        );
+        let near = did_you_mean(target.as_str(), known.iter().copied());
+        let help = near.map(|near| format!("did you mean `{near}`?"));
+        problems.add("device.no-machine", &target.at.span(), message, help);
     }
 }
 

@@ -2,7 +2,7 @@
 //! YAML that says the same.
 
 use std::{
-    fs, io,
+    env, fs, io,
     path::{self, Path, PathBuf},
 };
 
@@ -15,6 +15,9 @@ use super::{
     xml, yaml,
 };
 use crate::initfile::{self, Diagnostic, Node, Problems, Span};
+
+/// What names of variables of the environment begin with that are variables of changes.
+const VARIABLE: &str = "POLDER_VAR_";
 
 /// What is said beside a file of changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,6 +68,23 @@ pub fn load(path: &Path, environment: &Vars) -> Result<Loaded, ChangeFileError> 
 }
 
 impl Given {
+    /// What this process's environment has for variables of changes.
+    pub(crate) fn variables() -> Vars {
+        let all = env::vars_os().filter_map(|(name, value)| {
+            let name = name.to_str()?.strip_prefix(VARIABLE)?.to_owned();
+            Some((name, value.into_string().ok()?))
+        });
+        all.collect()
+    }
+
+    /// The same for a text that was in the file `path` (absolute).
+    ///
+    /// # Errors
+    /// Those of [`parse`].
+    pub(crate) fn text(&self, path: &Path, text: &str) -> Result<Loaded, ChangeFileError> {
+        self.parse(path, path.parent().unwrap_or(path), text, &|path| fs::read_to_string(path))
+    }
+
     /// [`load`] with all of this.
     ///
     /// # Errors
@@ -86,7 +106,7 @@ impl Given {
         let root = tree(origin, folder, text, self.dialect, read, &mut problems);
         let changes = root.map(|root| changes(&root, &Around { given: self, read }, &mut problems));
         if let Some(changes) = changes.as_ref().filter(|_| !problems.any_error()) {
-            check(changes, &self.environment, &mut problems);
+            check(changes, self, &mut problems);
         }
         let failed = problems.any_error();
         let found = problems.take();

@@ -15,7 +15,7 @@ use super::{
 use crate::initfile::{Fields, Node as Tree, Problems, Span, entries, items, object, shown, suggest, text};
 
 /// The variable with the name of a machine.
-const MACHINE: &str = "machine.name";
+pub(super) const MACHINE: &str = "machine.name";
 
 /// What is around a file.
 pub(super) struct Around<'a> {

@@ -6,6 +6,22 @@ use super::plan::{Plan, PlanError, Planned, PlannedSet};
 use crate::base::text::did_you_mean;
 
 impl Plan {
+    /// The names that can be chosen: those of changes and scenarios, each scenario before what is in it.
+    pub(crate) fn names(&self) -> Vec<String> {
+        fn gather(set: &PlannedSet, names: &mut Vec<String>) {
+            names.push(set.name.clone());
+            for member in set.waves.iter().flatten() {
+                match member {
+                    Planned::Set(inner) => gather(inner, names),
+                    Planned::Step(step) => names.push(step.step.name.to_string()),
+                }
+            }
+        }
+        let mut names = Vec::new();
+        gather(&self.root, &mut names);
+        names
+    }
+
     /// The same plan on these devices alone; on all, if none are named.
     ///
     /// # Errors

@@ -7,6 +7,16 @@ use super::{
 };
 
 impl Plan {
+    /// What, of all that is not left out, does nothing; or that nothing is left.
+    pub(crate) fn idle(&self, left_out: &[String]) -> Vec<String> {
+        let wanted = |planned: &&PlannedStep| !left_out.iter().any(|name| name == planned.step.name.as_str());
+        let steps: Vec<&PlannedStep> = self.steps().into_iter().filter(wanted).collect();
+        if steps.is_empty() {
+            return vec!["there is nothing in it".to_owned()];
+        }
+        steps.into_iter().filter_map(idle).collect()
+    }
+
     /// Whether everything in it does something, and waits for nothing that is left out.
     ///
     /// # Errors

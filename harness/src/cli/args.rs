@@ -271,11 +271,9 @@ pub(super) enum Verb {
     /// Enter the environment that a run of suites has left (`POLDER_KEEP`): a shell of a machine, or one of this host where all verbs
     /// find it.
     Enter(Enter),
-    /// Make junit.xml and report.html of a run of suites again, from its events.
-    Report {
-        /// The run's folder or name [default: the newest one].
-        run: Option<String>,
-    },
+    /// Make junit.xml and report.html of a run of suites again, from its events; make one file of the run for somebody else, or
+    /// open such a file.
+    Report(Report),
     /// Say whether labs work on this host, what is missing, and the command that mends it.
     Doctor,
     /// Find what environments left whose folders are gone, in labs and on the daemon, and remove it; set back what a killed
@@ -329,6 +327,19 @@ pub(super) struct Destroy {
     /// All prefixes of the workdir.
     #[arg(long)]
     pub(super) all_prefixes: bool,
+}
+
+/// Options of `report`.
+#[derive(Debug, Group)]
+pub(super) struct Report {
+    /// The run's folder or name, or a bundle that somebody made [default: the newest run].
+    pub(super) run: Option<String>,
+    /// Write this file, a tar.gz, with everything that the run left, but for what is secret.
+    #[arg(long, value_name = "FILE")]
+    pub(super) bundle: Option<PathBuf>,
+    /// The folder that becomes of a bundle [default: its name without .tar.gz, here].
+    #[arg(long, value_name = "FOLDER", conflicts_with = "bundle")]
+    pub(super) into: Option<PathBuf>,
 }
 
 /// Options of `enter`.

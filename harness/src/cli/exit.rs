@@ -17,7 +17,7 @@ use crate::{
     net::lease::LeaseError,
     provider::MachineError,
     repo::RepoError,
-    report::{changes, run},
+    report::{bundle::BundleError, changes, run},
     template::TemplateError,
     workdir::WorkdirError,
 };
@@ -74,6 +74,7 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         let of_template = || cause.downcast_ref().map(of_template);
         let of_repo = || cause.downcast_ref().map(of_repo);
         let of_report = || cause.downcast_ref().map(of_report);
+        let of_bundle = || cause.downcast_ref().map(of_bundle);
         let of_portal = || cause.downcast_ref().map(of_portal);
         let of_jobs = || match cause.downcast_ref()? {
             JobsError::Unreadable { .. } | JobsError::Invalid(_) => Some(Exit::Usage),
@@ -98,6 +99,7 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
             .or_else(of_repo)
             .or_else(of_template)
             .or_else(of_report)
+            .or_else(of_bundle)
             .or_else(|| cause.downcast_ref().map(of_workdir))
     };
     error.chain().find_map(of).unwrap_or(Exit::Failed)
@@ -159,6 +161,14 @@ fn of_repo(error: &RepoError) -> Exit {
 
 fn of_report(error: &run::ReportError) -> Exit {
     if matches!(error, run::ReportError::Content { .. }) { Exit::Usage } else { Exit::Environment }
+}
+
+fn of_bundle(error: &BundleError) -> Exit {
+    match error {
+        BundleError::Exists(_) | BundleError::Strange { .. } => Exit::Usage,
+        BundleError::Report(error) => of_report(error),
+        BundleError::File { .. } => Exit::Environment,
+    }
 }
 
 fn of_portal(error: &PortalError) -> Exit {

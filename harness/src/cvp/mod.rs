@@ -83,7 +83,7 @@ pub use journal::{Found, Head, Journal, Undo, journal_folder, journals};
 pub use lease::Lease;
 pub use onboard::OnboardError;
 pub(crate) use place::StayMoment;
-pub use place::{Place, PlaceError, Stay};
+pub use place::{Place, PlaceError, Stay, Way};
 pub use provisioning::{Comparison, Held};
 pub use reconcile::Reconciled;
 pub use search::{FoundContainer, Hits};

@@ -124,6 +124,26 @@ impl Stay {
         }
     }
 
+    /// How one gets into the portal, if it is our own.
+    #[must_use]
+    pub fn way(&self) -> Option<Way> {
+        self.own.as_ref().map(Way::to)
+    }
+
+    /// Everything the portal knows, if it is our own, as [`Portal::dump`] has it.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON.
+    pub fn state(&self) -> Option<Result<Vec<u8>, PortalError>> {
+        self.own.as_ref().map(Portal::dump)
+    }
+
+    /// Leaves the session as it is, at a portal that is there: its journal says how everything is set back, which `polder gc`
+    /// does once this process is gone.
+    pub async fn leave(self) {
+        self.cvp.leave().await;
+    }
+
     /// Ends the session, as [`Cvp::close`] does, and then the portal, if it is our own.
     ///
     /// # Errors
@@ -142,6 +162,51 @@ impl Stay {
 pub(crate) struct StayMoment {
     portal: PortalMoment,
     leased: HashSet<String>,
+}
+
+/// How one gets into a portal of our own.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Way {
+    /// Its address.
+    pub url: String,
+    /// Who may do everything.
+    pub user: String,
+    /// With which password.
+    pub password: String,
+    /// The certificate of the authority that vouches for it, as PEM; absent without TLS.
+    pub ca: Option<String>,
+}
+
+/// The password is for nobody's log.
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Way({} as {})", self.url, self.user)
+    }
+}
+
+impl Way {
+    /// The way into `portal`.
+    #[must_use]
+    pub fn to(portal: &Portal) -> Self {
+        Self {
+            url: portal.url(),
+            user: portal.username().to_owned(),
+            password: portal.password().to_owned(),
+            ca: portal.ca().map(str::to_owned),
+        }
+    }
+
+    /// The variables that lead `polder cvp` there; `ca_file` is where its certificate lies.
+    #[must_use]
+    pub fn variables(&self, ca_file: Option<&Path>) -> Vec<(&'static str, String)> {
+        let login = [
+            ("CVP_HOST", self.url.clone()),
+            ("CVP_USER", self.user.clone()),
+            ("CVP_PASS", self.password.clone()),
+        ];
+        let ca = ca_file.map(|file| ("CVP_CA_FILE", file.display().to_string()));
+        login.into_iter().chain(ca).collect()
+    }
 }
 
 /// How a client gets into a portal of our own.

@@ -194,6 +194,12 @@ impl Cvp {
         close(&self.0.client.on_new_connections(), &self.0.journal, &self.0.head).await
     }
 
+    /// Leaves everything as it is, also for its clones: the journal stays, for whoever sets it back.
+    pub(super) async fn leave(self) {
+        self.0.journal.end();
+        self.0.client.on_new_connections().log_out().await;
+    }
+
     /// Sets back what a session left that is over, with `client`.
     ///
     /// # Errors

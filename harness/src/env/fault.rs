@@ -25,6 +25,7 @@ use crate::{
     base::{
         dial::BoxFuture,
         process::{self, ProcessError},
+        random::Seeds,
     },
     lab::keeper::{
         Kept, keep,
@@ -39,7 +40,7 @@ use crate::{
 #[must_use = "it heals when this is dropped"]
 pub struct Fault {
     number: u64,
-    what: String,
+    what: Told,
     /// Sets it back; absent: it is set back.
     undo: Option<Undo>,
     healing: Healing,
@@ -47,17 +48,28 @@ pub struct Fault {
     runtime: Handle,
 }
 
+/// What is told of a fault.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    /// What is wrong, in words.
+    pub(super) what: String,
+    /// With which machine, or at whose link.
+    pub(super) machine: Option<String>,
+    /// Where chance begins, if it has a part in it.
+    pub(super) seed: Option<u64>,
+}
+
 type Undo = BoxFuture<'static, Result<(), EnvError>>;
 
 impl Fault {
     /// Notes what is wrong now, and how it is set back.
     pub(super) fn new(
-        what: String,
+        what: Told,
         healing: &Healing,
         undo: impl Future<Output = Result<(), EnvError>> + Send + 'static,
     ) -> Self {
-        tracing::info!(target: FAULT, "{what}");
-        let number = healing.begin(&what);
+        tracing::info!(target: FAULT, machine = what.machine, seed = what.seed, "{}", what.what);
+        let number = healing.begin(&what.what);
         Self {
             number,
             what,
@@ -70,7 +82,13 @@ impl Fault {
     /// What is wrong, in words.
     #[must_use]
     pub fn what(&self) -> &str {
-        &self.what
+        &self.what.what
+    }
+
+    /// Where chance begins, if it has a part in it: the same numbers are the same losses.
+    #[must_use]
+    pub fn seed(&self) -> Option<u64> {
+        self.what.seed
     }
 
     /// Sets everything back and waits until it is.
@@ -111,14 +129,17 @@ impl Drop for Fault {
 
 impl fmt::Debug for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fault({})", self.what)
+        write!(f, "Fault({})", self.what.what)
     }
 }
 
-fn over(what: &str, result: &Result<(), EnvError>) {
+fn over(told: &Told, result: &Result<(), EnvError>) {
+    let Told { what, machine, seed } = told;
     match result {
-        Ok(()) => tracing::info!(target: FAULT, "no longer: {what}"),
-        Err(error) => tracing::error!(target: FAULT, "could not be set back: {what}: {}", chain(error)),
+        Ok(()) => tracing::info!(target: FAULT, machine, seed, "no longer: {what}"),
+        Err(error) => {
+            tracing::error!(target: FAULT, machine, seed, "could not be set back: {what}: {}", chain(error));
+        }
     }
 }
 
@@ -174,6 +195,11 @@ impl Env {
     pub fn unhealed(&self) -> Vec<(String, Duration)> {
         let wrong = self.site().healing().wrong();
         wrong.held.values().map(|(what, since)| (what.clone(), since.elapsed())).collect()
+    }
+
+    /// Says where the seeds of faults are from, from now on.
+    pub(crate) fn seed(&self, seeds: Seeds) {
+        self.site().seed(seeds);
     }
 
     /// Waits until everything is set back whose fault was dropped.
@@ -239,7 +265,8 @@ impl Env {
         let kept = keep(&*running.lab, &asked, None).await?;
         let apart: Vec<String> = groups.iter().map(|group| names(group)).collect();
         let what = format!("machines are kept apart: {}", apart.join(" | "));
-        Ok(Fault::new(what, self.site().healing(), async move { Ok(kept.release().await?) }))
+        let told = Told { what, ..Told::default() };
+        Ok(Fault::new(told, self.site().healing(), async move { Ok(kept.release().await?) }))
     }
 
     /// The interfaces at the host's ends of machines' cables, in whatever way they are plugged in.
@@ -312,6 +339,10 @@ mod tests {
 
     use super::*;
 
+    fn rain() -> Told {
+        Told { what: "it rains".to_owned(), ..Told::default() }
+    }
+
     /// A fault that is set back after a moment, and whether it is.
     fn fault(healing: &Healing) -> (Fault, Arc<AtomicBool>) {
         let over = Arc::new(AtomicBool::new(false));
@@ -321,7 +352,7 @@ mod tests {
             set.store(true, Ordering::Relaxed);
             Ok(())
         };
-        (Fault::new("it rains".to_owned(), healing, undo), over)
+        (Fault::new(rain(), healing, undo), over)
     }
 
     #[tokio::test]
@@ -343,7 +374,7 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_set_back_is_told_once() {
         let healing = Healing::default();
-        drop(Fault::new("it rains".to_owned(), &healing, async { Err(EnvError::NotStarted) }));
+        drop(Fault::new(rain(), &healing, async { Err(EnvError::NotStarted) }));
         assert!(healing.wait().await.is_err());
         healing.wait().await.unwrap();
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Env, EnvError, Fault, Vm,
     error::file,
+    fault::Told,
     host::limits,
     mishap::{scripts, tell},
 };
@@ -120,7 +121,8 @@ impl Vm {
             return Err(error);
         }
         let vm = self.clone();
-        Ok(Fault::new(what, self.site().healing(), async move {
+        let told = Told { what, machine: Some(self.name().to_string()), seed: None };
+        Ok(Fault::new(told, self.site().healing(), async move {
             undo.run(&vm).await?;
             forget(&path)
         }))

@@ -3,7 +3,12 @@
 use std::{fmt, net::IpAddr, path::Path, time::Duration};
 
 use super::{
-    Capture, Env, EnvError, Fault, Net, Vm, fault, held::Undo, host::limits, network, site::Running,
+    Capture, Env, EnvError, Fault, Net, Vm,
+    fault::{self, Told},
+    held::Undo,
+    host::limits,
+    network,
+    site::Running,
     turn::Turn,
 };
 use crate::{
@@ -95,17 +100,30 @@ impl Link {
     }
 
     /// Makes the link worse, in both directions, until what is returned is dropped: then it is as planned again. The last
-    /// impairment of a link is the one that counts; it ends when the machine is switched off.
+    /// impairment of a link is the one that counts; it ends when the machine is switched off. In a suite, which frames are lost,
+    /// late, doubled or wrong goes by the run's seed (`POLDER_SEED`) and by how many frames came before.
     ///
     /// # Errors
     /// The machine is off, or the lab does not have what it takes.
     pub async fn impair(&self, what: Impairment) -> Result<Fault, EnvError> {
         self.vm.require_made("impair links of")?;
         let running = self.net.env.site().running()?;
-        let relay = relay(&self.net.spec, &self.nic, what);
-        let what = format!("the link of {self} is worse, seed {}: {what:?}", relay.seed);
+        let mut relay = relay(&self.net.spec, &self.nic, what);
+        // Of the run, where chance has a part in it and there is one.
+        if let Some(seeds) = self.net.env.site().seeds().filter(|_| what.is_chancy()) {
+            relay.seed = seeds.next();
+        }
+        let seed = relay.seed;
+        let told = Told {
+            what: match what.is_chancy() {
+                true => format!("the link of {self} is worse, seed {seed}: {what}"),
+                false => format!("the link of {self} is worse: {what}"),
+            },
+            machine: Some(self.vm.name().to_string()),
+            seed: what.is_chancy().then_some(seed),
+        };
         let kept = keep(&*running.lab, &Keep::Relay(relay), None).await?;
-        Ok(Fault::new(what, self.net.env.site().healing(), async move { Ok(kept.release().await?) }))
+        Ok(Fault::new(told, self.net.env.site().healing(), async move { Ok(kept.release().await?) }))
     }
 
     /// Writes all packets of the link to `path`, in the format of `pcap`, until the capture is stopped or dropped.

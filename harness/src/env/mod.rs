@@ -121,6 +121,7 @@ pub use names::Names;
 pub use net::Net;
 pub use places::Places;
 pub use plan::EnvPlan;
+pub(crate) use rows::rows_of;
 pub use select::Selection;
 pub use serve::Served;
 pub(crate) use serve::repo_folder;

@@ -14,7 +14,10 @@ use tokio::net::TcpStream;
 
 use super::{Env, EnvError, Served, fault::Healing, handle::WeakEnv, host::limits};
 use crate::{
-    base::dial::{BoxFuture, Dial},
+    base::{
+        dial::{BoxFuture, Dial},
+        random::Seeds,
+    },
     lab::Lab,
     provider::{ProviderError, libvirt::Connection},
 };
@@ -92,6 +95,7 @@ pub(super) struct Site {
     ground: Arc<Mutex<Ground>>,
     healing: Healing,
     env: Arc<OnceLock<WeakEnv>>,
+    seeds: Arc<Mutex<Option<Seeds>>>,
 }
 
 impl Site {
@@ -108,6 +112,16 @@ impl Site {
     /// What of it is being set back.
     pub(super) fn healing(&self) -> &Healing {
         &self.healing
+    }
+
+    /// Where seeds of faults are from; without any, each link has one of its own.
+    pub(super) fn seeds(&self) -> Option<Seeds> {
+        self.seeds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says where seeds of faults are from.
+    pub(super) fn seed(&self, seeds: Seeds) {
+        *self.seeds.lock().unwrap_or_else(PoisonError::into_inner) = Some(seeds);
     }
 
     /// Says whose part it is; machines know their environment by that.

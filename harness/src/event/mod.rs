@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::id::MachineName;
 
+pub use folder::PORTAL_STATE;
 pub use folder::scenario_folder;
 pub use folder::suite_folder;
 pub use read::ReadError;
@@ -65,6 +66,9 @@ pub enum RunEvent {
         suites: Vec<String>,
         /// Number of selected scenarios, prerequisites included.
         scenarios: usize,
+        /// The seed from which every seed of the run is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seed: Option<u64>,
     },
     /// A suite began.
     SuiteStarted {
@@ -251,6 +255,12 @@ pub enum RunEvent {
         scenario: String,
         /// Which, of what, and its seed where chance has a part in it.
         text: String,
+        /// The machine it is done to, or at whose link it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        machine: Option<String>,
+        /// Its seed where chance has a part in it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seed: Option<u64>,
     },
     /// A phase of a change is over on a device.
     Change {
@@ -345,6 +355,29 @@ pub enum RunEvent {
         /// What it is, for people.
         what: String,
     },
+    /// A suite stands still at a failure, with its machines up, until somebody says to go on.
+    Paused {
+        /// Its suite.
+        suite: String,
+        /// The scenario (or `setup`) that failed.
+        scenario: String,
+        /// The folder in which the verbs of the command find its environment, if it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        folder: Option<String>,
+        /// Its machines.
+        #[serde(default)]
+        machines: Vec<MachineName>,
+        /// A file for a shell with the way to the portal of our own that it has; it goes when the suite goes on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        portal: Option<String>,
+    },
+    /// A suite that stood still goes on.
+    Resumed {
+        /// Its suite.
+        suite: String,
+        /// How long it stood still, in seconds.
+        seconds: f64,
+    },
     /// The environment of a suite stays, until somebody destroys it.
     EnvironmentKept {
         /// Its suite.
@@ -353,6 +386,17 @@ pub enum RunEvent {
         folder: String,
         /// Its machines.
         machines: Vec<MachineName>,
+    },
+    /// What a suite did at a portal stays: the state of a portal of our own, or a session at one that is there.
+    PortalKept {
+        /// Its suite.
+        suite: String,
+        /// The file with the state of a portal of our own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<String>,
+        /// The address of one that is there; `polder gc` sets back what was done at it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        portal: Option<String>,
     },
     /// A suite ended and its environment is gone (or kept).
     SuiteFinished {
@@ -411,7 +455,10 @@ impl RunEvent {
         "scenario_finished",
         "collected",
         "leak",
+        "paused",
+        "resumed",
         "environment_kept",
+        "portal_kept",
         "suite_finished",
         "run_finished",
     ];

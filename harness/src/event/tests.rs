@@ -27,6 +27,7 @@ fn all() -> Vec<RunEvent> {
             run: "20261121T051505Z-7".into(),
             suites: vec![suite()],
             scenarios: 1,
+            seed: Some(7),
         },
         RunEvent::SuiteStarted { suite: suite(), place: Some("a.rs:1".into()) },
         RunEvent::SuiteProgress { suite: suite(), text: "web: boots".into() },
@@ -87,7 +88,13 @@ fn all() -> Vec<RunEvent> {
             looks: 3,
             seconds: 2.0,
         },
-        RunEvent::Fault { suite: suite(), scenario: scenario(), text: "seed 7".into() },
+        RunEvent::Fault {
+            suite: suite(),
+            scenario: scenario(),
+            text: "seed 7".into(),
+            machine: Some("web".into()),
+            seed: Some(7),
+        },
         RunEvent::Change {
             suite: suite(),
             scenario: scenario(),
@@ -140,6 +147,19 @@ fn all() -> Vec<RunEvent> {
             scenario: scenario(),
             leak: "process".into(),
             what: "process 7 `sleep 9`".into(),
+        },
+        RunEvent::Paused {
+            suite: suite(),
+            scenario: scenario(),
+            folder: Some("/tmp/run/net.demo".into()),
+            machines: vec![machine()],
+            portal: Some("/tmp/run/net.demo/portal.env".into()),
+        },
+        RunEvent::Resumed { suite: suite(), seconds: 60.5 },
+        RunEvent::PortalKept {
+            suite: suite(),
+            state: Some("/tmp/run/net.demo/portal.json".into()),
+            portal: Some("https://cvp".into()),
         },
         RunEvent::EnvironmentKept { suite: suite(), folder: "/x/net.demo".into(), machines: vec![machine()] },
         RunEvent::SuiteFinished {

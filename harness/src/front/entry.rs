@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    hash::{BuildHasher, RandomState},
     io::{self, IsTerminal, Write},
     num::NonZero,
     path::{Path, PathBuf},
@@ -13,10 +14,11 @@ use std::{
 use clap::Parser;
 
 use crate::{
-    base::exit::Exit,
+    base::{exit::Exit, random::LARGEST},
+    change::Vars,
     config::{BudgetConfig, Config, ConfigError, Lab, Sources},
     cvp::{CvpSpec, server::check_state},
-    env::{EnvError, Host, Names},
+    env::{EnvError, Host, Names, rows_of},
     initfile,
     lab::accel::may_have_kvm,
     report::{
@@ -24,6 +26,7 @@ use crate::{
         sink::{Sink, SinkError},
     },
     suite::{
+        self,
         budget::Budget,
         check,
         needs::{self, Available},
@@ -36,7 +39,7 @@ use crate::{
 use super::{
     again,
     args::{CommandLine, Format},
-    observe, reporter,
+    observe, pause, reporter,
     run::{self, Place},
     select::{self, Picked, Unit},
 };
@@ -51,6 +54,14 @@ enum FrontError {
     NoThreads,
     #[error("POLDER_KEEP is `{0}`; set it to `never`, `failed` or `always`")]
     Keeping(String),
+    #[error("POLDER_PAUSE is `{0}`; set it to `never` or `failed`")]
+    Pausing(String),
+    #[error(
+        "POLDER_PAUSE is set, and there is no terminal at which somebody could say to go on; in jobs, POLDER_KEEP=failed keeps machines"
+    )]
+    NobodyThere,
+    #[error("POLDER_SEED is `{0}`; set it to a whole number from 0 to {LARGEST}, or to nothing")]
+    Seed(String),
     #[error("POLDER_NEEDS is `{0}`; set it to `strict`, for what is lacking to be a failure, or to nothing")]
     Strictness(String),
     #[error("none of these suites was ever run, by what is in {}: there is nothing to run again", .0.display())]
@@ -87,7 +98,7 @@ fn start(line: &CommandLine, extend: impl FnOnce(&mut Host)) -> Result<Exit, Fro
     if cfg!(panic = "abort") {
         return Err(FrontError::PanicAborts);
     }
-    let (threads, strict, keep) = (threads(line)?, strict()?, keep()?);
+    let (threads, strict, keep, seed, pause) = (threads(line)?, strict()?, keep()?, seed()?, pausing()?);
     let mut suites = registry::arrange(&SUITES).map_err(|duplicates| texts(&duplicates))?;
     suites.retain(|suite| suite.def.if_var.is_none_or(|name| env::var_os(name).is_some()));
     let suites = if line.benchmarks_only() { Vec::new() } else { suites };
@@ -117,12 +128,15 @@ fn start(line: &CommandLine, extend: impl FnOnce(&mut Host)) -> Result<Exit, Fro
         reporter::empty(line, filtered_out).map_err(FrontError::Run)?;
         return Ok(Exit::Done);
     }
+    if pause && !pause::is_possible() {
+        return Err(FrontError::NobodyThere);
+    }
     let (mut host, budget) = host()?;
     extend(&mut host);
     let (unwanted, portal) = check(&mut picked, &host)?;
     let sink = Sink::create(&output_root(), SystemTime::now())?;
     let budget = Budget::of(&budget, sink.run());
-    let place = Place { host, portal, strict, keep, budget };
+    let place = Place { host, portal, strict, keep, budget, seed, pause };
     run::run(line, picked, filtered_out + unwanted, threads.get(), sink, place).map_err(FrontError::Run)
 }
 
@@ -157,6 +171,27 @@ fn keep() -> Result<Keep, FrontError> {
         Some("failed") => Ok(Keep::Failed),
         Some("always") => Ok(Keep::Always),
         Some(other) => Err(FrontError::Keeping(other.to_owned())),
+    }
+}
+
+/// Whether suites stand still at a failure.
+fn pausing() -> Result<bool, FrontError> {
+    match variable("POLDER_PAUSE").as_deref() {
+        None | Some("" | "never") => Ok(false),
+        Some("failed") => Ok(true),
+        Some(other) => Err(FrontError::Pausing(other.to_owned())),
+    }
+}
+
+/// From which number all seeds are: the one that is said, else another one for each run.
+fn seed() -> Result<u64, FrontError> {
+    match variable("POLDER_SEED").as_deref() {
+        // Short enough to be typed.
+        None | Some("") => Ok(RandomState::new().hash_one(std::process::id()) % 1_000_000_000),
+        Some(said) => {
+            let number = said.parse().ok().filter(|number| *number <= LARGEST);
+            number.ok_or_else(|| FrontError::Seed(said.to_owned()))
+        }
     }
 }
 
@@ -215,8 +250,11 @@ fn check(picked: &mut [Picked], host: &Host) -> Result<(usize, Option<CvpSpec>),
             .transpose();
         match names {
             Ok(loaded) => {
+                let rows = loaded.as_ref().map(|loaded| rows_of(host, &loaded.spec)).unwrap_or_default();
                 let names = loaded.map(|loaded| Names::of(host, &loaded.spec));
-                problems.extend(check::check(suite, names.as_ref()).iter().map(ToString::to_string));
+                let found = changes(suite, rows, &mut problems);
+                let missing = check::check(suite, names.as_ref(), found.as_deref());
+                problems.extend(missing.iter().map(ToString::to_string));
                 let run = selection.run.iter().map(|planned| planned.index);
                 let from = check::check_from(suite, run, portal.is_some(), names.as_ref());
                 problems.extend(from.iter().map(ToString::to_string));
@@ -240,6 +278,21 @@ fn check(picked: &mut [Picked], host: &Host) -> Result<(usize, Option<CvpSpec>),
         }
     }
     if problems.is_empty() { Ok((unwanted, portal)) } else { Err(FrontError::Suites(problems)) }
+}
+
+/// The names in the suite's file of changes, if it has one that can be used.
+fn changes(suite: &Suite, rows: Vec<Vars>, problems: &mut Vec<String>) -> Option<Vec<String>> {
+    let file = suite.def.changes?;
+    match suite::changes::file::check(file, rows, suite.def.cvp.is_some(), io::stderr().is_terminal()) {
+        Ok(checked) => {
+            checked.warnings.iter().for_each(|warning| eprintln!("warning: {}", warning.line()));
+            Some(checked.names)
+        }
+        Err(found) => {
+            problems.extend(found);
+            None
+        }
+    }
 }
 
 /// The portal that is configured, if what will run has a session at one or needs one.
@@ -276,6 +329,9 @@ impl FrontError {
             | Self::NoThreads
             | Self::Strictness(_)
             | Self::Keeping(_)
+            | Self::Seed(_)
+            | Self::Pausing(_)
+            | Self::NobodyThere
             | Self::NeverRun(_)
             | Self::Suites(_)
             | Self::Config(_) => Exit::Usage,

@@ -4,6 +4,7 @@ mod again;
 mod args;
 mod entry;
 mod observe;
+mod pause;
 mod reporter;
 mod run;
 mod select;

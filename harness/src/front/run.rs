@@ -18,13 +18,14 @@ use crate::{
     suite::{
         budget::Budget,
         leaks::Audit,
+        pause::Pauses,
         runner::{Keep, Runner},
         stop, task,
     },
     trace::{Recorder, Teller},
 };
 
-use super::{args::CommandLine, reporter::Reporter, select::Picked, watch::Watch};
+use super::{args::CommandLine, pause, reporter::Reporter, select::Picked, watch::Watch};
 
 /// Where suites run.
 pub(super) struct Place {
@@ -35,6 +36,10 @@ pub(super) struct Place {
     pub(super) strict: bool,
     pub(super) keep: Keep,
     pub(super) budget: Budget,
+    /// From which all seeds are.
+    pub(super) seed: u64,
+    /// Whether suites stand still at a failure.
+    pub(super) pause: bool,
 }
 
 /// Runs `picked`, at most `threads` at a time, reporting into `sink`.
@@ -56,10 +61,11 @@ pub(super) fn run(
     let events = Teller::new(recorder.clone());
     let (stopper, stop) = stop::pair();
     let folder = sink.folder().to_owned();
-    let reporter = begin(line, sink, &events, &picked)?;
+    let reporter = begin(line, sink, &events, &picked, place.seed)?;
     let screen = reporter.screen().cloned();
     recorder.install(events.clone());
-    let Place { host, portal, strict, keep, budget } = place;
+    let Place { host, portal, strict, keep, budget, seed, pause } = place;
+    let (pauses, asked) = pause.then(Pauses::new).unzip();
     let work_handle = work.handle().clone();
     let runner = Runner {
         work: work_handle,
@@ -73,9 +79,12 @@ pub(super) fn run(
         keep,
         budget,
         audit: Audit::default(),
+        seed,
+        pauses,
         tell,
     };
     control.block_on(async {
+        asked.map(|asked| tokio::spawn(pause::answer(asked, stopper.clone())));
         tokio::spawn(Watch::new()?.run(stopper, screen));
         suites(runner, picked, threads).await;
         io::Result::Ok(())
@@ -99,14 +108,20 @@ fn tell(plan: &Plan, report: &Report, recorded: &Recorded) -> anyhow::Result<Pat
 }
 
 /// Reports from now on, and first which suites and how many scenarios there are.
-fn begin(line: &CommandLine, sink: Sink, events: &Teller, picked: &[Picked]) -> io::Result<Reporter> {
+fn begin(
+    line: &CommandLine,
+    sink: Sink,
+    events: &Teller,
+    picked: &[Picked],
+    seed: u64,
+) -> io::Result<Reporter> {
     let scenarios = picked.iter().map(|picked| picked.selection.run.len()).sum();
     let idle = |picked: &Picked| picked.selection.ignored.len() + picked.selection.left_out.len();
     let idle: usize = picked.iter().map(idle).sum();
     let suites = picked.iter().map(|picked| picked.suite.name.clone()).collect();
     let (polder, run) = (env!("CARGO_PKG_VERSION").to_owned(), sink.run().to_owned());
     let reporter = Reporter::begin(line, sink, events, scenarios + idle)?;
-    events.send(RunEvent::RunStarted { version: VERSION, polder, run, suites, scenarios });
+    events.send(RunEvent::RunStarted { version: VERSION, polder, run, suites, scenarios, seed: Some(seed) });
     Ok(reporter)
 }
 

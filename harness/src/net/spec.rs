@@ -189,6 +189,28 @@ impl Impairment {
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether chance has a part in it.
+    #[must_use]
+    pub fn is_chancy(&self) -> bool {
+        !self.jitter.is_zero() || self.loss > 0.0 || self.duplicate > 0.0 || self.corrupt > 0.0
+    }
+}
+
+/// In words, without what it does not do.
+impl fmt::Display for Impairment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { delay, jitter, loss, duplicate, corrupt, rate_kbit } = self;
+        let mut parts = Vec::new();
+        let times = [("delay", delay), ("jitter", jitter)].into_iter().filter(|(_, time)| !time.is_zero());
+        parts.extend(times.map(|(what, time)| format!("{what} {time:?}")));
+        let shares = [("loss", loss), ("duplicates", duplicate), ("wrong bits", corrupt)];
+        let shares = shares.into_iter().filter(|(_, percent)| **percent > 0.0);
+        parts.extend(shares.map(|(what, percent)| format!("{what} {percent}%")));
+        parts.extend(rate_kbit.map(|rate| format!("at most {rate} kbit/s")));
+        f.write_str(if parts.is_empty() { "as a plain cable" } else { "" })?;
+        f.write_str(&parts.join(", "))
+    }
 }
 
 /// Where an environment's nets are made, and what is free there.

@@ -3,12 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
 };
 
 use proptest::prelude::*;
 
 use super::{
-    Extra, Family, LinkPlan, MachineAsk, NetAsk, NetError, NetKind, NetPlan, NicAsk, Outward, Scope, Vlan,
+    Extra, Family, Impairment, LinkPlan, MachineAsk, NetAsk, NetError, NetKind, NetPlan, NicAsk, Outward,
+    Scope, Vlan,
     address::nics,
     another,
     lease::{self, Want},
@@ -117,6 +119,25 @@ fn planned(nets: &[NetAsk], machines: &[MachineAsk]) -> NetPlan {
 fn refused(nets: &[NetAsk], machines: &[MachineAsk]) -> Vec<String> {
     let errors = plan(nets, machines, &Scope::hermetic()).unwrap_err();
     errors.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn impairments_are_told_without_what_they_do_not_do() {
+    let told = |what: Impairment| what.to_string();
+    assert_eq!(told(Impairment::default()), "as a plain cable");
+    assert!(!Impairment::default().is_chancy());
+    let slow = Impairment { delay: Duration::from_millis(50), rate_kbit: Some(100), ..Impairment::default() };
+    assert_eq!(told(slow), "delay 50ms, at most 100 kbit/s");
+    assert!(!slow.is_chancy(), "nothing is left to chance");
+    let bad = Impairment {
+        jitter: Duration::from_millis(5),
+        loss: 40.0,
+        duplicate: 0.5,
+        corrupt: 1.0,
+        ..Impairment::default()
+    };
+    assert_eq!(told(bad), "jitter 5ms, loss 40%, duplicates 0.5%, wrong bits 1%");
+    assert!(bad.is_chancy());
 }
 
 #[test]

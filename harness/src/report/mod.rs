@@ -1,6 +1,7 @@
 //! What a run leaves and shows: events folded into counts, lines for people, lines for programs, files.
 //! Does not know what runs; events are all it sees.
 
+pub(crate) mod bundle;
 pub(crate) mod changes;
 pub(crate) mod ci;
 pub(crate) mod digest;

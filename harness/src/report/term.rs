@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::event::{Fault, Outcome, RunEvent, Stamped, scenario_folder};
+use crate::{
+    base::id::MachineName,
+    event::{Fault, Outcome, RunEvent, Stamped, scenario_folder, suite_folder},
+};
 
 use super::{
     ci::Ci,
@@ -132,7 +135,29 @@ impl<W: Write> Term<W> {
                      polder status\n    polder shell {machine}\n    polder destroy --yes"
                 )
             }
-            RunEvent::Fault { suite, scenario, text } if self.style.live_log && !self.style.verbose => {
+            RunEvent::Paused { suite, scenario, folder, machines, portal } => {
+                writeln!(
+                    self.notes,
+                    "{suite}: {}",
+                    paused(&self.folder, suite, scenario, folder.as_deref(), machines, portal.as_deref())
+                )
+            }
+            RunEvent::Resumed { suite, seconds } => {
+                writeln!(self.notes, "{suite}: goes on, after it stood still for {seconds:.0} s")
+            }
+            RunEvent::PortalKept { suite, state: Some(state), .. } => {
+                writeln!(
+                    self.notes,
+                    "{suite}: what its portal knew stays; `polder enter` has it, as has\n    polder cvp serve --state {state}"
+                )
+            }
+            RunEvent::PortalKept { suite, portal: Some(portal), .. } => {
+                writeln!(
+                    self.notes,
+                    "{suite}: what it did at {portal} stays; to set it back, with the same POLDER_CVP variables:\n    polder gc"
+                )
+            }
+            RunEvent::Fault { suite, scenario, text, .. } if self.style.live_log && !self.style.verbose => {
                 writeln!(self.out, "{suite}::{scenario}: {text}")
             }
             RunEvent::ScenarioStarted { suite, scenario, prerequisite: true, .. } => {
@@ -296,15 +321,34 @@ impl<W: Write> Term<W> {
     }
 }
 
+/// What there is to do with a suite that stands still.
+fn paused(
+    run: &Path,
+    suite: &str,
+    scenario: &str,
+    folder: Option<&str>,
+    machines: &[MachineName],
+    portal: Option<&str>,
+) -> String {
+    let mut text = format!("stands still: `{scenario}` failed; from another terminal:");
+    let place = folder.map_or_else(|| suite_folder(run, suite), PathBuf::from);
+    text += &format!("\n    cd {}", place.display());
+    if let Some(machine) = machines.first().filter(|_| folder.is_some()) {
+        text += &format!("\n    polder status\n    polder shell {machine}\n    polder console {machine}");
+    }
+    text += &format!("\n    less {scenario}/log.txt");
+    if let Some(portal) = portal {
+        text += &format!("\n    . {portal}; polder cvp inventory");
+    }
+    text + "\nEnter goes on, q and Enter ends the run"
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{
-        event::Trouble,
-        report::ci::System,
-    };
+    use crate::{event::Trouble, report::ci::System};
 
     fn finished(scenario: &str, outcome: Outcome) -> RunEvent {
         RunEvent::ScenarioFinished { suite: "demo".into(), scenario: scenario.into(), outcome, seconds: 1.25 }

@@ -88,7 +88,7 @@ impl Verbose {
             RunEvent::MachineState { suite, scenario, machine, state } => {
                 vec![on(head(at, suite, scenario, 0), Some(machine)).and(state)]
             }
-            RunEvent::Fault { suite, scenario, text } => {
+            RunEvent::Fault { suite, scenario, text, .. } => {
                 vec![head(at, suite, scenario, 0).with(Paint::Yellow, text)]
             }
             RunEvent::Change { suite, scenario, change, device, phase, error, seconds, .. } => {

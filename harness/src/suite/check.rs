@@ -3,6 +3,7 @@
 use crate::{base::text::did_you_mean, env::Names};
 
 use super::{
+    changes::file::{meant, no_change},
     extract::{Need, OnReturn, Scope},
     registry::{Param, StepDef, Suite},
 };
@@ -16,13 +17,15 @@ pub(crate) struct Missing {
     problem: String,
 }
 
-/// Checks every step of `suite` against the names of its init file (nothing when it has none).
-pub(crate) fn check(suite: &Suite, names: Option<&Names>) -> Vec<Missing> {
+/// Checks every step of `suite` against the names of its init file and those of its file of changes (nothing when it has none).
+pub(crate) fn check(suite: &Suite, names: Option<&Names>, changes: Option<&[String]>) -> Vec<Missing> {
     let def = suite.def;
     let scenarios = def.scenarios.iter().map(|scenario| &scenario.step);
     let steps = def.setup.iter().chain(scenarios).chain(def.teardown);
     steps
-        .flat_map(|step| step_problems(suite, step, names).into_iter().map(move |problem| (step, problem)))
+        .flat_map(|step| {
+            step_problems(suite, step, names, changes).into_iter().map(move |problem| (step, problem))
+        })
         .map(|(step, problem)| Missing {
             place: format!("{}:{}", def.file, step.line),
             suite: suite.name.clone(),
@@ -94,7 +97,12 @@ pub(super) fn no_role(role: &str, place: &str, names: &Names) -> String {
     format!("no machine of role `{role}`{place}; {help}")
 }
 
-fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<String> {
+fn step_problems(
+    suite: &Suite,
+    step: &StepDef,
+    names: Option<&Names>,
+    changes: Option<&[String]>,
+) -> Vec<String> {
     let file = suite.def.env.map_or("", |env| env.path);
     let file = file.rsplit('/').next().unwrap_or(file);
     let problem = |param: &Param| {
@@ -114,6 +122,18 @@ fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<St
                 format!("`{}` asks for the outcome, which only a `#[teardown]` is told", step.name)
             });
         }
+        if param.need == Need::Change {
+            return match (changes, suite.def.changes) {
+                (Some(known), Some(_)) if meant(known, name).is_some() => None,
+                (Some(known), Some(file)) => Some(no_change(name, file.path, known)),
+                // What is wrong with the file is told.
+                (None, Some(_)) => None,
+                (_, None) => Some(format!(
+                    "`{}` asks for the change `{name}`, but the suite names no file of changes (`changes = ..`)",
+                    step.name
+                )),
+            };
+        }
         let Some(names) = names else {
             return (param.need != Need::Nothing).then(|| {
                 format!("`{}` asks for `{name}`, but the suite names no init file (`env = ..`)", step.name)
@@ -123,9 +143,12 @@ fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<St
             return role_problem(param, role, &format!(" in {file}"), names);
         }
         let (what, known, found) = match param.need {
-            Need::Nothing | Need::Environment | Need::Machines | Need::Portal | Need::Outcome => {
-                return None;
-            }
+            Need::Nothing
+            | Need::Environment
+            | Need::Machines
+            | Need::Portal
+            | Need::Change
+            | Need::Outcome => return None,
             Need::Machine => ("machine", &names.machines, names.machine(name)),
             Need::Net => ("net", &names.nets, names.net(name)),
         };
@@ -142,7 +165,7 @@ fn step_problems(suite: &Suite, step: &StepDef, names: Option<&Names>) -> Vec<St
 /// What is wrong with a parameter that asks for a role.
 fn role_problem(param: &Param, role: &str, place: &str, names: &Names) -> Option<String> {
     match (names.role(role), param.need) {
-        (_, Need::Nothing | Need::Environment | Need::Net | Need::Portal | Need::Outcome) => {
+        (_, Need::Nothing | Need::Environment | Need::Net | Need::Portal | Need::Change | Need::Outcome) => {
             Some(format!("`{}` is no machine, and has no role", param.name))
         }
         ([], Need::Machine | Need::Machines) => Some(no_role(role, place, names)),
@@ -190,6 +213,7 @@ mod tests {
         line: 3,
         env: Some(EnvFile { path: "/src/tests/demo.yaml", text: "" }),
         cvp: None,
+        changes: None,
         timeout: None,
         if_var: None,
         stop_on_failure: false,
@@ -212,7 +236,8 @@ mod tests {
     #[test]
     fn names_what_is_not_in_the_file() {
         let suite = Suite { name: "demo".into(), def: &DEF };
-        let problems: Vec<String> = check(&suite, Some(&names())).iter().map(ToString::to_string).collect();
+        let problems: Vec<String> =
+            check(&suite, Some(&names()), None).iter().map(ToString::to_string).collect();
         let expected = [
             "no machine `r3` in demo.yaml; did you mean `r1`?",
             "no net `r1` in demo.yaml",
@@ -225,7 +250,7 @@ mod tests {
         ];
         let expected = expected.map(|problem| format!("tests/demo.rs:12: suite `demo`: {problem}"));
         assert_eq!(problems, expected);
-        assert_eq!(check(&suite, None).len(), 15, "without a file nothing can be named");
+        assert_eq!(check(&suite, None, None).len(), 15, "without a file nothing can be named");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{Result, cvp::Cvp, env::Env, event::Outcome};
+use crate::{Result, base::random::Seeds, cvp::Cvp, env::Env, event::Outcome};
 
 use super::{
     changes::Changes,
@@ -23,6 +23,8 @@ pub struct SuiteCx {
     pub(crate) cvp: Option<Cvp>,
     pub(crate) changes: Changes,
     pub(crate) folder: PathBuf,
+    /// Seeds of what chance has a part in.
+    pub(crate) seeds: Seeds,
     /// How the suite did, for its teardown.
     pub(crate) outcome: Option<Outcome>,
     /// Values of parameters that live as long as the step.

@@ -31,6 +31,8 @@ pub enum Need {
     Net,
     /// A session at a portal.
     Portal,
+    /// A change of the suite's file, with the parameter's name.
+    Change,
     /// How the suite did, which only its teardown is told.
     Outcome,
 }
@@ -82,7 +84,7 @@ pub enum OnReturn {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a scenario",
     label = "not something a suite provides",
-    note = "`Env`, `Vm`, `Vms`, `Net`, `Cvp`, `Changes`, `Artifacts` and, in a teardown, `Outcome` are; implement `polder::FromSuite` for a type of your own"
+    note = "`Env`, `Vm`, `Vms`, `Net`, `Cvp`, `Changes`, `NamedChange`, `Chance`, `Artifacts` and, in a teardown, `Outcome` are; implement `polder::FromSuite` for a type of your own"
 )]
 pub trait FromSuite: Sized + Send + Sync + 'static {
     /// What it asks of the environment.

@@ -70,6 +70,19 @@ fn with(outcome: Outcome, amiss: Fault, said: &[String]) -> Outcome {
     }
 }
 
+/// The outcome of a step in which chance had a part: what failed says how to have the same again.
+pub(crate) fn by_chance(outcome: Outcome, seed: u64) -> Outcome {
+    match outcome {
+        Outcome::Failed { fault, error } => Outcome::Failed {
+            fault,
+            error: format!(
+                "{error}\nchance had a part in it; with POLDER_SEED={seed} it makes the same choices again"
+            ),
+        },
+        other => other,
+    }
+}
+
 /// The outcome of a scenario whose failure may be known, on the day `today` (as `2027-01-31`). Only what is tested is ever
 /// expected to fail: where the environment does, nothing was found out.
 pub(crate) fn expected(outcome: Outcome, known: Option<ExpectFail>, today: &str) -> Outcome {
@@ -211,6 +224,17 @@ mod tests {
         let lost = || failed(Fault::Environment, "no lab");
         assert_eq!(on("2026-12-01", lost()), lost(), "nothing was found out about what is tested");
         assert_eq!(expected(lost(), None, "2026-12-01"), lost());
+    }
+
+    #[test]
+    fn what_failed_by_chance_can_be_had_again() {
+        let failed = Outcome::Failed { fault: Fault::Product, error: "1 != 2".into() };
+        let Outcome::Failed { error, fault: Fault::Product } = by_chance(failed, 7) else { panic!() };
+        assert_eq!(
+            error,
+            "1 != 2\nchance had a part in it; with POLDER_SEED=7 it makes the same choices again"
+        );
+        assert_eq!(by_chance(Outcome::Passed, 7), Outcome::Passed);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! Emits events; does not format or print them.
 
 pub(crate) mod budget;
-mod changes;
+mod chance;
+pub(crate) mod changes;
 pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod extract;
@@ -11,6 +12,7 @@ mod held;
 pub(crate) mod leaks;
 pub(crate) mod needs;
 pub(crate) mod order;
+pub(crate) mod pause;
 mod points;
 mod portal;
 pub(crate) mod registry;
@@ -21,10 +23,12 @@ mod skip;
 pub(crate) mod stop;
 pub(crate) mod task;
 
+pub use chance::Chance;
 pub use changes::Applying;
 pub use changes::Change;
 pub use changes::ChangeError;
 pub use changes::Changes;
+pub use changes::NamedChange;
 pub use changes::Target as ChangeTarget;
 pub use context::Artifacts;
 pub use context::ArtifactsError;

@@ -1,13 +1,18 @@
 //! The session at a portal that a suite has: begun before everything else of it, closed after its teardown, and recorded
 //! all the while. Does not know what is done in it.
 
-use std::time::Instant;
+use std::{
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use tokio::runtime::Handle;
 
 use crate::{
     cvp::{Place, SessionError, Stay, journal_folder},
-    event::{Fault, Outcome, RunEvent, scenario_folder},
+    event::{Fault, Outcome, PORTAL_STATE, RunEvent, scenario_folder},
 };
 
 use super::{
@@ -20,6 +25,9 @@ use super::{
 
 /// What it is called in reports.
 const PORTAL: &str = "portal";
+/// Files with the way to a portal of our own, in the suite's folder: as long as the suite stands still.
+const WAY: &str = "portal.env";
+const WAY_CA: &str = "portal-ca.pem";
 /// The file of what is asked and answered, in the suite's folder.
 const ARCHIVE: &str = "cvp.har";
 /// Why nothing of a suite can be run.
@@ -74,6 +82,56 @@ impl Runner {
         stay
     }
 
+    /// Leaves what was done at the portal for somebody to look at: of a portal of our own its state, which another one begins
+    /// with, while the session is closed as ever; of one that is there, all of it.
+    pub(super) async fn keep_portal(&self, suite: &Suite, stay: Stay) {
+        let Some(state) = stay.state() else {
+            let nodes = stay.cvp().client().spec().nodes.iter().map(|node| node.address());
+            let portal = nodes.collect::<Vec<_>>().join(", ");
+            stay.leave().await;
+            return self.emit(RunEvent::PortalKept {
+                suite: suite.name.clone(),
+                state: None,
+                portal: Some(portal),
+            });
+        };
+        let file = scenario_folder(&self.folder, &suite.name, PORTAL_STATE);
+        let written = state.map_err(anyhow::Error::from).and_then(|state| Ok(private(&file, &state)?));
+        match written {
+            Ok(()) => self.emit(RunEvent::PortalKept {
+                suite: suite.name.clone(),
+                state: Some(file.display().to_string()),
+                portal: None,
+            }),
+            Err(error) => {
+                let error = error.context(format!("cannot keep the portal's state in {}", file.display()));
+                let (fault, error) = (Fault::Environment, failure::describe(&error, suite.def.file));
+                self.report_finished(suite, PORTAL, Outcome::Failed { fault, error }, Duration::ZERO);
+            }
+        }
+        self.close(suite, stay).await;
+    }
+
+    /// Writes down for a shell how one gets to the suite's portal, if it is our own, and says where.
+    pub(super) fn tell_way(&self, suite: &Suite, stay: &Stay) -> Option<PathBuf> {
+        let way = stay.way()?;
+        let place = |file: &str| scenario_folder(&self.folder, &suite.name, file);
+        let (file, ca_file) = (place(WAY), place(WAY_CA));
+        let ca = way.ca.as_ref().map(|ca| private(&ca_file, ca.as_bytes()).map(|()| ca_file.as_path()));
+        let variables = way.variables(ca.transpose().ok()?);
+        let quoted = |value: &str| shlex::try_quote(value).map(std::borrow::Cow::into_owned).ok();
+        let lines = variables.iter().map(|(name, value)| Some(format!("export {name}={}\n", quoted(value)?)));
+        private(&file, lines.collect::<Option<String>>()?.as_bytes()).ok()?;
+        Some(file)
+    }
+
+    /// Takes that back.
+    pub(super) fn forget_way(&self, suite: &Suite) {
+        for file in [WAY, WAY_CA] {
+            let _ = std::fs::remove_file(scenario_folder(&self.folder, &suite.name, file));
+        }
+    }
+
     /// Closes the suite's session; what could not be set back is reported.
     pub(super) async fn close(&self, suite: &Suite, stay: Stay) {
         let start = Instant::now();
@@ -91,4 +149,16 @@ impl Runner {
         };
         self.report_finished(suite, PORTAL, Outcome::Failed { fault, error }, start.elapsed());
     }
+}
+
+/// Writes a file that is for its owner alone.
+fn private(path: &Path, content: &[u8]) -> io::Result<()> {
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    // One that is there may be for others.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)?.write_all(content)
 }

@@ -26,6 +26,8 @@ pub struct SuiteDef {
     pub env: Option<EnvFile>,
     /// Its session at a portal, if it has one.
     pub cvp: Option<PortalDef>,
+    /// The file of changes that its scenarios may make.
+    pub changes: Option<EnvFile>,
     /// Limit for environment, set-up and scenarios together.
     pub timeout: Option<Duration>,
     /// The environment variable without which it is as if it were not there.
@@ -246,6 +248,7 @@ impl SuiteDef {
             line,
             env: None,
             cvp: None,
+            changes: None,
             timeout: None,
             if_var: None,
             stop_on_failure: false,

@@ -2,6 +2,7 @@
 //! are in `session`. Does not print, and does not choose what is run.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -30,6 +31,7 @@ use super::{
     failure,
     leaks::Audit,
     order::{LeftOut, Planned, Selection},
+    pause::Pauses,
     registry::{EnvFile, Ignore, ScenarioDef, Suite},
     session::{Session, Watched},
     stop::Stop,
@@ -73,6 +75,10 @@ pub(crate) struct Runner {
     pub(crate) strict: bool,
     /// Which environments stay when their suites have ended.
     pub(crate) keep: Keep,
+    /// From which all seeds are.
+    pub(crate) seed: u64,
+    /// Where suites ask that stand still at a failure; absent: none does.
+    pub(crate) pauses: Option<Pauses>,
 }
 
 /// Which environments stay when their suites have ended.
@@ -151,8 +157,8 @@ impl Runner {
                 }
             },
         };
-        let mut session = Session::new(self, suite, env, start);
-        (session.portal, session.watched, session.token) = (portal, watched, Some(token));
+        let mut session = Session::new(self, suite, env, portal, start);
+        (session.watched, session.token) = (watched, Some(token));
         Ok(session)
     }
 
@@ -160,12 +166,15 @@ impl Runner {
     async fn up(&self, suite: &Suite, file: EnvFile) -> Result<Env, String> {
         let start = Instant::now();
         self.report_started(suite, ENVIRONMENT, false);
+        self.keep_asked(suite);
         let (events, name) = (self.events.clone(), suite.name.clone());
         let progress = Progress::new(move |text| {
             events.send(RunEvent::SuiteProgress { suite: name.clone(), text: text.to_owned() });
         });
         let host = self.host.clone();
-        let workdir = (self.keep != Keep::Never).then(|| scenario_folder(&self.folder, &suite.name, FOLDER));
+        // Where others find it.
+        let is_found = self.keep != Keep::Never || self.pauses.is_some();
+        let workdir = is_found.then(|| scenario_folder(&self.folder, &suite.name, FOLDER));
         let rise = async move {
             let env = |name: &str| std::env::var(name).ok();
             let loaded = initfile::load_text(Path::new(file.path), file.text, &initfile::Options::new(&env));
@@ -215,6 +224,18 @@ impl Runner {
         env
     }
 
+    /// Keeps what is asked for in files: whoever reads what became of it has not always the sources.
+    fn keep_asked(&self, suite: &Suite) {
+        let folder = scenario_folder(&self.folder, &suite.name, ENVIRONMENT);
+        for file in suite.def.env.into_iter().chain(suite.def.changes) {
+            let name = Path::new(file.path).file_name().unwrap_or_default();
+            let kept = fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(name), file.text));
+            if let Err(error) = kept {
+                tracing::debug!("{} is not kept: {error}", file.path);
+            }
+        }
+    }
+
     /// Watches over the machines of an environment; trouble is reported with the step that is under way.
     async fn watch(&self, suite: &Suite, env: &Env) -> Option<Watched> {
         let under_way = Arc::new(Mutex::new(ENVIRONMENT.to_owned()));
@@ -251,14 +272,18 @@ impl Runner {
         });
     }
 
-    /// Keeps an environment if it is to be kept, else ends it; returns what it used.
-    pub(super) async fn leave(&self, suite: &Suite, env: Env, failed: bool) -> Option<Usage> {
-        let stays = match self.keep {
+    /// Whether what a suite had stays when it has ended.
+    pub(super) fn stays(&self, failed: bool) -> bool {
+        match self.keep {
             Keep::Never => false,
             Keep::Failed => failed,
             Keep::Always => true,
-        };
-        if !stays {
+        }
+    }
+
+    /// Keeps an environment if it is to be kept, else ends it; returns what it used.
+    pub(super) async fn leave(&self, suite: &Suite, env: Env, failed: bool) -> Option<Usage> {
+        if !self.stays(failed) {
             return self.down(suite, env).await;
         }
         let staying = env.clone();

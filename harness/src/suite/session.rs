@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,16 +14,16 @@ use jiff::{Timestamp, tz::Offset};
 use tracing::Span;
 
 use crate::{
-    base::wait::Deadline,
+    base::{random::Seeds, wait::Deadline},
     cvp::Stay,
     env::{Env, Watch},
-    event::{Fault, Outcome, RunEvent, Usage, scenario_folder},
+    event::{Fault, Outcome, RunEvent, Usage, scenario_folder, suite_folder},
     health::blame,
 };
 
 use super::{
     budget::Token,
-    changes::Changes,
+    changes::{Changes, Source},
     check,
     context::SuiteCx,
     failure,
@@ -67,8 +70,10 @@ pub(super) struct Session<'a> {
     pub(super) obstacles: Vec<String>,
     /// By how much limits are stretched.
     factor: f64,
-    /// When the suite's own limit is reached.
+    /// When the suite's own limit is reached, but for the time in which it stood still.
     deadline: Option<Deadline>,
+    /// How long it stood still.
+    stood: Mutex<Duration>,
 }
 
 /// How a step went, for those after it.
@@ -117,12 +122,20 @@ impl SoFar {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(runner: &'a Runner, suite: &'a Suite, env: Option<Env>, start: Instant) -> Self {
+    pub(super) fn new(
+        runner: &'a Runner,
+        suite: &'a Suite,
+        env: Option<Env>,
+        portal: Option<Stay>,
+        start: Instant,
+    ) -> Self {
         let factor = env.as_ref().map_or(1.0, Env::time_factor);
         let limit = suite.def.timeout.map(|limit| limit.mul_f64(factor));
         let deadline = limit.map(|limit| Deadline::within(limit.saturating_sub(start.elapsed())));
         let folder = scenario_folder(&runner.folder, &suite.name, CHANGES);
-        let changes = Changes::new(&suite.name, folder, env.clone(), runner.tell);
+        let client = portal.as_ref().map(|stay| stay.cvp().client().clone());
+        let source = Source { file: suite.def.changes, portal: client };
+        let changes = Changes::new(&suite.name, folder, env.clone(), runner.tell, source);
         let values = Holdings::default();
         let names = env.as_ref().map(Env::names);
         let has_real_portal = suite.def.cvp.is_some() && runner.portal.is_some();
@@ -132,13 +145,14 @@ impl<'a> Session<'a> {
             suite,
             env,
             watched: None,
-            portal: None,
+            portal,
             token: None,
             changes,
             values,
             obstacles,
             factor,
             deadline,
+            stood: Mutex::default(),
         }
     }
 
@@ -148,6 +162,7 @@ impl<'a> Session<'a> {
         for step in self.suite.def.setup {
             let outcome = self.step(SETUP, step, None).await;
             so_far.note(&outcome);
+            self.pause(SETUP, &outcome).await;
             so_far.halted = match outcome {
                 Outcome::Passed => None,
                 Outcome::NotRun { reason } => Some(reason),
@@ -165,13 +180,16 @@ impl<'a> Session<'a> {
         }
         self.end_values(&outcome).await;
         self.undo(0).await;
-        if let Some(portal) = self.portal.take() {
-            self.runner.close(self.suite, portal).await;
+        let is_failed = outcome != Outcome::Passed;
+        match self.portal.take() {
+            Some(portal) if self.runner.stays(is_failed) => self.runner.keep_portal(self.suite, portal).await,
+            Some(portal) => self.runner.close(self.suite, portal).await,
+            None => {}
         }
         let env = self.env?;
         // Kept of every suite: little, and what people ask for first.
         env.keep_consoles(&scenario_folder(&self.runner.folder, &self.suite.name, "consoles")).await;
-        let usage = self.runner.leave(self.suite, env, outcome != Outcome::Passed).await;
+        let usage = self.runner.leave(self.suite, env, is_failed).await;
         // Only now: before, it would tidy up in machines that go anyway.
         drop(self.watched);
         drop(self.token);
@@ -199,6 +217,7 @@ impl<'a> Session<'a> {
         if outcome == Outcome::Passed {
             self.left(&mut so_far.points, name, is_wanted).await;
         }
+        self.pause(name, &outcome).await;
         let what = match outcome {
             Outcome::Passed => None,
             Outcome::ExpectedFailure { .. } => Some("failed, as is expected"),
@@ -218,6 +237,50 @@ impl<'a> Session<'a> {
         if stuck {
             so_far.halted = Some(format!("`{name}` still runs: it could not be stopped"));
         }
+    }
+
+    /// Stands still at a failure, if it is to, until somebody says to go on: no limit runs on meanwhile, and nothing that is done
+    /// to machines is blamed on anybody.
+    async fn pause(&self, name: &str, outcome: &Outcome) {
+        let Self { runner, suite, .. } = *self;
+        let (Outcome::Failed { .. }, Some(pauses)) = (outcome, &runner.pauses) else { return };
+        if runner.stop.is_requested() {
+            return;
+        }
+        let (began, told) = (Instant::now(), AtomicBool::new(false));
+        let work = async {
+            let Some(turn) = pauses.turn().await else { return };
+            told.store(true, Ordering::Relaxed);
+            let portal = self.portal.as_ref().and_then(|portal| runner.tell_way(suite, portal));
+            runner.emit(RunEvent::Paused {
+                suite: suite.name.clone(),
+                scenario: name.to_owned(),
+                folder: self
+                    .env
+                    .as_ref()
+                    .map(|_| suite_folder(&runner.folder, &suite.name).display().to_string()),
+                machines: self.env.iter().flat_map(Env::vms).map(|vm| vm.name().clone()).collect(),
+                portal: portal.map(|file| file.display().to_string()),
+            });
+            turn.over().await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = runner.stop.requested() => {}
+        }
+        runner.forget_way(suite);
+        if told.load(Ordering::Relaxed) {
+            let seconds = began.elapsed().as_secs_f64();
+            runner.emit(RunEvent::Resumed { suite: suite.name.clone(), seconds });
+        }
+        self.aftermath().await;
+        *self.stood.lock().unwrap_or_else(PoisonError::into_inner) += began.elapsed();
+    }
+
+    /// When the suite's own limit is reached.
+    fn deadline(&self) -> Option<Deadline> {
+        let stood = *self.stood.lock().unwrap_or_else(PoisonError::into_inner);
+        self.deadline.map(|deadline| deadline.later(stood))
     }
 
     /// What a scenario lacks that is known only when the machines are up.
@@ -290,7 +353,7 @@ impl<'a> Session<'a> {
         if let Some(error) = broken.or_else(lost) {
             return Some(format!("the environment broke: {error}"));
         }
-        let over = self.deadline.is_some_and(Deadline::passed);
+        let over = self.deadline().is_some_and(Deadline::passed);
         over.then(|| format!("{} are over", self.whole_limit()))
     }
 
@@ -324,7 +387,7 @@ impl<'a> Session<'a> {
                 break Went { outcome, took: start.elapsed(), stuck: false, lost: true };
             }
             points.moved_on();
-            let went = self.attempt(name, &scenario.step, Some(&runner.stop), None, &span).await;
+            let went = self.attempt(name, &scenario.step, Some(&runner.stop), None, &span, attempt).await;
             let Outcome::Failed { fault, error } = &went.outcome else { break went };
             if attempt > scenario.retries || went.stuck || self.obstacle().is_some() {
                 break went;
@@ -355,7 +418,7 @@ impl<'a> Session<'a> {
         runner.report_started(suite, name, false);
         let span = runner.recorder.scenario(&suite.name, name);
         let stop = told.is_none().then_some(&runner.stop);
-        let Went { outcome, took, .. } = self.attempt(name, step, stop, told, &span).await;
+        let Went { outcome, took, .. } = self.attempt(name, step, stop, told, &span, 1).await;
         runner.report_finished(suite, name, outcome.clone(), took);
         self.collect(&outcome, name).await;
         outcome
@@ -375,6 +438,7 @@ impl<'a> Session<'a> {
         stop: Option<&Stop>,
         told: Option<Outcome>,
         span: &Span,
+        attempt: u32,
     ) -> Went {
         let Self { runner, suite, .. } = *self;
         let start = Instant::now();
@@ -383,12 +447,16 @@ impl<'a> Session<'a> {
         }
         let own = step.timeout.unwrap_or(STEP_LIMIT).mul_f64(self.factor);
         // Teardown is owed its time even when the suite's is over.
-        let left = self.deadline.filter(|_| stop.is_some()).map(Deadline::left);
+        let left = self.deadline().filter(|_| stop.is_some()).map(Deadline::left);
         let (limit, words) = match left {
             Some(left) if left < own => (left, self.whole_limit()),
             _ => (own, seconds(own)),
         };
         let of_step = Holdings::default();
+        let seeds = Seeds::new(runner.seed, &[&suite.name, name, &attempt.to_string()]);
+        if let Some(env) = &self.env {
+            env.seed(seeds.clone());
+        }
         let cx = SuiteCx {
             suite: Arc::from(suite.name.as_str()),
             step,
@@ -396,6 +464,7 @@ impl<'a> Session<'a> {
             cvp: self.portal.as_ref().map(|stay| stay.cvp().clone()),
             changes: self.changes.clone(),
             folder: scenario_folder(&runner.folder, &suite.name, name),
+            seeds: seeds.clone(),
             outcome: told,
             of_step: of_step.clone(),
             of_suite: self.values.clone(),
@@ -444,6 +513,7 @@ impl<'a> Session<'a> {
         }
         let (unhealed, blame) = self.aftermath().await;
         let outcome = failure::after(outcome, unhealed, blame);
+        let outcome = if seeds.any() { failure::by_chance(outcome, seeds.run()) } else { outcome };
         Went { outcome, took: start.elapsed(), stuck, lost: false }
     }
 

@@ -2,8 +2,8 @@
 
 use tokio::sync::watch;
 
-/// Tells every [`Stop`] made with it.
-#[derive(Debug)]
+/// Tells every [`Stop`] made with it; clones are the same.
+#[derive(Debug, Clone)]
 pub(crate) struct Stopper(watch::Sender<bool>);
 
 /// Whether the run is to stop.

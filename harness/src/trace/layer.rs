@@ -31,7 +31,7 @@ use super::{
 
 /// Target of lines written with `log!`.
 pub(crate) const LOG: &str = "polder::log";
-/// Target of lines about faults that were made on purpose.
+/// Target of lines about faults that were made on purpose; they have the fields of [`RunEvent::Fault`].
 pub(crate) const FAULT: &str = "polder::fault";
 /// Target of lines about changes; they have the fields of [`RunEvent::Change`], or those of [`RunEvent::ChangeReported`].
 pub(crate) const CHANGE: &str = "polder::change";
@@ -169,6 +169,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
             MACHINE => Some(Box::new(fields.of_machine())),
             WAIT if goes_on => Some(Box::new(fields.of_waiting())),
             WAIT => Some(Box::new(fields.of_wait())),
+            FAULT => Some(Box::new(fields.of_fault())),
             _ => None,
         };
         let text = if more.is_some() { fields.message } else { fields.text("") };
@@ -183,8 +184,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recording {
             }
             match target {
                 // All of it is in its own event.
-                WAIT | MACHINE => {}
-                FAULT => self.events.send(RunEvent::Fault { suite, scenario, text }),
+                WAIT | MACHINE | FAULT => {}
                 _ => self.events.send(RunEvent::Log { suite, scenario, span: id, text }),
             }
         } else if target == LOG {
@@ -276,6 +276,13 @@ impl Fields {
     fn of_waiting(&self) -> impl FnOnce(String, String, Option<u64>) -> RunEvent + use<> {
         let [what, seen] = ["what", "seen"].map(|name| self.field(name));
         move |suite, scenario, span| RunEvent::Waiting { suite, scenario, span, what, seen }
+    }
+
+    /// The fault that they tell of, once it is known whose.
+    fn of_fault(&self) -> impl FnOnce(String, String, Option<u64>) -> RunEvent + use<> {
+        let (text, machine, seed) = (self.message.clone(), self.field("machine"), self.field("seed"));
+        let machine = (!machine.is_empty()).then_some(machine);
+        move |suite, scenario, _| RunEvent::Fault { suite, scenario, text, machine, seed: seed.parse().ok() }
     }
 
     /// The wait that they tell of, once it is known whose.

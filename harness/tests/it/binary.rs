@@ -16,10 +16,12 @@ use tempfile::TempDir;
 /// Nothing here takes as long; what does is stuck.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 21] = [
     "watched",
     "struck",
     "leaky",
+    "debugged",
+    "changed",
     "twelve",
     "kept",
     "returning",

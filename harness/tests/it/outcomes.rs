@@ -180,7 +180,7 @@ fn suites_run_side_by_side_within_the_bound() {
 
 #[test]
 fn wrong_names_are_said_before_anything_starts() {
-    let ran = run("wrong_names", &[]);
+    let ran = run("wrong_names", &["--skip", "broken_changes"]);
     assert_eq!(ran.code, Some(2));
     insta::assert_snapshot!(ran.notes, @r"
     error: nothing was run
@@ -190,7 +190,25 @@ fn wrong_names_are_said_before_anything_starts() {
     harness/tests/suites/wrong_names.rs:25: suite `without_file`: `asks_for_a_machine` asks for `web`, but the suite names no init file (`env = ..`)
     harness/tests/suites/wrong_names.rs:33: suite `without_file`: `asks_for_the_outcome` asks for the outcome, which only a `#[teardown]` is told
     harness/tests/suites/wrong_names.rs:38: suite `without_file`: `asks_for_a_portal` asks for the portal's session `cvp`, but the suite has none: write `#[polder::suite(cvp)]`
+    harness/tests/suites/wrong_names.rs:43: suite `without_file`: `asks_for_a_change` asks for the change `mtu`, but the suite names no file of changes (`changes = ..`)
+    harness/tests/suites/wrong_names.rs:63: suite `other_changes`: no change `first_nte` in named.yaml; did you mean `first-note`?
     ");
+    assert!(!ran.root().exists(), "nothing has begun");
+    // All that is wrong with a file of changes, with its lines, and with the parameters beside it.
+    let ran = run("wrong_names", &["broken_changes"]);
+    assert_eq!(ran.code, Some(2));
+    for words in [
+        "broken.yaml:7:35]",
+        "`wbe` is no machine of the environment, and its driver says no `user` to log in as",
+        "there is no device `wee`",
+        "broken.yaml:8:42]",
+        "there is no change or scenario `oen`",
+        "did you mean `one`?",
+        "there is no variable `nothing` for web",
+        "no net `net` in unbootable.yaml",
+    ] {
+        assert!(ran.notes.contains(words), "no `{words}` in {}", ran.notes);
+    }
     assert!(!ran.root().exists(), "nothing has begun");
     let ran = run("wrong_names", &["--list"]);
     assert_eq!(ran.code, Some(0), "{}", ran.notes);

@@ -38,6 +38,31 @@ mod without_file {
     async fn asks_for_a_portal(cvp: &Cvp) {
         let _ = cvp;
     }
+
+    #[test]
+    async fn asks_for_a_change(mtu: &NamedChange) {
+        let _ = mtu;
+    }
+}
+
+#[polder::suite(env = "unbootable.yaml", changes = "broken.yaml")]
+mod broken_changes {
+    use super::*;
+
+    #[test]
+    async fn asks_for_one(whatever: &NamedChange, net: &Net) {
+        let _ = (whatever, net);
+    }
+}
+
+#[polder::suite(changes = "named.yaml")]
+mod other_changes {
+    use super::*;
+
+    #[test]
+    async fn asks_for_one(first_nte: &NamedChange) {
+        let _ = first_nte;
+    }
 }
 
 polder::main!();

@@ -18,4 +18,16 @@ mod stateless {
     async fn a() {}
 }
 
+#[polder::suite(changes = "nowhere.yaml")]
+mod changeless {
+    #[test]
+    async fn a() {}
+}
+
+#[polder::suite(changes = nowhere)]
+mod unquoted {
+    #[test]
+    async fn a() {}
+}
+
 fn main() {}

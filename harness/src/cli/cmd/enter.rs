@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    io::{IsTerminal, stdin},
+    io::{self, IsTerminal, Write, stdin},
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context, bail};
 use serde_json::json;
+use tokio::process::Command;
 
 use super::{
     runs,
@@ -17,7 +17,12 @@ use super::{
 use crate::{
     base::exit::Exit,
     cli::{args::Enter, context::Cx, exit::BadInput, run::Said},
+    cvp::{
+        Way,
+        server::{Portal, PortalSpec, SavedState},
+    },
     env::Env,
+    event::PORTAL_STATE,
     workdir::{
         Workdir,
         paths::{CURRENT, FOLDER},
@@ -30,43 +35,103 @@ const SHELL: &str = "/bin/sh";
 pub(in crate::cli) async fn run(cx: &Cx, args: &Enter) -> anyhow::Result<Said> {
     let run = runs::find(cx, args.run.as_deref())?;
     let suite = choose(&run, args.suite.as_deref())?;
-    let prefix = Workdir::at(&suite.join(FOLDER))?.prefix(CURRENT)?;
-    let env = Env::load(&cx.host()?, &prefix).await?;
+    let env = match suite.join(FOLDER).is_dir() {
+        true => Some(Env::load(&cx.host()?, &Workdir::at(&suite.join(FOLDER))?.prefix(CURRENT)?).await?),
+        false => None,
+    };
     if let Some(name) = &args.vm {
+        let env = env.ok_or_else(|| BadInput(format!("no machines of {} stay", suite.display())))?;
         let vm = find(&env, name)?;
         require_running(&env, &vm).await?;
         return Ok(Said::code(vm.shell(None).await?));
     }
-    let vms = env.vms();
+    let vms = env.map(|env| env.vms()).unwrap_or_default();
     let names: Vec<_> = vms.iter().map(|vm| vm.name().to_string()).collect();
+    let state = Some(suite.join(PORTAL_STATE)).filter(|state| state.is_file());
     if !cx.for_people() {
-        return Ok(cx.print(&json!({ "folder": suite, "machines": names }))?.into());
+        return Ok(cx.print(&json!({ "folder": suite, "machines": names, "portal": state }))?.into());
     }
     if !stdin().is_terminal() {
-        bail!(
-            "standard input is no terminal; name a machine ({}), or use the verbs in {}",
-            names.join(", "),
-            suite.display()
-        );
+        let machines = match names.is_empty() {
+            true => "no machines stay".to_owned(),
+            false => {
+                format!("name a machine ({}), or use the verbs in {}", names.join(", "), suite.display())
+            }
+        };
+        let portal =
+            state.map(|state| format!("; `polder cvp serve --state {}` is its portal", state.display()));
+        bail!("standard input is no terminal; {machines}{}", portal.unwrap_or_default());
     }
+    let machines = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     tracing::warn!(
         target: "polder",
-        "machines: {}\nverbs: polder status, polder shell VM, polder console VM, polder destroy; `exit` leaves, they stay",
-        names.join(", ")
+        "machines: {machines}\nverbs: polder status, polder shell VM, polder console VM, polder destroy; `exit` leaves, they stay",
     );
+    let portal = match &state {
+        Some(state) => Some(Served::begin(state).await?),
+        None => None,
+    };
     let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| SHELL.into());
-    let status = Command::new(&shell)
-        .current_dir(&suite)
-        .status()
-        .with_context(|| format!("cannot start {}", Path::new(&shell).display()))?;
+    let mut command = Command::new(&shell);
+    command.current_dir(&suite).envs(portal.iter().flat_map(Served::variables));
+    let status = command.status().await;
+    if let (Some(portal), Some(state)) = (portal, &state) {
+        portal.end(state).await?;
+    }
+    let status = status.with_context(|| format!("cannot start {}", Path::new(&shell).display()))?;
     // What was typed there last is no verdict on us.
     Ok(if status.code().is_some() { String::new().into() } else { Said::code(Exit::Failed as u8) })
+}
+
+/// The portal of our own that a suite had, again.
+struct Served {
+    portal: Portal,
+    ca: Option<tempfile::NamedTempFile>,
+}
+
+impl Served {
+    /// Serves what is in the file, on this host alone, and says where.
+    async fn begin(file: &Path) -> anyhow::Result<Self> {
+        let json = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let state = Some(SavedState { file: file.to_owned(), json });
+        let portal = Portal::start(PortalSpec { state, ..PortalSpec::default() }).await?;
+        let ca = portal.ca().map(|ca| -> io::Result<_> {
+            let mut file = tempfile::Builder::new().prefix("polder-cvp-").suffix(".pem").tempfile()?;
+            file.write_all(ca.as_bytes())?;
+            Ok(file)
+        });
+        let ca = ca.transpose().context("cannot write the certificate of the portal's authority")?;
+        tracing::warn!(
+            target: "polder",
+            "portal: {}, user {}, password {}, as the suite left it, until you leave; `polder cvp` finds it here",
+            portal.url(),
+            portal.username(),
+            portal.password()
+        );
+        Ok(Self { portal, ca })
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        Way::to(&self.portal).variables(self.ca.as_ref().map(tempfile::NamedTempFile::path))
+    }
+
+    /// Keeps what was done there.
+    async fn end(self, file: &Path) -> anyhow::Result<()> {
+        let saved = self.portal.save(file);
+        self.portal.stop().await;
+        Ok(saved?)
+    }
+}
+
+/// Whether there is anything to enter.
+fn stays(suite: &Path) -> bool {
+    suite.join(FOLDER).is_dir() || suite.join(PORTAL_STATE).is_file()
 }
 
 /// The folder of the suite whose environment is meant: the one that is named, or the only one that stays.
 fn choose(run: &Path, suite: Option<&str>) -> Result<PathBuf, BadInput> {
     let entries = fs::read_dir(run).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut kept: Vec<PathBuf> = entries.filter(|folder| folder.join(FOLDER).is_dir()).collect();
+    let mut kept: Vec<PathBuf> = entries.filter(|folder| stays(folder)).collect();
     kept.sort();
     let name = |folder: &PathBuf| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let names: Vec<String> = kept.iter().map(name).collect();

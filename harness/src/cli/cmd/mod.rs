@@ -124,7 +124,7 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::Cvp { what } => cvp::run(cx, &what).await?,
         Verb::Change { what } => change::run(cx, &what).await?,
         Verb::Enter(args) => enter::run(cx, &args).await?,
-        Verb::Report { run } => report::run(cx, run.as_deref())?,
+        Verb::Report(args) => report::run(cx, &args).await?,
         Verb::Doctor => doctor::run(cx).await?,
         Verb::Gc(args) => gc::run(cx, &args).await?.into(),
         Verb::Completions { shell } => pages::completions(shell)?.into(),

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use crate::net::{Impairment, Vlan};
+use crate::{
+    base::random::Random,
+    net::{Impairment, Vlan},
+};
 
 /// Addresses and type of an Ethernet frame.
 const HEADER: usize = 14;
@@ -23,7 +26,7 @@ pub(super) struct Arrival {
 
 /// One direction of a link.
 pub(super) struct Shaper {
-    random: u64,
+    random: Random,
     /// When the wire is free again.
     free: Duration,
     /// When the last frame arrives: none overtakes it.
@@ -32,7 +35,7 @@ pub(super) struct Shaper {
 
 impl Shaper {
     pub(super) fn new(seed: u64) -> Self {
-        Self { random: seed, free: Duration::ZERO, last: Duration::ZERO }
+        Self { random: Random::new(seed), free: Duration::ZERO, last: Duration::ZERO }
     }
 
     /// When a frame of `len` bytes arrives that is sent at `now`: never, once, or twice.
@@ -54,32 +57,18 @@ impl Shaper {
             }
             None => now,
         };
-        let jitter = what.jitter.mul_f64(2.0 * self.fraction());
+        let jitter = what.jitter.mul_f64(2.0 * self.random.fraction());
         let due = (sent + what.delay + jitter).saturating_sub(what.jitter);
         self.last = self.last.max(due).max(sent);
         let flip = (self.chance(what.corrupt) && len > HEADER).then(|| {
             let bits = (len - HEADER) * 8;
-            HEADER * 8 + usize::try_from(self.number()).unwrap_or(0) % bits
+            HEADER * 8 + usize::try_from(self.random.number()).unwrap_or(0) % bits
         });
         Arrival { due: self.last, flip }
     }
 
     fn chance(&mut self, percent: f64) -> bool {
-        percent > 0.0 && self.fraction() * 100.0 < percent
-    }
-
-    /// From 0 to below 1.
-    fn fraction(&mut self) -> f64 {
-        (self.number() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// The next number (SplitMix64).
-    fn number(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        percent > 0.0 && self.random.fraction() * 100.0 < percent
     }
 }
 

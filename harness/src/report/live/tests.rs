@@ -39,8 +39,14 @@ fn machine(name: &str, state: &str) -> RunEvent {
 
 fn begun() -> Vec<(u64, RunEvent)> {
     let suites = ["net", "disk", "mail", "web"].map(str::to_owned).into();
-    let head =
-        RunEvent::RunStarted { version: 1, polder: String::new(), run: String::new(), suites, scenarios: 9 };
+    let head = RunEvent::RunStarted {
+        version: 1,
+        polder: String::new(),
+        run: String::new(),
+        suites,
+        scenarios: 9,
+        seed: None,
+    };
     let suite = |name: &str| RunEvent::SuiteStarted { suite: name.into(), place: None };
     vec![(0, head), (0, suite("net")), (0, started("net", "environment", 1)), (1, suite("disk"))]
 }

@@ -129,7 +129,7 @@ mod tests {
 
     fn run(root: &Path, name: &str, version: u32, events: Vec<RunEvent>) {
         let (polder, run, suites) = (String::new(), name.to_owned(), Vec::new());
-        let head = RunEvent::RunStarted { version, polder, run, suites, scenarios: 1 };
+        let head = RunEvent::RunStarted { version, polder, run, suites, scenarios: 1, seed: None };
         let line = |event| serde_json::to_string(&Stamped::new(Duration::ZERO, event)).unwrap() + "\n";
         let mut text: String = std::iter::once(head).chain(events).map(line).collect();
         text += "{\"time\":1,\"since_start\":1,\"event\":{\"kind\":\"scenario_finished\",\"su";

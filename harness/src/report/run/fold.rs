@@ -41,8 +41,9 @@ impl Fold {
         let at = stamped.since_start;
         self.account.seconds = at;
         match &stamped.event {
-            RunEvent::RunStarted { run, polder, suites, .. } => {
+            RunEvent::RunStarted { run, polder, suites, seed, .. } => {
                 (self.account.run, self.account.polder) = (run.clone(), polder.clone());
+                self.account.seed = *seed;
                 self.account.began = stamped.time - at;
                 for suite in suites {
                     self.suite_at(suite);
@@ -158,7 +159,7 @@ impl Fold {
                 let wait = What::Wait { took, end, seen, history, looks };
                 self.node(suite, scenario, at, *span, what.clone(), wait);
             }
-            RunEvent::Fault { suite, scenario, text } => self.fault(suite, scenario, at, text),
+            RunEvent::Fault { suite, scenario, text, .. } => self.fault(suite, scenario, at, text),
             RunEvent::Trouble { suite, scenario, machine, trouble, text, expected } => {
                 let text = format!("{trouble}: {text}");
                 let key = self.node(suite, scenario, at, None, text, What::Trouble { expected: *expected });

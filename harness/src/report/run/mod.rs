@@ -13,4 +13,4 @@ mod tests;
 mod words;
 mod write;
 
-pub(crate) use write::{ReportError, write};
+pub(crate) use write::{ReportError, Written, write};

@@ -11,6 +11,8 @@ pub(crate) struct Account {
     pub(crate) run: String,
     /// The version of Polder that ran it.
     pub(crate) polder: String,
+    /// The number from which its seeds are.
+    pub(crate) seed: Option<u64>,
     /// When it began, in seconds since 1970.
     pub(crate) began: f64,
     /// Seconds to its end, or to the last thing known of it.

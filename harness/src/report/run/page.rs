@@ -4,7 +4,7 @@
 use super::{
     data,
     left::Left,
-    model::{Account, Counts, Entry, SuiteAccount, Verdict},
+    model::{Account, Counts, Entry, SuiteAccount, Verdict, What},
     words,
 };
 use crate::{
@@ -38,8 +38,9 @@ fn header(account: &Account, notes: &[String]) -> Tag {
         (0, false, false) => ("not finished", "warn"),
         _ => ("failed", "bad"),
     };
+    let seed = account.seed.map(|seed| format!(", seed {seed}")).unwrap_or_default();
     let when = format!(
-        "{}, {}, suites: {}, Polder {}",
+        "{}, {}, suites: {}, Polder {}{seed}",
         words::utc(account.began),
         words::time(account.seconds),
         account.suites.len(),
@@ -78,7 +79,11 @@ fn failures(account: &Account) -> Option<Tag> {
         let note = Tag::new("span")
             .with("class", "soft")
             .text(format!("{whose}{after} {}", words::time(entry.seconds)));
-        Tag::new("li").of([link, note, Tag::new("pre").with("tabindex", "0").text(excerpt(error))])
+        let more = meanwhile(suite, entry);
+        let more = (!more.is_empty()).then(|| Tag::new("p").with("class", "soft").text(more.join("; ")));
+        Tag::new("li")
+            .of([link, note, Tag::new("pre").with("tabindex", "0").text(words::excerpt(error, LINES))])
+            .of(more)
     };
     let more = bad.len().saturating_sub(LISTED);
     let more = (more > 0).then(|| Tag::new("li").text(format!("and {more} more, below")));
@@ -91,18 +96,33 @@ fn failures(account: &Account) -> Option<Tag> {
     Some(Tag::new("section").with("aria-labelledby", "failures").of([title, list]))
 }
 
-/// The first lines of an error and its innermost cause, which is what people look for.
-fn excerpt(error: &str) -> String {
-    let mut lines: Vec<&str> = error.lines().collect();
-    if lines.len() <= LINES {
-        return error.to_owned();
+/// What else is to be known of a failure at once: what was done to machines on purpose, what trouble they had, and what was not
+/// run because of it.
+fn meanwhile(suite: &SuiteAccount, entry: &Entry) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    for node in &entry.nodes {
+        let said = match node.what {
+            What::Fault { .. } => format!("done on purpose: {}", words::headline(&node.text)),
+            // It is in the error as well where it is to blame.
+            What::Trouble { expected: false } => {
+                let machine = node.machine.as_deref().unwrap_or_default();
+                format!("trouble of {machine}: {}", words::headline(&node.text))
+            }
+            _ => continue,
+        };
+        if !told.contains(&said) && told.len() < LINES {
+            told.push(said);
+        }
     }
-    let cause = error.lines().rfind(|line| line.starts_with("caused by: "));
-    lines.truncate(LINES - 2);
-    let cause = cause.filter(|cause| !lines.contains(cause));
-    lines.push("...");
-    lines.extend(cause);
-    lines.join("\n")
+    let needs = format!("needs `{}`", entry.name);
+    let waits = |other: &&Entry| {
+        other.verdict() == Verdict::NotRun && other.why().is_some_and(|why| why.starts_with(&needs))
+    };
+    let waiting: Vec<&str> = suite.entries.iter().filter(waits).map(|other| other.name.as_str()).collect();
+    if !waiting.is_empty() {
+        told.push(format!("not run because of it: {}", waiting.join(", ")));
+    }
+    told
 }
 
 /// What is looked for, and which entries are shown.

@@ -24,6 +24,7 @@ fn recording(events: Vec<RunEvent>) -> Recording {
         run: RUN.into(),
         suites: vec!["net::demo".into(), "late".into()],
         scenarios: 7,
+        seed: Some(7),
     };
     let stamp = |(at, event): (u32, RunEvent)| {
         let since_start = f64::from(at);
@@ -79,7 +80,13 @@ fn log(scenario: &str, span: Option<u64>, text: &str) -> RunEvent {
 
 /// Everything that can happen to scenarios.
 fn eventful() -> Vec<RunEvent> {
-    let fault = |text: &str| RunEvent::Fault { suite: suite(), scenario: "breaks".into(), text: text.into() };
+    let fault = |text: &str| RunEvent::Fault {
+        suite: suite(),
+        scenario: "breaks".into(),
+        text: text.into(),
+        machine: Some("web".into()),
+        seed: Some(17),
+    };
     let waited = RunEvent::Waited {
         suite: suite(),
         scenario: "breaks".into(),
@@ -408,6 +415,10 @@ fn the_page_is_one_file_in_which_no_text_becomes_markup() {
         failures.children.iter().map(|item| item.child("a").unwrap().text.as_str()).collect();
     assert_eq!(named, ["net::demo::breaks", "net::demo::stays", "net::demo::environment"]);
     assert!(failures.children[1].child("pre").unwrap().text.contains("no disk"));
+    // With what else is to be known at once.
+    let breaks = failures.children.iter().find(|item| item.child("a").unwrap().text == "net::demo::breaks");
+    let more = &breaks.unwrap().child("p").unwrap().text;
+    assert!(more.contains("done on purpose: the link of web is worse, seed 17"), "{more}");
     let entries =
         all.iter().filter(|element| element.name == "details" && element.get("data-verdict").is_some());
     let order: Vec<&str> = entries.filter_map(|entry| entry.get("id")).collect();

@@ -18,6 +18,39 @@ pub(super) fn cause(error: &str) -> Option<&str> {
     error.lines().filter_map(|line| line.strip_prefix(CAUSE)).next_back()
 }
 
+/// At most about so many lines of an error for who looks at many: how it begins, its innermost cause, where it came up and what is
+/// said after that. What consoles said stands where all of it is.
+pub(super) fn excerpt(error: &str, most: usize) -> String {
+    let is_told = |line: &str| line.starts_with(CAUSE) || line.strip_prefix("at ").is_some_and(is_place);
+    let (mut lines, mut console) = (Vec::new(), false);
+    for line in error.lines() {
+        console = line == CONSOLE || console && !is_told(line);
+        if !console {
+            lines.push(shortened(line));
+        }
+    }
+    if lines.len() > most {
+        let end = lines.iter().rposition(|line| line.strip_prefix("at ").is_some_and(is_place));
+        let end = end.map(|at| lines.split_off(at)).unwrap_or_default();
+        let cause = lines.iter().rposition(|line| line.starts_with(CAUSE));
+        let first = most.saturating_sub(4);
+        let cause = cause.filter(|at| *at >= first).and_then(|at| lines.get(at).cloned());
+        lines.truncate(first);
+        lines.push("...".to_owned());
+        lines.extend(cause);
+        lines.extend(end.into_iter().take(3));
+    }
+    lines.join("\n")
+}
+
+/// A line that is not too long to be read.
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", line.get(..end).unwrap_or_default()),
+        None => line.to_owned(),
+    }
+}
+
 /// Where an error came up, as `file:line:column`.
 pub(super) fn place(error: &str) -> Option<&str> {
     let panicked = error.lines().next().and_then(|line| line.strip_prefix(PANIC)?.strip_suffix(':'));
@@ -41,6 +74,10 @@ fn is_place(text: &str) -> bool {
 
 const PANIC: &str = "panicked at ";
 const CAUSE: &str = "caused by: ";
+/// The line above what a machine said last.
+const CONSOLE: &str = "--- console ---";
+/// Characters of a line in an excerpt.
+const LONGEST: usize = 300;
 
 /// A point in time in seconds since 1970, as text in UTC; none is so far away that it has none.
 pub(super) fn utc(seconds: f64) -> String {
@@ -106,6 +143,25 @@ mod tests {
     #[case("", None)]
     fn places_have_files_and_lines(#[case] place: &str, #[case] expected: Option<(&str, &str)>) {
         assert_eq!(file_and_line(place), expected);
+    }
+
+    #[test]
+    fn excerpts_have_causes_and_places_and_no_consoles() {
+        let error = "the spare path is not taken\ncaused by: gave up waiting on client\n--- console ---\nlogin:\n/ #\n\
+                     caused by: waited 9.0 s for success of `ping`\nat a.rs:15:117\nwith POLDER_SEED=7";
+        let expected = "the spare path is not taken\ncaused by: gave up waiting on client\n\
+                        caused by: waited 9.0 s for success of `ping`\nat a.rs:15:117\nwith POLDER_SEED=7";
+        assert_eq!(excerpt(error, 8), expected);
+        let long: Vec<String> = (0..20).map(|n| format!("line {n}")).collect();
+        let error = format!("{}\ncaused by: no disk\nat a.rs:1:2\nmore", long.join("\n"));
+        assert_eq!(
+            excerpt(&error, 8),
+            "line 0\nline 1\nline 2\nline 3\n...\ncaused by: no disk\nat a.rs:1:2\nmore"
+        );
+        assert_eq!(excerpt("one\n--- console ---\nat last\nmore", 8), "one", "a machine's `at` is no place");
+        let wide = excerpt(&"ä".repeat(1_000), 8);
+        assert!(wide.ends_with("ä...") && wide.chars().count() == LONGEST + 3, "{wide}");
+        assert_eq!(excerpt("", 8), "");
     }
 
     #[test]

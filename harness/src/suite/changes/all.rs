@@ -6,10 +6,15 @@ use std::{
     time::Duration,
 };
 
-use super::{apply::Applying, change::Change};
+use super::{
+    super::registry::EnvFile,
+    apply::{Applying, What},
+    change::Change,
+};
 use crate::{
     base::{exit::Exit, wait::Deadline},
     change::{Plan, Recorded, Report, RunError, Runner},
+    cvp::Client,
     env::Env,
     trace::{CHANGE, layer::LOG},
 };
@@ -45,14 +50,26 @@ pub(super) struct Inner {
     pub(super) folder: PathBuf,
     pub(super) env: Option<Env>,
     pub(super) tell: Tell,
+    pub(super) source: Source,
     /// What is undone at the end; and while it runs, what is to stay.
     pub(super) begun: Mutex<Vec<Begun>>,
     pub(super) count: AtomicUsize,
 }
 
+/// Where changes with names are from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Source {
+    /// The suite's file of changes.
+    pub(crate) file: Option<EnvFile>,
+    /// The portal at which the suite has a session.
+    pub(crate) portal: Option<Client>,
+}
+
 /// A change that was begun.
 #[derive(Debug, Clone)]
 pub(super) struct Begun {
+    /// What it is called.
+    pub(super) name: String,
     pub(super) runner: Runner,
     /// Where its journal is.
     pub(super) folder: PathBuf,
@@ -62,14 +79,26 @@ pub(super) struct Begun {
 
 impl Changes {
     /// Those of a suite that has this environment; what was done is written down below `folder`, and told by `tell`.
-    pub(in crate::suite) fn new(suite: &str, folder: PathBuf, env: Option<Env>, tell: Tell) -> Self {
+    pub(in crate::suite) fn new(
+        suite: &str,
+        folder: PathBuf,
+        env: Option<Env>,
+        tell: Tell,
+        source: Source,
+    ) -> Self {
         let (name, begun, count) = (format!("suite {suite}"), Mutex::default(), AtomicUsize::new(0));
-        Self(Arc::new(Inner { name, folder, env, tell, begun, count }))
+        Self(Arc::new(Inner { name, folder, env, tell, source, begun, count }))
     }
 
     /// Does a change, as soon as it is known [`on`](Applying::on) what.
     pub fn apply(&self, change: Change) -> Applying {
-        Applying::new(self.clone(), change)
+        Applying::new(self.clone(), What::Own(change))
+    }
+
+    /// Does a change of the suite's file (`changes = ".."`), or all that is in a scenario of it, on its devices; what it is
+    /// `after` there counts as done. Whose name is known beforehand is better a parameter ([`NamedChange`](super::NamedChange)).
+    pub fn named(&self, name: &str) -> Applying {
+        Applying::new(self.clone(), What::Named(name.to_owned()))
     }
 
     /// How many there are to undo, or to tell.
@@ -105,7 +134,7 @@ impl Changes {
             }
             match begun.end(patience).await {
                 Ok(report) => {
-                    let page = page(self.0.tell, &begun.runner, &begun.folder, &report).await;
+                    let page = page(self.0.tell, &begun, &report).await;
                     if !begun.keep && report.exit() != Exit::Done {
                         left.push(told(&report, page.as_deref()));
                     }
@@ -139,12 +168,13 @@ impl Begun {
 }
 
 /// Has it written down what became of a run, and says where the page is. That it cannot be hides nothing of what became of it.
-pub(super) async fn page(tell: Tell, runner: &Runner, folder: &Path, report: &Report) -> Option<PathBuf> {
-    let (plan, run, all) = (Arc::clone(&runner.plan), folder.to_owned(), report.clone());
+pub(super) async fn page(tell: Tell, begun: &Begun, report: &Report) -> Option<PathBuf> {
+    let (plan, run, all) = (Arc::clone(&begun.runner.plan), begun.folder.clone(), report.clone());
     let written = tokio::task::spawn_blocking(move || tell(&plan, &all, &Recorded::read(&run)?)).await;
-    let step = report.steps.first();
-    let name = step.map(|step| step.name.as_str()).unwrap_or_default();
-    let state = step.map(|step| step.state).unwrap_or_default();
+    let name = begun.name.as_str();
+    // Of several, what became of all of them.
+    let step = report.steps.iter().find(|step| step.name == name);
+    let state = step.map_or(report.state, |step| step.state);
     match written.map_err(anyhow::Error::from).flatten() {
         Ok(page) => {
             let at = page.display();

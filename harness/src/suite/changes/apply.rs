@@ -9,17 +9,19 @@ use std::{
 };
 
 use super::{
-    all::{Begun, Changes, page, told},
+    all::{Begun, Changes, Inner, page, told},
     change::{Change, DRIVER},
+    file,
 };
 use crate::{
     base::{dial::BoxFuture, exit::Exit},
     change::{
-        self, Driver, Drivers, Entry, Head, Outcome, Progress, Record, Report, Runner, State, TRANSCRIPT,
-        Vars,
+        self, Driver, Drivers, Entry, Head, Outcome, Plan, Progress, Record, Report, Runner, State,
+        TRANSCRIPT, Vars,
     },
     driver::{Outside, drivers},
     env::{Env, Vm},
+    guest::Guest,
     trace::{CHANGE, layer::LOG},
 };
 
@@ -61,6 +63,14 @@ pub enum ChangeError {
     /// It was not begun, because machines that it is to be done on are not there.
     #[error("no machine of the environment: {}", .0.join(", "))]
     NoMachine(Vec<String>),
+    /// The suite names no file of changes.
+    #[error(
+        "the suite names no file of changes: write `changes = \"changes.yaml\"` in its `#[polder::suite(..)]`"
+    )]
+    NoFile,
+    /// No change or scenario of the suite's file has the name.
+    #[error("{0}")]
+    NoChange(String),
     /// It failed. What it had done is undone as far as that could be.
     #[error("the change `{name}` failed: {what}")]
     Failed {
@@ -71,23 +81,44 @@ pub enum ChangeError {
     },
 }
 
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum What {
+    /// What a scenario says.
+    Own(Change),
+    /// A change of the suite's file, or a scenario there.
+    Named(String),
+}
+
+/// What is to be done, decided.
+pub(super) struct Fit {
+    /// What it is called.
+    pub(super) name: String,
+    /// The same, as part of a folder's name.
+    pub(super) folder: String,
+    pub(super) plan: Plan,
+    pub(super) drivers: Drivers,
+    pub(super) head: Head,
+}
+
 /// A change that is about to be done: awaited, it is.
 #[must_use = "nothing is changed before it is awaited"]
 #[derive(Debug)]
 pub struct Applying {
     changes: Changes,
-    change: Change,
+    what: What,
     devices: Vec<String>,
     driver: Option<Arc<dyn Driver>>,
     keep: bool,
 }
 
 impl Applying {
-    pub(super) fn new(changes: Changes, change: Change) -> Self {
-        Self { changes, change, devices: Vec::new(), driver: None, keep: false }
+    pub(super) fn new(changes: Changes, what: What) -> Self {
+        Self { changes, what, devices: Vec::new(), driver: None, keep: false }
     }
 
-    /// On these devices; machines of the environment, unless a driver of one's own knows others.
+    /// On these devices; machines of the environment, unless a driver of one's own knows others. Of a change of the suite's file,
+    /// those of its devices.
     pub fn on<T: Target>(mut self, devices: impl IntoIterator<Item = T>) -> Self {
         for device in devices {
             let name = device.target();
@@ -99,7 +130,7 @@ impl Applying {
         self
     }
 
-    /// By a driver of one's own, instead of commands over ssh.
+    /// By a driver of one's own, instead of commands over ssh, or of those that the suite's file says.
     pub fn by(mut self, driver: Arc<dyn Driver>) -> Self {
         self.driver = Some(driver);
         self
@@ -112,29 +143,31 @@ impl Applying {
     }
 
     async fn run(self) -> anyhow::Result<Report> {
-        let name = self.change.name().to_owned();
         let all = &*self.changes.0;
-        let changes = self.change.on(&all.name, &self.devices);
-        let changes = changes.map_err(|problems| ChangeError::Unfit { name: name.clone(), problems })?;
-        let plan = change::plan(&changes, &Vars::new())?;
-        // Nobody would see a warning.
-        plan.strict(&[])?;
-        let carried = match self.driver {
-            Some(driver) => [(DRIVER.to_owned(), driver)].into(),
-            None => over_ssh(&changes, all.env.as_ref(), &self.devices)?,
+        let fit = match self.what {
+            What::Own(change) => own(change, all, &self.devices, self.driver)?,
+            What::Named(name) => {
+                let mut fit = file::fit(&self.changes, &name, &self.devices).await?;
+                if let Some(driver) = self.driver {
+                    fit.drivers.values_mut().for_each(|carried| *carried = Arc::clone(&driver));
+                }
+                fit
+            }
         };
-        let head = Head::new(plan.digest())?;
-        let mut runner = Runner::new(Arc::new(plan), carried);
-        let folder = all.folder.join(folder_name(all.count.fetch_add(1, Ordering::Relaxed) + 1, &name));
+        let Fit { name, folder, plan, drivers, head } = fit;
+        let mut runner = Runner::new(Arc::new(plan), drivers);
+        let number = all.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let folder = all.folder.join(format!("{number}-{folder}"));
         runner.progress = Arc::new(Logged { transcript: folder.join(TRANSCRIPT) });
+        let begun = Begun { name: name.clone(), runner, folder: folder.clone(), keep: self.keep };
         // Before it begins, so that it is undone, or told, even when whoever waits for it is ended.
-        self.changes.begun().push(Begun { runner: runner.clone(), folder: folder.clone(), keep: self.keep });
-        let report = runner.run(&folder, head).await;
+        self.changes.begun().push(begun.clone());
+        let report = begun.runner.run(&folder, head).await;
         if self.keep {
             self.changes.begun().retain(|begun| begun.folder != folder);
         }
         let report = report?;
-        let page = page(all.tell, &runner, &folder, &report).await;
+        let page = page(all.tell, &begun, &report).await;
         if report.exit() == Exit::Done {
             Ok(report)
         } else {
@@ -143,16 +176,43 @@ impl Applying {
     }
 }
 
-/// The folder of the `number`th change of a suite: what cannot be in a file's name, or would make it too long, is not in it.
-fn folder_name(number: usize, name: &str) -> String {
+/// A change that a scenario says.
+fn own(
+    change: Change,
+    all: &Inner,
+    devices: &[String],
+    driver: Option<Arc<dyn Driver>>,
+) -> anyhow::Result<Fit> {
+    let name = change.name().to_owned();
+    let changes = change.on(&all.name, devices);
+    let changes = changes.map_err(|problems| ChangeError::Unfit { name: name.clone(), problems })?;
+    let plan = change::plan(&changes, &Vars::new())?;
+    // Nobody would see a warning.
+    plan.strict(&[])?;
+    let drivers = match driver {
+        Some(driver) => [(DRIVER.to_owned(), driver)].into(),
+        None => over_ssh(&changes, all.env.as_ref(), devices)?,
+    };
+    let head = Head::new(plan.digest())?;
+    let folder = folder_name(&name);
+    Ok(Fit { name, folder, plan, drivers, head })
+}
+
+/// What the folder of a change is called: what cannot be in a file's name, or would make it too long, is not in it.
+pub(super) fn folder_name(name: &str) -> String {
     let plain = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    format!("{number}-{}", name.chars().take(40).map(plain).collect::<String>())
+    name.chars().take(40).map(plain).collect()
+}
+
+/// The machines of an environment, by their names.
+pub(super) fn machines(env: Option<&Env>) -> BTreeMap<String, Guest> {
+    let vms = env.into_iter().flat_map(Env::vms);
+    vms.map(|vm| (vm.name().to_string(), vm.as_ref().clone())).collect()
 }
 
 /// What carries commands to machines of the environment.
 fn over_ssh(changes: &change::Changes, env: Option<&Env>, devices: &[String]) -> anyhow::Result<Drivers> {
-    let vms = env.into_iter().flat_map(Env::vms);
-    let machines: BTreeMap<_, _> = vms.map(|vm| (vm.name().to_string(), vm.as_ref().clone())).collect();
+    let machines = machines(env);
     let strange: Vec<String> = devices.iter().filter(|name| !machines.contains_key(*name)).cloned().collect();
     if !strange.is_empty() {
         return Err(ChangeError::NoMachine(strange).into());

@@ -32,7 +32,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let changes = Changes::new("demo", folder.path().join("changes"), None, SHORT);
+        let changes = Changes::new("demo", folder.path().join("changes"), None, SHORT, Source::default());
         let there = Arc::<Mutex<BTreeSet<String>>>::default();
         let kept = Arc::clone(&there);
         let mock = Mock::new(move |device, sent| {
@@ -141,7 +141,8 @@ async fn what_cannot_be_undone_is_told_whoever_has_its_journal() {
 async fn a_report_that_cannot_be_written_hides_nothing() {
     let mut world = World::new();
     let folder = world.folder.path().join("changes");
-    world.changes = Changes::new("demo", folder, None, |_, _, _| anyhow::bail!("the disk is full"));
+    world.changes =
+        Changes::new("demo", folder, None, |_, _, _| anyhow::bail!("the disk is full"), Source::default());
     world.done(set("a"), &["sw1"]).await.unwrap();
     let error = world.done(set("d").verify("check d"), &["sw1"]).await.unwrap_err();
     assert_eq!(error, "the change `d` failed: sw1 (rolled_back): `check d`: exit status 1");

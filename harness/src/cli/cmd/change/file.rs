@@ -23,9 +23,6 @@ use crate::{
     workdir::WorkdirError,
 };
 
-/// What names of variables of the environment begin with that are variables of changes.
-const VARIABLE: &str = "POLDER_VAR_";
-
 /// What is said beside a file, and what the environment has.
 pub(super) async fn given(
     cx: &Cx,
@@ -36,13 +33,9 @@ pub(super) async fn given(
     let ours = set.iter().filter(|(name, _)| reserved.iter().any(|start| name.starts_with(start)));
     let ours: Vec<String> = ours.map(|(name, _)| format!("--set: `{name}` is a name of ours")).collect();
     crate::cli::portal::refuse(ours)?;
-    let environment = std::env::vars_os().filter_map(|(name, value)| {
-        let name = name.to_str()?.strip_prefix(VARIABLE)?.to_owned();
-        Some((name, value.into_string().ok()?))
-    });
     let dialect = dialect.map(|said| if said == "legacy" { Dialect::Legacy } else { Dialect::Current });
     let set: Vars = set.iter().cloned().collect();
-    let environment = environment.collect();
+    let environment = Given::variables();
     let machines = around(cx).await.transpose();
     let machines = machines.map(|env| env.map(|env| env.rows()).map_err(|error| format!("{error:#}")));
     Ok(Given { environment, set, dialect, machines })
