@@ -1,7 +1,7 @@
 //! What the state of an environment came from, as one value: equal keys, equal states. Pure.
 //!
 //! A key is a list of lines `name = value`, and the digest of them. Everything an init file says of machines and nets is in
-//! it, but for what stays outside of them ([`OUTSIDE`]); a file of the host is in it with its content and not its path.
+//! it, but for what stays outside of them (`OUTSIDE`); a file of the host is in it with its content and not its path.
 
 use std::{collections::BTreeMap, fmt, fmt::Write as _, path::PathBuf};
 

@@ -57,14 +57,6 @@ struct Inside {
     set_up: BTreeSet<MachineName>,
 }
 
-impl Moment {
-    /// Whether it is kept by the emulators themselves, which is the quicker way.
-    #[must_use]
-    pub fn is_in_place(&self) -> bool {
-        matches!(self.way, Way::InPlace(_))
-    }
-}
-
 /// What emulators are asked for.
 #[derive(Clone, Copy)]
 enum Ask {

@@ -71,6 +71,13 @@ fn every_attribute_on_a_machine_is_told_as_it_went() {
     let ran = start("twelve", &[]).wait_within(LIMIT);
     assert_eq!(ran.code, Some(101), "{}", ran.notes);
     look(&ran.events(), &ran.file("junit.xml"));
+    // A value that lives as long as the suite does not say what becomes of it.
+    let told = "further attempts at `passes_at_last` begin in what the one before left";
+    assert!(
+        ran.notes.contains(told) && ran.notes.contains("`client` lives as long as the suite"),
+        "{}",
+        ran.notes
+    );
     assert_eq!(ran.file("twelve/fails/note.txt"), "kept");
     let page = ran.file("report.html");
     assert!(page.contains("exit status 3"), "the cause is on the page");
