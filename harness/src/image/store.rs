@@ -279,7 +279,7 @@ impl ImageStore {
             .and_then(|()| file.rewind())
             .and_then(|()| write!(file, "process {}", std::process::id()))
             .or_cannot("write", &path)?;
-        Ok(Ok(BuildLock { _file: file }))
+        Ok(Ok(BuildLock { file }))
     }
 
     /// Names below `images`, sorted.
@@ -313,7 +313,15 @@ impl ImageStore {
 /// The right to build one image; the kernel takes it back when its holder dies.
 #[derive(Debug)]
 pub(super) struct BuildLock {
-    _file: File,
+    file: File,
+}
+
+/// By name: a child that was forked meanwhile has the file, too, until it becomes another program.
+impl Drop for BuildLock {
+    fn drop(&mut self) {
+        // Whatever comes of it, nothing holds the file longer than that child.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 /// Removes a file or folder, if it is there.

@@ -226,7 +226,9 @@ async fn side_by_side() {
             .env("POLDER_LIBVIRT_URL", own.uri);
         command
             .env("POLDER_LEASE_DIR", own.root.join("leases"))
-            .env("POLDER_RUNTIME_DIR", own.root.join("labs"));
+            .env("POLDER_RUNTIME_DIR", own.root.join("labs"))
+            // What others have at portals is none of ours.
+            .env("POLDER_CACHE_DIR", own.root.join("cache"));
         let out = command.output().unwrap();
         assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
         String::from_utf8(out.stdout).unwrap()
