@@ -1,6 +1,7 @@
 //! Suites: what the macro registers, which scenarios are run in which order, and running them.
 //! Emits events; does not format or print them.
 
+mod attempt;
 pub(crate) mod budget;
 mod chance;
 pub(crate) mod changes;
