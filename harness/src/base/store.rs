@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{self, Write},
-    os::fd::AsRawFd,
+    os::{fd::AsRawFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -135,6 +135,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 /// do it.
 fn create(folder: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = tempfile::tempfile_in(folder)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
     file.write_all(content)?;
     file.sync_all()?;
     let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -169,8 +170,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("note.json");
         assert_eq!(read::<Note>(&path).unwrap(), None);
-        write(&path, &note(1)).unwrap();
-        write(&path, &note(2)).unwrap();
+        for number in [1, 2] {
+            write(&path, &note(number)).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
         assert_eq!(read(&path).unwrap(), Some(note(2)));
         assert!(fs::read_to_string(&path).unwrap().starts_with("{\n  \"version\": 3,"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
