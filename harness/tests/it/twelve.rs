@@ -39,8 +39,27 @@ leaves_it not_run: nothing to do at all
 teardown passed
 leaks failed";
 
+const TOLD_OF_THE_REST: &str = "\
+environment passed
+changes_it passed
+goes_on passed
+goes_back[short] passed
+goes_back[long] passed
+fails failed
+comes_after_a_failure not_run: `fails` failed, and the suite stops at a failure";
+
 /// What else has to be in the events.
 fn look(events: &[Value], junit: &str) {
+    let of = |suite: &str| events.iter().filter(|one| one["suite"] == suite).cloned().collect::<Vec<_>>();
+    let rest = of("rest");
+    assert_eq!(told(&rest).join("\n"), TOLD_OF_THE_REST);
+    let kinds = |kind: &str| rest.iter().filter(|event| event["kind"] == kind).count();
+    assert_eq!(kinds("restored"), 2, "{rest:#?}");
+    assert!(
+        kinds("portal_reached") == 1 && kinds("change") >= 2 && kinds("change_reported") >= 1,
+        "{rest:#?}"
+    );
+    let events = &of("twelve");
     assert_eq!(told(events).join("\n"), TOLD);
     let again: Vec<_> = events.iter().filter(|event| event["kind"] == "attempt_failed").collect();
     let [again] = again.as_slice() else { panic!("{again:?}") };
@@ -107,10 +126,16 @@ pub(crate) fn nextest(args: &[&str], output: &Path) -> Option<Command> {
 fn nextest_tells_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("out");
-    let Some(mut whole) = nextest(&["run", "--workspace", "--test", "twelve"], &output) else { return };
+    let Some(mut whole) = nextest(&["run", "--workspace", "--no-fail-fast", "--test", "twelve"], &output)
+    else {
+        return;
+    };
     let ran = whole.output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(!ran.status.success() && said.contains("1 test run: 0 passed, 1 failed"), "{said}");
-    let latest = output.join("latest");
-    look(&events(&latest), &fs::read_to_string(latest.join("junit.xml")).unwrap());
+    assert!(!ran.status.success() && said.contains("2 tests run: 0 passed, 2 failed"), "{said}");
+    // Each suite is a process, and a run, of its own.
+    let runs = fs::read_dir(&output).unwrap().flatten().filter(|entry| entry.file_type().unwrap().is_dir());
+    let runs: Vec<_> = runs.map(|entry| entry.path()).collect();
+    let junit: String = runs.iter().map(|run| fs::read_to_string(run.join("junit.xml")).unwrap()).collect();
+    look(&runs.iter().flat_map(|run| events(run)).collect::<Vec<_>>(), &junit);
 }

@@ -120,4 +120,42 @@ mod twelve {
     }
 }
 
+/// What a suite can have besides machines, and what cannot stand beside the above.
+#[polder::suite(env = "one.yaml", cvp, changes = "debugged.yaml", stop_on_failure, timeout = "6m")]
+mod rest {
+    use super::*;
+
+    #[test]
+    async fn changes_it(mark: &NamedChange, only: &Vm) -> Result {
+        mark.apply().await?;
+        ensure!(only.succeed("cat /root/mark").await?.trim() == "only changed");
+        Ok(())
+    }
+
+    #[test(after(changes_it))]
+    async fn goes_on(only: &Vm, cvp: &Cvp) -> Result {
+        only.succeed("echo more >>/root/mark").await?;
+        cvp.configlet("ntp").content("ntp server 192.0.2.1\n").on(["leaf-1"]).deploy().await?;
+        Ok(())
+    }
+
+    #[test(from(changes_it), case(short = 1, long = 2))]
+    async fn goes_back(only: &Vm, cvp: &Cvp, #[case] lines: &usize) -> Result {
+        ensure!(only.succeed("cat /root/mark").await?.trim() == "only changed");
+        ensure!(cvp.client().configlets().await?.iter().all(|one| !one.name.ends_with("ntp")));
+        only.succeed(format!("yes | head -n {lines} >/root/mark")).await?;
+        Ok(())
+    }
+
+    #[test]
+    async fn fails() -> Result {
+        bail!("on purpose")
+    }
+
+    #[test]
+    async fn comes_after_a_failure() -> Result {
+        bail!("it was run")
+    }
+}
+
 polder::main!();
