@@ -23,8 +23,10 @@ const LIMIT: Duration = Duration::from_secs(25 * 60);
 const ONCE_AS_USER: &[&str] = &[
     "a_foreign_image_becomes_the_machine_it_is_asked_to_be",
     "a_suite_whose_daemon_hangs_ends",
+    "a_machine_has_the_devices_its_init_file_asks_for",
     "an_environment_is_deployed_and_its_services_are_managed",
     "debugging::",
+    "an_image_becomes_a_template_an_environment_and_an_export",
     "disks_are_prepared_once_and_never_half",
     "disks_we_cannot_read_are_prepared_and_collected_from",
     "every_attribute_on_a_machine_is_told_as_it_went",
@@ -42,6 +44,7 @@ const ONCE_AS_USER: &[&str] = &[
     "real_trouble_is_blamed_on_who_is_at_work_unless_it_is_allowed",
     "returning::",
     "services_are_managed_by_a_verb_and_a_manager_of_somebody_elses",
+    "shells_and_consoles_have_the_terminal_of_who_is_at_it",
     "two_builds_of_a_recipe_have_the_same_files",
     "types_and_machines_that_are_there_anyway",
     "what_a_killed_command_was_at_is_never_taken_for_whole",
@@ -54,7 +57,7 @@ const ONCE_AS_USER: &[&str] = &[
 
 /// Tests of portals, and of changes before anything is done: HTTP and arithmetic. Where all tests run twice, these run once: as
 /// root, because it is they who hold up the others least.
-pub(crate) const ONCE_AS_ROOT: &[&str] = &["change::", "cvp::", "cvprac::"];
+pub(crate) const ONCE_AS_ROOT: &[&str] = &["change::", "cvp::", "cvprac::", "portals::"];
 
 /// The verb; `skips` is what set-up could not get.
 pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {

@@ -416,7 +416,7 @@ fn sample(kind: LabKind) -> Vec<&'static Damage> {
     };
     let mut kinds: Vec<_> = DAMAGES.iter().filter(there).collect();
     assert!(kinds.len() >= 25);
-    let (rounds, mut dice) = arena::campaign(10);
+    let (rounds, mut dice) = arena::campaign(6);
     for at in 0..kinds.len() {
         let left = u64::try_from(kinds.len() - at).unwrap();
         kinds.swap(at, at + usize::try_from(dice.below(left)).unwrap());

@@ -38,7 +38,7 @@ fn owner() {
 fn arena_process() {
     arena::become_subreaper();
     let root = host().root;
-    let (rounds, mut dice) = arena::campaign(80);
+    let (rounds, mut dice) = arena::campaign(40);
     let (mut slowest, mut hits) = (Duration::ZERO, [0; 5]);
     for round in 0..rounds {
         let mut command = arena::ours("kills::owner", &[]);

@@ -64,7 +64,7 @@ fn in_arena(test: &str) {
 #[ignore = "a process of `nothing_outlives_a_killed_suite`"]
 fn kills_process() {
     arena::become_subreaper();
-    let (rounds, mut dice) = arena::campaign(10);
+    let (rounds, mut dice) = arena::campaign(6);
     let (mut slowest, mut hits) = (Duration::ZERO, [0; 3]);
     for round in 0..rounds {
         let life = Life::start(&ground(), round);

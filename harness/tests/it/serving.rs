@@ -490,7 +490,7 @@ async fn a_killed_build_leaves_the_old_repository_or_the_new_one() {
         assert_eq!(names(&folder).len(), packages + 3);
     };
     builder(root).build(&order(root)).await.unwrap();
-    let (rounds, mut dice) = arena::campaign(8);
+    let (rounds, mut dice) = arena::campaign(5);
     for _ in 0..rounds {
         let mut command = arena::ours("serving::builds_for_ever", &vars);
         let mut victim = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -426,7 +426,7 @@ async fn kills() {
     let run = || arena::ours("system::victim", &[]);
     assert!(run().status().unwrap().success());
     let life = u64::try_from(life.elapsed().as_millis()).unwrap();
-    let (rounds, mut dice) = arena::campaign(10);
+    let (rounds, mut dice) = arena::campaign(6);
     let mut left_something = 0;
     for round in 0..rounds {
         let moment = dice.below(life);

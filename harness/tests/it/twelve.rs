@@ -40,6 +40,7 @@ teardown passed
 leaks failed";
 
 const TOLD_OF_THE_REST: &str = "\
+portal passed
 environment passed
 changes_it passed
 goes_on passed

@@ -124,7 +124,10 @@ async fn ended_job(p: &Place) -> Result<()> {
 
 async fn no_job(p: &Place) -> Result<()> {
     let job = p.vm.spawn("sleep 4747").await?;
-    p.vm.succeed("kill -KILL $(pidof sleep); rm -r /var/tmp/.polder-*").await?;
+    // Who waited for it writes how it ended, while that is removed.
+    let gone =
+        "while ls -d /var/tmp/.polder-* >/dev/null 2>&1; do rm -rf /var/tmp/.polder-*; sleep 0.2; done";
+    p.vm.succeed(format!("kill -KILL $(pidof sleep); {gone}")).await?;
     let gone = job.wait(secs(5)).await.err();
     ensure!(matches!(&gone, Some(GuestError::JobGone { .. })), "{gone:?}");
     Ok(())
