@@ -15,7 +15,7 @@ pub(in crate::report) fn page(
     script: Option<&'static str>,
     body: impl IntoIterator<Item = Tag>,
 ) -> String {
-    let mut policy = "default-src 'none'; style-src 'unsafe-inline'".to_owned();
+    let mut policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:".to_owned();
     if let Some(script) = script {
         let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(script));
         policy += &format!("; script-src 'sha256-{hash}'");

@@ -8,14 +8,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::model::Account;
+use super::{model::Account, packets::Packets};
 use crate::{artifact::Manifest, base::text::plain, event::scenario_folder};
 
 /// Files of one entry that are listed.
 const FILES: usize = 500;
+/// Captures of one entry that are read, pictures that are shown, and bytes that one of those has at most.
+const CAPTURES: usize = 8;
+const PICTURES: usize = 4;
+const PICTURE: u64 = 256 * 1024;
 /// Bytes of a console's end that are shown.
 const CONSOLE: u64 = 8 * 1024;
 /// Questions to a portal that are shown of a suite, and characters of what was said.
@@ -54,6 +59,17 @@ pub(super) struct EntryLeft {
     /// What could not be had, and why.
     pub(super) missing: Vec<(String, String)>,
     pub(super) consoles: Vec<ConsoleEnd>,
+    pub(super) packets: Vec<Packets>,
+    pub(super) pictures: Vec<Picture>,
+}
+
+/// A picture, such as of a screen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Picture {
+    /// Below the run's folder.
+    pub(super) path: String,
+    /// A PNG, as Base64.
+    pub(super) data: String,
 }
 
 /// A file.
@@ -154,6 +170,7 @@ impl EntryLeft {
                 if meta.is_dir() {
                     folders.push(path);
                 } else if meta.is_file() && self.files.len() < FILES {
+                    self.look_into(run, &path, meta.len());
                     let source = sources.get(&path).map(|source| (*source).to_owned());
                     let (path, size) = (below(run, &path), super::words::size(meta.len()));
                     self.files.push(LeftFile { path, size, source });
@@ -162,6 +179,20 @@ impl EntryLeft {
                 }
             }
             todo.extend(folders.into_iter().rev());
+        }
+    }
+
+    /// Takes what a page shows of a file.
+    fn look_into(&mut self, run: &Path, path: &Path, length: u64) {
+        match path.extension().and_then(|end| end.to_str()) {
+            Some("pcap") if self.packets.len() < CAPTURES => {
+                self.packets.extend(Packets::read(path, below(run, path)));
+            }
+            Some("png") if self.pictures.len() < PICTURES && length <= PICTURE => {
+                let data = fs::read(path).ok().map(|bytes| BASE64_STANDARD.encode(bytes));
+                self.pictures.extend(data.map(|data| Picture { path: below(run, path), data }));
+            }
+            _ => {}
         }
     }
 }

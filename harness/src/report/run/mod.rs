@@ -7,6 +7,7 @@ mod fold;
 mod junit;
 mod left;
 mod model;
+mod packets;
 mod page;
 #[cfg(test)]
 mod tests;

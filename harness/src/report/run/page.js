@@ -139,11 +139,23 @@
       pages.length ? list(pages) : null,
     ];
   };
+  const packets = (one) => details(
+    "Packets of " + one.path + ": " + one.packets + " in " + seconds(one.seconds) + ", " +
+      one.protocols.map(([name, count]) => count + " " + name).join(", "),
+    make("p", {}, link(one.path), " " + one.bytes + " bytes" + (one.is_cut ? ", and more that were not looked at" : "")),
+    one.talks.length ? table("Who talked with whom", ["from and to", "packets"],
+      one.talks.map(([name, count]) => [cell(name, "th"), cell(String(count))])) : null,
+    one.more ? make("p", {}, "and " + one.more + " more") : null);
+  const picture = (one) => make("figure", {},
+    make("img", { src: "data:image/png;base64," + one.data, alt: "a picture: " + one.path }),
+    make("figcaption", {}, link(one.path)));
   const files = (left) => {
     if (!left) return [];
     const item = (file) => [link(file.path), make("span", { class: "soft" },
       " " + file.size + (file.source ? ", " + file.source : ""))];
     return [
+      ...left.pictures.map(picture),
+      ...left.packets.map(packets),
       left.files.length ? heading("Files") : null,
       left.files.length ? list(left.files.map(item)) : null,
       left.more ? make("p", {}, "and " + left.more + " more in the folder") : null,

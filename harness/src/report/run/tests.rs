@@ -293,6 +293,30 @@ fn what_lies_in_the_folder_is_read_and_links_are_not_followed() {
 }
 
 #[test]
+fn pictures_and_captured_packets_are_on_the_page() {
+    let folder = folder();
+    let breaks = folder.path().join("net.demo/breaks");
+    let header: Vec<u8> =
+        [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 1, 7, 0, 3, 60].map(u32::to_le_bytes).concat();
+    fs::write(breaks.join("lan.pcap"), [header, vec![1, 2, 3]].concat()).unwrap();
+    fs::write(breaks.join("no.pcap"), "text").unwrap();
+    fs::write(breaks.join("web/screen.png"), [0x89, b'P', b'N', b'G']).unwrap();
+    fs::write(breaks.join("web/huge.png"), vec![0; 300 * 1024]).unwrap();
+    let left = Left::read(&account(), folder.path());
+    let found = left.entry("net::demo", "breaks").unwrap();
+    assert_eq!(found.files.len(), 7, "{found:?}");
+    let [packets] = found.packets.as_slice() else { panic!("{:?}", found.packets) };
+    assert_eq!((packets.path.as_str(), packets.packets, packets.bytes), ("net.demo/breaks/lan.pcap", 1, 60));
+    let [picture] = found.pictures.as_slice() else { panic!("{:?}", found.pictures) };
+    assert_eq!(
+        (picture.path.as_str(), picture.data.as_str()),
+        ("net.demo/breaks/web/screen.png", "iVBORw==")
+    );
+    let page = page::document(&account(), &left, &[]);
+    assert!(page.contains("iVBORw==") && page.contains("img-src data:"), "{page}");
+}
+
+#[test]
 fn junit_has_a_case_for_each_scenario_with_why_and_where() {
     let folder = folder();
     let account = account();
@@ -394,7 +418,8 @@ fn the_page_is_one_file_in_which_no_text_becomes_markup() {
         base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(&scripts[""]))
     };
     let policy = every(&root).into_iter().find(|element| element.get("http-equiv").is_some()).unwrap();
-    let expected = format!("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hash}'");
+    let expected =
+        format!("default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{hash}'");
     assert_eq!(policy.get("content"), Some(expected.as_str()));
     for (id, data) in scripts.iter().filter(|(id, _)| !id.is_empty()) {
         assert!(!data.contains('<'), "{id}: {data}");
