@@ -141,6 +141,7 @@ pub(super) fn unpack(from: mpsc::Receiver<Chunk>, dest: &Path) -> io::Result<()>
             entry.unpack(dest)?;
         }
     }
+    rest(archive)?;
     folders.finish(0)
 }
 
@@ -171,7 +172,7 @@ pub(super) fn unpack_some(
         }
         fs::rename(&staged, &place)?;
     }
-    Ok(())
+    rest(archive)
 }
 
 /// A path below `dest`; refused when it leads, by way of links, outside.
@@ -189,6 +190,11 @@ fn inside(dest: &Path, name: &Path) -> io::Result<PathBuf> {
 /// An archive as it comes.
 pub(super) fn reader(from: mpsc::Receiver<Chunk>) -> tar::Archive<impl Read> {
     tar::Archive::new(ChunkReader { from, chunk: io::Cursor::new(Vec::new()) })
+}
+
+/// Takes what follows the end of an archive, as `tar` fills up its last block: who still sends it is not to fail because nobody does.
+pub(super) fn rest(archive: tar::Archive<impl Read>) -> io::Result<()> {
+    io::copy(&mut archive.into_inner(), &mut io::sink()).map(drop)
 }
 
 /// Folders of an archive: their modes may forbid to write into them, and writing into them changes their times.
@@ -302,6 +308,26 @@ mod tests {
         }
         drop(to);
         unpack(from, dest)
+    }
+
+    #[test]
+    fn what_follows_the_end_is_taken_from_who_sends_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("f"), "1").unwrap();
+        let archive = tar_of(dir.path(), &["./f"]);
+        let sent = |take: &dyn Fn(mpsc::Receiver<Chunk>) -> io::Result<()>| {
+            let (to, from) = mpsc::channel(1);
+            let archive = archive.clone();
+            let sender = std::thread::spawn(move || {
+                let filling = std::iter::repeat_n(vec![0; 10_240], 20);
+                std::iter::once(archive).chain(filling).all(|chunk| to.blocking_send(Ok(chunk)).is_ok())
+            });
+            take(from).unwrap();
+            sender.join().unwrap()
+        };
+        assert!(sent(&|from| unpack(from, &dir.path().join("g"))));
+        let names = [PathBuf::from("f")].into();
+        assert!(sent(&|from| unpack_some(from, dir.path(), &names)));
     }
 
     /// What `tar` makes of `args`, run in `dir`.

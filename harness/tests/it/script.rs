@@ -300,12 +300,16 @@ fn controlled(ground: &Ground) {
     ground.polder(&["fault", "db", "cable", "nowhere"]).fails(2, "no net `nowhere`; there are: front, back");
     ground.polder(&["fault", "db", "memory", "100000"]).fails(1, "MiB are free");
     let mut fault = ground.command(&["fault", "db", "disk-full", "/root", "64"]).spawn().unwrap();
-    let full =
-        || ground.polder(&["shell", "db", "dd if=/dev/zero of=/root/more bs=1M count=1"]).code != Some(0);
+    // Writing there to find out could make room for itself.
+    let full = || {
+        let left = "test $(df -k /root | tail -n 1 | awk '{ print $4 }') -le 64";
+        ground.polder(&["shell", "db", left]).code == Some(0)
+    };
     let since = Instant::now();
     while !full() {
         assert!(since.elapsed() < Duration::from_secs(60), "it does not become full");
     }
+    ground.polder(&["shell", "db", "dd if=/dev/zero of=/root/more bs=1M count=1"]).fails(1, "No space left");
     let pid = rustix::process::Pid::from_child(&fault);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert_eq!(fault.wait().unwrap().code(), Some(0));

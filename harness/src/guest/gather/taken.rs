@@ -122,6 +122,7 @@ impl Taken {
             }
         }
         self.note(broken);
+        tarball::rest(archive)?;
         folders.finish(0o700)?;
         Ok(Took::All)
     }
