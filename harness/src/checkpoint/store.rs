@@ -45,7 +45,9 @@ pub enum CheckpointError {
     #[error(transparent)]
     Manifest(#[from] StoreError),
     /// There is none of that name, or several.
-    #[error("{found} checkpoints have a key that begins with `{key}`; `polder checkpoints list` lists them")]
+    #[error(
+        "`{key}` begins the keys of {found} checkpoints, not of one; `polder checkpoints list` lists them"
+    )]
     Which {
         /// What was named.
         key: String,

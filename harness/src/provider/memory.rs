@@ -48,7 +48,7 @@ impl MachineProvider for Memory {
     }
 
     fn check(&self, order: &MachineOrder) -> Result<(), Vec<String>> {
-        let address = order.address.map(|_| "it has no address: nothing answers there".to_owned());
+        let address = order.address.map(|_| "nothing answers in it: say no address".to_owned());
         address.map_or(Ok(()), |wrong| Err(vec![wrong]))
     }
 
