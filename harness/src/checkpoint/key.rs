@@ -13,6 +13,9 @@ use crate::initfile::EnvSpec;
 /// The version of this format: of keys that are made in another way.
 const FORMAT: u32 = 1;
 
+/// Names of the lines that say what moment it is.
+const LEVEL: [&str; 4] = ["level", "executable", "suite", "step"];
+
 /// What init files say that machines never see: places in files, what is collected and for whom, how long something may
 /// take, who logs in from outside.
 const OUTSIDE: &[&str] = &[
@@ -83,21 +86,22 @@ impl Key {
     pub fn new(of: &Ingredients<'_>) -> Self {
         let mut key = Self { lines: BTreeMap::new() };
         key.put("format", FORMAT);
-        match of.level {
-            Level::Boot => key.put("level", "boot"),
-            Level::Step { executable, suite, step } => {
-                key.put("level", "step");
-                key.put("executable", executable);
-                key.put("suite", suite);
-                key.put("step", step);
-            }
-        }
+        key.put_level(of.level);
         of.makers.iter().for_each(|(name, value)| key.put(&format!("made by {name}"), value));
         of.templates.iter().for_each(|(name, digest)| key.put(&format!("template {name}"), digest));
         of.decided.iter().for_each(|(name, value)| key.take(&format!("decided {name}"), value, of));
         // A value of our own; it cannot fail to become one of theirs.
         let spec = serde_json::to_value(of.spec).unwrap_or_default();
         key.take("asked", &spec, of);
+        key
+    }
+
+    /// The key of another moment of what came from the same.
+    #[must_use]
+    pub fn at(&self, level: Level<'_>) -> Self {
+        let mut key = self.clone();
+        LEVEL.iter().for_each(|name| drop(key.lines.remove(*name)));
+        key.put_level(level);
         key
     }
 
@@ -110,6 +114,19 @@ impl Key {
     /// All that went into it, by name.
     pub fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
         self.lines.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    fn put_level(&mut self, level: Level<'_>) {
+        let [name, executable_of, suite_of, step_of] = LEVEL;
+        match level {
+            Level::Boot => self.put(name, "boot"),
+            Level::Step { executable, suite, step } => {
+                self.put(name, "step");
+                self.put(executable_of, executable);
+                self.put(suite_of, suite);
+                self.put(step_of, step);
+            }
+        }
     }
 
     fn put(&mut self, name: &str, value: impl fmt::Display) {
@@ -317,6 +334,9 @@ nets:
         ];
         let distinct: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());
+        let level = Level::Step { executable: "1", suite: "s", step: "a" };
+        assert_eq!(kitchen.key().at(level), kitchen.key_at(level));
+        assert_eq!(kitchen.key_at(level).at(Level::Boot), kitchen.key());
     }
 
     #[test]

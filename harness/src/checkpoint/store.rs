@@ -98,8 +98,8 @@ pub struct Entry {
 
 /// An entry that is being made; nothing is left of it when this is dropped.
 #[derive(Debug)]
-pub struct Draft<'a> {
-    store: &'a Store,
+pub struct Draft {
+    store: Store,
     folder: PathBuf,
     is_done: bool,
     /// Locked: somebody makes this.
@@ -141,7 +141,7 @@ impl Store {
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn begin(&self) -> Result<Draft<'_>> {
+    pub fn begin(&self) -> Result<Draft> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let _lock = self.lock()?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -151,7 +151,7 @@ impl Store {
         fs::DirBuilder::new().mode(0o700).create(&folder).map_err(at("make", &folder))?;
         let owner = create(&folder.join(USED))?;
         flock(&owner, FlockOperation::NonBlockingLockExclusive).map_err(|e| at("lock", &folder)(e.into()))?;
-        Ok(Draft { store: self, folder, is_done: false, owner })
+        Ok(Draft { store: self.clone(), folder, is_done: false, owner })
     }
 
     /// What there is for `key`, looked at but not read. It is in use from then on.
@@ -174,6 +174,15 @@ impl Store {
             }
             Err(damage) => self.remove(&digest).map(|()| Found::Dropped(damage)),
         }
+    }
+
+    /// Removes what there is for `key`; who uses it has it all the same.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn forget(&self, key: &Key) -> Result<()> {
+        let _lock = self.lock()?;
+        self.remove(&key.digest())
     }
 
     /// All there is, the last used first.
@@ -293,7 +302,7 @@ impl Store {
     }
 }
 
-impl Draft<'_> {
+impl Draft {
     /// Where its files are to be put.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -350,7 +359,7 @@ impl Draft<'_> {
     }
 }
 
-impl Drop for Draft<'_> {
+impl Drop for Draft {
     fn drop(&mut self) {
         if !self.is_done {
             // What stays is removed by whoever prunes.

@@ -31,6 +31,7 @@ pub use merge::Setting;
 pub use merge::Settings;
 pub use schema::Key;
 pub use typed::BudgetConfig;
+pub use typed::Checkpoints;
 pub use typed::Config;
 pub use typed::Lab;
 pub use typed::Share;

@@ -21,6 +21,10 @@ const ROOT: &[(&str, &str)] = &[
     ),
     ("accel", "How guests run: `kvm`, `tcg`, or `auto` for KVM where it really works."),
     (
+        "checkpoints",
+        "Whether machines of suites go on from an earlier state of the same instead of booting: `auto`, `off`, or `refresh` to keep new ones in place of what there is.",
+    ),
+    (
         "cache_dir",
         "Where guest images and downloads are kept; `auto` is `$XDG_CACHE_HOME/polder`, else `~/.cache/polder`.",
     ),

@@ -14,6 +14,29 @@ pub enum Lab {
     System,
 }
 
+/// Whether environments go on from earlier states of the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checkpoints {
+    /// Where there is one of the same key; else they boot, and are kept.
+    Auto,
+    /// They boot, and are not kept.
+    Off,
+    /// They boot, and are kept in place of what there is.
+    Refresh,
+}
+
+impl Checkpoints {
+    /// What is called so in the configuration.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name {
+            "off" => Self::Off,
+            "refresh" => Self::Refresh,
+            _ => Self::Auto,
+        }
+    }
+}
+
 /// How much of something there is for suites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
@@ -45,6 +68,8 @@ pub struct Config {
     pub lab: Lab,
     /// `auto`, `kvm` or `tcg`.
     pub accel: String,
+    /// Whether environments go on from earlier states of the same.
+    pub checkpoints: Checkpoints,
     /// Where guest images and downloads are kept.
     pub cache_dir: Option<PathBuf>,
     /// Where hermetic labs have their folders.
@@ -120,6 +145,7 @@ impl Config {
         let mut config = Self {
             lab,
             accel: check.choice("accel", &["auto", "kvm", "tcg"]),
+            checkpoints: Checkpoints::named(&check.choice("checkpoints", &["auto", "off", "refresh"])),
             cache_dir: check.folder("cache_dir"),
             runtime_dir: check.folder("runtime_dir"),
             out_format: check.text("out_format"),

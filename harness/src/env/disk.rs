@@ -20,7 +20,7 @@ use super::{
 use crate::{
     artifact::offline::{Disk, DiskFormat},
     base::{id::MachineName, process},
-    lab::View,
+    lab::{View, paths::INSIDE_CHECKPOINTS},
     provider::spec::{Access, DomainDisk, DomainSpec, ImageFormat},
 };
 
@@ -31,6 +31,14 @@ const COPY: Duration = Duration::from_secs(30 * 60);
 
 /// Makes all disk images and the folders for what machines write.
 pub(super) async fn make(env: &Env) -> Result<(), EnvError> {
+    make_but(env, |_, _| false).await
+}
+
+/// The same but for disks of which there is something else, by machine and device.
+pub(super) async fn make_but(
+    env: &Env,
+    is_there: impl Fn(&MachineName, &str) -> bool,
+) -> Result<(), EnvError> {
     let machines = &env.plan().machines;
     let disks = machines.iter().flat_map(|machine| &machine.disks);
     let images = disks.filter_map(|disk| disk.image.as_ref());
@@ -47,9 +55,10 @@ pub(super) async fn make(env: &Env) -> Result<(), EnvError> {
             }
         }
     };
-    let each =
-        machines.iter().flat_map(|machine| machine.disks.iter().map(|disk| (machine.clone(), disk.clone())));
-    parallel::each(each.collect(), work).await.map(drop)
+    let all = machines.iter().flat_map(|machine| machine.disks.iter().map(move |disk| (machine, disk)));
+    let each = all.filter(|(machine, disk)| !is_there(&machine.name, &disk.dev));
+    let each = each.map(|(machine, disk)| (machine.clone(), disk.clone())).collect();
+    parallel::each(each, work).await.map(drop)
 }
 
 /// Makes one disk image, prepared for its machine's first boot where that is planned.
@@ -97,7 +106,7 @@ pub(super) async fn create(env: &Env, image: &ImagePlan) -> Result<(), EnvError>
 }
 
 /// Lays an image over another one, named as the emulator will look for it.
-async fn lay(path: &Path, over: &Path, format: ImageFormat, size: u64) -> Result<(), EnvError> {
+pub(super) async fn lay(path: &Path, over: &Path, format: ImageFormat, size: u64) -> Result<(), EnvError> {
     let (path, over) = (path.display().to_string(), over.display().to_string());
     // The backing format is always named: a guest that writes a header into a raw disk must not choose it. The image
     // below is not opened (`-u`), because its path may be one that only the emulator sees.
@@ -105,6 +114,12 @@ async fn lay(path: &Path, over: &Path, format: ImageFormat, size: u64) -> Result
     run(&["qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", &over, "-F", &format, &path, &size])
         .await
         .map(drop)
+}
+
+/// Has an image lie over another one, of the same content as that it lay over; which is not looked at.
+pub(super) async fn relay(path: &Path, over: &Path, format: ImageFormat) -> Result<(), EnvError> {
+    let (path, over, format) = (path.display().to_string(), over.display().to_string(), format.to_string());
+    run(&["qemu-img", "rebase", "-q", "-u", "-f", "qcow2", "-b", &over, "-F", &format, &path]).await.map(drop)
 }
 
 /// Where a path that the emulator sees is on the host.
@@ -124,6 +139,7 @@ fn seen(env: &Env) -> Vec<(PathBuf, PathBuf)> {
         (view.env, env.folder().to_owned()),
         (view.images, env.host().images.folder()),
         (view.templates, env.host().templates.store_dir().to_owned()),
+        (INSIDE_CHECKPOINTS.into(), env.host().checkpoint_folder.clone()),
     ];
     env.plan().binds.iter().map(|bind| (bind.to.clone(), bind.from.clone())).chain(own).collect()
 }
@@ -199,7 +215,7 @@ pub(super) fn layers_over(vm: &Vm, below: &Frozen, serial: u64) -> Vec<Layer> {
 }
 
 /// Disks a machine writes to, which are all in the environment's folder: device and first image.
-fn own(vm: &Vm) -> impl Iterator<Item = (&str, &ImagePlan)> {
+pub(super) fn own(vm: &Vm) -> impl Iterator<Item = (&str, &ImagePlan)> {
     let plan = vm.plan();
     let domain = plan.domain.iter().flat_map(|domain| &domain.disks);
     let writable = plan.disks.iter().zip(domain).filter(|(_, domain)| domain.access == Access::ReadWrite);

@@ -10,6 +10,7 @@ use crate::{
         store::StoreError,
         wait::WaitError,
     },
+    checkpoint::CheckpointError,
     guest::GuestError,
     image::ImageError,
     initfile::InitFileError,
@@ -106,6 +107,15 @@ pub enum EnvError {
         #[source]
         source: Box<GuestError>,
     },
+    /// Its state cannot be kept for later environments.
+    #[error("this state cannot be kept as a checkpoint: {why}")]
+    NotKept {
+        /// What of it cannot.
+        why: String,
+    },
+    /// The store of checkpoints.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// Its lab is there but does not answer.
     #[error("the environment's lab is broken: {why}; `polder stop` ends what is left of it")]
     Broken {

@@ -4,12 +4,16 @@
 use std::{
     fmt,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
+use tokio::task::JoinHandle;
+
 use super::{
-    EnvError, Host, Names, Net, Progress, Vm, daemon,
+    EnvError, Host, Names, Net, Progress, Vm,
+    checkpoint::Origin,
+    daemon,
     error::chain,
     host::limits,
     keys::Keys,
@@ -44,6 +48,10 @@ struct Inner {
     state: Mutex<EnvState>,
     /// Who changes the environment holds it, see `turn`.
     turns: tokio::sync::Mutex<()>,
+    /// Where states of it are kept, if they are.
+    origin: OnceLock<Origin>,
+    /// States that are being put in place.
+    finishing: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// An environment that is kept by others.
@@ -83,7 +91,10 @@ impl Env {
     /// # Errors
     /// An image cannot be had, or what is asked for does not fit together.
     pub async fn plan_of(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<EnvPlan, EnvError> {
-        Ok(prepare::prepare(host, spec, prepare::Place::Nowhere, progress).await?.plan)
+        let gathered = prepare::gather(host, spec, prepare::Place::Nowhere, progress).await?;
+        let plan = gathered.decide(host, &gathered.new_keys()?)?;
+        plan.warnings.iter().for_each(|warning| progress.warn(&warning.to_string()));
+        Ok(plan)
     }
 
     /// The environment of a prefix, up or down.
@@ -121,6 +132,8 @@ impl Env {
             factor: state.factor,
             state: Mutex::new(state),
             turns: tokio::sync::Mutex::default(),
+            origin: OnceLock::new(),
+            finishing: tokio::sync::Mutex::default(),
         }));
         env.site().belong_to(&env);
         Ok(env)
@@ -288,6 +301,7 @@ impl Env {
     /// # Errors
     /// Something could not be removed.
     pub async fn down(self) -> Result<(), EnvError> {
+        self.finished().await;
         if let Home::Prefix(prefix) = self.home() {
             let quiet = Progress::new(|_| {});
             return EnvError::all(Self::destroy(self.host(), prefix, true, &quiet).await?.left);
@@ -299,6 +313,30 @@ impl Env {
             Ground::Down => Ok(()),
         };
         EnvError::all(removed.err().into_iter().chain(ended.err().map(EnvError::from)).collect())
+    }
+
+    /// Says where states of it are kept.
+    pub(super) fn came_from(&self, origin: Origin) {
+        // It has one for good.
+        let _ = self.0.origin.set(origin);
+    }
+
+    /// Where states of it are kept, if they are.
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        self.0.origin.get()
+    }
+
+    /// Takes note that a state is being put in place.
+    pub(super) async fn finishing(&self, work: JoinHandle<()>) {
+        self.0.finishing.lock().await.push(work);
+    }
+
+    /// Waits until all states that were kept of it are in place.
+    pub async fn finished(&self) {
+        for work in std::mem::take(&mut *self.0.finishing.lock().await) {
+            // One that panicked has said so.
+            let _ = work.await;
+        }
     }
 
     pub(super) fn downgrade(&self) -> WeakEnv {

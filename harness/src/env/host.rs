@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     base::credentials::Credentials,
-    config::{Config, Lab},
+    checkpoint::Store,
+    config::{Checkpoints, Config, Lab},
     image::ImageStore,
     initfile::EnvSpec,
     lab::{LabHost, LabKind},
@@ -36,6 +37,10 @@ pub struct Host {
     pub kind: LabKind,
     /// Templates of repositories; they win over images of the same name.
     pub templates: Templates,
+    /// Whether environments go on from earlier states of the same, and are kept for later ones (`POLDER_CHECKPOINTS`).
+    pub checkpoints: Checkpoints,
+    /// Where those are.
+    pub checkpoint_folder: PathBuf,
     /// The daemon of system labs.
     pub daemon: Daemon,
     /// Types of machines there are, by their names in `vm-type`.
@@ -70,6 +75,7 @@ impl Host {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let leases = lab.cache.join("subnets");
         let daemon = Daemon { uri: "qemu:///system".into(), credentials: None, leases };
+        let checkpoint_folder = lab.cache.join("checkpoints");
         let boot_slots = Arc::new(Semaphore::new(cores));
         let config = TemplatesConfig {
             repo: None,
@@ -87,6 +93,8 @@ impl Host {
             accel,
             kind: LabKind::Hermetic,
             templates,
+            checkpoints: Checkpoints::named(&env("POLDER_CHECKPOINTS").unwrap_or_default()),
+            checkpoint_folder,
             daemon,
             types: types::builtin(),
             providers,
@@ -141,8 +149,14 @@ impl Host {
             Lab::System => LabKind::System,
         };
         let (defaults, lock_timeout) = (Defaults::of(config), config.lock_timeout);
-        let repo_port = config.repo_port;
-        Ok(Self { kind, templates, daemon, defaults, repo_port, lock_timeout, ..host })
+        let (repo_port, checkpoints) = (config.repo_port, config.checkpoints);
+        Ok(Self { kind, checkpoints, templates, daemon, defaults, repo_port, lock_timeout, ..host })
+    }
+
+    /// The store of checkpoints.
+    #[must_use]
+    pub fn checkpoint_store(&self) -> Store {
+        Store::at(&self.checkpoint_folder)
     }
 
     /// Puts in what `spec` leaves open: defaults, then what machines have by their types. Returns what does not go with

@@ -14,8 +14,9 @@ use sha2::{Digest, Sha256};
 use super::{
     Env, EnvError, Host, Progress,
     error::file,
+    parallel,
     plan::{EnvPlan, MachinePlan},
-    prepare::{Place, Prepared, prepare},
+    prepare::{Gathered, Place, gather},
 };
 use crate::{
     base::process,
@@ -35,36 +36,43 @@ impl Env {
     /// # Errors
     /// As [`Env::plan_of`]; also when a file that goes into it cannot be read.
     pub async fn boot_key(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Key, EnvError> {
-        let Prepared { plan, spec, digests, .. } = prepare(host, spec, Place::Nowhere, progress).await?;
-        let mut files = BTreeMap::new();
-        // Whatever text is the path of a file is that file: nothing else of an init file is absolute and on this host.
-        paths(&serde_json::to_value(&spec).unwrap_or_default(), &mut |path| {
-            files.insert(path.to_owned(), String::new());
-        });
-        for (path, content) in &mut files {
-            *content = content_of(path).map_err(file("read", path))?;
-        }
-        let mut makers = BTreeMap::from([("polder".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
-        for (what, program) in MAKERS {
-            let said = process::stdout(&[program, "--version"], VERSION).await?;
-            makers.insert(what.to_owned(), said.lines().next().unwrap_or_default().to_owned());
-        }
-        let accelerator =
-            if plan.machines.iter().filter_map(|m| m.domain.as_ref()).any(|d| d.kvm) { "kvm" } else { "tcg" };
-        makers.insert("accelerator".to_owned(), accelerator.to_owned());
-        if accelerator == "kvm" {
-            // Guests see the host's own processors.
-            makers.insert("processor".to_owned(), processor().map_err(file("read", Path::new(CPUINFO)))?);
-        }
-        Ok(Key::new(&Ingredients {
-            level: Level::Boot,
-            spec: &spec,
-            decided: &decided(&plan),
-            files: &files,
-            templates: &digests,
-            makers: &makers,
-        }))
+        let gathered = gather(host, spec, Place::Nowhere, progress).await?;
+        let plan = gathered.decide(host, &gathered.new_keys()?)?;
+        key(&gathered, &plan).await
     }
+}
+
+/// The key of the state in which the environment of a plan is once it is up.
+pub(super) async fn key(gathered: &Gathered, plan: &EnvPlan) -> Result<Key, EnvError> {
+    let mut files = BTreeMap::new();
+    // Whatever text is the path of a file is that file: nothing else of an init file is absolute and on this host.
+    paths(&serde_json::to_value(&gathered.spec).unwrap_or_default(), &mut |path| {
+        files.insert(path.to_owned(), String::new());
+    });
+    for (path, content) in &mut files {
+        *content = content_of(path).map_err(file("read", path))?;
+    }
+    let mut makers = BTreeMap::from([("polder".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    let versions = parallel::each(MAKERS.to_vec(), |(what, program)| async move {
+        let said = process::stdout(&[program, "--version"], VERSION).await?;
+        Ok((what.to_owned(), said.lines().next().unwrap_or_default().to_owned()))
+    });
+    makers.extend(versions.await?);
+    let accelerator =
+        if plan.machines.iter().filter_map(|m| m.domain.as_ref()).any(|d| d.kvm) { "kvm" } else { "tcg" };
+    makers.insert("accelerator".to_owned(), accelerator.to_owned());
+    if accelerator == "kvm" {
+        // Guests see the host's own processors.
+        makers.insert("processor".to_owned(), processor().map_err(file("read", Path::new(CPUINFO)))?);
+    }
+    Ok(Key::new(&Ingredients {
+        level: Level::Boot,
+        spec: &gathered.spec,
+        decided: &decided(plan),
+        files: &files,
+        templates: &gathered.digests(),
+        makers: &makers,
+    }))
 }
 
 /// What was decided of machines and nets where the init file did not say it.

@@ -1,12 +1,13 @@
 //! Makes the environment of a prefix: keys, disks, and what is written down of it. Nothing runs yet.
 
 use super::{
-    Env, EnvError, Host, Progress, asked,
+    Env, EnvError, Host, Progress, Stage, asked,
+    checkpoint::Origin,
     daemon::Identity,
     deploy, disk, elsewhere,
     error::chain,
     lease,
-    prepare::{Place, Prepared, prepare},
+    prepare::{Place, gather},
     state::{EnvState, LabState},
     turn::Home,
 };
@@ -29,12 +30,25 @@ impl Env {
         asked: &Loaded,
         progress: &Progress,
     ) -> Result<Self, EnvError> {
+        Self::create_at(host, workdir, name, asked, None, progress).await.map(|(env, _)| env)
+    }
+
+    /// The same, for machines that are to go on from a checkpoint where there is one: from the end of the first of `stages`
+    /// of which there is.
+    pub(super) async fn create_at(
+        host: &Host,
+        workdir: &Workdir,
+        name: &str,
+        asked: &Loaded,
+        stages: Option<&[Stage]>,
+        progress: &Progress,
+    ) -> Result<(Self, Option<Origin>), EnvError> {
         let prefix = workdir.add(name)?;
         let locked = prefix.lock("init", host.lock_timeout).await?;
         let work = async {
-            let env = Self::init(host, &locked, &asked.spec, progress).await?;
+            let made = Self::init_at(host, &locked, &asked.spec, stages, progress).await?;
             asked::copy(&prefix, asked)?;
-            Ok(env)
+            Ok(made)
         };
         let made = tokio::select! {
             biased;
@@ -42,7 +56,7 @@ impl Env {
             stopped = host.told_to_stop() => Err(stopped),
         };
         let error = match made {
-            Ok(env) => return Ok(env),
+            Ok(made) => return Ok(made),
             Err(error) => error,
         };
         drop(locked);
@@ -64,33 +78,58 @@ impl Env {
         spec: &EnvSpec,
         progress: &Progress,
     ) -> Result<Self, EnvError> {
+        Self::init_at(host, prefix, spec, None, progress).await.map(|(env, _)| env)
+    }
+
+    async fn init_at(
+        host: &Host,
+        prefix: &LockedPrefix,
+        spec: &EnvSpec,
+        stages: Option<&[Stage]>,
+        progress: &Progress,
+    ) -> Result<(Self, Option<Origin>), EnvError> {
         let (folder, uuid) = (prefix.path(), prefix.uuid()?);
         let who = Identity::of(folder, &uuid)?;
-        let (prepared, lab) = match host.kind {
-            LabKind::Hermetic => {
-                let prepared = prepare(host, spec, Place::Prefix(&who), progress).await?;
-                (prepared, LabState::Hermetic { folder: None })
-            }
+        let place = match host.kind {
+            LabKind::Hermetic => Place::Prefix(&who),
             LabKind::System => {
                 elsewhere::note(folder, &host.daemon.uri);
                 prefix.journal().making(&who.lease_of(&host.daemon))?;
-                let prepared = prepare(host, spec, Place::Shared(&who), progress).await?;
-                (prepared, LabState::System { uri: host.daemon.uri.clone(), folder: who.folder })
+                Place::Shared(&who)
             }
         };
-        let Prepared { plan, keys, factor, .. } = prepared;
-        let state = EnvState::new(uuid, lab, plan, keys.hosts().clone(), factor);
+        let gathered = gather(host, spec, place, progress).await?;
+        let mut keys = gathered.new_keys()?;
+        let mut plan = gathered.decide(host, &keys)?;
+        gathered.lay(host, &plan, place, progress).await?;
+        let mut origin = None;
+        if let Some(stages) = stages.filter(|_| host.kind == LabKind::Hermetic)
+            && let Some((found, known)) = Origin::find(host, &gathered, &plan, stages, progress).await
+        {
+            origin = Some(found);
+            if let Some(known) = known {
+                plan = gathered.decide(host, &known)?;
+                keys = known;
+            }
+        }
+        let lab = match host.kind {
+            LabKind::Hermetic => LabState::Hermetic { folder: None },
+            LabKind::System => LabState::System { uri: host.daemon.uri.clone(), folder: who.folder.clone() },
+        };
+        let state = EnvState::new(uuid, lab, plan, keys.hosts().clone(), gathered.factor);
         asked::keep(prefix, spec)?;
         keys.save(folder)?;
         state.save(folder)?;
         let env = Self::assemble(host, Home::Prefix(Prefix::at(folder)), state, &keys)?;
         deploy::copy(&env, progress)?;
-        disk::make(&env).await?;
+        if !origin.as_ref().is_some_and(Origin::is_found) {
+            disk::make(&env).await?;
+        }
         if host.kind == LabKind::System {
             lease::renew(host, &Identity::of(folder, &env.state().uuid)?, &env.plan().nets).await?;
         }
         prefix.mark_initialized()?;
         progress.say(&format!("{} is made", folder.display()));
-        Ok(env)
+        Ok((env, origin))
     }
 }

@@ -39,6 +39,7 @@ mod agent;
 mod asked;
 mod attached;
 mod bootstrap;
+mod checkpoint;
 mod collect;
 mod console;
 mod control;
@@ -93,6 +94,7 @@ pub mod types;
 
 pub use attached::AttachedDisk;
 pub use attached::NewDisk;
+pub use checkpoint::Stage;
 pub use collect::CollectOptions;
 pub use daemon::Daemon;
 pub use defaults::Defaults;

@@ -280,7 +280,7 @@ async fn ask(env: &Env, running: &Arc<Running>, vms: Vec<Vm>, tag: &str, what: A
     parallel::each(vms, each).await.map(drop)
 }
 
-async fn pause(running: &Running, vms: &[Vm]) -> Result<(), EnvError> {
+pub(super) async fn pause(running: &Running, vms: &[Vm]) -> Result<(), EnvError> {
     for vm in vms {
         let paused = running.connection.suspend_domain(vm.domain(), limits::DOMAIN).await;
         paused.map_err(|e| running.explain(e))?;
@@ -288,7 +288,7 @@ async fn pause(running: &Running, vms: &[Vm]) -> Result<(), EnvError> {
     Ok(())
 }
 
-async fn go_on(running: &Running, vms: &[Vm]) -> Result<(), EnvError> {
+pub(super) async fn go_on(running: &Running, vms: &[Vm]) -> Result<(), EnvError> {
     let mut errors = Vec::new();
     for vm in vms {
         let resumed = running.connection.resume_domain(vm.domain(), limits::DOMAIN).await;

@@ -1,12 +1,13 @@
 //! What an environment needs of its lab: a daemon, and what of the host its machines see. Makes none.
 
-use std::path::Path;
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path};
 
 use super::{EnvError, Host, error::file, plan::EnvPlan};
 use crate::{
+    config::Checkpoints,
     lab::{
         Bind, LabSpec, Payload,
-        paths::{INSIDE_STORE, INSIDE_TEMPLATES},
+        paths::{INSIDE_CHECKPOINTS, INSIDE_STORE, INSIDE_TEMPLATES},
     },
     net::Outward,
 };
@@ -22,7 +23,15 @@ pub(super) fn lab_spec(host: &Host, plan: &EnvPlan, env: Option<&Path>) -> Resul
     let env = env.map(Path::to_owned);
     let way_out = plan.nets.iter().any(|net| net.outward == Outward::Open);
     let payload = Payload::Libvirtd { kvm, capability_cache, way_out };
-    Ok(LabSpec { payload, binds: binds(host, plan), env })
+    let mut binds = binds(host, plan);
+    if host.checkpoints != Checkpoints::Off {
+        let from = host.checkpoint_folder.clone();
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&from);
+        made.map_err(file("make", &from))?;
+        // What is kept is written there by the daemon.
+        binds.push(Bind { from, to: INSIDE_CHECKPOINTS.into(), writable: true });
+    }
+    Ok(LabSpec { payload, binds, env })
 }
 
 /// What of the host the machines of a plan see at other places.

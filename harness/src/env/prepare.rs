@@ -1,6 +1,9 @@
 //! Everything that is decided before anything is made: images, accelerator, keys, and with them the plan.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
     EnvError, Host, Progress,
@@ -20,8 +23,8 @@ use crate::{
         accel::{self, Accel, Choice},
     },
     net::Scope,
-    provider::libvirt::Cpus,
-    template::User,
+    provider::{libvirt::Cpus, spec::Label},
+    template::{TemplateDisk, User},
 };
 
 /// The uuid of an environment that nobody else sees.
@@ -58,25 +61,31 @@ impl<'a> Place<'a> {
     }
 }
 
-/// What is decided.
-pub(super) struct Prepared {
-    pub(super) plan: EnvPlan,
-    pub(super) keys: Keys,
-    /// What it was decided for, completed.
+/// Everything a plan is decided from, but for keys.
+pub(super) struct Gathered {
+    /// What is asked for, completed.
     pub(super) spec: EnvSpec,
-    /// Digests of the images and templates there are for its disks, by name.
-    pub(super) digests: BTreeMap<String, String>,
     /// Factor by which deadlines are stretched.
     pub(super) factor: f64,
+    images: BTreeMap<String, ImageInfo>,
+    templates: BTreeMap<(String, Option<String>), TemplateDisk>,
+    downloads: BTreeMap<String, PathBuf>,
+    backing: BTreeMap<PathBuf, Vec<PathBuf>>,
+    looked: Looked,
+    accel: Accel,
+    uuid: String,
+    view: View,
+    scope: Scope,
+    owner: Option<Label>,
 }
 
-/// Gets images, keys and an accelerator, and decides the rest.
-pub(super) async fn prepare(
+/// Gets images and an accelerator.
+pub(super) async fn gather(
     host: &Host,
     spec: &EnvSpec,
     place: Place<'_>,
     progress: &Progress,
-) -> Result<Prepared, EnvError> {
+) -> Result<Gathered, EnvError> {
     let scratch = host.lab.cache.join("downloads");
     let mut spec = spec.clone();
     // Whatever can be said at once is, before anything is got.
@@ -98,7 +107,7 @@ pub(super) async fn prepare(
         user: place.user(),
     };
     let fetched = fetch(host, &spec, &to, progress).await?;
-    let Looked { found, prints } = bootstrap::look(host, &fetched, progress).await?;
+    let looked = bootstrap::look(host, &fetched, progress).await?;
     let Fetched { spec, images, templates, downloads, backing } = fetched;
     let made_here =
         |machine: &MachineSpec| machine.provider.as_deref().is_none_or(|provider| provider == LOCAL);
@@ -114,41 +123,77 @@ pub(super) async fn prepare(
             (who.uuid.as_str(), daemon::view(host, &who.folder), scope, Some(who.label("")?))
         }
     };
-    let keys = Keys::generate(spec.machines.iter().map(|m| &m.name))?;
-    let picky = spec.machines.iter().any(|machine| machine.cpu.model.is_some());
-    let inputs = PlanInputs {
-        view: &view,
+    Ok(Gathered {
+        uuid: uuid.to_owned(),
         accel: choice.accel,
-        cpus: &if picky { Cpus::of_host() } else { Cpus::default() },
-        uuid,
-        scope: &scope,
-        owner: owner.as_ref(),
-        images: &images,
-        image_store: &host.images.folder(),
-        templates: &templates,
-        template_store: host.templates.store_dir(),
-        template_names: &[],
-        downloads: &downloads,
-        backing: &backing,
-        found: &found,
-        prints: &prints,
-        authorized_key: &keys.authorized()?,
-        host_keys: keys.hosts(),
-        vm_types: &host.type_names(),
-        providers: &host.providers,
-        service_managers: &host.service_names(),
-    };
-    let plan = plan::plan(&spec, &inputs)?;
-    plan.warnings.iter().for_each(|warning| progress.warn(&warning.to_string()));
-    if !matches!(place, Place::Nowhere) {
-        bootstrap::layers(host, &plan, place.identity(), progress).await?;
+        factor: choice.factor,
+        spec,
+        images,
+        templates,
+        downloads,
+        backing,
+        looked,
+        view,
+        scope,
+        owner,
+    })
+}
+
+impl Gathered {
+    /// Keys for all machines.
+    pub(super) fn new_keys(&self) -> Result<Keys, EnvError> {
+        Keys::generate(self.spec.machines.iter().map(|machine| &machine.name))
     }
-    let of_images = images.iter().map(|(name, image)| (name.clone(), image.digest.clone()));
-    let of_templates = templates
-        .iter()
-        .map(|((name, version), disk)| (named(name, version.as_deref()), disk.digest.clone()));
-    let digests = of_images.chain(of_templates).collect();
-    Ok(Prepared { plan, keys, spec, digests, factor: choice.factor })
+
+    /// Decides the rest; who is let in and how machines are known is all that keys change.
+    pub(super) fn decide(&self, host: &Host, keys: &Keys) -> Result<EnvPlan, EnvError> {
+        let picky = self.spec.machines.iter().any(|machine| machine.cpu.model.is_some());
+        let inputs = PlanInputs {
+            view: &self.view,
+            accel: self.accel,
+            cpus: &if picky { Cpus::of_host() } else { Cpus::default() },
+            uuid: &self.uuid,
+            scope: &self.scope,
+            owner: self.owner.as_ref(),
+            images: &self.images,
+            image_store: &host.images.folder(),
+            templates: &self.templates,
+            template_store: host.templates.store_dir(),
+            template_names: &[],
+            downloads: &self.downloads,
+            backing: &self.backing,
+            found: &self.looked.found,
+            prints: &self.looked.prints,
+            authorized_key: &keys.authorized()?,
+            host_keys: keys.hosts(),
+            vm_types: &host.type_names(),
+            providers: &host.providers,
+            service_managers: &host.service_names(),
+        };
+        Ok(plan::plan(&self.spec, &inputs)?)
+    }
+
+    /// Tells what is strange about a plan of which something is made, and makes the layers its disks lie over.
+    pub(super) async fn lay(
+        &self,
+        host: &Host,
+        plan: &EnvPlan,
+        place: Place<'_>,
+        progress: &Progress,
+    ) -> Result<(), EnvError> {
+        plan.warnings.iter().for_each(|warning| progress.warn(&warning.to_string()));
+        bootstrap::layers(host, plan, place.identity(), progress).await
+    }
+
+    /// Digests of the images and templates there are for its disks, by name.
+    pub(super) fn digests(&self) -> BTreeMap<String, String> {
+        let images = self.images.iter().map(|(name, image)| (name.clone(), image.digest.clone()));
+        let templates = self
+            .templates
+            .iter()
+            .map(|((name, version), disk)| (named(name, version.as_deref()), disk.digest.clone()));
+        images.chain(templates).collect()
+    }
 }
 
 /// A template as people write it.

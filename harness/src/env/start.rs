@@ -9,12 +9,14 @@ use std::{
 };
 
 use super::{
-    Env, EnvError, Host, Progress, Selection, Vm, daemon, deploy, disk,
+    Env, EnvError, Host, Progress, Selection, Stage, Vm,
+    checkpoint::Origin,
+    daemon, deploy, disk,
     error::chain,
     host::limits,
     needed::lab_spec,
     network, ordered, parallel,
-    prepare::{ALONE, Place, Prepared, prepare},
+    prepare::{ALONE, Place, gather},
     site::{Ground, Running},
     state::{EnvState, LabState},
     turn::{Home, Turn, thing},
@@ -74,48 +76,61 @@ struct Started {
 
 impl Env {
     /// Brings up what `spec` asks for in a lab that ends with this process (in none, where no machine needs one), waits until every machine answers, and runs
-    /// their deploy scripts.
+    /// their deploy scripts. Where a checkpoint of the same is there, machines go on from that instead; else one is kept
+    /// ([`Host::checkpoints`]).
     ///
     /// # Errors
     /// The first failure, and what there is of the environment: it can be looked at, then must go down.
     pub async fn up(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Self, UpFailure> {
-        let Prepared { plan, keys, factor, .. } = prepare(host, spec, Place::Alone, progress).await?;
+        Self::up_at(host, spec, &[], progress).await.map(|(env, _)| env)
+    }
+
+    /// As [`Env::up`], but goes on from the end of the first of `stages` that an earlier run has kept; says which.
+    ///
+    /// # Errors
+    /// As [`Env::up`].
+    pub async fn up_at(
+        host: &Host,
+        spec: &EnvSpec,
+        stages: &[Stage],
+        progress: &Progress,
+    ) -> Result<(Self, Option<usize>), UpFailure> {
+        let gathered = gather(host, spec, Place::Alone, progress).await?;
+        let mut keys = gathered.new_keys()?;
+        let mut plan = gathered.decide(host, &keys)?;
+        gathered.lay(host, &plan, Place::Alone, progress).await?;
         ordered::require_lasting(host, &plan)?;
         let needs_lab = plan.machines.iter().any(|machine| machine.domain.is_some());
+        let mut origin = None;
         let (home, lab) = if needs_lab {
-            let lab = Hermetic::start(&host.lab, lab_spec(host, &plan, None)?, limits::LAB).await?;
+            let lab = Hermetic::start(&host.lab, lab_spec(host, &plan, None)?, limits::LAB);
+            let (lab, found) = tokio::join!(lab, Origin::find(host, &gathered, &plan, stages, progress));
+            let lab = lab?;
+            if let Some((found, known)) = found {
+                origin = Some(found);
+                if let Some(known) = known {
+                    plan = gathered.decide(host, &known)?;
+                    keys = known;
+                }
+            }
             progress.say("the lab is up");
             (Home::Lab(lab.paths().env()), Some(lab))
         } else {
             (Home::Alone(Plot::make(&host.lab).await?), None)
         };
         let folder = lab.as_ref().map(|lab| lab.paths().folder.clone());
-        let state = EnvState::new(
-            ALONE.to_owned(),
-            LabState::Hermetic { folder },
-            plan,
-            keys.hosts().clone(),
-            factor,
-        );
+        let lab_state = LabState::Hermetic { folder };
+        let state = EnvState::new(ALONE.to_owned(), lab_state, plan, keys.hosts().clone(), gathered.factor);
         keys.save(home.folder())?;
         state.save(home.folder())?;
         let env = Self::assemble(host, home, state, &keys)?;
         if let Some(lab) = lab {
             env.site().set(Ground::Up(Arc::new(Running::connect(Arc::new(lab)).await?)));
         }
-        // From here on there is something to look at when it fails.
-        let work = async {
-            let turn = Turn::begin(&env, "up").await?;
-            disk::make(&env).await?;
-            env.rise(&turn, progress).await
-        };
-        match work.await {
-            Ok(()) => Ok(env),
-            Err(error) => Err(UpFailure { error, env: Some(env) }),
-        }
+        env.come_up(origin, progress).await
     }
 
-    /// As [`Env::up`], in a new prefix `name` of a workdir: the lab ends with this process just the same, unless it is
+    /// As [`Env::up_at`], in a new prefix `name` of a workdir: the lab ends with this process just the same, unless it is
     /// told to stay by [`Env::detach`]; then all verbs of the command find the environment there.
     ///
     /// # Errors
@@ -125,20 +140,48 @@ impl Env {
         workdir: &Workdir,
         name: &str,
         asked: &Loaded,
+        stages: &[Stage],
         progress: &Progress,
-    ) -> Result<Self, UpFailure> {
-        let env = Self::create(host, workdir, name, asked, progress).await?;
+    ) -> Result<(Self, Option<usize>), UpFailure> {
+        let (env, origin) = Self::create_at(host, workdir, name, asked, Some(stages), progress).await?;
+        env.come_up(origin, progress).await
+    }
+
+    /// Has the machines of an environment that was made go on or boot; then there is something to look at when it fails.
+    async fn come_up(
+        self,
+        origin: Option<Origin>,
+        progress: &Progress,
+    ) -> Result<(Self, Option<usize>), UpFailure> {
+        if let Some(origin) = origin {
+            self.came_from(origin);
+        }
         let work = async {
-            let turn = Turn::begin(&env, "up").await?;
-            ordered::require_lasting(host, env.plan())?;
-            if env.vms().iter().any(Vm::is_made) {
-                env.lab_up(&turn, &Mutex::default(), progress).await?;
+            let turn = Turn::begin(&self, "up").await?;
+            ordered::require_lasting(self.host(), self.plan())?;
+            if self.vms().iter().any(Vm::is_made) {
+                self.lab_up(&turn, &Mutex::default(), progress).await?;
             }
-            env.rise(&turn, progress).await
+            if let Some(origin) = self.origin()
+                && self.go_on_from(&turn, origin, progress).await?
+            {
+                return Ok(origin.stage());
+            }
+            if !matches!(self.home(), Home::Prefix(_)) || self.origin().is_some_and(Origin::is_found) {
+                disk::make(&self).await?;
+            }
+            self.rise(&turn, progress).await?;
+            drop(turn);
+            if self.origin().is_some()
+                && let Err(error) = self.keep_for_others(None).await
+            {
+                progress.warn(&format!("no checkpoint is kept: {}", chain(&error)));
+            }
+            Ok(None)
         };
         match work.await {
-            Ok(()) => Ok(env),
-            Err(error) => Err(UpFailure { error, env: Some(env) }),
+            Ok(stage) => Ok((self, stage)),
+            Err(error) => Err(UpFailure { error, env: Some(self) }),
         }
     }
 

@@ -38,6 +38,7 @@ mod wait_http;
 mod wait_inside;
 mod wait_log;
 mod waiting;
+mod wake;
 mod ways;
 
 #[cfg(test)]

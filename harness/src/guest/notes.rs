@@ -71,6 +71,11 @@ impl Guest {
         Ok(Note { mark, path })
     }
 
+    /// Whether something of ours is in the guest, or was left there.
+    pub(crate) fn has_something_under_way(&self) -> bool {
+        fs::read_dir(&self.0.spec.notes).is_ok_and(|mut notes| notes.next().is_some())
+    }
+
     /// Ends what processes have left in the guest that were killed, when it is used first. What cannot be ended now stays
     /// for the next one.
     pub(super) async fn clear_up(&self) {

@@ -7,7 +7,7 @@
 //! | `ROOT/<id>/log/`, `sock/`, `env/` | logs, sockets, disks and consoles; inside at `/run/polder` | with the folder |
 //! | `ROOT/<id>/network` | where `pasta` alone sees the lab's network | with the folder; what is mounted there, the kernel |
 //! | a prefix's folder, when the lab was given one | bound over `/run/polder/env` | nobody: it outlives labs; the verb `destroy` |
-//! | `/run/polder/store`, `/run/polder/templates`, `/run/polder/files/*` | binds inside | the kernel, with the mount namespace |
+//! | `/run/polder/store`, `/run/polder/templates`, `/run/polder/checkpoints`, `/run/polder/files/*` | binds inside | the kernel, with the mount namespace |
 //! | `/run`, `/etc/libvirt`, `/var/lib/libvirt`, `/var/log/libvirt`, `/dev`, `/tmp` inside | memory file systems | the kernel |
 //! | `CACHE/capabilities-*/` | the emulator's capabilities, shared between labs | kept on purpose |
 
@@ -21,6 +21,8 @@ pub const INSIDE_ENV: &str = "/run/polder/env";
 pub const INSIDE_STORE: &str = "/run/polder/store";
 /// Inside a lab: the template store, read-only.
 pub const INSIDE_TEMPLATES: &str = "/run/polder/templates";
+/// Inside a lab: the store of checkpoints.
+pub const INSIDE_CHECKPOINTS: &str = "/run/polder/checkpoints";
 /// Inside a lab: single files of the host that machines use.
 pub const INSIDE_FILES: &str = "/run/polder/files";
 
@@ -103,7 +105,7 @@ impl LabPaths {
     /// The folders made with it, parents first.
     #[must_use]
     pub fn made(&self) -> Vec<PathBuf> {
-        let dirs = ["log", "log/qemu", "sock", "env", "store", "templates", "files"];
+        let dirs = ["log", "log/qemu", "sock", "env", "store", "templates", "checkpoints", "files"];
         dirs.iter().map(|d| self.folder.join(d)).collect()
     }
 }

@@ -183,8 +183,10 @@ impl Runner {
                 Ok(loaded) => {
                     loaded.warnings.iter().for_each(|warning| progress.warn(&warning.line()));
                     match workdir.map(|path| Workdir::create(&path)).transpose() {
-                        Ok(None) => Env::up(&host, &loaded.spec, &progress).await,
-                        Ok(Some(workdir)) => Env::up_in(&host, &workdir, DEFAULT, &loaded, &progress).await,
+                        Ok(None) => Env::up_at(&host, &loaded.spec, &[], &progress).await,
+                        Ok(Some(workdir)) => {
+                            Env::up_in(&host, &workdir, DEFAULT, &loaded, &[], &progress).await
+                        }
                         Err(error) => Err(UpFailure::from(EnvError::from(error))),
                     }
                 }
@@ -196,7 +198,7 @@ impl Runner {
         let ended = task::run(&self.work, span, bounds, rise).await;
         let mut wreck = None;
         let (env, outcome) = match ended {
-            Ended::Returned(Ok(Ok(env))) => (Ok(env), Outcome::Passed),
+            Ended::Returned(Ok(Ok((env, _)))) => (Ok(env), Outcome::Passed),
             Ended::Returned(Ok(Err(UpFailure { error, env }))) => {
                 wreck = env;
                 let error = failure::describe(&error.into(), suite.def.file);

@@ -5,17 +5,11 @@ use std::{collections::BTreeMap, time::SystemTime};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::{
-    base::time::Utc,
-    checkpoint::{Listed, Store},
-    cli::context::Cx,
-};
+use crate::{base::time::Utc, checkpoint::Listed, cli::context::Cx};
 
 /// Bytes of a GiB, and of a MiB.
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
-/// Where the store is, in the cache.
-const FOLDER: &str = "checkpoints";
 
 /// What to do with checkpoints.
 #[derive(Debug, Subcommand)]
@@ -41,7 +35,7 @@ pub(in crate::cli) enum Checkpoints {
 }
 
 pub(in crate::cli) fn run(cx: &Cx, what: Checkpoints) -> anyhow::Result<String> {
-    let store = Store::at(&cx.host()?.lab.cache.join(FOLDER));
+    let store = cx.host()?.checkpoint_store();
     match what {
         Checkpoints::List => {
             let all = store.list()?;

@@ -1,0 +1,14 @@
+//! States of whole environments that outlast them, kept in the store of checkpoints: what runs is `save`d there while it goes
+//! on, and an environment of the same key is `restore`d from there instead of booting. `origin` says under which keys, and
+//! what there is. `saved` is what is written down of one beside memory and disks.
+//!
+//! Other than a moment ([`super::Moment`]), a checkpoint needs nothing of the environment it was kept of: no process, no lab
+//! and no folder.
+
+mod origin;
+mod restore;
+mod save;
+mod saved;
+
+pub(super) use origin::Origin;
+pub use origin::Stage;

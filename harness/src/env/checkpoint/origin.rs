@@ -1,0 +1,129 @@
+//! Under which keys the states of an environment are kept, and the one from which it goes on, if there is one.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::saved::Saved;
+use crate::{
+    checkpoint::{CheckpointError, Entry, Found, Key, Level, Store},
+    config::Checkpoints,
+    env::{Host, Progress, error::chain, ingredients, keys::Keys, plan::EnvPlan, prepare::Gathered},
+    lab::paths::INSIDE_CHECKPOINTS,
+};
+
+/// The end of a step of a suite: a moment that a later run of the same test executable may begin in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// The digest of the executable.
+    pub executable: String,
+    /// The suite.
+    pub suite: String,
+    /// The step: `setup`, or a scenario.
+    pub step: String,
+}
+
+impl Stage {
+    /// Its level of keys.
+    pub(super) fn level(&self) -> Level<'_> {
+        Level::Step { executable: &self.executable, suite: &self.suite, step: &self.step }
+    }
+}
+
+/// Where states of an environment are kept, and what it goes on from.
+pub(in crate::env) struct Origin {
+    pub(super) store: Store,
+    /// Whether one that is there of the same key is to be replaced.
+    pub(super) is_refreshed: bool,
+    /// That of the state in which it has booted.
+    pub(super) boot: Key,
+    pub(super) from: Option<From>,
+}
+
+/// The state an environment goes on from.
+pub(in crate::env) struct From {
+    pub(super) key: Key,
+    /// In use as long as this is there.
+    pub(super) entry: Arc<Entry>,
+    pub(super) saved: Saved,
+    /// Which of the stages that were asked for it is the end of; none: it has booted.
+    pub(super) stage: Option<usize>,
+}
+
+impl Origin {
+    /// Looks for what an environment may go on from: the first of `stages` that is there, or the state in which it has booted.
+    /// Nothing where no checkpoints are wanted, or none of this can be.
+    pub(in crate::env) async fn find(
+        host: &Host,
+        gathered: &Gathered,
+        plan: &EnvPlan,
+        stages: &[Stage],
+        progress: &Progress,
+    ) -> Option<(Self, Option<Keys>)> {
+        if host.checkpoints == Checkpoints::Off || !plan.machines.iter().all(|m| m.domain.is_some()) {
+            return None;
+        }
+        let boot = match ingredients::key(gathered, plan).await {
+            Ok(key) => key,
+            Err(error) => {
+                progress.warn(&format!("no checkpoint is used: {}", chain(&error)));
+                return None;
+            }
+        };
+        let store = host.checkpoint_store();
+        let is_refreshed = host.checkpoints == Checkpoints::Refresh;
+        let mut origin = Self { store, is_refreshed, boot, from: None };
+        if is_refreshed {
+            return Some((origin, None));
+        }
+        let levels = stages.iter().enumerate().map(|(number, stage)| (Some(number), stage.level()));
+        for (stage, level) in levels.chain([(None, Level::Boot)]) {
+            let key = origin.boot.at(level);
+            match look(&origin.store, &key).await {
+                Ok(Ok(Some((entry, saved, keys)))) => {
+                    origin.from = Some(From { key, entry: Arc::new(entry), saved, stage });
+                    return Some((origin, Some(keys)));
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(why)) => progress.warn(&format!("a checkpoint was dropped: {why}")),
+                Err(error) => progress.warn(&format!("checkpoints cannot be read: {}", chain(&error))),
+            }
+        }
+        Some((origin, None))
+    }
+
+    /// The file of the state it goes on from, as the emulator sees it.
+    pub(super) fn inside(from: &From, name: &Path) -> PathBuf {
+        Path::new(INSIDE_CHECKPOINTS).join(from.key.digest()).join(name)
+    }
+}
+
+/// What the store has of a key; or why it has it no more.
+type Looked = Result<Option<(Entry, Saved, Keys)>, String>;
+
+async fn look(store: &Store, key: &Key) -> Result<Looked, CheckpointError> {
+    let (store, key) = (store.clone(), key.clone());
+    let looked = tokio::task::spawn_blocking(move || {
+        Ok(match store.find(&key)? {
+            Found::Nothing => Ok(None),
+            Found::Dropped(damage) => Err(damage.to_string()),
+            Found::There(entry) => match Saved::read(&entry.folder) {
+                Ok((saved, keys)) => Ok(Some((entry, saved, keys))),
+                Err(error) => {
+                    drop(entry);
+                    store.forget(&key)?;
+                    Err(chain(&error))
+                }
+            },
+        })
+    });
+    looked.await.unwrap_or_else(|error| Ok(Err(error.to_string())))
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Origin({})", self.boot.digest())
+    }
+}

@@ -1,0 +1,149 @@
+//! Environments that go on where earlier ones of the same were kept: right in disk, network, clock and chance, in labs side by
+//! side, and booted when what was kept is no good.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant, SystemTime},
+};
+
+use polder::{
+    config::Checkpoints,
+    env::{Env, Host, Progress, Vm},
+    initfile::{self, Options},
+};
+
+const TWO: &str = "
+domains:
+  tiny:
+    memory: 128
+    vcpu: 1
+    nics: [{net: lan}]
+    disks:
+      - {name: root, type: template, template_name: minimal, dev: vda, format: qcow2}
+      - {name: data, type: empty, size: 64M, dev: vdb, format: raw}
+  deb:
+    memory: 256
+    vcpu: 1
+    nics: [{net: lan}]
+    disks: [{name: root, type: template, template_name: debian12, dev: vda, format: qcow2}]
+nets:
+  lan: {type: nat, management: true, dns_domain_name: kept.test}
+";
+
+/// A place of its own for checkpoints and labs.
+struct Place {
+    dir: tempfile::TempDir,
+    told: Arc<Mutex<Vec<String>>>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("pk").tempdir_in("/var/tmp").unwrap();
+        Self { dir, told: Arc::default() }
+    }
+
+    fn store(&self) -> PathBuf {
+        self.dir.path().join("kept")
+    }
+
+    fn host(&self, checkpoints: Checkpoints) -> Host {
+        let labs = self.dir.path().join("labs").display().to_string();
+        let variable = |name: &str| match name {
+            "POLDER_RUNTIME_DIR" => Some(labs.clone()),
+            _ => std::env::var(name).ok(),
+        };
+        let mut host = Host::from_env(&variable).unwrap();
+        (host.checkpoints, host.checkpoint_folder) = (checkpoints, self.store());
+        host
+    }
+
+    async fn up(&self, text: &str, checkpoints: Checkpoints) -> Env {
+        let spec = initfile::load_text(Path::new("g.yaml"), text, &Options::new(&|_| None)).unwrap().spec;
+        let told = Arc::clone(&self.told);
+        told.lock().unwrap().clear();
+        let progress = Progress::new(move |line| {
+            eprintln!("{line}");
+            told.lock().unwrap().push(line.to_owned());
+        });
+        let start = Instant::now();
+        let env = Env::up(&self.host(checkpoints), &spec, &progress).await.unwrap();
+        eprintln!("up after {:.2} s", start.elapsed().as_secs_f64());
+        env
+    }
+
+    fn was_told(&self, part: &str) -> bool {
+        self.told.lock().unwrap().iter().any(|line| line.contains(part))
+    }
+}
+
+const WENT_ON: &str = "all machines go on from checkpoint";
+
+/// How far the clock of a machine is from this host's, in seconds.
+async fn off(vm: &Vm) -> f64 {
+    let before = SystemTime::now();
+    let said: f64 = vm.succeed("date +%s").await.unwrap().trim().parse().unwrap();
+    let now = before.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    (said - now).abs()
+}
+
+/// Everything that may be wrong with machines that go on.
+async fn is_well(env: &Env, mark: &str) -> Vec<String> {
+    let mut random = Vec::new();
+    for vm in env.vms() {
+        // First, before time passes in which kernels would gather some themselves.
+        random.push(vm.succeed("head -c 32 /dev/urandom | base64").await.unwrap());
+    }
+    let (tiny, deb) = (env.vm("tiny").unwrap(), env.vm("deb").unwrap());
+    for vm in env.vms() {
+        assert!(off(&vm).await < 5.0, "the clock of {} is wrong by {} s", vm.name(), off(&vm).await);
+        let seen = vm.succeed("cat /root/mark 2>/dev/null || true").await.unwrap();
+        assert_eq!(seen, "", "{} has what another one wrote", vm.name());
+        vm.succeed(format!("echo {mark} > /root/mark && sync && cat /root/mark")).await.unwrap();
+        vm.succeed("mount | grep ' / ' && ! dmesg | grep -i 'i/o error'").await.unwrap();
+    }
+    tiny.succeed("ping -c 1 -W 5 deb.kept.test").await.unwrap();
+    deb.succeed("getent hosts tiny.kept.test").await.unwrap();
+    let raw =
+        tiny.succeed("head -c 4 /dev/vdb | od -An -c; echo data > /dev/vdb; sync; head -c 4 /dev/vdb").await;
+    assert!(raw.unwrap().contains("\\0  \\0  \\0  \\0"), "the data disk has what another one wrote");
+    deb.wait_for_ssh(Duration::from_secs(30)).await.unwrap();
+    random
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_go_on_where_earlier_ones_were_kept() {
+    let place = Place::new();
+    let env = place.up(TWO, Checkpoints::Auto).await;
+    assert!(!place.was_told(WENT_ON));
+    let mut chance = BTreeSet::new();
+    chance.extend(is_well(&env, "first").await);
+    env.down().await.unwrap();
+    assert_eq!(entries(&place.store()).len(), 1);
+
+    // Two at once, from the same.
+    let env = place.up(TWO, Checkpoints::Auto).await;
+    assert!(place.was_told(WENT_ON), "{:?}", place.told);
+    let other = place.up(TWO, Checkpoints::Auto).await;
+    assert!(place.was_told(WENT_ON), "{:?}", place.told);
+    chance.extend(is_well(&env, "second").await);
+    chance.extend(is_well(&other, "third").await);
+    assert_eq!(chance.len(), 6, "machines drew the same: {chance:?}");
+    let console = fs::read_to_string(env.folder().join("consoles/deb.log")).unwrap();
+    assert!(console.contains("polder-identity: applied"), "what was said before is gone:\n{console}");
+    env.down().await.unwrap();
+    other.down().await.unwrap();
+
+    let env = place.up(TWO, Checkpoints::Off).await;
+    assert!(!place.was_told(WENT_ON));
+    env.down().await.unwrap();
+}
+
+/// Names of checkpoints.
+fn entries(store: &Path) -> Vec<String> {
+    let names = fs::read_dir(store).into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().into_string().unwrap());
+    names.filter(|name| !name.starts_with('.')).collect()
+}
