@@ -37,7 +37,7 @@ pub(crate) enum PortalArg {
     State(LitStr),
 }
 
-/// Arguments of `#[test]`, `#[setup]` and `#[teardown]`; the last two take a `timeout` alone.
+/// Arguments of `#[test]`, `#[setup]` and `#[teardown]`; the last takes a `timeout` alone.
 #[derive(Default)]
 pub(crate) struct StepArgs {
     pub(crate) after: Vec<Ident>,
@@ -51,6 +51,7 @@ pub(crate) struct StepArgs {
     pub(crate) needs: Vec<Need>,
     pub(crate) expect_fail: Option<ExpectFail>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) cached: bool,
 }
 
 /// A failure that is known.
@@ -65,9 +66,13 @@ const OF_SUITES: &[&str] =
     &["env", "cvp", "changes", "timeout", "needs", "tags", "stop_on_failure", "if_var", "crate"];
 /// Arguments that `#[test]` takes.
 pub(crate) const OF_SCENARIOS: &[&str] =
-    &["after", "always", "case", "expect_fail", "from", "needs", "retries", "tags", "timeout", "values"];
-/// Arguments that `#[setup]` and `#[teardown]` take.
-pub(crate) const OF_OTHERS: &[&str] = &["timeout"];
+    &[
+    "after", "always", "cached", "case", "expect_fail", "from", "needs", "retries", "tags", "timeout", "values",
+];
+/// Arguments that `#[setup]` takes.
+pub(crate) const OF_SETUP: &[&str] = &["cached", "timeout"];
+/// Arguments that `#[teardown]` takes.
+pub(crate) const OF_TEARDOWN: &[&str] = &["timeout"];
 
 /// Reads the arguments of `#[suite(..)]`.
 pub(crate) fn suite(tokens: TokenStream, errors: &mut Errors) -> SuiteArgs {
@@ -101,6 +106,7 @@ pub(crate) fn step(attr: &Attribute, known: &[&str], errors: &mut Errors) -> Ste
         "after" => args.after = names(word, meta, errors),
         "from" => args.from = one(word, meta, errors),
         "always" => args.always = flag(word, meta, errors),
+        "cached" => args.cached = flag(word, meta, errors),
         "tags" => args.tags = tags(meta, errors),
         "retries" => args.retries = retries(meta, errors),
         "needs" => args.needs = needs(meta, errors),

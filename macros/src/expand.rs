@@ -192,6 +192,7 @@ impl Expand<'_> {
         let signature = &step.function.sig;
         let function = &signature.ident;
         let (line, timeout) = (line(function.span()), option(step.timeout.map(time)));
+        let cached = step.cached;
         let asked = step.params.iter().filter(|param| !param.is_case);
         let params = asked.clone().map(|Param { name, role, ty, .. }| {
             let role = option(role.as_ref().map(|role| quote!(#role)));
@@ -253,6 +254,7 @@ impl Expand<'_> {
                 params: &[#(#params),*],
                 timeout: #timeout,
                 plain: #plain,
+                cached: #cached,
                 run: |cx| ::std::boxed::Box::pin(async move {
                     #(#extractions)*
                     ::core::mem::drop(cx);

@@ -10,7 +10,7 @@ use syn::{
 };
 
 use crate::{
-    args::{self, ExpectFail, OF_OTHERS, OF_SCENARIOS, PortalArg, StepArgs, SuiteArgs},
+    args::{self, ExpectFail, OF_SCENARIOS, OF_SETUP, OF_TEARDOWN, PortalArg, StepArgs, SuiteArgs},
     cases::Case,
     envfile::EnvFile,
     errors::{Errors, suggestion},
@@ -50,6 +50,8 @@ pub(crate) struct Step {
     pub(crate) mark: Span,
     pub(crate) params: Vec<Param>,
     pub(crate) timeout: Option<Duration>,
+    /// Whether the state it leaves is kept for later runs.
+    pub(crate) cached: bool,
 }
 
 /// A step marked `#[test]`.
@@ -174,8 +176,12 @@ impl Suite {
         for (_, second) in roles.iter().skip(1) {
             errors.at(second, "a function is one of `#[test]`, `#[setup]` and `#[teardown]`, once");
         }
-        let known = if *role == Role::Test { OF_SCENARIOS } else { OF_OTHERS };
-        let StepArgs { after, from, always, tags, retries, cases, is_cased, needs, expect_fail, timeout } =
+        let known = match role {
+            Role::Test => OF_SCENARIOS,
+            Role::Setup => OF_SETUP,
+            Role::Teardown => OF_TEARDOWN,
+        };
+        let StepArgs { after, from, always, tags, retries, cases, is_cased, needs, expect_fail, timeout, cached } =
             args::step(attr, known, errors);
         refuse_foreign_tests(&mut function, errors);
         if retries > 0 && expect_fail.is_some() {
@@ -185,7 +191,7 @@ impl Suite {
             );
         }
         let params = signature::params(&mut function.sig, is_cased, errors);
-        let step = Step { function, mark: attr.path().span(), params, timeout };
+        let step = Step { function, mark: attr.path().span(), params, timeout, cached };
         match role {
             Role::Test => {
                 let ignore = ignore.map(|attr| args::ignore(&attr, errors));

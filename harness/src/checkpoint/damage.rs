@@ -178,7 +178,10 @@ fn unreadable(name: &str, error: &io::Error) -> Damage {
 }
 
 /// What a file has.
-pub(super) fn sum(path: &Path) -> io::Result<Sum> {
+///
+/// # Errors
+/// It cannot be read.
+pub fn sum(path: &Path) -> io::Result<Sum> {
     let (mut file, mut hash, mut room) = (File::open(path)?, Sha256::new(), vec![0; 1 << 20]);
     let mut bytes = 0;
     loop {

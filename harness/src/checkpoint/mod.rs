@@ -11,6 +11,7 @@ mod tests;
 pub use damage::Damage;
 pub use damage::Manifest;
 pub use damage::Sum;
+pub use damage::sum;
 pub use key::Ingredients;
 pub use key::Key;
 pub use key::Level;

@@ -326,6 +326,12 @@ impl Env {
         self.0.origin.get()
     }
 
+    /// Whether states of it can be kept for later ones at all.
+    #[must_use]
+    pub fn keeps_checkpoints(&self) -> bool {
+        self.0.origin.get().is_some()
+    }
+
     /// Takes note that a state is being put in place.
     pub(super) async fn finishing(&self, work: JoinHandle<()>) {
         self.0.finishing.lock().await.push(work);

@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::Instant,
 };
 
 use super::{
@@ -55,6 +55,8 @@ struct Inside {
     tops: BTreeMap<MachineName, BTreeMap<String, PathBuf>>,
     deployed: BTreeMap<MachineName, BTreeSet<String>>,
     set_up: BTreeSet<MachineName>,
+    /// By what each is told that it goes on.
+    wakes: BTreeMap<MachineName, String>,
 }
 
 /// What emulators are asked for.
@@ -113,7 +115,11 @@ impl Env {
                 running.push(vm);
             }
         }
-        parallel::each(running, |vm: Vm| async move { set_clock(&vm).await }).await?;
+        let wakes = match &moment.way {
+            Way::InPlace(inside) => inside.wakes.clone(),
+            Way::Snapshot => BTreeMap::new(),
+        };
+        self.wake(running, &wakes).await?;
         tracing::debug!(target: "polder", "{} is gone back to after {:.2} s", moment.name, start.elapsed().as_secs_f64());
         Ok(())
     }
@@ -161,6 +167,7 @@ impl Env {
         let running = self.site().running()?;
         let (vms, on) = (self.vms(), self.those(&ran));
         self.host().require_wanted()?;
+        let wakes = self.made_wakeable(on.clone()).await?;
         let kept = async {
             pause(&running, &on).await?;
             ask(self, &running, vms.clone(), name, Ask::Keep).await
@@ -179,7 +186,7 @@ impl Env {
             Some(why) => resumed.map(|()| Err(why)),
             None => EnvError::all(kept.err().into_iter().chain(resumed.err()).collect()).map(|()| {
                 let (tops, deployed, set_up) = (state.chains.tops, state.deployed, state.set_up);
-                Ok(Inside { ran, tops, deployed, set_up })
+                Ok(Inside { ran, tops, deployed, set_up, wakes })
             }),
         }
     }
@@ -230,6 +237,27 @@ impl Env {
         pause(running, &self.vms()).await?;
         ask(self, running, self.vms(), name, Ask::Return).await?;
         go_on(running, &self.those(&inside.ran)).await
+    }
+
+    /// Has machines ready to be told that they go on from the moment that is kept next: by what, for each that can be.
+    pub(super) async fn made_wakeable(&self, vms: Vec<Vm>) -> Result<BTreeMap<MachineName, String>, EnvError> {
+        let each =
+            |vm: Vm| async move { Ok(vm.make_wakeable().await.map(|by| (vm.name().clone(), by))) };
+        let able = vms.into_iter().filter(can_be_told).collect();
+        Ok(parallel::each(able, each).await?.into_iter().flatten().collect())
+    }
+
+    /// Tells machines that they have gone on from an earlier moment, so that their clocks and what they draw are of now.
+    pub(super) async fn wake(
+        &self,
+        vms: Vec<Vm>,
+        by: &BTreeMap<MachineName, String>,
+    ) -> Result<(), EnvError> {
+        let each = |vm: Vm| {
+            let by = by.get(vm.name()).cloned();
+            async move { vm.wake(by.as_deref()).await.map_err(|source| vm.inside("wake", source)) }
+        };
+        parallel::each(vms.into_iter().filter(can_be_told).collect(), each).await.map(drop)
     }
 
     /// Machines of which it is true.
@@ -297,10 +325,7 @@ pub(super) async fn go_on(running: &Running, vms: &[Vm]) -> Result<(), EnvError>
     EnvError::all(errors)
 }
 
-/// The clock of a machine that comes back stands at the moment it came back to. One that nobody can tell keeps that time.
-async fn set_clock(vm: &Vm) -> Result<(), EnvError> {
-    if vm.spec().ssh.is_none() && vm.agent().is_none() {
-        return Ok(());
-    }
-    vm.turn_clock(SystemTime::now()).await
+/// Whether there is a way to tell a machine anything; the clock of others stays at the moment they came back to.
+fn can_be_told(vm: &Vm) -> bool {
+    vm.spec().ssh.is_some() || vm.agent().is_some()
 }

@@ -224,7 +224,8 @@ fn not_from(suites: &[Suite], filter: &Filter, unit: Unit) -> Vec<String> {
     let (picked, _) = select::pick(suites.to_vec(), filter, unit);
     let missing = picked.iter().flat_map(|Picked { suite, selection }| {
         let run = selection.run.iter().map(|planned| planned.index);
-        check::check_from(suite, run, real_portal, None)
+        let from = check::check_from(suite, run, real_portal, None);
+        from.into_iter().chain(check::check_cached(suite, real_portal, None))
     });
     missing.map(|problem| problem.to_string()).collect()
 }
@@ -257,7 +258,8 @@ fn check(picked: &mut [Picked], host: &Host) -> Result<(usize, Option<CvpSpec>),
                 problems.extend(missing.iter().map(ToString::to_string));
                 let run = selection.run.iter().map(|planned| planned.index);
                 let from = check::check_from(suite, run, portal.is_some(), names.as_ref());
-                problems.extend(from.iter().map(ToString::to_string));
+                let cached = check::check_cached(suite, portal.is_some(), names.as_ref());
+                problems.extend(from.iter().chain(&cached).map(ToString::to_string));
                 let available = Available {
                     kvm: may_have_kvm(&host.lab, &host.accel),
                     portal: portal.is_some(),
@@ -354,6 +356,7 @@ mod tests {
         params: &[],
         timeout: None,
         plain: false,
+        cached: false,
         run: |_| Box::pin(async { Ok(()) }),
     };
 

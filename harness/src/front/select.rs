@@ -97,7 +97,7 @@ mod tests {
 
     const fn scenario(name: &'static str, after: &'static [&'static str], ignore: Ignore) -> ScenarioDef {
         let run = |_| -> crate::base::dial::BoxFuture<'static, crate::Result> { Box::pin(async { Ok(()) }) };
-        let step = StepDef { name, line: 1, params: &[], timeout: None, plain: false, run };
+        let step = StepDef { name, line: 1, params: &[], timeout: None, plain: false, cached: false, run };
         let tags: &[&str] = if after.is_empty() { &[] } else { &["last"] };
         ScenarioDef { after, tags, ignore, ..ScenarioDef::plain(step) }
     }

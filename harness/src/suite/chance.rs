@@ -78,7 +78,7 @@ impl fmt::Debug for Chance {
 }
 
 impl FromSuite for Chance {
-    const NEED: Need = Need::Nothing;
+    const NEED: Need = Need::Chance;
     async fn from_suite(cx: &SuiteCx, param: &Param) -> Result<Self> {
         let seed = cx.seeds.next();
         tracing::info!(target: LOG, "`{}`: chance, seed {seed}", param.name);

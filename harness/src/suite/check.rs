@@ -56,6 +56,39 @@ pub(crate) fn check_from(
     from.into_iter().flat_map(|one| obstacles.iter().map(move |why| problem(one, why))).collect()
 }
 
+/// Checks whether the states that steps marked `cached` leave can be kept for later runs.
+pub(crate) fn check_cached(suite: &Suite, has_real_portal: bool, names: Option<&Names>) -> Vec<Missing> {
+    let def = suite.def;
+    let scenarios = def.scenarios.iter().map(|scenario| &scenario.step);
+    let steps = || def.setup.iter().chain(scenarios.clone());
+    let mut obstacles = obstacles(suite, has_real_portal, names);
+    if def.env.is_none() {
+        obstacles.push("it has no machines".to_owned());
+    }
+    if def.cvp.is_some() && !has_real_portal {
+        obstacles.push("what its portal knows is kept within a run only".to_owned());
+    }
+    let problems = |step: &StepDef| {
+        let draws = steps().take_while(|other| other.line <= step.line).find(|other| draws(other));
+        let draws = draws.map(|other| {
+            format!("`{}` leaves choices to chance, which another run makes otherwise", other.name)
+        });
+        obstacles.iter().cloned().chain(draws).collect::<Vec<_>>()
+    };
+    let missing = |step: &StepDef, why: String| Missing {
+        place: format!("{}:{}", def.file, step.line),
+        suite: suite.name.clone(),
+        problem: format!("`{}` is `cached`, but what it leaves cannot be kept: {why}", step.name),
+    };
+    let cached = steps().filter(|step| step.cached);
+    cached.flat_map(|step| problems(step).into_iter().map(move |why| missing(step, why))).collect()
+}
+
+/// Whether a step leaves something to chance.
+fn draws(step: &StepDef) -> bool {
+    step.params.iter().any(|param| param.need == Need::Chance)
+}
+
 /// Why `suite` cannot go back to an earlier state: all of it. `names` are those of its init file, if it has one that is known.
 pub(super) fn obstacles(suite: &Suite, has_real_portal: bool, names: Option<&Names>) -> Vec<String> {
     let def = suite.def;
@@ -135,7 +168,7 @@ fn step_problems(
             };
         }
         let Some(names) = names else {
-            return (param.need != Need::Nothing).then(|| {
+            return (!matches!(param.need, Need::Nothing | Need::Chance)).then(|| {
                 format!("`{}` asks for `{name}`, but the suite names no init file (`env = ..`)", step.name)
             });
         };
@@ -148,6 +181,7 @@ fn step_problems(
             | Need::Machines
             | Need::Portal
             | Need::Change
+            | Need::Chance
             | Need::Outcome => return None,
             Need::Machine => ("machine", &names.machines, names.machine(name)),
             Need::Net => ("net", &names.nets, names.net(name)),
@@ -165,7 +199,7 @@ fn step_problems(
 /// What is wrong with a parameter that asks for a role.
 fn role_problem(param: &Param, role: &str, place: &str, names: &Names) -> Option<String> {
     match (names.role(role), param.need) {
-        (_, Need::Nothing | Need::Environment | Need::Net | Need::Portal | Need::Change | Need::Outcome) => {
+        (_, Need::Nothing | Need::Environment | Need::Net | Need::Portal | Need::Change | Need::Chance | Need::Outcome) => {
             Some(format!("`{}` is no machine, and has no role", param.name))
         }
         ([], Need::Machine | Need::Machines) => Some(no_role(role, place, names)),
@@ -205,7 +239,7 @@ mod tests {
         param("lan", Some("router"), Need::Net),
     ];
     const fn step(name: &'static str, params: &'static [Param]) -> StepDef {
-        StepDef { name, line: 12, params, timeout: None, plain: false, run: |_| Box::pin(async { Ok(()) }) }
+        StepDef { name, line: 12, params, timeout: None, plain: false, cached: false, run: |_| Box::pin(async { Ok(()) }) }
     }
     static DEF: SuiteDef = SuiteDef {
         module: "t::demo",

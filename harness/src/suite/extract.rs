@@ -33,6 +33,8 @@ pub enum Need {
     Portal,
     /// A change of the suite's file, with the parameter's name.
     Change,
+    /// Choices that are left to chance.
+    Chance,
     /// How the suite did, which only its teardown is told.
     Outcome,
 }

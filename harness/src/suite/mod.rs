@@ -21,6 +21,7 @@ mod reserve;
 pub(crate) mod runner;
 mod session;
 mod skip;
+mod stages;
 pub(crate) mod stop;
 pub(crate) mod task;
 

@@ -21,7 +21,7 @@ use super::{
 };
 
 /// It keeps its own limits, and is not stopped half-way: machines stand still meanwhile.
-const UNBOUNDED: Bounds<'_> = Bounds { limit: None, stop: None, plain: false };
+pub(super) const UNBOUNDED: Bounds<'_> = Bounds { limit: None, stop: None, plain: false };
 
 /// A state of everything a suite has.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(super) struct Point {
 pub(super) struct Points {
     /// Those that scenarios left, or why one could not be kept.
     kept: HashMap<&'static str, Result<Point, String>>,
+    /// What was done until the end of each scenario, where all of that passed.
+    paths: HashMap<&'static str, Vec<&'static str>>,
     /// The scenario in whose end state everything is as yet.
     at: Option<&'static str>,
     /// Whether it was told that there is no way back.
@@ -55,6 +57,11 @@ pub(super) enum Entry {
 }
 
 impl Points {
+    /// What was done until the end of a scenario, where all of that passed.
+    pub(super) fn path_to(&self, scenario: &str) -> Option<Vec<&'static str>> {
+        self.paths.get(scenario).cloned()
+    }
+
     /// Says that something is done to the state there is.
     pub(super) fn moved_on(&mut self) {
         self.at = None;
@@ -78,9 +85,19 @@ pub(super) fn is_wanted(suite: &Suite, planned: &[Planned], place: usize) -> boo
 }
 
 impl Session<'_> {
-    /// Takes note that a scenario has passed, and keeps the state it left if that is `wanted` again.
-    pub(super) async fn left(&self, points: &mut Points, scenario: &'static str, wanted: bool) {
+    /// Takes note that a scenario has passed, at the end of `path` where all of that has, and keeps the state it left if that is
+    /// `wanted` again.
+    pub(super) async fn left(
+        &self,
+        points: &mut Points,
+        scenario: &'static str,
+        path: Option<Vec<&'static str>>,
+        wanted: bool,
+    ) {
         points.at = Some(scenario);
+        if let Some(path) = path {
+            points.paths.insert(scenario, path);
+        }
         if wanted {
             let kept = self.keep(scenario).await;
             points.kept.insert(scenario, kept);
@@ -233,7 +250,7 @@ impl Session<'_> {
         }
     }
 
-    fn done<T>(&self, ended: Ended<T>) -> Result<T, String> {
+    pub(super) fn done<T>(&self, ended: Ended<T>) -> Result<T, String> {
         match ended {
             Ended::Returned(Ok(value)) => Ok(value),
             Ended::Returned(Err(error)) => Err(failure::describe(&error, self.suite.def.file)),
@@ -250,7 +267,7 @@ mod tests {
 
     const fn scenario(name: &'static str, from: Option<&'static str>, retries: u32) -> ScenarioDef {
         let run = |_| -> crate::base::dial::BoxFuture<'static, crate::Result> { Box::pin(async { Ok(()) }) };
-        let step = StepDef { name, line: 1, params: &[], timeout: None, plain: false, run };
+        let step = StepDef { name, line: 1, params: &[], timeout: None, plain: false, cached: false, run };
         ScenarioDef { from, retries, ..ScenarioDef::plain(step) }
     }
 

@@ -78,6 +78,8 @@ pub struct StepDef {
     pub timeout: Option<Duration>,
     /// Whether it is no async function, hence cannot be stopped.
     pub plain: bool,
+    /// Whether the state it leaves is kept for later runs.
+    pub cached: bool,
     /// Extracts the parameters and calls it.
     pub run: fn(SuiteCx) -> BoxFuture<'static, Result>,
 }

@@ -14,7 +14,7 @@ use tracing::Span;
 use crate::{
     artifact::Manifest,
     cvp::CvpSpec,
-    env::{Env, EnvError, Host, Progress, UpFailure, Vm},
+    env::{Env, EnvError, Host, Progress, Stage, UpFailure, Vm},
     event::{Fault, MachineFacts, Outcome, RunEvent, Usage, scenario_folder, suite_folder},
     health::Sighting,
     initfile, lab,
@@ -34,6 +34,7 @@ use super::{
     pause::Pauses,
     registry::{EnvFile, Ignore, ScenarioDef, Suite},
     session::{Session, Watched},
+    stages::{self, Start},
     stop::Stop,
     task::{self, Bounds, Ended},
 };
@@ -112,7 +113,7 @@ impl Runner {
         let place = Some(format!("{}:{}", suite.def.file, suite.def.line));
         self.emit(RunEvent::SuiteStarted { suite: suite.name.clone(), place });
         self.audit.begin(&suite.name);
-        let usage = match self.begin(suite).await {
+        let usage = match self.begin(suite, planned).await {
             Ok(session) => session.run(planned).await,
             Err(reason) => {
                 for planned in planned {
@@ -130,7 +131,11 @@ impl Runner {
     }
 
     /// The session at a portal and the environment, as far as the suite has them; otherwise says why nothing can run.
-    async fn begin<'a>(&'a self, suite: &'a Suite) -> Result<Session<'a>, String> {
+    async fn begin<'a>(
+        &'a self,
+        suite: &'a Suite,
+        planned: &[Planned],
+    ) -> Result<Session<'a>, String> {
         if self.stop.is_requested() {
             return Err(STOPPED.to_owned());
         }
@@ -142,10 +147,13 @@ impl Runner {
             Some(def) => Some(self.open(suite, def).await?),
             None => None,
         };
+        let mut starts = stages::starts(suite, planned);
+        let mut began = None;
         let (env, watched) = match suite.def.env {
             None => (None, None),
-            Some(file) => match self.up(suite, file).await {
-                Ok(env) => {
+            Some(file) => match self.up(suite, file, &starts).await {
+                Ok((env, stage)) => {
+                    began = stage.map(|stage| starts.swap_remove(stage));
                     let watched = self.watch(suite, &env).await;
                     (Some(env), watched)
                 }
@@ -158,12 +166,17 @@ impl Runner {
             },
         };
         let mut session = Session::new(self, suite, env, portal, start);
-        (session.watched, session.token) = (watched, Some(token));
+        (session.watched, session.token, session.began) = (watched, Some(token), began);
         Ok(session)
     }
 
-    /// Starts the environment; otherwise says why nothing can run.
-    async fn up(&self, suite: &Suite, file: EnvFile) -> Result<Env, String> {
+    /// Starts the environment, where it may in one of these states, and says in which; otherwise says why nothing can run.
+    async fn up(
+        &self,
+        suite: &Suite,
+        file: EnvFile,
+        starts: &[Start],
+    ) -> Result<(Env, Option<usize>), String> {
         let start = Instant::now();
         self.report_started(suite, ENVIRONMENT, false);
         self.keep_asked(suite);
@@ -175,6 +188,7 @@ impl Runner {
         // Where others find it.
         let is_found = self.keep != Keep::Never || self.pauses.is_some();
         let workdir = is_found.then(|| scenario_folder(&self.folder, &suite.name, FOLDER));
+        let known: Vec<Stage> = stages::all(suite, starts).await;
         let rise = async move {
             let env = |name: &str| std::env::var(name).ok();
             let loaded = initfile::load_text(Path::new(file.path), file.text, &initfile::Options::new(&env));
@@ -183,9 +197,9 @@ impl Runner {
                 Ok(loaded) => {
                     loaded.warnings.iter().for_each(|warning| progress.warn(&warning.line()));
                     match workdir.map(|path| Workdir::create(&path)).transpose() {
-                        Ok(None) => Env::up_at(&host, &loaded.spec, &[], &progress).await,
+                        Ok(None) => Env::up_at(&host, &loaded.spec, &known, &progress).await,
                         Ok(Some(workdir)) => {
-                            Env::up_in(&host, &workdir, DEFAULT, &loaded, &[], &progress).await
+                            Env::up_in(&host, &workdir, DEFAULT, &loaded, &known, &progress).await
                         }
                         Err(error) => Err(UpFailure::from(EnvError::from(error))),
                     }
@@ -198,7 +212,7 @@ impl Runner {
         let ended = task::run(&self.work, span, bounds, rise).await;
         let mut wreck = None;
         let (env, outcome) = match ended {
-            Ended::Returned(Ok(Ok((env, _)))) => (Ok(env), Outcome::Passed),
+            Ended::Returned(Ok(Ok(up))) => (Ok(up), Outcome::Passed),
             Ended::Returned(Ok(Err(UpFailure { error, env }))) => {
                 wreck = env;
                 let error = failure::describe(&error.into(), suite.def.file);
@@ -216,7 +230,7 @@ impl Runner {
             }
         };
         self.report_finished(suite, ENVIRONMENT, outcome, start.elapsed());
-        if let Ok(env) = &env {
+        if let Ok((env, _)) = &env {
             self.report_ready(suite, env);
         }
         if let Some(wreck) = wreck {

@@ -28,17 +28,17 @@ use super::{
     held::Holdings,
     needs::without_kvm,
     order::{LeftOut, Planned},
-    points::{self, Entry, Points},
+    points::{self, Entry, Points, UNBOUNDED},
     registry::{Requirement, ScenarioDef, StepDef, Suite},
     runner::{Runner, STOPPED},
+    stages::{self, SETUP, Start},
     task::{self, Bounds, Ended},
 };
 
 /// Limit of a step that names none.
 pub(super) const STEP_LIMIT: Duration = Duration::from_secs(300);
 
-/// Names of what is reported beside the scenarios.
-const SETUP: &str = "setup";
+/// What is reported beside the scenarios and set-up.
 const TEARDOWN: &str = "teardown";
 /// What undoing changes is called in reports, and where their journals are.
 const CHANGES: &str = "changes";
@@ -64,6 +64,8 @@ pub(super) struct Session<'a> {
     pub(super) values: Holdings,
     /// Why it cannot go back to an earlier state, if it cannot.
     pub(super) obstacles: Vec<String>,
+    /// The state of an earlier run in which it began.
+    pub(super) began: Option<Start>,
     /// By how much limits are stretched.
     pub(super) factor: f64,
     /// When the suite's own limit is reached, but for the time in which it stood still.
@@ -85,6 +87,8 @@ struct SoFar {
     failure: Option<Outcome>,
     /// States that are gone back to.
     points: Points,
+    /// What was done until now, step by step, while all of it passed.
+    path: Option<Vec<&'static str>>,
 }
 
 impl SoFar {
@@ -136,6 +140,7 @@ impl<'a> Session<'a> {
             changes,
             values,
             obstacles,
+            began: None,
             factor,
             deadline,
             stood: Mutex::default(),
@@ -144,18 +149,24 @@ impl<'a> Session<'a> {
 
     /// Set-up, scenarios, teardown, session at the portal closed, environment down; returns what the environment used.
     pub(super) async fn run(mut self, planned: &[Planned]) -> Option<Usage> {
-        let mut so_far = SoFar::default();
-        for step in self.suite.def.setup {
+        let mut so_far = SoFar { path: Some(Vec::new()), ..SoFar::default() };
+        let began = self.began.take();
+        for step in self.suite.def.setup.iter().filter(|_| began.is_none()) {
             let outcome = self.step(SETUP, step, None).await;
             so_far.note(&outcome);
             self.pause(SETUP, &outcome).await;
+            self.passed_through(SETUP, step, &outcome, &mut so_far).await;
             so_far.halted = match outcome {
                 Outcome::Passed => None,
                 Outcome::NotRun { reason } => Some(reason),
                 _ => Some(format!("`{SETUP}` failed")),
             };
         }
-        for (place, one) in planned.iter().enumerate() {
+        let done = match began {
+            Some(start) => self.begin_at(start, planned, &mut so_far).await,
+            None => 0,
+        };
+        for (place, one) in planned.iter().enumerate().skip(done) {
             let is_wanted = points::is_wanted(self.suite, planned, place);
             self.next(*one, is_wanted, &mut so_far).await;
         }
@@ -182,6 +193,52 @@ impl<'a> Session<'a> {
         usage
     }
 
+    /// Goes on where an earlier run was after some steps; returns how many of the planned scenarios are done by that.
+    async fn begin_at(&self, start: Start, planned: &[Planned], so_far: &mut SoFar) -> usize {
+        let Start { path, done } = start;
+        let steps: Vec<String> = path.iter().map(|step| format!("`{step}`")).collect();
+        self.runner.emit(RunEvent::SuiteProgress {
+            suite: self.suite.name.clone(),
+            text: format!("not run again, because an earlier run kept what they left: {}", steps.join(", ")),
+        });
+        so_far.path = Some(path.clone());
+        if let (Some(place), Some(last)) = (done.checked_sub(1), path.last()) {
+            let is_wanted = points::is_wanted(self.suite, planned, place);
+            self.left(&mut so_far.points, last, Some(path.clone()), is_wanted).await;
+        }
+        done
+    }
+
+    /// Takes note that a step has been run, and keeps what it left for later runs, if it is `cached`.
+    async fn passed_through(
+        &self,
+        name: &'static str,
+        step: &StepDef,
+        outcome: &Outcome,
+        so_far: &mut SoFar,
+    ) {
+        if *outcome != Outcome::Passed {
+            so_far.path = None;
+        }
+        let Some(path) = &mut so_far.path else { return };
+        path.push(name);
+        let Some(env) = self.env.clone().filter(|env| step.cached && env.keeps_checkpoints()) else { return };
+        let kept = match (self.changes.made(), stages::kept(self.suite, path).await) {
+            (0, Ok(stage)) => {
+                let work = async move { Ok(env.keep_for_others(Some(&stage)).await?) };
+                self.done(task::run(&self.runner.work, Span::none(), UNBOUNDED, work).await)
+            }
+            (0, Err(error)) => Err(format!("this executable cannot be read: {error}")),
+            (_, _) => Err("changes are to be undone".to_owned()),
+        };
+        if let Err(why) = kept {
+            self.runner.emit(RunEvent::SuiteProgress {
+                suite: self.suite.name.clone(),
+                text: format!("what `{name}` left is not kept for later runs: {why}"),
+            });
+        }
+    }
+
     /// Runs a scenario if nothing keeps it from that.
     async fn next(&self, planned: Planned, is_wanted: bool, so_far: &mut SoFar) {
         let Self { runner, suite, .. } = *self;
@@ -197,11 +254,16 @@ impl<'a> Session<'a> {
             so_far.unmet.insert(name, "was not run");
             return;
         }
+        if let Some(from) = scenario.from {
+            so_far.path = so_far.points.path_to(from);
+        }
         let Went { outcome, stuck, lost, .. } =
             self.scenario(scenario, planned.prerequisite, &mut so_far.points).await;
         so_far.note(&outcome);
+        self.passed_through(name, &scenario.step, &outcome, so_far).await;
         if outcome == Outcome::Passed {
-            self.left(&mut so_far.points, name, is_wanted).await;
+            let path = so_far.path.clone();
+            self.left(&mut so_far.points, name, path, is_wanted).await;
         }
         self.pause(name, &outcome).await;
         let what = match outcome {

@@ -159,11 +159,7 @@ impl Env {
         };
         parallel::each(self.vms(), each).await?;
         go_on(&running, &self.vms()).await?;
-        let each = |vm: Vm| {
-            let by = from.saved.wakes.get(vm.name()).cloned();
-            async move { wake(&vm, by.as_deref()).await }
-        };
-        parallel::each(self.vms(), each).await.map(drop)
+        self.wake(self.vms(), &from.saved.wakes).await
     }
 }
 
@@ -200,12 +196,4 @@ async fn bring_back(
         link::keep_all(env, running, vm).await?;
     }
     Ok(())
-}
-
-/// Tells a machine that it goes on, and finds out that it does.
-async fn wake(vm: &Vm, by: Option<&str>) -> Result<(), EnvError> {
-    if vm.spec().ssh.is_none() && vm.agent().is_none() {
-        return Ok(());
-    }
-    vm.wake(by).await.map_err(|source| vm.inside("wake", source))
 }

@@ -77,10 +77,7 @@ impl Env {
         let key = origin.boot.at(stage.map_or(Level::Boot, Stage::level));
         let store = origin.store.clone();
         let draft = blocking(move || store.begin()).await?;
-        let woken = parallel::each(self.vms(), |vm: Vm| async move {
-            Ok(vm.make_wakeable().await.map(|by| (vm.name().clone(), by)))
-        });
-        let wakes = woken.await?.into_iter().flatten().collect();
+        let wakes = self.made_wakeable(self.vms()).await?;
         let vms = self.vms();
         pause(&running, &vms).await?;
         let kept = self.write_machines(&running, origin, draft.folder()).await;

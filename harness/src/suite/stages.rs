@@ -1,0 +1,149 @@
+//! States that steps marked `cached` leave, for later runs of the same executable: where this run may begin, and what it need
+//! not do then. A state is known by all that was done until then, in order: a run never begins in one that it would not have
+//! come to itself.
+
+use std::{io, path::Path, sync::OnceLock};
+
+use crate::{checkpoint, env::Stage};
+
+use super::{
+    order::Planned,
+    registry::{ScenarioDef, Suite},
+};
+
+/// What set-up is called among steps.
+pub(super) const SETUP: &str = "setup";
+
+/// A state in which a run may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Start {
+    /// The steps after which it is, in order.
+    pub(super) path: Vec<&'static str>,
+    /// How many of the planned scenarios are done then.
+    pub(super) done: usize,
+}
+
+/// The states in which a run of `planned` may begin, the latest first. Scenarios that were asked for run; only those before
+/// them, that are there for their end state, need not.
+pub(super) fn starts(suite: &Suite, planned: &[Planned]) -> Vec<Start> {
+    let def = |one: &Planned| suite.def.scenarios.get(one.index);
+    let setup = suite.def.setup.first();
+    let mut path: Vec<&'static str> = setup.map(|_| SETUP).into_iter().collect();
+    let mut all = Vec::new();
+    if setup.is_some_and(|step| step.cached) {
+        all.push(Start { path: path.clone(), done: 0 });
+    }
+    for (at, one) in planned.iter().enumerate().take_while(|(_, one)| one.prerequisite) {
+        let Some(scenario) = def(one) else { break };
+        let name = scenario.step.name;
+        path.push(name);
+        let next = planned.get(at + 1).and_then(def);
+        let is_end = next.is_some_and(|next| next.from == Some(name));
+        let before = planned.iter().take(at).filter_map(def);
+        if scenario.step.cached && is_end && before.into_iter().all(|one| is_needed(suite, scenario, one)) {
+            all.push(Start { path: path.clone(), done: at + 1 });
+        }
+    }
+    all.reverse();
+    all
+}
+
+/// Whether `scenario` needs that `other` has passed, itself or by what it needs.
+fn is_needed(suite: &Suite, scenario: &ScenarioDef, other: &ScenarioDef) -> bool {
+    if scenario.needs_passed(other.step.name) {
+        return true;
+    }
+    let mut between = suite.def.scenarios.iter().filter(|one| scenario.needs_passed(one.step.name));
+    between.any(|one| is_needed(suite, one, other))
+}
+
+/// All of them, as they are kept; none where this executable cannot be read.
+pub(super) async fn all(suite: &Suite, starts: &[Start]) -> Vec<Stage> {
+    let mut known = Vec::new();
+    for start in starts {
+        known.extend(kept(suite, &start.path).await.ok());
+    }
+    known
+}
+
+/// The state after the steps of `path`, as it is kept.
+///
+/// # Errors
+/// This executable cannot be read.
+pub(super) async fn kept(suite: &Suite, path: &[&'static str]) -> io::Result<Stage> {
+    let (suite, path) = (suite.clone(), path.to_vec());
+    // It is large.
+    tokio::task::spawn_blocking(move || stage(&suite, &path)).await.map_err(io::Error::other)?
+}
+
+fn stage(suite: &Suite, path: &[&str]) -> io::Result<Stage> {
+    static EXECUTABLE: OnceLock<String> = OnceLock::new();
+    let executable = match EXECUTABLE.get() {
+        Some(known) => known.clone(),
+        None => {
+            let read = checkpoint::sum(Path::new("/proc/self/exe"))?.sha256;
+            EXECUTABLE.get_or_init(|| read).clone()
+        }
+    };
+    Ok(Stage { executable, suite: suite.name.clone(), step: path.join(" > ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::registry::{StepDef, SuiteDef};
+    use super::*;
+
+    const fn step(name: &'static str, cached: bool) -> StepDef {
+        let run = |_| -> crate::base::dial::BoxFuture<'static, crate::Result> { Box::pin(async { Ok(()) }) };
+        StepDef { name, line: 1, params: &[], timeout: None, plain: false, cached, run }
+    }
+
+    const fn scenario(
+        name: &'static str,
+        cached: bool,
+        after: &'static [&'static str],
+        from: Option<&'static str>,
+    ) -> ScenarioDef {
+        ScenarioDef { after, from, ..ScenarioDef::plain(step(name, cached)) }
+    }
+
+    static DEF: SuiteDef = SuiteDef {
+        setup: &[step("prepare", true)],
+        ..SuiteDef::plain(
+            "t::s",
+            "t.rs",
+            1,
+            &[
+                scenario("a", false, &[], None),
+                scenario("x", true, &["a"], None),
+                scenario("y", false, &[], Some("x")),
+                scenario("z", false, &["a"], Some("x")),
+            ],
+        )
+    };
+
+    fn found(planned: &[(usize, bool)]) -> Vec<String> {
+        let suite = Suite { name: "s".into(), def: &DEF };
+        let planned: Vec<Planned> =
+            planned.iter().map(|&(index, prerequisite)| Planned { index, prerequisite }).collect();
+        starts(&suite, &planned).iter().map(|start| format!("{} ({})", start.path.join(" > "), start.done)).collect()
+    }
+
+    #[test]
+    fn a_run_begins_as_late_as_it_may() {
+        let setup = "setup (0)".to_owned();
+        assert_eq!(found(&[(0, true), (1, true), (2, false)]), ["setup > a > x (2)".to_owned(), setup.clone()]);
+        assert_eq!(found(&[(0, false), (1, true), (2, false)]), [setup.clone()], "what was asked for runs");
+        assert_eq!(found(&[(0, false), (1, false), (2, false)]), [setup.clone()]);
+        assert_eq!(found(&[(0, true), (1, false)]), [setup]);
+    }
+
+    #[test]
+    fn a_state_is_that_of_its_executable_suite_and_path() {
+        let suite = Suite { name: "s".into(), def: &DEF };
+        let one = stage(&suite, &["setup", "a"]).unwrap();
+        assert_eq!((one.step.as_str(), one.executable.len()), ("setup > a", 64));
+        assert_eq!(stage(&suite, &["setup", "a"]).unwrap(), one);
+        assert_ne!(stage(&suite, &["a"]).unwrap(), one);
+    }
+}
