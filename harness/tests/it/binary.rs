@@ -16,7 +16,8 @@ use tempfile::TempDir;
 /// Nothing here takes as long; what does is stuck.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 22] = [
+    "cached",
     "watched",
     "struck",
     "leaky",
@@ -110,8 +111,13 @@ pub(crate) struct Ran {
 
 /// Starts `name` with `args`, set up by `prepare`.
 pub(crate) fn start_with(name: &str, args: &[&str], prepare: impl FnOnce(&mut Command)) -> Running {
+    start_at(&path(name), args, prepare)
+}
+
+/// Starts the binary at `path` in the same way.
+pub(crate) fn start_at(path: &Path, args: &[&str], prepare: impl FnOnce(&mut Command)) -> Running {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(path(name));
+    let mut command = Command::new(path);
     command.args(args).env_remove("NEXTEST").env("POLDER_OUTPUT_DIR", folder.path().join("polder"));
     // Wherever we run ourselves.
     for name in ["GITHUB_ACTIONS", "GITLAB_CI", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"] {

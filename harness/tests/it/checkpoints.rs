@@ -15,6 +15,8 @@ use polder::{
     initfile::{self, Options},
 };
 
+use crate::binary;
+
 const TWO: &str = "
 domains:
   tiny:
@@ -146,4 +148,70 @@ fn entries(store: &Path) -> Vec<String> {
     let names = fs::read_dir(store).into_iter().flatten().flatten();
     let names = names.map(|entry| entry.file_name().into_string().unwrap());
     names.filter(|name| !name.starts_with('.')).collect()
+}
+
+/// A copy of the binary of a suite with states for later runs; of an executable that nobody had before.
+fn suite(folder: &Path) -> PathBuf {
+    let copy = folder.join("cached");
+    fs::copy(binary::path("cached"), &copy).unwrap();
+    change(&copy);
+    copy
+}
+
+/// Changes an executable, as changing a line of what it is made from does.
+fn change(executable: &Path) {
+    let mut file = fs::File::options().append(true).open(executable).unwrap();
+    let unique = tempfile::tempdir().unwrap();
+    std::io::Write::write_all(&mut file, unique.path().as_os_str().as_encoded_bytes()).unwrap();
+}
+
+fn run(executable: &Path, args: &[&str]) -> binary::Ran {
+    let ran = binary::start_at(executable, args, |command| {
+        command.env_remove("POLDER_CHECKPOINTS");
+    });
+    let ran = ran.wait_within(Duration::from_secs(150));
+    assert_eq!(ran.code, Some(0), "{}\n{}", ran.notes, ran.out);
+    ran
+}
+
+/// What a run was told that it need not do again.
+fn not_again(ran: &binary::Ran) -> Option<String> {
+    let events = ran.events();
+    let said = events.iter().filter_map(|event| event["text"].as_str());
+    let mut said = said
+        .filter_map(|text| text.strip_prefix("not run again, because an earlier run kept what they left: "));
+    said.next().map(str::to_owned)
+}
+
+fn went_on(ran: &binary::Ran) -> bool {
+    ran.events().iter().any(|event| event["text"].as_str().is_some_and(|text| text.starts_with(WENT_ON)))
+}
+
+#[test]
+fn a_run_begins_where_an_earlier_one_of_the_same_executable_was() {
+    let dir = tempfile::Builder::new().prefix("pk").tempdir_in("/var/tmp").unwrap();
+    let executable = suite(dir.path());
+    // Whatever was kept before: none of it is of this executable.
+    let second = ["--exact", "states::second"];
+    let ran = run(&executable, &second);
+    assert_eq!(not_again(&ran), None);
+    assert_eq!(ran.outcomes(), ["states::first ... ok as prerequisite", "states::second ... ok"]);
+
+    let ran = run(&executable, &second);
+    assert_eq!(not_again(&ran).as_deref(), Some("`setup`, `first`"));
+    assert_eq!(ran.outcomes(), ["states::second ... ok"]);
+    let ran = run(&executable, &["--exact", "states::second", "states::third"]);
+    assert_eq!(not_again(&ran).as_deref(), Some("`setup`, `first`"));
+    assert_eq!(ran.outcomes(), ["states::second ... ok", "states::third ... ok"]);
+
+    // What was asked for runs, where it would have begun.
+    let ran = run(&executable, &[]);
+    assert_eq!(not_again(&ran).as_deref(), Some("`setup`"));
+    assert_eq!(ran.result(), "ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+
+    change(&executable);
+    let ran = run(&executable, &second);
+    assert_eq!(not_again(&ran), None, "the state is of another executable");
+    assert!(went_on(&ran), "machines need not boot for that: {:?}", ran.events());
+    assert_eq!(ran.outcomes(), ["states::first ... ok as prerequisite", "states::second ... ok"]);
 }
