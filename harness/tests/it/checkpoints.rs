@@ -15,7 +15,7 @@ use polder::{
     initfile::{self, Options},
 };
 
-use crate::binary;
+use crate::{arena, binary};
 
 const TWO: &str = "
 domains:
@@ -138,9 +138,145 @@ async fn machines_go_on_where_earlier_ones_were_kept() {
     env.down().await.unwrap();
     other.down().await.unwrap();
 
+    // Again and again.
+    let (rounds, _) = arena::campaign(6);
+    let mut times = Vec::new();
+    for round in 0..rounds {
+        let start = Instant::now();
+        let env = place.up(TWO, Checkpoints::Auto).await;
+        times.push(start.elapsed().as_secs_f64());
+        assert!(place.was_told(WENT_ON), "round {round}: {:?}", place.told);
+        let drawn = is_well(&env, &format!("round-{round}")).await;
+        assert!(drawn.iter().all(|one| chance.insert(one.clone())), "round {round}: {drawn:?} was drawn before");
+        env.down().await.unwrap();
+    }
+    times.sort_by(f64::total_cmp);
+    let middle = times.get(times.len() / 2).copied().unwrap_or_default();
+    eprintln!("{rounds} restores: {middle:.2} s in the middle, {:.2} s at most", times.last().unwrap_or(&0.0));
+    assert_eq!(entries(&place.store()).len(), 1);
+
     let env = place.up(TWO, Checkpoints::Off).await;
     assert!(!place.was_told(WENT_ON));
     env.down().await.unwrap();
+}
+
+const ONE: &str = "
+domains:
+  tiny:
+    memory: 128
+    vcpu: 1
+    nics: [{net: lan}]
+    disks: [{name: root, type: template, template_name: minimal, dev: vda, format: qcow2}]
+nets:
+  lan: {type: nat, management: true}
+";
+
+/// Has what is kept of the only machine become something that the store takes for what was kept, and libvirt for nothing.
+fn spoil(store: &Path, spoil: impl FnOnce(&Path)) {
+    let entry = store.join(&entries(store)[0]);
+    spoil(&entry);
+    let manifest = entry.join("manifest.json");
+    let mut known: serde_json::Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    for (name, file) in known["files"].as_object_mut().unwrap() {
+        let bytes = fs::read(entry.join(name)).unwrap();
+        let digest = <sha2::Sha256 as sha2::Digest>::digest(&bytes);
+        file["bytes"] = bytes.len().into();
+        file["sha256"] = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+    }
+    fs::write(manifest, known.to_string()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_boot_where_nothing_good_was_kept() {
+    let place = Place::new();
+    let up = async |what: &str, told: &str| {
+        let env = place.up(ONE, Checkpoints::Auto).await;
+        assert!(!place.was_told(WENT_ON), "{what}");
+        assert!(place.was_told(told), "{what}: {:?}", place.told);
+        env.vm("tiny").unwrap().succeed("true").await.unwrap();
+        env.down().await.unwrap();
+    };
+    up("nothing yet", "tiny answers").await;
+    let memory = |entry: &Path| entry.join("tiny.memory");
+    let dropped = "which is dropped: ";
+    spoil(&place.store(), |entry| fs::write(memory(entry), "no memory at all").unwrap());
+    up("what is no memory", dropped).await;
+    spoil(&place.store(), |entry| {
+        let file = fs::File::options().write(true).open(memory(entry)).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    });
+    up("half of the memory", dropped).await;
+    spoil(&place.store(), |entry| fs::write(entry.join("tiny+vda+0"), "no image").unwrap());
+    up("what is no image", dropped).await;
+    spoil(&place.store(), |entry| fs::write(entry.join("saved.json"), "{}").unwrap());
+    up("what says nothing", "a checkpoint was dropped: ").await;
+    spoil(&place.store(), |entry| fs::write(entry.join("id_ed25519"), "no key").unwrap());
+    up("what is no key", "a checkpoint was dropped: ").await;
+    // It has been kept anew each time.
+    let env = place.up(ONE, Checkpoints::Auto).await;
+    assert!(place.was_told(WENT_ON));
+    env.down().await.unwrap();
+    let before = entries(&place.store());
+    let time = |store: &Path| fs::metadata(store.join(&before[0]).join("manifest.json")).unwrap().modified().unwrap();
+    let kept = time(&place.store());
+    let env = place.up(ONE, Checkpoints::Refresh).await;
+    assert!(!place.was_told(WENT_ON));
+    env.down().await.unwrap();
+    assert!(entries(&place.store()) == before && time(&place.store()) > kept, "it is kept in place of the other");
+}
+
+/// Comes up again and again, from nothing and from what it kept, and never ends by itself.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a process of `whoever_keeps_or_goes_on_is_killed_leaves_nothing`"]
+async fn keeper() {
+    let dir = PathBuf::from(std::env::var("POLDER_TEST_ROOT").unwrap());
+    for round in 0.. {
+        let mut host = Host::from_env(&|name| match name {
+            "POLDER_RUNTIME_DIR" => Some(dir.join("labs").display().to_string()),
+            _ => std::env::var(name).ok(),
+        })
+        .unwrap();
+        host.checkpoint_folder = dir.join("kept");
+        host.checkpoints = if round % 2 == 0 { Checkpoints::Refresh } else { Checkpoints::Auto };
+        let spec = initfile::load_text(Path::new("g.yaml"), ONE, &Options::new(&|_| None)).unwrap().spec;
+        let env = Env::up(&host, &spec, &Progress::new(|_| {})).await.unwrap();
+        fs::write(dir.join("up"), "").unwrap();
+        env.down().await.unwrap();
+    }
+}
+
+#[test]
+#[ignore = "a process of `whoever_keeps_or_goes_on_is_killed_leaves_nothing`"]
+fn keepers_arena() {
+    arena::become_subreaper();
+    let root = PathBuf::from(std::env::var("POLDER_TEST_ROOT").unwrap());
+    let (rounds, mut dice) = arena::campaign(3);
+    let store = polder::checkpoint::Store::at(&root.join("kept"));
+    for round in 0..rounds {
+        let _ = fs::remove_file(root.join("up"));
+        let owner = arena::start(&mut arena::ours("checkpoints::keeper", &[]));
+        // In its first life it boots and keeps, in its second one it goes on from there.
+        let wait = Duration::from_millis(1000 + dice.below(9000));
+        std::thread::sleep(wait);
+        arena::kill(owner);
+        arena::emptied_but(None, Duration::from_secs(10)).unwrap();
+        assert_eq!(arena::remains(&root.join("labs")), Vec::<String>::new(), "round {round}, after {wait:?}");
+        for one in store.list().unwrap() {
+            assert_eq!(store.verify(&one.key).unwrap(), None, "round {round}, after {wait:?}");
+        }
+        store.prune(u64::MAX).unwrap();
+        let hidden = |name: &str| name.starts_with(".draft") || name.starts_with(".gone");
+        let left = fs::read_dir(root.join("kept")).into_iter().flatten().flatten();
+        let left: Vec<_> = left.map(|entry| entry.file_name().into_string().unwrap()).filter(|n| hidden(n)).collect();
+        assert_eq!(left, Vec::<String>::new(), "round {round}, after {wait:?}");
+    }
+}
+
+#[test]
+fn whoever_keeps_or_goes_on_is_killed_leaves_nothing() {
+    let dir = tempfile::Builder::new().prefix("pk").tempdir_in("/var/tmp").unwrap();
+    let root = dir.path().display().to_string();
+    arena::in_own_process("checkpoints::keepers_arena", &[("POLDER_TEST_ROOT", root)]);
 }
 
 /// Names of checkpoints.
