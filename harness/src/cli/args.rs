@@ -352,6 +352,9 @@ pub(super) struct Enter {
     /// The suite, when several left their environments.
     #[arg(long)]
     pub(super) suite: Option<String>,
+    /// Of the states that were kept at failures (`POLDER_KEEP=state`) that of this step: its machines go on from there.
+    #[arg(long)]
+    pub(super) scenario: Option<String>,
 }
 
 /// Options of `gc`.

@@ -113,6 +113,14 @@ pub enum EnvError {
         /// What of it cannot.
         why: String,
     },
+    /// A state that was kept for people cannot be gone back to.
+    #[error("the state in {} cannot be gone back to: {why}", states.display())]
+    NotReopened {
+        /// The store it is in.
+        states: PathBuf,
+        /// What keeps it from that.
+        why: String,
+    },
     /// The store of checkpoints.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -148,7 +148,7 @@ impl Env {
     }
 
     /// Has the machines of an environment that was made go on or boot; then there is something to look at when it fails.
-    async fn come_up(
+    pub(super) async fn come_up(
         self,
         origin: Option<Origin>,
         progress: &Progress,

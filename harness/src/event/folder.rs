@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// The file with the state of a portal of our own that a suite had, in the suite's folder.
 pub const PORTAL_STATE: &str = "portal.json";
 
+/// The folder with states that were kept when something failed, in the suite's folder: a store of checkpoints.
+pub const STATES: &str = ".states";
+
 /// The folder of a suite in a run's folder; module paths are written with `.` for their colons.
 #[must_use]
 pub fn suite_folder(run: &Path, suite: &str) -> PathBuf {

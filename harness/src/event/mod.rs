@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::id::MachineName;
 
 pub use folder::PORTAL_STATE;
+pub use folder::STATES;
 pub use folder::scenario_folder;
 pub use folder::suite_folder;
 pub use outcome::Fault;

@@ -52,7 +52,7 @@ enum FrontError {
     PanicAborts,
     #[error("--test-threads and RUST_TEST_THREADS must be numbers above 0")]
     NoThreads,
-    #[error("POLDER_KEEP is `{0}`; set it to `never`, `failed` or `always`")]
+    #[error("POLDER_KEEP is `{0}`; set it to `never`, `failed`, `always` or `state`")]
     Keeping(String),
     #[error("POLDER_PAUSE is `{0}`; set it to `never` or `failed`")]
     Pausing(String),
@@ -170,6 +170,7 @@ fn keep() -> Result<Keep, FrontError> {
         None | Some("" | "never") => Ok(Keep::Never),
         Some("failed") => Ok(Keep::Failed),
         Some("always") => Ok(Keep::Always),
+        Some("state") => Ok(Keep::State),
         Some(other) => Err(FrontError::Keeping(other.to_owned())),
     }
 }

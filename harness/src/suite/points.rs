@@ -166,7 +166,7 @@ impl Session<'_> {
 
     /// Frees all that was kept, of machines that stay.
     pub(super) async fn forget_all(&self, points: Points) {
-        if self.runner.keep == Keep::Never {
+        if matches!(self.runner.keep, Keep::Never | Keep::State) {
             return;
         }
         for point in points.kept.into_values().flatten() {

@@ -85,7 +85,7 @@ impl Runner {
     /// Leaves what was done at the portal for somebody to look at: of a portal of our own its state, which another one begins
     /// with, while the session is closed as ever; of one that is there, all of it.
     pub(super) async fn keep_portal(&self, suite: &Suite, stay: Stay) {
-        let Some(state) = stay.state() else {
+        if stay.way().is_none() {
             let nodes = stay.cvp().client().spec().nodes.iter().map(|node| node.address());
             let portal = nodes.collect::<Vec<_>>().join(", ");
             stay.leave().await;
@@ -94,7 +94,14 @@ impl Runner {
                 state: None,
                 portal: Some(portal),
             });
-        };
+        }
+        self.keep_portal_state(suite, &stay);
+        self.close(suite, stay).await;
+    }
+
+    /// Writes what a portal of our own knows into a file, which another one begins with.
+    pub(super) fn keep_portal_state(&self, suite: &Suite, stay: &Stay) {
+        let Some(state) = stay.state() else { return };
         let file = scenario_folder(&self.folder, &suite.name, PORTAL_STATE);
         let written = state.map_err(anyhow::Error::from).and_then(|state| Ok(private(&file, &state)?));
         match written {
@@ -109,7 +116,6 @@ impl Runner {
                 self.report_finished(suite, PORTAL, Outcome::Failed { fault, error }, Duration::ZERO);
             }
         }
-        self.close(suite, stay).await;
     }
 
     /// Writes down for a shell how one gets to the suite's portal, if it is our own, and says where.

@@ -92,6 +92,8 @@ pub(crate) enum Keep {
     Failed,
     /// All.
     Always,
+    /// None, but the states of their machines when something failed.
+    State,
 }
 
 impl Runner {
@@ -182,7 +184,7 @@ impl Runner {
         });
         let host = self.host.clone();
         // Where others find it.
-        let is_found = self.keep != Keep::Never || self.pauses.is_some();
+        let is_found = matches!(self.keep, Keep::Failed | Keep::Always) || self.pauses.is_some();
         let workdir = is_found.then(|| scenario_folder(&self.folder, &suite.name, FOLDER));
         let known: Vec<Stage> = stages::all(suite, starts).await;
         let rise = async move {
@@ -287,7 +289,7 @@ impl Runner {
     /// Whether what a suite had stays when it has ended.
     pub(super) fn stays(&self, failed: bool) -> bool {
         match self.keep {
-            Keep::Never => false,
+            Keep::Never | Keep::State => false,
             Keep::Failed => failed,
             Keep::Always => true,
         }

@@ -16,8 +16,8 @@ use tracing::Span;
 use crate::{
     base::wait::Deadline,
     cvp::Stay,
-    env::{Env, Watch},
-    event::{Fault, Outcome, RunEvent, Usage, scenario_folder, suite_folder},
+    env::{Env, Stage, Watch},
+    event::{Fault, Outcome, RunEvent, STATES, Usage, scenario_folder, suite_folder},
 };
 
 use super::{
@@ -30,7 +30,7 @@ use super::{
     order::{LeftOut, Planned},
     points::{self, Entry, Points, UNBOUNDED},
     registry::{Requirement, ScenarioDef, StepDef, Suite},
-    runner::{Runner, STOPPED},
+    runner::{Keep, Runner, STOPPED},
     stages::{self, SETUP, Start},
     task::{self, Bounds, Ended},
 };
@@ -481,7 +481,29 @@ impl<'a> Session<'a> {
     async fn collect(&self, outcome: &Outcome, name: &str) {
         if let (Outcome::Failed { .. }, Some(env)) = (outcome, &self.env) {
             self.runner.collect(self.suite, env, name).await;
+            if self.runner.keep == Keep::State {
+                self.keep_instant(env.clone(), name).await;
+            }
         }
+    }
+
+    /// Keeps the state in which machines and portal are at a failure, for people.
+    async fn keep_instant(&self, env: Env, name: &str) {
+        let (runner, suite) = (self.runner, &self.suite.name);
+        let stage = Stage { executable: String::new(), suite: suite.clone(), step: name.to_owned() };
+        let to = scenario_folder(&runner.folder, suite, STATES);
+        let work = async move { Ok(env.keep_instant(&stage, &to).await?) };
+        let text = match self.done(task::run(&runner.work, Span::none(), UNBOUNDED, work).await) {
+            Ok(()) => format!(
+                "the state in which `{name}` failed is kept: `polder enter {} --suite {suite} --scenario {name}` goes on from there",
+                runner.folder.display()
+            ),
+            Err(why) => format!("the state in which `{name}` failed is not kept: {why}"),
+        };
+        if let Some(portal) = &self.portal {
+            runner.keep_portal_state(self.suite, portal);
+        }
+        runner.emit(RunEvent::SuiteProgress { suite: suite.clone(), text });
     }
 }
 

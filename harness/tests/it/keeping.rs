@@ -47,6 +47,38 @@ fn find(value: &Value, key: &str) -> Option<String> {
 }
 
 #[test]
+fn a_failed_suite_leaves_the_state_in_which_it_failed() {
+    let ran = start("state", "fail").wait_within(LIMIT);
+    assert_eq!(ran.code, Some(101), "{}", ran.notes);
+    let run = ran.root().join("latest").canonicalize().unwrap();
+    let (suite, run) = (run.join("kept"), run.display().to_string());
+    let way = format!("polder enter {run} --suite kept --scenario leaves_a_mark");
+    assert!(ran.notes.contains(&way), "{}", ran.notes);
+    assert!(!suite.join(".polder").exists(), "machines stay");
+
+    let (entered, told) = polder(&suite, &["enter", &run, "--scenario", "leaves_nothing"]);
+    assert!(!entered && told.contains("those there are: leaves_a_mark"), "{told}");
+    // The very instant, from elsewhere and later: what was in memory, and what ran.
+    let (entered, told) = polder(&suite, &["-f", "json", "enter", &run, "--scenario", "leaves_a_mark"]);
+    assert!(entered && told.contains("\"only\""), "{told}");
+    let look = "cat /root/mark /run/mark; kill -0 $(cat /run/pid) && echo alive";
+    assert_eq!(polder(&suite, &["exec", "only", "--", "sh", "-c", look]), (true, "seenhere\nalive\n".into()));
+    let (again, told) = polder(&suite, &["enter", &run, "--scenario", "leaves_a_mark"]);
+    assert!(!again && told.contains("stay already"), "{told}");
+    let lab = lab(&suite);
+    let (destroyed, told) = polder(&suite, &["destroy", "--yes"]);
+    assert!(destroyed && !lab.exists() && !suite.join(".polder").exists(), "{told}");
+
+    // What is not what was kept is not gone on from, and nothing else is made in its place.
+    let states: Vec<_> = fs::read_dir(suite.join(".states")).unwrap().flatten().collect();
+    let entry = states.iter().find(|entry| !entry.file_name().to_string_lossy().starts_with('.')).unwrap();
+    let memory = fs::File::options().write(true).open(entry.path().join("only.memory")).unwrap();
+    memory.set_len(1000).unwrap();
+    let (entered, told) = polder(&suite, &["enter", &run, "--scenario", "leaves_a_mark"]);
+    assert!(!entered && !suite.join(".polder").exists(), "{told}");
+}
+
+#[test]
 fn a_failed_suite_leaves_its_machines_until_they_are_destroyed() {
     let ran = start("failed", "fail").wait_within(LIMIT);
     assert_eq!(ran.code, Some(101), "{}", ran.notes);

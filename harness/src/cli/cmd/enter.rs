@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use super::{
-    runs,
+    reopen, runs,
     shell::{find, require_running},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
         server::{Portal, PortalSpec, SavedState},
     },
     env::Env,
-    event::PORTAL_STATE,
+    event::{PORTAL_STATE, STATES},
     workdir::{
         Workdir,
         paths::{CURRENT, FOLDER},
@@ -35,9 +35,17 @@ const SHELL: &str = "/bin/sh";
 pub(in crate::cli) async fn run(cx: &Cx, args: &Enter) -> anyhow::Result<Said> {
     let run = runs::find(cx, args.run.as_deref())?;
     let suite = choose(&run, args.suite.as_deref())?;
-    let env = match suite.join(FOLDER).is_dir() {
-        true => Some(Env::load(&cx.host()?, &Workdir::at(&suite.join(FOLDER))?.prefix(CURRENT)?).await?),
-        false => None,
+    let stays = suite.join(FOLDER).is_dir();
+    let env = match (stays, reopen::kept(&suite)?) {
+        (true, _) if args.scenario.is_none() => {
+            Some(Env::load(&cx.host()?, &Workdir::at(&suite.join(FOLDER))?.prefix(CURRENT)?).await?)
+        }
+        (true, _) => {
+            let what = "already; `polder destroy` in that folder ends them";
+            return Err(BadInput(format!("machines of {} stay {what}", suite.display())).into());
+        }
+        (false, states) if states.is_empty() && args.scenario.is_none() => None,
+        (false, states) => Some(reopen::go_on(cx, &suite, states, args.scenario.as_deref()).await?),
     };
     if let Some(name) = &args.vm {
         let env = env.ok_or_else(|| BadInput(format!("no machines of {} stay", suite.display())))?;
@@ -125,7 +133,7 @@ impl Served {
 
 /// Whether there is anything to enter.
 fn stays(suite: &Path) -> bool {
-    suite.join(FOLDER).is_dir() || suite.join(PORTAL_STATE).is_file()
+    [FOLDER, STATES].iter().any(|folder| suite.join(folder).is_dir()) || suite.join(PORTAL_STATE).is_file()
 }
 
 /// The folder of the suite whose environment is meant: the one that is named, or the only one that stays.
@@ -141,7 +149,7 @@ fn choose(run: &Path, suite: Option<&str>) -> Result<PathBuf, BadInput> {
     match (kept.as_slice(), suite) {
         ([one], _) => Ok(one.clone()),
         (_, _) if names.is_empty() => Err(BadInput(format!(
-            "no environment of {} stays; suites leave theirs when POLDER_KEEP is `failed` or `always`, until it is destroyed",
+            "no environment of {} stays; suites leave theirs when POLDER_KEEP is `failed` or `always`, until it is destroyed, and states to go on from when it is `state`",
             run.display()
         ))),
         (_, None) => {

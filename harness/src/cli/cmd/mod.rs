@@ -26,6 +26,7 @@ mod plan;
 mod power;
 mod prefixes;
 pub(super) mod repo;
+mod reopen;
 mod report;
 mod runs;
 mod schema;

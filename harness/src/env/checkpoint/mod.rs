@@ -6,6 +6,7 @@
 //! and no folder.
 
 mod origin;
+mod reopen;
 mod restore;
 mod save;
 mod saved;

@@ -11,6 +11,7 @@ use crate::{
     checkpoint::{CheckpointError, Entry, Found, Key, Level, Store},
     config::Checkpoints,
     env::{Host, Progress, error::chain, ingredients, keys::Keys, plan::EnvPlan, prepare::Gathered},
+    initfile::EnvSpec,
     lab::paths::INSIDE_CHECKPOINTS,
 };
 
@@ -35,11 +36,15 @@ impl Stage {
 /// Where states of an environment are kept, and what it goes on from.
 pub(in crate::env) struct Origin {
     pub(super) store: Store,
+    /// What is asked for.
+    pub(super) asked: EnvSpec,
     /// Whether one that is there of the same key is to be replaced.
     pub(super) is_refreshed: bool,
     /// That of the state in which it has booted.
     pub(super) boot: Key,
     pub(super) from: Option<From>,
+    /// Whether machines go on from that or not at all.
+    pub(super) is_required: bool,
 }
 
 /// The state an environment goes on from.
@@ -74,7 +79,8 @@ impl Origin {
         };
         let store = host.checkpoint_store();
         let is_refreshed = host.checkpoints == Checkpoints::Refresh;
-        let mut origin = Self { store, is_refreshed, boot, from: None };
+        let asked = gathered.spec.clone();
+        let mut origin = Self { store, asked, is_refreshed, boot, from: None, is_required: false };
         if is_refreshed {
             return Some((origin, None));
         }

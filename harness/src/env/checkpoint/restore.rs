@@ -66,6 +66,7 @@ impl Env {
             stopped = self.host().told_to_stop() => return Err(stopped),
         };
         let error = match went {
+            Err(error) if origin.is_required => return Err(error),
             Ok(()) => {
                 progress.say(&format!(
                     "all machines go on from checkpoint {} after {:.1} s",

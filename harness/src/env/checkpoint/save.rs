@@ -3,7 +3,11 @@
 
 use std::{
     collections::BTreeMap,
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,9 +18,10 @@ use super::{
 };
 use crate::{
     base::{id::MachineName, process},
-    checkpoint::{CheckpointError, Draft, Key, Level},
+    checkpoint::{CheckpointError, Draft, Entry, Key, Level},
     env::{
         Env, EnvError, Vm, disk,
+        error::{chain, file},
         host::limits,
         keys::Keys,
         moment::{go_on, pause},
@@ -70,6 +75,26 @@ impl Env {
         Ok(())
     }
 
+    /// Keeps the state in which the machines are now for people to look at: in the folder `to`, which is a store of its own.
+    ///
+    /// # Errors
+    /// As [`Env::keep_for_others`].
+    pub async fn keep_instant(&self, stage: &Stage, to: &Path) -> Result<(), EnvError> {
+        let Some(origin) = self.origin() else {
+            return Err(EnvError::NotKept { why: "there are no checkpoints here".to_owned() });
+        };
+        let (written, to) = (self.write(origin, Some(stage)).await?, to.to_owned());
+        let finish = move || {
+            let Written { draft, key } = written;
+            let moved = draft.finish(&key).map_err(EnvError::from).and_then(|entry| hand_over(&entry, &to));
+            if let Err(error) = moved {
+                tracing::warn!(target: "polder", "a state was not kept in {}: {}", to.display(), chain(&error));
+            }
+        };
+        self.finishing(tokio::task::spawn_blocking(finish)).await;
+        Ok(())
+    }
+
     async fn write(&self, origin: &Origin, stage: Option<&Stage>) -> Result<Written, EnvError> {
         let _turn = Turn::begin(self, "snapshot").await?;
         let running = self.site().running()?;
@@ -89,7 +114,7 @@ impl Env {
                 return Err(EnvError::several(all));
             }
         };
-        let saved = Saved { state: self.state(), wakes, disks };
+        let saved = Saved { asked: origin.asked.clone(), state: self.state(), wakes, disks };
         let keys = Keys::load(self.folder(), saved.state.host_keys.clone())?;
         saved.write(&keys, draft.folder())?;
         Ok(Written { draft, key })
@@ -209,6 +234,22 @@ async fn write_disk(
     }
     images.push(Image { format, size: disk::virtual_size(&file).await? });
     Ok(images)
+}
+
+/// Moves an entry into another store; copies it where that is on another file system.
+fn hand_over(entry: &Entry, to: &Path) -> Result<(), EnvError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(to).map_err(file("make", to))?;
+    let at = to.join(&entry.manifest.key);
+    match fs::rename(&entry.folder, &at) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            let mut copy = Command::new("cp");
+            let copied = copy.args(["-a", "--"]).arg(&entry.folder).arg(&at).status();
+            let is_copied = copied.map_err(file("copy", &entry.folder))?.success();
+            fs::remove_dir_all(&entry.folder).map_err(file("remove", &entry.folder))?;
+            if is_copied { Ok(()) } else { Err(file("write", &at)(io::ErrorKind::Other.into())) }
+        }
+        moved => moved.map_err(file("move a state to", &at)),
+    }
 }
 
 /// Copies a file with its holes, or shares what is in it where the file system can do that.

@@ -13,6 +13,7 @@ use crate::{
         store::{self, Document},
     },
     env::{EnvError, error::file, keys::Keys, state::EnvState},
+    initfile::EnvSpec,
     provider::spec::ImageFormat,
 };
 
@@ -22,6 +23,8 @@ const FILE: &str = "saved.json";
 /// What an environment was when it was kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Saved {
+    /// What was asked for.
+    pub(super) asked: EnvSpec,
     /// What was written down of it there.
     pub(super) state: EnvState,
     /// By what each machine is told that it goes on.

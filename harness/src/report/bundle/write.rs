@@ -14,7 +14,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::{BundleError, at, secrets::Secrets};
 use crate::{
-    event::PORTAL_STATE,
+    event::{PORTAL_STATE, STATES},
     report::{run, sink::EVENTS},
     workdir::paths::FOLDER as WORKDIR,
 };
@@ -145,7 +145,11 @@ fn why_not(path: &Path, data: &fs::Metadata) -> Option<String> {
         return Some("its name is no text".to_owned());
     }
     if data.is_dir() {
-        return (name == WORKDIR).then(|| "machines that stay, with their keys".to_owned());
+        return match name.as_str() {
+            WORKDIR => Some("machines that stay, with their keys".to_owned()),
+            STATES => Some("memory of machines, with their keys".to_owned()),
+            _ => None,
+        };
     }
     match () {
         () if !data.is_file() => Some("it is no file".to_owned()),
