@@ -1,7 +1,6 @@
 //! Checkpoints: states of whole environments that outlast the process that made them. `key` says what a state came from,
 //! `store` keeps files under such keys, which `draft` puts there; `damage` finds out what became of entries, `content` of
-//! what is in their files. Knows no plans and no labs: `env` hands over
-//! finished values.
+//! what is in their files. Knows no plans and no labs: `env` hands over finished values.
 
 mod content;
 mod damage;
