@@ -65,9 +65,18 @@ pub(crate) struct ExpectFail {
 const OF_SUITES: &[&str] =
     &["env", "cvp", "changes", "timeout", "needs", "tags", "stop_on_failure", "if_var", "crate"];
 /// Arguments that `#[test]` takes.
-pub(crate) const OF_SCENARIOS: &[&str] =
-    &[
-    "after", "always", "cached", "case", "expect_fail", "from", "needs", "retries", "tags", "timeout", "values",
+pub(crate) const OF_SCENARIOS: &[&str] = &[
+    "after",
+    "always",
+    "cached",
+    "case",
+    "expect_fail",
+    "from",
+    "needs",
+    "retries",
+    "tags",
+    "timeout",
+    "values",
 ];
 /// Arguments that `#[setup]` takes.
 pub(crate) const OF_SETUP: &[&str] = &["cached", "timeout"];

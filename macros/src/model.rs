@@ -181,8 +181,19 @@ impl Suite {
             Role::Setup => OF_SETUP,
             Role::Teardown => OF_TEARDOWN,
         };
-        let StepArgs { after, from, always, tags, retries, cases, is_cased, needs, expect_fail, timeout, cached } =
-            args::step(attr, known, errors);
+        let StepArgs {
+            after,
+            from,
+            always,
+            tags,
+            retries,
+            cases,
+            is_cased,
+            needs,
+            expect_fail,
+            timeout,
+            cached,
+        } = args::step(attr, known, errors);
         refuse_foreign_tests(&mut function, errors);
         if retries > 0 && expect_fail.is_some() {
             errors.at(

@@ -121,7 +121,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let settings = sources(dir.path(), &[]).load();
         assert_eq!((settings.problems.len(), settings.warnings.len()), (0, 0), "{settings:?}");
-        assert_eq!(settings.all.iter().filter(|s| s.text.is_some()).count(), 25);
+        assert_eq!(settings.all.iter().filter(|s| s.text.is_some()).count(), 26);
         let config = Config::new(settings, vec![]).unwrap();
         assert_eq!(config.checkpoint_limit, 20 << 30);
     }

@@ -240,9 +240,11 @@ impl Env {
     }
 
     /// Has machines ready to be told that they go on from the moment that is kept next: by what, for each that can be.
-    pub(super) async fn made_wakeable(&self, vms: Vec<Vm>) -> Result<BTreeMap<MachineName, String>, EnvError> {
-        let each =
-            |vm: Vm| async move { Ok(vm.make_wakeable().await.map(|by| (vm.name().clone(), by))) };
+    pub(super) async fn made_wakeable(
+        &self,
+        vms: Vec<Vm>,
+    ) -> Result<BTreeMap<MachineName, String>, EnvError> {
+        let each = |vm: Vm| async move { Ok(vm.make_wakeable().await.map(|by| (vm.name().clone(), by))) };
         let able = vms.into_iter().filter(can_be_told).collect();
         Ok(parallel::each(able, each).await?.into_iter().flatten().collect())
     }

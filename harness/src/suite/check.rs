@@ -199,9 +199,16 @@ fn step_problems(
 /// What is wrong with a parameter that asks for a role.
 fn role_problem(param: &Param, role: &str, place: &str, names: &Names) -> Option<String> {
     match (names.role(role), param.need) {
-        (_, Need::Nothing | Need::Environment | Need::Net | Need::Portal | Need::Change | Need::Chance | Need::Outcome) => {
-            Some(format!("`{}` is no machine, and has no role", param.name))
-        }
+        (
+            _,
+            Need::Nothing
+            | Need::Environment
+            | Need::Net
+            | Need::Portal
+            | Need::Change
+            | Need::Chance
+            | Need::Outcome,
+        ) => Some(format!("`{}` is no machine, and has no role", param.name)),
         ([], Need::Machine | Need::Machines) => Some(no_role(role, place, names)),
         (several @ [_, _, ..], Need::Machine) => {
             let all = several.join(", ");
@@ -239,7 +246,15 @@ mod tests {
         param("lan", Some("router"), Need::Net),
     ];
     const fn step(name: &'static str, params: &'static [Param]) -> StepDef {
-        StepDef { name, line: 12, params, timeout: None, plain: false, cached: false, run: |_| Box::pin(async { Ok(()) }) }
+        StepDef {
+            name,
+            line: 12,
+            params,
+            timeout: None,
+            plain: false,
+            cached: false,
+            run: |_| Box::pin(async { Ok(()) }),
+        }
     }
     static DEF: SuiteDef = SuiteDef {
         module: "t::demo",

@@ -75,7 +75,8 @@ mod tests {
 
     const fn scenario(needs: &'static [Requirement]) -> ScenarioDef {
         let run = |_| -> crate::base::dial::BoxFuture<'static, crate::Result> { Box::pin(async { Ok(()) }) };
-        let step = StepDef { name: "x", line: 12, params: &[], timeout: None, plain: false, cached: false, run };
+        let step =
+            StepDef { name: "x", line: 12, params: &[], timeout: None, plain: false, cached: false, run };
         ScenarioDef { needs, ..ScenarioDef::plain(step) }
     }
 

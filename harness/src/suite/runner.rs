@@ -131,11 +131,7 @@ impl Runner {
     }
 
     /// The session at a portal and the environment, as far as the suite has them; otherwise says why nothing can run.
-    async fn begin<'a>(
-        &'a self,
-        suite: &'a Suite,
-        planned: &[Planned],
-    ) -> Result<Session<'a>, String> {
+    async fn begin<'a>(&'a self, suite: &'a Suite, planned: &[Planned]) -> Result<Session<'a>, String> {
         if self.stop.is_requested() {
             return Err(STOPPED.to_owned());
         }

@@ -126,13 +126,19 @@ mod tests {
         let suite = Suite { name: "s".into(), def: &DEF };
         let planned: Vec<Planned> =
             planned.iter().map(|&(index, prerequisite)| Planned { index, prerequisite }).collect();
-        starts(&suite, &planned).iter().map(|start| format!("{} ({})", start.path.join(" > "), start.done)).collect()
+        starts(&suite, &planned)
+            .iter()
+            .map(|start| format!("{} ({})", start.path.join(" > "), start.done))
+            .collect()
     }
 
     #[test]
     fn a_run_begins_as_late_as_it_may() {
         let setup = "setup (0)".to_owned();
-        assert_eq!(found(&[(0, true), (1, true), (2, false)]), ["setup > a > x (2)".to_owned(), setup.clone()]);
+        assert_eq!(
+            found(&[(0, true), (1, true), (2, false)]),
+            ["setup > a > x (2)".to_owned(), setup.clone()]
+        );
         assert_eq!(found(&[(0, false), (1, true), (2, false)]), [setup.clone()], "what was asked for runs");
         assert_eq!(found(&[(0, false), (1, false), (2, false)]), [setup.clone()]);
         assert_eq!(found(&[(0, true), (1, false)]), [setup]);
