@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 mod change;
+mod checkpoints;
 mod cvp;
 mod guest;
 mod guests;
@@ -67,11 +68,17 @@ async fn main() -> Result<()> {
             change::planning()?;
             change::devices().await?;
         }
+        "checkpoints" => {
+            for machines in [1, 2, 4] {
+                checkpoints::warm(machines).await?;
+            }
+            checkpoints::reset(2).await?;
+        }
         "runner" => runner::crowd()?,
         cvp::PORTAL => cvp::portal(std::env::args().nth(2).as_deref() == Some("large")).await?,
         other => {
             bail!(
-                "no benchmark `{other}`; there are up, env, lab, exec, copy, bulk, guest, cvp, change, runner"
+                "no benchmark `{other}`; there are up, env, lab, checkpoints, exec, copy, bulk, guest, cvp, change, runner"
             )
         }
     }

@@ -29,6 +29,9 @@ use crate::ours;
 
 const UP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/plain-up.sh");
 const ENV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/plain-env.sh");
+const SAVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/plain-save.sh");
+const RESTORE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/plain-restore.sh");
+const RESET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/plain-reset.sh");
 
 /// How long a script took to be ready, and to be gone again; and what it said until it was ready.
 struct Ran {
@@ -39,6 +42,11 @@ struct Ran {
 
 /// Runs `script` on `dir`.
 fn run(script: &str, dir: &Path) -> Result<Ran> {
+    run_and(script, dir, || Ok(())).map(|(ran, ())| ran)
+}
+
+/// The same, and does something while what the script made is there.
+fn run_and<T>(script: &str, dir: &Path, look: impl FnOnce() -> Result<T>) -> Result<(Ran, T)> {
     let mut command = Command::new("unshare");
     // As an ordinary user a user namespace has to be made first.
     if fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) != 0) {
@@ -59,10 +67,12 @@ fn run(script: &str, dir: &Path) -> Result<Ran> {
         said.push(line);
     }
     let ready = start.elapsed();
+    let looked = look();
+    let gone = Instant::now();
     drop(child.stdin.take());
     child.wait()?;
     ensure!(is_ready, "the plain script failed");
-    Ok(Ran { ready, gone: start.elapsed(), said })
+    Ok((Ran { ready, gone: ready + gone.elapsed(), said }, looked?))
 }
 
 /// The folder where its libvirtd keeps the emulator's capabilities, filled by a first run that is not counted.
@@ -106,6 +116,38 @@ pub(crate) async fn life(text: &str) -> Result<Vec<(&'static str, Duration)>> {
         .into_iter()
         .map(step)
         .collect()
+}
+
+/// Machines that were saved, and the folder with all that the scripts need.
+pub(crate) struct Saved {
+    dir: tempfile::TempDir,
+}
+
+impl Saved {
+    /// Boots machines and saves them; not counted.
+    pub(crate) async fn new(text: &str) -> Result<Self> {
+        let dir = tempfile::tempdir_in("/var/tmp")?;
+        with_cache(dir.path())?;
+        prepare(dir.path(), text).await?;
+        run(SAVE, dir.path())?;
+        Ok(Self { dir })
+    }
+
+    /// From nothing until all machines go on; and what `look` saw of that.
+    pub(crate) fn restore<T>(&self, look: impl FnOnce(&Path) -> Result<T>) -> Result<(Duration, T)> {
+        let (ran, seen) = run_and(RESTORE, self.dir.path(), || look(self.dir.path()))?;
+        Ok((ran.ready, seen))
+    }
+}
+
+/// Goes back in place to one moment of all machines, a few times.
+pub(crate) async fn resets(text: &str) -> Result<Vec<Duration>> {
+    let dir = tempfile::tempdir_in("/var/tmp")?;
+    with_cache(dir.path())?;
+    prepare(dir.path(), text).await?;
+    let said = run(RESET, dir.path())?.said;
+    let took = said.iter().filter_map(|line| line.strip_prefix("reset ")?.trim().parse().ok());
+    Ok(took.map(Duration::from_secs_f64).collect())
 }
 
 /// Writes what the script needs; not counted.

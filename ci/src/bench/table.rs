@@ -40,6 +40,14 @@ pub(super) const BENCHMARKS: &[Benchmark] = &[
         runs: 3,
     },
     Benchmark {
+        name: "checkpoints",
+        what: "from nothing until 1, 2 and 4 debian12 machines go on where they were kept, and 2 of them back to a moment, next to virsh by hand; what emulators have of memory",
+        goal: 1.2,
+        other_goals: &[],
+        is_optimised: false,
+        runs: 2,
+    },
+    Benchmark {
         name: "exec",
         what: "one command in a guest over the connection we keep, next to a new ssh process",
         goal: 1.0,

@@ -57,7 +57,11 @@ pub fn start_time(pid: i32) -> Option<u64> {
     (!matches!(state, "Z" | "X")).then_some(started)
 }
 
-fn boot_id() -> io::Result<String> {
+/// Id of the boot that goes on.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 

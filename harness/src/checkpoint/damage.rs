@@ -1,17 +1,17 @@
-//! What can be wrong with what is kept in the store, found by looking at it.
+//! What can be wrong with what is kept in the store, found by looking at it. What is in files is `content`'s.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-    fs::{self, File, Metadata},
-    io::{self, Read},
+    fs::{self, Metadata},
+    io,
     os::unix::fs::MetadataExt,
     path::Path,
+    time::SystemTime,
 };
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use super::key::{Key, digest};
 use crate::base::store::{self, Document, StoreError};
 
 /// The file that says what an entry has. It is written last.
@@ -30,10 +30,40 @@ pub struct Manifest {
     pub made: u64,
     /// Its files.
     pub files: BTreeMap<String, Sum>,
+    /// The digest of all of this, with an empty seal.
+    pub seal: String,
 }
 
 impl Document for Manifest {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
+}
+
+impl Manifest {
+    /// That of an entry that is made now.
+    pub(super) fn new(key: &Key, files: BTreeMap<String, Sum>) -> Result<Self, serde_json::Error> {
+        let lines = key.lines().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let made = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        Self { key: key.digest(), lines, made, files, seal: String::new() }.sealed()
+    }
+
+    fn sealed(self) -> Result<Self, serde_json::Error> {
+        let open = Self { seal: String::new(), ..self };
+        Ok(Self { seal: digest(&store::text(&open)?), ..open })
+    }
+
+    /// What a manifest's text says, if that is exactly what was written.
+    fn parse(path: &Path, text: &[u8]) -> Result<Self, Damage> {
+        let wrong = |error: anyhow::Error| Damage::Manifest(format!("{error:#}"));
+        let manifest: Self = store::parse(path, text).map_err(|error| match error {
+            StoreError::Version { found, .. } => Damage::Version { found },
+            error => wrong(error.into()),
+        })?;
+        let written = manifest.clone().sealed().and_then(|sealed| store::text(&sealed));
+        if written.map_err(|error| wrong(error.into()))? != text {
+            return Err(Damage::Manifest("it is not as it was written".to_owned()));
+        }
+        Ok(manifest)
+    }
 }
 
 /// What a file has.
@@ -69,11 +99,11 @@ pub enum Damage {
     /// There is a file that it should not have.
     #[error("`{0}` does not belong to it")]
     Stray(String),
-    /// A link or a folder where a file should be.
-    #[error("`{0}` is no plain file")]
+    /// A link or a folder where a file should be; empty: no folder where its folder should be.
+    #[error("{} is no plain {}", told(.0), if .0.is_empty() { "folder" } else { "file" })]
     NotAFile(String),
     /// Somebody else could have written it.
-    #[error("`{name}` belongs to the user {uid}, or others may write it")]
+    #[error("{} belongs to the user {uid}, or others may write it", told(name))]
     Owner {
         /// The file; empty: the folder.
         name: String,
@@ -94,7 +124,7 @@ pub enum Damage {
     #[error("`{0}` has something else in it than when it was written")]
     Content(String),
     /// It cannot be looked at.
-    #[error("`{name}` cannot be read: {why}")]
+    #[error("{} cannot be read: {why}", told(name))]
     Unreadable {
         /// The file.
         name: String,
@@ -103,22 +133,24 @@ pub enum Damage {
     },
 }
 
-/// Looks at the entry in `folder`, which should have the key `key`. Contents are read only if it is to be `thorough`.
-pub(super) fn examine(folder: &Path, key: &str, thorough: bool) -> Result<Manifest, Damage> {
+/// A file by its name, and the entry's folder by none.
+fn told(name: &str) -> String {
+    if name.is_empty() { "its folder".to_owned() } else { format!("`{name}`") }
+}
+
+/// Looks at the entry in `folder`, which should have the key `key`, but for what is in its files.
+pub(super) fn examine(folder: &Path, key: &str) -> Result<Manifest, Damage> {
     let itself = fs::symlink_metadata(folder).map_err(|error| unreadable("", &error))?;
     if !itself.is_dir() {
         return Err(Damage::NotAFile(String::new()));
     }
     owned("", &itself)?;
     plain(folder, MANIFEST)?;
-    let manifest: Manifest = match store::read(&folder.join(MANIFEST)) {
-        Ok(Some(manifest)) => manifest,
-        Ok(None) => return Err(Damage::Missing(MANIFEST.to_owned())),
-        Err(StoreError::Version { found, .. }) => return Err(Damage::Version { found }),
-        Err(error) => return Err(Damage::Manifest(format!("{:#}", anyhow::Error::from(error)))),
-    };
+    let path = folder.join(MANIFEST);
+    let text = fs::read(&path).map_err(|error| unreadable(MANIFEST, &error))?;
+    let manifest = Manifest::parse(&path, &text)?;
     let of_lines: String = manifest.lines.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
-    let of_lines = super::key::digest(of_lines.as_bytes());
+    let of_lines = digest(of_lines.as_bytes());
     if let Some(found) = [&manifest.key, &of_lines].into_iter().find(|found| *found != key) {
         return Err(Damage::Key { found: found.clone() });
     }
@@ -134,25 +166,19 @@ pub(super) fn examine(folder: &Path, key: &str, thorough: bool) -> Result<Manife
         return Err(Damage::Stray(stray.clone()));
     }
     plain(folder, USED)?;
-    for (name, Sum { bytes, sha256 }) in &manifest.files {
+    for (name, Sum { bytes, .. }) in &manifest.files {
         let found = plain(folder, name)?.len();
         if found != *bytes {
             return Err(Damage::Length { name: name.clone(), found, wanted: *bytes });
-        }
-        if thorough {
-            let content = sum(&folder.join(name)).map_err(|error| unreadable(name, &error))?;
-            if content.sha256 != *sha256 {
-                return Err(Damage::Content(name.clone()));
-            }
         }
     }
     Ok(manifest)
 }
 
 /// That a file is one, and ours.
-fn plain(folder: &Path, name: &str) -> Result<Metadata, Damage> {
+pub(super) fn plain(folder: &Path, name: &str) -> Result<Metadata, Damage> {
     // A name from a manifest must not lead out of the folder.
-    if name.contains('/') || name.starts_with('.') {
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
         return Err(Damage::Stray(name.to_owned()));
     }
     let found = match fs::symlink_metadata(folder.join(name)) {
@@ -169,33 +195,14 @@ fn plain(folder: &Path, name: &str) -> Result<Metadata, Damage> {
 }
 
 fn owned(name: &str, found: &Metadata) -> Result<(), Damage> {
-    let is_ours = found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0;
-    if is_ours { Ok(()) } else { Err(Damage::Owner { name: name.to_owned(), uid: found.uid() }) }
+    if is_ours(found) { Ok(()) } else { Err(Damage::Owner { name: name.to_owned(), uid: found.uid() }) }
 }
 
-fn unreadable(name: &str, error: &io::Error) -> Damage {
+/// Whether nobody else can have written it.
+pub(super) fn is_ours(found: &Metadata) -> bool {
+    found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0
+}
+
+pub(super) fn unreadable(name: &str, error: &io::Error) -> Damage {
     Damage::Unreadable { name: name.to_owned(), why: error.to_string() }
-}
-
-/// What a file has.
-///
-/// # Errors
-/// It cannot be read.
-pub fn sum(path: &Path) -> io::Result<Sum> {
-    let (mut file, mut hash, mut room) = (File::open(path)?, Sha256::new(), vec![0; 1 << 20]);
-    let mut bytes = 0;
-    loop {
-        let read = file.read(&mut room)?;
-        if read == 0 {
-            break;
-        }
-        bytes += u64::try_from(read).unwrap_or_default();
-        hash.update(room.get(..read).unwrap_or_default());
-    }
-    let mut sha256 = String::new();
-    for byte in hash.finalize() {
-        // Writing to a text cannot fail.
-        let _ = write!(sha256, "{byte:02x}");
-    }
-    Ok(Sum { bytes, sha256 })
 }

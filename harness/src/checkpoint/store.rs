@@ -2,12 +2,14 @@
 //!
 //! An entry is a folder named like its key, with a manifest that was written last. It is made under another name and
 //! renamed. Whoever makes one holds a lock in it, whoever uses one a shared lock; what is locked is not removed, and what
-//! nobody makes any more is. One lock of the whole store orders beginnings, renamings and removals.
+//! nobody makes any more is. One lock of the whole store orders beginnings, renamings and removals; nobody has it while
+//! contents are read. Files of several entries that are the same are one file with several names.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    collections::BTreeMap,
+    fs::{self, File, Metadata, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::SystemTime,
@@ -16,10 +18,12 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
-    damage::{Damage, MANIFEST, Manifest, USED, examine, sum},
+    content::{self, NEW_NOTES, NOTES, Notes},
+    damage::{Damage, Manifest, USED, examine, is_ours},
+    draft::Draft,
     key::Key,
 };
-use crate::base::store::{self, StoreError};
+use crate::base::store::StoreError;
 
 /// How names begin of what is being made, and of what is being removed.
 const DRAFT: &str = ".draft-";
@@ -44,6 +48,18 @@ pub enum CheckpointError {
     /// A manifest.
     #[error(transparent)]
     Manifest(#[from] StoreError),
+    /// Somebody else could have put there what lies there.
+    #[error(
+        "{} belongs to the user {uid}, or others may write it, so that nothing in it can be trusted; remove it, or make \
+         it yours alone",
+        path.display()
+    )]
+    Open {
+        /// The folder of the store.
+        path: PathBuf,
+        /// Whose it is.
+        uid: u32,
+    },
     /// There is none of that name, or several.
     #[error(
         "`{key}` begins the keys of {found} checkpoints, not of one; `polder checkpoints list` lists them"
@@ -60,11 +76,17 @@ pub enum CheckpointError {
         /// What it is called.
         name: String,
     },
+    /// Whoever writes a file into an entry has to be done before the entry is.
+    #[error("somebody writes `{name}` while the checkpoint is made of it")]
+    StillWritten {
+        /// What it is called.
+        name: String,
+    },
 }
 
-type Result<T> = std::result::Result<T, CheckpointError>;
+pub(super) type Result<T> = std::result::Result<T, CheckpointError>;
 
-fn at(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CheckpointError {
+pub(super) fn at(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CheckpointError {
     let path = path.to_owned();
     move |source| CheckpointError::File { what, path, source }
 }
@@ -72,7 +94,9 @@ fn at(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CheckpointEr
 /// Checkpoints in one folder.
 #[derive(Debug, Clone)]
 pub struct Store {
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
+    /// How many bytes it may take.
+    pub(super) limit: Option<u64>,
 }
 
 /// What the store says of a key.
@@ -93,17 +117,7 @@ pub struct Entry {
     pub folder: PathBuf,
     /// What it has.
     pub manifest: Manifest,
-    _used: File,
-}
-
-/// An entry that is being made; nothing is left of it when this is dropped.
-#[derive(Debug)]
-pub struct Draft {
-    store: Store,
-    folder: PathBuf,
-    is_done: bool,
-    /// Locked: somebody makes this.
-    owner: File,
+    pub(super) used: File,
 }
 
 /// An entry as it lies there.
@@ -113,10 +127,21 @@ pub struct Listed {
     pub key: String,
     /// What it has, or what is wrong with it.
     pub content: std::result::Result<Manifest, Damage>,
-    /// The bytes it takes.
+    /// The bytes it takes, with those that others have, too.
     pub bytes: u64,
     /// When it was used last.
     pub used: SystemTime,
+    /// What takes them, by device and inode.
+    pieces: BTreeMap<(u64, u64), u64>,
+}
+
+impl Listed {
+    /// The bytes that all of these take. What several have counts once.
+    #[must_use]
+    pub fn total(all: &[Self]) -> u64 {
+        let pieces: BTreeMap<_, _> = all.iter().flat_map(|one| &one.pieces).collect();
+        pieces.into_values().sum()
+    }
 }
 
 /// What was removed to make room.
@@ -134,7 +159,13 @@ impl Store {
     /// The store in `folder`, which need not be there yet.
     #[must_use]
     pub fn at(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self { folder: folder.to_owned(), limit: None }
+    }
+
+    /// The same, that may take so many bytes: whoever adds an entry then [prunes](Self::prune) it.
+    #[must_use]
+    pub fn with_limit(self, bytes: u64) -> Self {
+        Self { limit: Some(bytes), ..self }
     }
 
     /// Begins an entry: files are put into [`Draft::folder`], and then it is [finished](Draft::finish).
@@ -151,28 +182,57 @@ impl Store {
         fs::DirBuilder::new().mode(0o700).create(&folder).map_err(at("make", &folder))?;
         let owner = create(&folder.join(USED))?;
         flock(&owner, FlockOperation::NonBlockingLockExclusive).map_err(|e| at("lock", &folder)(e.into()))?;
-        Ok(Draft { store: self.clone(), folder, is_done: false, owner })
+        Ok(Draft::new(self.clone(), folder, owner))
     }
 
-    /// What there is for `key`, looked at but not read. It is in use from then on.
+    /// What there is for `key`, as it was written: what is not known to be is read, which the first use of an entry after
+    /// the host has booted waits for. It is in use from then on.
     ///
     /// # Errors
     /// The store cannot be looked at. What is wrong with an entry is no error: it is removed.
     pub fn find(&self, key: &Key) -> Result<Found> {
-        let (digest, _lock) = (key.digest(), self.lock()?);
-        let folder = self.folder.join(&digest);
+        let found = self.look(&key.digest(), &Notes::load(&self.folder))?;
+        if let Found::There(entry) = &found {
+            entry.used.set_modified(SystemTime::now()).map_err(at("touch", &entry.folder))?;
+        }
+        Ok(found)
+    }
+
+    /// Looks at an entry, and reads what is not known of it.
+    fn look(&self, digest: &str, notes: &Notes) -> Result<Found> {
+        let folder = self.folder.join(digest);
+        let lock = self.lock()?;
         if fs::symlink_metadata(&folder).is_err() {
             return Ok(Found::Nothing);
         }
-        match examine(&folder, &digest, false) {
-            Ok(manifest) => {
-                let used = OpenOptions::new().write(true).open(folder.join(USED));
-                let used = used.map_err(at("open", &folder))?;
-                flock(&used, FlockOperation::LockShared).map_err(|e| at("lock", &folder)(e.into()))?;
-                used.set_modified(SystemTime::now()).map_err(at("touch", &folder))?;
-                Ok(Found::There(Entry { folder, manifest, _used: used }))
+        let manifest = match examine(&folder, digest) {
+            Ok(manifest) => manifest,
+            Err(damage) => return self.remove(digest).map(|()| Found::Dropped(damage)),
+        };
+        let path = folder.join(USED);
+        let used = content::open(OpenOptions::new().write(true), &path).map_err(at("open", &path))?;
+        flock(&used, FlockOperation::NonBlockingLockShared).map_err(|e| at("lock", &path)(e.into()))?;
+        // In use, and so not removed while it is read.
+        drop(lock);
+        let read = content::check(&folder, &manifest, notes);
+        if matches!(&read, Ok(read) if read.is_empty()) {
+            return Ok(Found::There(Entry { folder, manifest, used }));
+        }
+        let _lock = self.lock()?;
+        match read {
+            Ok(read) => {
+                let mut notes = Notes::load(&self.folder);
+                read.iter().for_each(|(name, reading)| notes.insert(digest, name, reading));
+                notes.save(&self.folder);
+                Ok(Found::There(Entry { folder, manifest, used }))
             }
-            Err(damage) => self.remove(&digest).map(|()| Found::Dropped(damage)),
+            Err(damage) => {
+                // Unless another one is there by now.
+                if fs::symlink_metadata(&path).is_ok_and(|now| is_same(&now, &used)) {
+                    self.remove(digest)?;
+                }
+                Ok(Found::Dropped(damage))
+            }
         }
     }
 
@@ -197,8 +257,9 @@ impl Store {
             .map(|key| {
                 let folder = self.folder.join(&key);
                 let used = fs::symlink_metadata(folder.join(USED)).and_then(|meta| meta.modified());
-                let (bytes, content) = (size(&folder), examine(&folder, &key, false));
-                Listed { bytes, used: used.unwrap_or(SystemTime::UNIX_EPOCH), content, key }
+                let (pieces, content) = (pieces(&folder), examine(&folder, &key));
+                let (bytes, used) = (pieces.values().sum(), used.unwrap_or(SystemTime::UNIX_EPOCH));
+                Listed { bytes, used, content, key, pieces }
             })
             .collect();
         all.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.key.cmp(&b.key)));
@@ -220,14 +281,15 @@ impl Store {
         }
     }
 
-    /// Reads all of an entry; what is wrong with it, if something is. It is removed then.
+    /// Reads all of an entry, whatever is known of it; what is wrong with it, if something is. It is removed then.
     ///
     /// # Errors
     /// It cannot be removed.
     pub fn verify(&self, key: &str) -> Result<Option<Damage>> {
-        let Err(damage) = examine(&self.folder.join(key), key, true) else { return Ok(None) };
-        let _lock = self.lock()?;
-        self.remove(key).map(|()| Some(damage))
+        match self.look(key, &Notes::default())? {
+            Found::Dropped(damage) => Ok(Some(damage)),
+            Found::There(_) | Found::Nothing => Ok(None),
+        }
     }
 
     /// Removes what nobody is left to complete, what is damaged, and then what was not used for longest, until no more than
@@ -236,39 +298,58 @@ impl Store {
     /// # Errors
     /// Something cannot be removed.
     pub fn prune(&self, bytes: u64) -> Result<Pruned> {
-        let mut pruned = Pruned::default();
         let _lock = self.lock()?;
+        self.make_room(bytes)
+    }
+
+    /// The same, by who has the lock of the store.
+    pub(super) fn make_room(&self, bytes: u64) -> Result<Pruned> {
+        let mut pruned = Pruned::default();
         for name in self.names()? {
             let folder = self.folder.join(&name);
             let is_left = name.starts_with(GONE) || (name.starts_with(DRAFT) && !is_locked(&folder));
             if is_left {
-                fs::remove_dir_all(&folder).map_err(at("remove", &folder))?;
+                self.delete(&folder)?;
                 pruned.unfinished += 1;
             }
         }
         let mut all = self.list()?;
-        let mut taken: u64 = all.iter().map(|one| one.bytes).sum();
+        // How many have each piece, for it is gone with the last of them.
+        let mut had: BTreeMap<(u64, u64), usize> = BTreeMap::new();
+        all.iter().flat_map(|one| one.pieces.keys()).for_each(|piece| *had.entry(*piece).or_default() += 1);
+        let mut taken = Listed::total(&all);
         while let Some(oldest) = all.pop() {
-            let is_good = oldest.content.is_ok();
             let stays = taken <= bytes || is_locked(&self.folder.join(&oldest.key));
-            if is_good && stays {
+            if oldest.content.is_ok() && stays {
                 continue;
             }
             self.remove(&oldest.key)?;
-            taken = taken.saturating_sub(oldest.bytes);
-            pruned.bytes += oldest.bytes;
+            for (piece, bytes) in oldest.pieces {
+                let left = had.get_mut(&piece).map_or(0, |had| {
+                    *had -= 1;
+                    *had
+                });
+                if left == 0 {
+                    taken -= bytes;
+                    pruned.bytes += bytes;
+                }
+            }
             pruned.removed.push(oldest.key);
         }
         Ok(pruned)
     }
 
     /// The lock of the whole store, which is there from then on.
-    fn lock(&self) -> Result<File> {
+    pub(super) fn lock(&self) -> Result<File> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.folder)
             .map_err(at("make", &self.folder))?;
+        let found = fs::metadata(&self.folder).map_err(at("look at", &self.folder))?;
+        if !is_ours(&found) {
+            return Err(CheckpointError::Open { path: self.folder.clone(), uid: found.uid() });
+        }
         let path = self.folder.join(LOCK);
         let lock = create(&path)?;
         flock(&lock, FlockOperation::LockExclusive).map_err(|e| at("lock", &path)(e.into()))?;
@@ -276,7 +357,7 @@ impl Store {
     }
 
     /// Removes an entry, or whatever has its name; it is gone at once.
-    fn remove(&self, key: &str) -> Result<()> {
+    pub(super) fn remove(&self, key: &str) -> Result<()> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let from = self.folder.join(key);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -285,11 +366,22 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             moved => moved.map_err(at("remove", &from))?,
         }
-        let removed = match fs::symlink_metadata(&to) {
-            Ok(meta) if meta.is_dir() => fs::remove_dir_all(&to),
-            _ => fs::remove_file(&to),
-        };
-        removed.map_err(at("remove", &to))
+        self.delete(&to)
+    }
+
+    /// Deletes what is no entry (any more); others may have the same files.
+    fn delete(&self, path: &Path) -> Result<()> {
+        let mut notes = Notes::load(&self.folder);
+        let deleted = notes.keeping(&self.folder, || match fs::symlink_metadata(path) {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(path).or_else(|_| {
+                open_up(path);
+                fs::remove_dir_all(path)
+            }),
+            _ => fs::remove_file(path),
+        });
+        notes.retain(|entry| fs::symlink_metadata(self.folder.join(entry)).is_ok());
+        notes.save(&self.folder);
+        deleted.map_err(at("remove", path))
     }
 
     fn names(&self) -> Result<Vec<String>> {
@@ -298,73 +390,7 @@ impl Store {
             entries => entries.map_err(at("read", &self.folder))?,
         };
         let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        Ok(names.filter(|name| name != LOCK).collect())
-    }
-}
-
-impl Draft {
-    /// Where its files are to be put.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Makes it the entry of `key`, and uses it. If somebody else was quicker, theirs is kept: it is of the same.
-    ///
-    /// # Errors
-    /// A file cannot be read or brought to disk, or is none.
-    pub fn finish(mut self, key: &Key) -> Result<Entry> {
-        let digest = key.digest();
-        let mut manifest = Manifest {
-            key: digest.clone(),
-            lines: key.lines().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            made: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
-            files: Default::default(),
-        };
-        for entry in fs::read_dir(&self.folder).map_err(at("read", &self.folder))?.flatten() {
-            let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
-            if name == USED {
-                continue;
-            }
-            let is_file = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
-            if !is_file || name == MANIFEST || name.starts_with('.') {
-                return Err(CheckpointError::NotAFile { name });
-            }
-            close_to_others(&path).map_err(at("guard", &path))?;
-            File::open(&path).and_then(|file| file.sync_all()).map_err(at("write", &path))?;
-            manifest.files.insert(name, sum(&path).map_err(at("read", &path))?);
-        }
-        store::write(&self.folder.join(MANIFEST), &manifest)?;
-        sync(&self.folder)?;
-        let lock = self.store.lock()?;
-        let folder = self.store.folder.join(&digest);
-        if examine(&folder, &digest, false).is_err() {
-            self.store.remove(&digest)?;
-            fs::rename(&self.folder, &folder).map_err(at("put in place", &folder))?;
-            self.is_done = true;
-            sync(&self.store.folder)?;
-            // Who made it uses it: the lock is the same file's.
-            flock(&self.owner, FlockOperation::LockShared).map_err(|e| at("lock", &folder)(e.into()))?;
-            let used = self.owner.try_clone().map_err(at("lock", &folder))?;
-            return Ok(Entry { folder, manifest, _used: used });
-        }
-        // Theirs. Ours goes with this value.
-        drop(lock);
-        match self.store.find(key)? {
-            Found::There(entry) => Ok(entry),
-            Found::Nothing | Found::Dropped(_) => {
-                Err(at("find again", &folder)(io::ErrorKind::NotFound.into()))
-            }
-        }
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.is_done {
-            // What stays is removed by whoever prunes.
-            let _ = fs::remove_dir_all(&self.folder);
-        }
+        Ok(names.filter(|name| ![LOCK, NOTES, NEW_NOTES].contains(&name.as_str())).collect())
     }
 }
 
@@ -372,29 +398,31 @@ impl Drop for Draft {
 fn create(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
-    options.open(path).map_err(at("open", path))
+    content::open(&mut options, path).map_err(at("open", path))
 }
 
-/// What others may write, they could change.
-fn close_to_others(path: &Path) -> io::Result<()> {
-    let mut permissions = fs::symlink_metadata(path)?.permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
-    fs::set_permissions(path, permissions)
-}
-
-/// Brings names in a folder to disk.
-fn sync(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at("write", folder))
+/// Gives us back what was taken from us in a folder of ours.
+fn open_up(folder: &Path) {
+    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
+    let inside = fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = inside.filter(|inside| inside.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.for_each(|folder| open_up(&folder.path()));
 }
 
 /// Whether somebody makes or uses what is in a folder.
 fn is_locked(folder: &Path) -> bool {
-    File::open(folder.join(USED))
+    content::open(OpenOptions::new().read(true), &folder.join(USED))
         .is_ok_and(|used| flock(&used, FlockOperation::NonBlockingLockExclusive).is_err())
 }
 
-/// The bytes that files in a folder take on disk.
-fn size(folder: &Path) -> u64 {
+/// Whether that is the file that we have open.
+fn is_same(found: &Metadata, open: &File) -> bool {
+    open.metadata().is_ok_and(|open| (open.dev(), open.ino()) == (found.dev(), found.ino()))
+}
+
+/// The bytes that files in a folder take on disk, by device and inode.
+fn pieces(folder: &Path) -> BTreeMap<(u64, u64), u64> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.blocks() * 512).sum()
+    let found = entries.filter_map(|entry| entry.metadata().ok());
+    found.map(|found| ((found.dev(), found.ino()), found.blocks() * 512)).collect()
 }

@@ -121,8 +121,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let settings = sources(dir.path(), &[]).load();
         assert_eq!((settings.problems.len(), settings.warnings.len()), (0, 0), "{settings:?}");
-        assert_eq!(settings.all.iter().filter(|s| s.text.is_some()).count(), 24);
-        Config::new(settings, vec![]).unwrap();
+        assert_eq!(settings.all.iter().filter(|s| s.text.is_some()).count(), 26);
+        let config = Config::new(settings, vec![]).unwrap();
+        assert_eq!(config.checkpoint_limit, 20 << 30);
     }
 
     #[test]
@@ -172,12 +173,14 @@ mod tests {
     fn everything_wrong_is_told_at_once() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "etc/polder/polder.conf", "[polder]\nssh_usre = x\nlogdepth = deep\n");
-        write(dir.path(), "etc/polder/polder.toml", "lab = \"hermetik\"\nbudget_memory = 0\n");
+        let toml = "lab = \"hermetik\"\nbudget_memory = 0\ncheckpoint_limit_gib = -1\n";
+        write(dir.path(), "etc/polder/polder.toml", toml);
         let error = Config::new(sources(dir.path(), &[]).load(), vec![]).unwrap_err().to_string();
         for part in [
             "polder.conf:2: unknown key `ssh_usre`; did you mean `ssh_user`?",
             "polder.conf:3: `logdepth` is `deep`, which is not a whole number",
             "polder.toml:2: `budget_memory` is `0`; write a whole number above 0, `auto`, or `unlimited`",
+            "polder.toml:3: `checkpoint_limit_gib` is `-1`, which is not a whole number that fits",
             "polder.toml:1: `lab` is `hermetik`; did you mean `hermetic`?",
         ] {
             assert!(error.contains(part), "no `{part}` in {error}");

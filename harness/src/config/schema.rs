@@ -75,6 +75,10 @@ const ROOT: &[(&str, &str)] = &[
         "budget_dir",
         "Where those who use this host note what their suites have; `auto` is `/var/tmp/polder-budget`, for all users.",
     ),
+    (
+        "checkpoint_limit_gib",
+        "How much the checkpoints in cache_dir may take, in GiB; those that nobody has used for longest go first.",
+    ),
     ("repo_port", "The port at which repositories of packages are served to machines."),
     ("lock_timeout", "How long a verb waits for another one that changes the same prefix, in seconds."),
     ("shutdown_timeout", "How long a machine has to shut down before it is switched off, in seconds."),

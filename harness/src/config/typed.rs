@@ -118,6 +118,8 @@ pub struct Config {
     pub template_store: Option<PathBuf>,
     /// What suites may take of this host together.
     pub budget: BudgetConfig,
+    /// How much checkpoints may take, in bytes.
+    pub checkpoint_limit: u64,
     /// The port at which repositories of packages are served.
     pub repo_port: u16,
     /// How long a verb waits for another one on the same prefix.
@@ -175,6 +177,7 @@ impl Config {
                 seats: check.share("budget_seats"),
                 folder: check.folder("budget_dir"),
             },
+            checkpoint_limit: check.gibibytes("checkpoint_limit_gib"),
             repo_port: check.number("repo_port"),
             lock_timeout: check.seconds("lock_timeout"),
             shutdown_timeout: check.seconds("shutdown_timeout"),
@@ -257,6 +260,11 @@ impl<'a> Check<'a> {
 
     fn seconds(&mut self, name: &str) -> Duration {
         Duration::from_secs(self.number::<u32>(name).into())
+    }
+
+    /// A size, in bytes.
+    fn gibibytes(&mut self, name: &str) -> u64 {
+        u64::from(self.number::<u32>(name)) << 30
     }
 
     /// A folder; `auto` leaves the choice to whoever uses it.

@@ -11,6 +11,7 @@ mod builds;
 mod changed_files;
 mod changed_guests;
 mod changes;
+mod checkpoint_store;
 mod checkpoints;
 mod command;
 mod control;

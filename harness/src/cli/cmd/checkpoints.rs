@@ -23,9 +23,9 @@ pub(in crate::cli) enum Checkpoints {
     },
     /// Remove what is damaged or was never completed, and then what was not used for longest.
     Prune {
-        /// How much may stay, in GiB.
-        #[arg(long, value_name = "GIB", default_value_t = 20)]
-        to: u64,
+        /// How much may stay, in GiB; else what `checkpoint_limit_gib` says.
+        #[arg(long, value_name = "GIB")]
+        to: Option<u64>,
     },
     /// Read all of them, or one, and remove those that are damaged.
     Verify {
@@ -40,13 +40,14 @@ pub(in crate::cli) fn run(cx: &Cx, what: Checkpoints) -> anyhow::Result<String> 
         Checkpoints::List => {
             let all = store.list()?;
             match cx.for_people() {
-                true => Ok(lines(all.iter().map(line), "there are none")),
+                true => Ok(lines(all.iter().map(line).chain(total(&all)), "there are none")),
                 false => cx.print(&all.iter().map(value).collect::<Vec<_>>()),
             }
         }
         Checkpoints::Show { key } => show(cx, &store.named(&key)?),
         Checkpoints::Prune { to } => {
-            let pruned = store.prune(to.saturating_mul(GIB))?;
+            let to = to.map_or(cx.config.checkpoint_limit, |to| to.saturating_mul(GIB));
+            let pruned = store.prune(to)?;
             if !cx.for_people() {
                 let (removed, unfinished) = (&pruned.removed, pruned.unfinished);
                 return cx
@@ -99,6 +100,12 @@ fn line(one: &Listed) -> String {
         Err(damage) => format!("damaged: {damage}"),
     };
     format!("{}  {:>6} MiB  {}  {state}", short(&one.key), one.bytes / MIB, Utc::from(one.used))
+}
+
+/// What all of them take, where that is not plain to see.
+fn total(all: &[Listed]) -> Option<String> {
+    let total = Listed::total(all) / MIB;
+    (all.len() > 1).then(|| format!("{} checkpoints, {total} MiB; what several have counts once", all.len()))
 }
 
 fn value(one: &Listed) -> Value {

@@ -176,7 +176,7 @@ fn ports(spec: &DomainSpec) -> Option<Element> {
     spec.machine_type.contains("q35").then(|| port.with("index", highest))
 }
 
-fn screen_elements(screen: &Screen) -> [Element; 2] {
+pub(super) fn screen_elements(screen: &Screen) -> [Element; 2] {
     let graphics = Element::new("graphics").with("type", "vnc");
     let graphics = match screen {
         Screen::At(socket) => graphics.with("socket", socket.display()),
@@ -213,7 +213,7 @@ fn disk_element(disk: &DomainDisk, position: usize) -> Element {
         .of((disk.access != Access::ReadWrite).then(|| Element::new("readonly")))
 }
 
-fn nic_element(nic: &DomainNic) -> Element {
+pub(super) fn nic_element(nic: &DomainNic) -> Element {
     Element::new("interface")
         .with("type", "network")
         .of([

@@ -7,6 +7,7 @@ mod label;
 mod live;
 mod merge;
 mod network;
+mod other;
 mod snapshot;
 mod write;
 
@@ -26,6 +27,7 @@ pub(super) use live::disk_alias;
 pub use live::{disk_of, disks_of, graphics_of};
 pub use merge::overlay;
 pub use network::{dhcp_hosts_xml, dns_host_xml, dns_hosts, network_xml};
+pub use other::as_other;
 pub use snapshot::SnapshotSpec;
 pub use snapshot::as_now;
 pub use snapshot::snapshot_xml;
