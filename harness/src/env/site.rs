@@ -2,6 +2,7 @@
 //! Guests reach their machines through it, so that they stay the same ones when the lab is another.
 
 use std::{
+    convert::Infallible,
     fmt, fs,
     io::{self, Read, Seek, Write},
     net::SocketAddr,
@@ -21,6 +22,9 @@ use crate::{
     lab::Lab,
     provider::{ProviderError, libvirt::Connection},
 };
+
+/// How often a daemon is asked whether it is still there.
+const ASK: Duration = Duration::from_secs(1);
 
 /// A lab that is up.
 #[derive(Debug)]
@@ -43,6 +47,24 @@ impl Running {
     /// A provider's failure, with the end of its daemon when that is the cause.
     pub(super) fn explain(&self, error: ProviderError) -> EnvError {
         explain(&*self.lab, error)
+    }
+
+    /// Comes back only when the daemon does not answer any more, which is ended then: what it is asked for may take long, and
+    /// nobody need wait for one that hangs.
+    pub(super) async fn hangs(&self) -> EnvError {
+        let asked = async || -> Result<Infallible, ProviderError> {
+            let connection = self.connection.another(limits::CONNECT).await?;
+            loop {
+                tokio::time::sleep(ASK).await;
+                connection.domains(limits::COMMAND).await?;
+            }
+        };
+        let Err(error) = asked().await;
+        if error.hangs() {
+            // Else everything that is still to be asked of it runs into a deadline of its own.
+            let _ = self.lab.kill_daemon().await;
+        }
+        self.explain(error)
     }
 
     /// Runs a command inside the lab on the given input and returns what it printed.

@@ -83,12 +83,12 @@ impl Place {
 
 const WENT_ON: &str = "all machines go on from checkpoint";
 
-/// How far the clock of a machine is from this host's, in seconds.
+/// How far the clock of a machine is from this host's, in seconds, at least.
 async fn off(vm: &Vm) -> f64 {
-    let before = SystemTime::now();
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    let before = now();
     let said: f64 = vm.succeed("date +%s").await.unwrap().trim().parse().unwrap();
-    let now = before.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
-    (said - now).abs()
+    (before - said).max(said - now()).max(0.0)
 }
 
 /// Everything that may be wrong with machines that go on.
@@ -100,7 +100,8 @@ async fn is_well(env: &Env, mark: &str) -> Vec<String> {
     }
     let (tiny, deb) = (env.vm("tiny").unwrap(), env.vm("deb").unwrap());
     for vm in env.vms() {
-        assert!(off(&vm).await < 5.0, "the clock of {} is wrong by {} s", vm.name(), off(&vm).await);
+        let off = off(&vm).await;
+        assert!(off < 5.0, "the clock of {} is wrong by {off} s", vm.name());
         let seen = vm.succeed("cat /root/mark 2>/dev/null || true").await.unwrap();
         assert_eq!(seen, "", "{} has what another one wrote", vm.name());
         vm.succeed(format!("echo {mark} > /root/mark && sync && cat /root/mark")).await.unwrap();
@@ -147,12 +148,18 @@ async fn machines_go_on_where_earlier_ones_were_kept() {
         times.push(start.elapsed().as_secs_f64());
         assert!(place.was_told(WENT_ON), "round {round}: {:?}", place.told);
         let drawn = is_well(&env, &format!("round-{round}")).await;
-        assert!(drawn.iter().all(|one| chance.insert(one.clone())), "round {round}: {drawn:?} was drawn before");
+        assert!(
+            drawn.iter().all(|one| chance.insert(one.clone())),
+            "round {round}: {drawn:?} was drawn before"
+        );
         env.down().await.unwrap();
     }
     times.sort_by(f64::total_cmp);
     let middle = times.get(times.len() / 2).copied().unwrap_or_default();
-    eprintln!("{rounds} restores: {middle:.2} s in the middle, {:.2} s at most", times.last().unwrap_or(&0.0));
+    eprintln!(
+        "{rounds} restores: {middle:.2} s in the middle, {:.2} s at most",
+        times.last().unwrap_or(&0.0)
+    );
     assert_eq!(entries(&place.store()).len(), 1);
 
     let env = place.up(TWO, Checkpoints::Off).await;
@@ -171,19 +178,22 @@ nets:
   lan: {type: nat, management: true}
 ";
 
-/// Has what is kept of the only machine become something that the store takes for what was kept, and libvirt for nothing.
-fn spoil(store: &Path, spoil: impl FnOnce(&Path)) {
-    let entry = store.join(&entries(store)[0]);
-    spoil(&entry);
-    let manifest = entry.join("manifest.json");
-    let mut known: serde_json::Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
-    for (name, file) in known["files"].as_object_mut().unwrap() {
-        let bytes = fs::read(entry.join(name)).unwrap();
-        let digest = <sha2::Sha256 as sha2::Digest>::digest(&bytes);
-        file["bytes"] = bytes.len().into();
-        file["sha256"] = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+/// Puts something in place of what is kept that the store takes for what was kept, and machines for nothing.
+async fn spoil(place: &Place, spoil: impl FnOnce(&Path)) {
+    let spec = initfile::load_text(Path::new("g.yaml"), ONE, &Options::new(&|_| None)).unwrap().spec;
+    let host = place.host(Checkpoints::Auto);
+    let key = Env::boot_key(&host, &spec, &Progress::new(|_| {})).await.unwrap();
+    let store = host.checkpoint_store();
+    let draft = store.begin().unwrap();
+    let entry = place.store().join(key.digest());
+    for file in fs::read_dir(&entry).unwrap().flatten() {
+        if !["manifest.json", "used"].contains(&file.file_name().to_str().unwrap()) {
+            fs::copy(file.path(), draft.folder().join(file.file_name())).unwrap();
+        }
     }
-    fs::write(manifest, known.to_string()).unwrap();
+    spoil(draft.folder());
+    store.forget(&key).unwrap();
+    draft.finish(&key).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,30 +209,36 @@ async fn machines_boot_where_nothing_good_was_kept() {
     up("nothing yet", "tiny answers").await;
     let memory = |entry: &Path| entry.join("tiny.memory");
     let dropped = "which is dropped: ";
-    spoil(&place.store(), |entry| fs::write(memory(entry), "no memory at all").unwrap());
+    spoil(&place, |entry| fs::write(memory(entry), "no memory at all").unwrap()).await;
     up("what is no memory", dropped).await;
-    spoil(&place.store(), |entry| {
+    spoil(&place, |entry| {
         let file = fs::File::options().write(true).open(memory(entry)).unwrap();
         file.set_len(file.metadata().unwrap().len() / 2).unwrap();
-    });
+    })
+    .await;
     up("half of the memory", dropped).await;
-    spoil(&place.store(), |entry| fs::write(entry.join("tiny+vda+0"), "no image").unwrap());
+    spoil(&place, |entry| fs::write(entry.join("tiny+vda+0"), "no image").unwrap()).await;
     up("what is no image", dropped).await;
-    spoil(&place.store(), |entry| fs::write(entry.join("saved.json"), "{}").unwrap());
+    spoil(&place, |entry| fs::write(entry.join("saved.json"), "{}").unwrap()).await;
     up("what says nothing", "a checkpoint was dropped: ").await;
-    spoil(&place.store(), |entry| fs::write(entry.join("id_ed25519"), "no key").unwrap());
+    spoil(&place, |entry| fs::write(entry.join("id_ed25519"), "no key").unwrap()).await;
     up("what is no key", "a checkpoint was dropped: ").await;
     // It has been kept anew each time.
     let env = place.up(ONE, Checkpoints::Auto).await;
     assert!(place.was_told(WENT_ON));
     env.down().await.unwrap();
     let before = entries(&place.store());
-    let time = |store: &Path| fs::metadata(store.join(&before[0]).join("manifest.json")).unwrap().modified().unwrap();
+    let time = |store: &Path| {
+        fs::metadata(store.join(&before[0]).join("manifest.json")).unwrap().modified().unwrap()
+    };
     let kept = time(&place.store());
     let env = place.up(ONE, Checkpoints::Refresh).await;
     assert!(!place.was_told(WENT_ON));
     env.down().await.unwrap();
-    assert!(entries(&place.store()) == before && time(&place.store()) > kept, "it is kept in place of the other");
+    assert!(
+        entries(&place.store()) == before && time(&place.store()) > kept,
+        "it is kept in place of the other"
+    );
 }
 
 /// Comes up again and again, from nothing and from what it kept, and never ends by itself.
@@ -267,7 +283,8 @@ fn keepers_arena() {
         store.prune(u64::MAX).unwrap();
         let hidden = |name: &str| name.starts_with(".draft") || name.starts_with(".gone");
         let left = fs::read_dir(root.join("kept")).into_iter().flatten().flatten();
-        let left: Vec<_> = left.map(|entry| entry.file_name().into_string().unwrap()).filter(|n| hidden(n)).collect();
+        let left: Vec<_> =
+            left.map(|entry| entry.file_name().into_string().unwrap()).filter(|n| hidden(n)).collect();
         assert_eq!(left, Vec::<String>::new(), "round {round}, after {wait:?}");
     }
 }

@@ -139,7 +139,7 @@ fn a_word_that_says_nothing_is_refused() {
     let ran = start("sometimes", "").wait();
     assert_eq!(ran.code, Some(2));
     assert!(
-        ran.notes.contains("POLDER_KEEP is `sometimes`; set it to `never`, `failed` or `always`"),
+        ran.notes.contains("POLDER_KEEP is `sometimes`; set it to `never`, `failed`, `always` or `state`"),
         "{}",
         ran.notes
     );

@@ -9,6 +9,7 @@ use std::{
 
 use polder::{
     base::owner::Owner,
+    config::Checkpoints,
     env::{Env, Host, Progress, Vm},
     initfile::{self, Options},
     provider::{
@@ -41,7 +42,9 @@ impl Ground {
             "POLDER_RUNTIME_DIR" => Some(root.clone()),
             _ => std::env::var(name).ok(),
         };
-        let host = Host::from_env(&vars).unwrap();
+        let mut host = Host::from_env(&vars).unwrap();
+        // Images are where the plan has them.
+        host.checkpoints = Checkpoints::Off;
         let spec = initfile::load_text(Path::new("a.yaml"), text, &Options::new(&|_| None)).unwrap().spec;
         let env = Env::up(&host, &spec, &Progress::new(|line| eprintln!("{line}"))).await.unwrap();
         let socket = env.runtime().unwrap().folder.join("sock/libvirt-sock");

@@ -10,7 +10,10 @@ mod kept {
     async fn leaves_a_mark(only: &Vm, artifacts: &Artifacts) -> Result {
         only.write_file("/root/mark", "seen").await?;
         // In memory alone.
-        only.succeed("echo here > /run/mark; setsid sleep 5000 < /dev/null > /dev/null 2>&1 & echo $! > /run/pid").await?;
+        only.succeed(
+            "echo here > /run/mark; setsid sleep 5000 < /dev/null > /dev/null 2>&1 & echo $! > /run/pid",
+        )
+        .await?;
         artifacts.add("begun", "")?;
         match std::env::var("POLDER_KEPT_TEST").as_deref() {
             Ok("fail") => bail!("failed on purpose"),

@@ -43,7 +43,9 @@ pub(super) async fn go_on(
     let key = match (meant.next(), meant.next(), step) {
         (Some(one), None, _) => one.key.clone(),
         (Some(_), Some(_), _) => {
-            return Err(BadInput(format!("several states are kept; name one with --scenario: {names}")).into());
+            return Err(
+                BadInput(format!("several states are kept; name one with --scenario: {names}")).into()
+            );
         }
         (None, _, step) => {
             let step = step.unwrap_or_default();
@@ -53,8 +55,7 @@ pub(super) async fn go_on(
     };
     let workdir = Workdir::create(&suite.join(FOLDER))?;
     let progress = Progress::new(|_| {});
-    let env =
-        Env::reopen(&cx.host()?, &workdir, DEFAULT, &suite.join(STATES), &key, &progress).await;
+    let env = Env::reopen(&cx.host()?, &workdir, DEFAULT, &suite.join(STATES), &key, &progress).await;
     match env {
         Ok(env) => {
             env.detach()?;

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use super::saved::Saved;
@@ -45,6 +45,8 @@ pub(in crate::env) struct Origin {
     pub(super) from: Option<From>,
     /// Whether machines go on from that or not at all.
     pub(super) is_required: bool,
+    /// Whether they did.
+    pub(super) went_on: AtomicBool,
 }
 
 /// The state an environment goes on from.
@@ -80,7 +82,15 @@ impl Origin {
         let store = host.checkpoint_store();
         let is_refreshed = host.checkpoints == Checkpoints::Refresh;
         let asked = gathered.spec.clone();
-        let mut origin = Self { store, asked, is_refreshed, boot, from: None, is_required: false };
+        let mut origin = Self {
+            store,
+            asked,
+            is_refreshed,
+            boot,
+            from: None,
+            is_required: false,
+            went_on: AtomicBool::new(false),
+        };
         if is_refreshed {
             return Some((origin, None));
         }

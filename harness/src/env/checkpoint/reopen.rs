@@ -57,9 +57,10 @@ impl Env {
         };
         match Self::destroy(&host, &workdir.prefix(name)?, true, progress).await {
             Ok(destroyed) if destroyed.left.is_empty() => Err(error),
-            Ok(destroyed) => {
-                Err(EnvError::NotUndone { error: Box::new(error), left: chain(&EnvError::several(destroyed.left)) })
-            }
+            Ok(destroyed) => Err(EnvError::NotUndone {
+                error: Box::new(error),
+                left: chain(&EnvError::several(destroyed.left)),
+            }),
             Err(left) => Err(EnvError::NotUndone { error: Box::new(error), left: chain(&left) }),
         }
     }
@@ -73,7 +74,9 @@ fn differences(manifest: &Manifest, now: Option<&Origin>) -> String {
     let changed = manifest.lines.iter().filter(|(name, _)| !own.contains(&name.as_str()));
     let changed = changed.filter(|(name, value)| now.get(name.as_str()) != Some(&value.as_str()));
     let told: Vec<String> = changed
-        .map(|(name, then)| format!("`{name}` was {then} and is {}", now.get(name.as_str()).unwrap_or(&"nothing")))
+        .map(|(name, then)| {
+            format!("`{name}` was {then} and is {}", now.get(name.as_str()).unwrap_or(&"nothing"))
+        })
         .collect();
     match told.as_slice() {
         [] => "it cannot be read".to_owned(),

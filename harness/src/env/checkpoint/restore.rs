@@ -3,7 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The number of the images that are laid over a checkpoint: the first that an environment lays over anything.
-const FIRST: u64 = 1;
+pub(super) const FIRST: u64 = 1;
 
 impl Origin {
     /// The number of the stage at whose end an environment goes on.
@@ -54,6 +54,7 @@ impl Env {
         progress: &Progress,
     ) -> Result<bool, EnvError> {
         let Some(from) = &origin.from else { return Ok(false) };
+        let running = self.site().running()?;
         let start = Instant::now();
         let work = async {
             self.lay_over(turn, from).await?;
@@ -63,11 +64,13 @@ impl Env {
             biased;
             went = work => went,
             error = self.broken() => return Err(error),
+            error = running.hangs() => return Err(error),
             stopped = self.host().told_to_stop() => return Err(stopped),
         };
         let error = match went {
             Err(error) if origin.is_required => return Err(error),
             Ok(()) => {
+                origin.went_on.store(true, Ordering::Relaxed);
                 progress.say(&format!(
                     "all machines go on from checkpoint {} after {:.1} s",
                     from.key.digest().get(..12).unwrap_or_default(),
@@ -85,7 +88,7 @@ impl Env {
             from.key.digest().get(..12).unwrap_or_default(),
             chain(&error)
         ));
-        stop::destroy_all(turn, &self.site().running()?, self.vms()).await?;
+        stop::destroy_all(turn, &running, self.vms()).await?;
         turn.update(|state| {
             state.chains = Chains::default();
             state.names.clear();

@@ -8,12 +8,13 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use super::{
     Origin, Stage,
+    restore::FIRST,
     saved::{self, Image, Saved},
 };
 use crate::{
@@ -98,14 +99,21 @@ impl Env {
     async fn write(&self, origin: &Origin, stage: Option<&Stage>) -> Result<Written, EnvError> {
         let _turn = Turn::begin(self, "snapshot").await?;
         let running = self.site().running()?;
-        self.require_keepable(&running).await?;
+        self.require_keepable(&running, origin).await?;
         let key = origin.boot.at(stage.map_or(Level::Boot, Stage::level));
         let store = origin.store.clone();
         let draft = blocking(move || store.begin()).await?;
         let wakes = self.made_wakeable(self.vms()).await?;
         let vms = self.vms();
-        pause(&running, &vms).await?;
-        let kept = self.write_machines(&running, origin, draft.folder()).await;
+        let kept = async {
+            pause(&running, &vms).await?;
+            self.write_machines(&running, origin, draft.folder()).await
+        };
+        let kept = tokio::select! {
+            biased;
+            kept = kept => kept,
+            error = running.hangs() => return Err(error),
+        };
         let resumed = go_on(&running, &vms).await;
         let disks = match (kept, resumed) {
             (Ok(disks), Ok(())) => disks,
@@ -162,11 +170,13 @@ impl Env {
     }
 
     /// That nothing of it is where no checkpoint would have it.
-    async fn require_keepable(&self, running: &Running) -> Result<(), EnvError> {
+    async fn require_keepable(&self, running: &Running, origin: &Origin) -> Result<(), EnvError> {
         let not = |why: String| EnvError::NotKept { why };
         let state = self.state();
-        if !state.chains.snapshots.is_empty() {
-            return Err(not("it has snapshots".to_owned()));
+        // What it writes to lies over what the plan says, or over what it went on from.
+        let laid = if origin.went_on.load(Ordering::Relaxed) { FIRST } else { 0 };
+        if state.chains.serial != laid || state.chains.is_unsettled() {
+            return Err(not("snapshots of it were taken".to_owned()));
         }
         if let Some((what, _)) = self.unhealed().first() {
             return Err(not(format!("a fault is not healed: {what}")));
@@ -198,7 +208,8 @@ impl Env {
 
 /// The images below what the disks of a machine write to, that are of the state it went on from: by device, the lowest first.
 fn below(origin: &Origin, vm: &Vm) -> BTreeMap<String, Vec<(PathBuf, Image)>> {
-    let Some(from) = &origin.from else { return BTreeMap::new() };
+    let from = origin.from.as_ref().filter(|_| origin.went_on.load(Ordering::Relaxed));
+    let Some(from) = from else { return BTreeMap::new() };
     let disks = from.saved.disks.get(vm.name()).into_iter().flatten();
     let images = |(dev, images): (&String, &Vec<Image>)| {
         let file = |(number, image): (usize, &Image)| {

@@ -150,7 +150,11 @@ mod tests {
     }
 
     #[rstest::rstest]
-    #[case("<link state='down'/></interface>", "<link state='down'/></interface><interface/>", "the machine has 3 NICs and not 2")]
+    #[case(
+        "<link state='down'/></interface>",
+        "<link state='down'/></interface><interface/>",
+        "the machine has 3 NICs and not 2"
+    )]
     #[case("dev='vda'", "dev='vdb'", "the machine has no disk `vda`")]
     #[case("<name>a</name>", "", "the machine has no name")]
     #[case("<uuid>11111111-1111-1111-1111-111111111111</uuid>", "", "the machine has no uuid")]
