@@ -172,10 +172,11 @@ impl Env {
             }
             self.rise(&turn, progress).await?;
             drop(turn);
-            if self.origin().is_some()
-                && let Err(error) = self.keep_for_others(None).await
-            {
-                progress.warn(&format!("no checkpoint is kept: {}", chain(&error)));
+            if self.origin().is_some() {
+                match self.keep_for_others(None).await {
+                    Ok(()) => progress.say("kept as a checkpoint: next time, machines need not boot"),
+                    Err(error) => progress.warn(&format!("no checkpoint is kept: {}", chain(&error))),
+                }
             }
             Ok(None)
         };
