@@ -29,11 +29,12 @@ use proc_macro::TokenStream;
 ///
 /// Inside, `#[test]` marks a scenario, `#[setup]` and `#[teardown]` what runs before and after them. They are async or
 /// plain functions returning nothing or a `Result`; each parameter is written `name: &Type` and names what it needs.
-/// Arguments of `#[test(..)]`, of which the other two take `timeout` alone:
+/// Arguments of `#[test(..)]`, of which `#[setup]` takes `cached` and `timeout`, and `#[teardown]` `timeout`:
 /// - `after(x, ..)`: it runs only if `x`, which stands above it, passed; of an `x` with cases, all of its cases.
 /// - `always`: it runs whatever became of those, also when the suite stopped at a failure.
 /// - `timeout = "30s"`: for each attempt.
 /// - `retries = 2`: how often it is tried again when it fails; each attempt is reported.
+/// - `cached`: the state it leaves is kept for later runs of the same test executable, which begin there where they can.
 /// - `case(small = 512, large = 9000)` or `values(512, 9000)`: one scenario for each, called `name[small]` or
 ///   `name[512]`; the parameter marked `#[case]` is given the value.
 /// - `tags("slow")`: words for `--tag` and `--skip-tag`.

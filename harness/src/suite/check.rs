@@ -69,7 +69,8 @@ pub(crate) fn check_cached(suite: &Suite, has_real_portal: bool, names: Option<&
         obstacles.push("what its portal knows is kept within a run only".to_owned());
     }
     let problems = |step: &StepDef| {
-        let draws = steps().take_while(|other| other.line <= step.line).find(|other| draws(other));
+        let until = steps().position(|other| std::ptr::eq(other, step)).unwrap_or_default();
+        let draws = steps().take(until + 1).find(|other| draws(other));
         let draws = draws.map(|other| {
             format!("`{}` leaves choices to chance, which another run makes otherwise", other.name)
         });
@@ -300,6 +301,39 @@ mod tests {
         let expected = expected.map(|problem| format!("tests/demo.rs:12: suite `demo`: {problem}"));
         assert_eq!(problems, expected);
         assert_eq!(check(&suite, None, None).len(), 15, "without a file nothing can be named");
+    }
+
+    #[test]
+    fn what_no_later_run_can_begin_in_is_told_before_this_one_begins() {
+        const CHANCE: Param = param("chance", None, Need::Chance);
+        static PLAIN: SuiteDef = SuiteDef {
+            setup: &[StepDef { cached: true, ..step("prepare", &[]) }],
+            teardown: &[],
+            scenarios: &[
+                ScenarioDef::plain(step("a", &[CHANCE])),
+                ScenarioDef::plain(StepDef { cached: true, line: 20, ..step("b", &[]) }),
+                ScenarioDef::plain(StepDef { line: 30, ..step("c", &[CHANCE]) }),
+            ],
+            ..super::tests::DEF
+        };
+        static AT_A_PORTAL: SuiteDef =
+            SuiteDef { cvp: Some(PortalDef { state: None }), env: None, scenarios: &[], ..PLAIN };
+        let told = |def: &'static SuiteDef, real: bool| -> Vec<String> {
+            let suite = Suite { name: "demo".into(), def };
+            check_cached(&suite, real, None).iter().map(ToString::to_string).collect()
+        };
+        let cannot = "is `cached`, but what it leaves cannot be kept";
+        assert_eq!(
+            told(&PLAIN, false),
+            [
+                format!("tests/demo.rs:20: suite `demo`: `b` {cannot}: `a` leaves choices to chance, which another run makes otherwise"),
+            ]
+        );
+        let at_own = told(&AT_A_PORTAL, false);
+        assert!(at_own.len() == 2 && at_own[0].contains("has no machines"), "{at_own:#?}");
+        assert!(at_own[1].contains("is kept within a run only"), "{at_own:#?}");
+        let at_real = told(&AT_A_PORTAL, true);
+        assert!(at_real.len() == 2 && at_real[0].contains("POLDER_CVP_URL"), "{at_real:#?}");
     }
 
     #[test]
