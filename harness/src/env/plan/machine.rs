@@ -242,10 +242,12 @@ impl<'a> Planner<'a> {
                     image: image.name.clone(),
                     bus,
                 })?;
+                let tsc = self.inputs.tsc_mhz.map(|mhz| format!(" tsc_early_khz={mhz}000"));
+                let tsc = tsc.unwrap_or_default();
                 Ok(Boot::Kernel {
                     kernel: dir.join(&image.kernel),
                     initrd: Some(dir.join(&image.initrd)),
-                    cmdline: format!("{} {} root=/dev/{dev}", image.cmdline, super::model::HEEDS),
+                    cmdline: format!("{} {}{tsc} root=/dev/{dev}", image.cmdline, super::model::HEEDS),
                 })
             }
             (_, Firmware::Bios) => Ok(Boot::Bios),

@@ -45,6 +45,8 @@ pub struct PlanInputs<'a> {
     pub view: &'a View,
     /// How guests run.
     pub accel: Accel,
+    /// With how many MHz the time stamp counter of guests counts, where they are to be told.
+    pub tsc_mhz: Option<u32>,
     /// The CPU models there are.
     pub cpus: &'a Cpus,
     /// UUID of the environment, 32 hexadecimal digits.
