@@ -13,15 +13,6 @@ use std::{
 
 use rustix::process::{Pid, Signal, WaitOptions};
 
-/// What the processor's time stamp counter says, on processors that have one.
-pub(crate) fn time_stamp() -> Option<u64> {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: reads a register; every processor of this kind has the instruction.
-    return Some(unsafe { std::arch::x86_64::_rdtsc() });
-    #[cfg(not(target_arch = "x86_64"))]
-    None
-}
-
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -58,7 +58,6 @@ pub(super) fn state(host: &Host, prefix: &Prefix) -> Result<EnvState, EnvError> 
     let inputs = PlanInputs {
         view: &daemon::view(host, folder),
         accel: if kvm { Accel::Kvm } else { Accel::Tcg },
-        tsc_mhz: None,
         cpus: &Cpus::of_host(),
         uuid: &lago.uuid,
         scope: &Scope { uuid: Some(lago.uuid.clone()), ..Scope::hermetic() },

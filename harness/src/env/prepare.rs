@@ -104,7 +104,7 @@ pub(super) async fn prepare(
         |machine: &MachineSpec| machine.provider.as_deref().is_none_or(|provider| provider == LOCAL);
     let choice = match spec.machines.iter().any(made_here) {
         true => accelerator(host, &images, progress).await?,
-        false => Choice { accel: Accel::Tcg, why: String::new(), factor: 1.0, tsc_mhz: None },
+        false => Choice { accel: Accel::Tcg, why: String::new(), factor: 1.0 },
     };
     let (uuid, view, scope, owner) = match place {
         Place::Nowhere | Place::Alone => (ALONE, View::hermetic(), Scope::hermetic(), None),
@@ -119,7 +119,6 @@ pub(super) async fn prepare(
     let inputs = PlanInputs {
         view: &view,
         accel: choice.accel,
-        tsc_mhz: choice.tsc_mhz,
         cpus: &if picky { Cpus::of_host() } else { Cpus::default() },
         uuid,
         scope: &scope,

@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{LabError, LabHost};
-use crate::base::{process, sys};
+use crate::base::process;
 
 /// How the emulator runs guest code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +43,6 @@ pub struct Choice {
     pub factor: f64,
     /// Why this one, in words.
     pub why: String,
-    /// With how many MHz the time stamp counter of guests counts under TCG, where that could be measured. Kernels that measure
-    /// it themselves while the host has much to do are easily wrong by a factor of five, and so are their clocks and timers.
-    pub tsc_mhz: Option<u32>,
 }
 
 /// The boot time of the canary for which the deadlines in this crate are meant: a laptop with KVM.
@@ -54,10 +51,6 @@ pub const REFERENCE: Duration = Duration::from_millis(800);
 /// A canary that takes longer is dead. A KVM that needs more than this is not worth having.
 const KVM_LIMIT: Duration = Duration::from_secs(10);
 const TCG_LIMIT: Duration = Duration::from_secs(90);
-
-/// How long counters are watched, and how often they are looked at for one moment.
-const COUNTED: Duration = Duration::from_millis(50);
-const LOOKS: u32 = 100;
 
 const MARKER: &str = "polder-canary-ok";
 
@@ -96,20 +89,14 @@ pub async fn choose(host: &LabHost, wanted: &str, kernel: &Path, initrd: &Path) 
         },
     };
     let choice = match kvm {
-        Ok(took) => Choice {
-            accel: Accel::Kvm,
-            factor: factor(took),
-            why: "a canary booted with it".into(),
-            tsc_mhz: None,
-        },
+        Ok(took) => Choice { accel: Accel::Kvm, factor: factor(took), why: "a canary booted with it".into() },
         Err(why) if wanted == "kvm" => return Err(failed(why, "unset POLDER_ACCEL to fall back to TCG")),
         Err(why) => {
             let took = canary("tcg", "max", kernel, initrd, TCG_LIMIT).await;
             let took = took.map_err(|e| {
                 failed(format!("KVM: {why}; TCG: {e}"), "`polder doctor` looks at the emulator")
             })?;
-            let (why, tsc_mhz) = (format!("no KVM ({why})"), tsc_mhz().await);
-            Choice { accel: Accel::Tcg, factor: factor(took), why, tsc_mhz }
+            Choice { accel: Accel::Tcg, factor: factor(took), why: format!("no KVM ({why})") }
         }
     };
     let mut answers = remembered(&memory);
@@ -166,32 +153,12 @@ fn factor(took: Duration) -> f64 {
     (took.as_secs_f64() / REFERENCE.as_secs_f64()).max(1.0)
 }
 
-/// How fast the counter of this host counts: the emulator passes it on.
-async fn tsc_mhz() -> Option<u32> {
-    let (begun, first) = counter()?;
-    tokio::time::sleep(COUNTED).await;
-    let (ended, last) = counter()?;
-    let per_second = last.checked_sub(first)? as f64 / ended.duration_since(begun).as_secs_f64();
-    Some((per_second / 1e6).round() as u32).filter(|mhz| *mhz > 0)
-}
-
-/// The counter at a moment that is known to a few microseconds: of several looks the one during which least time passed.
-fn counter() -> Option<(Instant, u64)> {
-    let look = |_| {
-        let before = Instant::now();
-        let ticks = sys::time_stamp()?;
-        Some((before.elapsed(), before, ticks))
-    };
-    let best = (0..LOOKS).filter_map(look).min_by_key(|(took, ..)| *took)?;
-    Some((best.1 + best.0 / 2, best.2))
-}
-
 /// What the answer depends on: this boot of the host, the emulator, the kernel, the permission to use `/dev/kvm`.
 fn key(wanted: &str, kernel: &Path) -> String {
     let boot = boot();
     let emulator = fs::metadata("/usr/bin/qemu-system-x86_64").and_then(|m| m.modified()).ok();
     let usable = open_kvm().is_ok();
-    format!("{wanted} {boot} {emulator:?} {} tsc {usable}", kernel.display())
+    format!("{wanted} {} {emulator:?} {} {usable}", boot, kernel.display())
 }
 
 async fn canary(
@@ -260,32 +227,11 @@ mod tests {
         );
     }
 
-    #[test]
-    fn counters_are_measured_alike_however_much_there_is_to_do() {
-        let busy = std::sync::atomic::AtomicBool::new(true);
-        let mut measured = vec![];
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    while busy.load(std::sync::atomic::Ordering::Relaxed) {
-                        std::hint::spin_loop();
-                    }
-                });
-            }
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-            measured = (0..3).map(|_| runtime.block_on(tsc_mhz()).unwrap()).collect();
-            busy.store(false, std::sync::atomic::Ordering::Relaxed);
-        });
-        let (least, most) = (*measured.iter().min().unwrap(), *measured.iter().max().unwrap());
-        assert!(least > 100 && most - least <= least / 100, "{measured:?}");
-    }
-
     #[tokio::test]
     async fn a_known_answer_boots_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let host = LabHost { root: dir.path().into(), cache: dir.path().into(), launcher: "/nowhere".into() };
-        let why = "remembered".to_owned();
-        let choice = Choice { accel: Accel::Tcg, factor: 2.5, why, tsc_mhz: Some(2600) };
+        let choice = Choice { accel: Accel::Tcg, factor: 2.5, why: "remembered".into() };
         let kernel = Path::new("/nowhere/kernel");
         let answers: Remembered = [(key("tcg", kernel), choice.clone())].into();
         fs::write(dir.path().join("accel.json"), serde_json::to_vec(&answers).unwrap()).unwrap();

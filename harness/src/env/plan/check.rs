@@ -48,7 +48,6 @@ pub fn check(spec: &EnvSpec, known: &Known<'_>) -> Result<Vec<Warning>, PlanErro
     let inputs = PlanInputs {
         view: &View::hermetic(),
         accel: Accel::Tcg,
-        tsc_mhz: None,
         cpus: known.cpus,
         uuid: "",
         scope: &Scope::hermetic(),

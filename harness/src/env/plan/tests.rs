@@ -91,7 +91,6 @@ fn planned_with<T>(
     let inputs = PlanInputs {
         view: &View::hermetic(),
         accel: Accel::Tcg,
-        tsc_mhz: Some(2600),
         cpus: &Cpus {
             models: BTreeMap::from([model("Westmere", "Intel"), model("EPYC", "AMD")]),
             host: Some(("Intel".to_owned(), "vmx".to_owned())),
@@ -195,7 +194,8 @@ fn a_machine_gets_its_identity_from_its_nets() {
         Boot::Kernel { kernel, cmdline, .. } => format!("{} {cmdline}", kernel.display()),
         other => panic!("{other:?}"),
     };
-    let kernel = "/run/polder/store/d1/vmlinuz console=ttyS0 sysrq_always_enabled unknown_nmi_panic tsc_early_khz=2600000";
+    let kernel =
+        "/run/polder/store/d1/vmlinuz console=ttyS0 sysrq_always_enabled unknown_nmi_panic tsc=unstable";
     assert_eq!(boot(0), format!("{kernel} root=/dev/vda"));
     assert_eq!(boot(1), format!("{kernel} root=/dev/sda"));
     assert_eq!(plan.machines[0].identity, IdentityFrom::Smbios);
