@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{command, workspace};
 
-/// Targets that run beside all others, which wait most of the time: one that starts machines of its own and one that compiles.
-const BESIDE: &[&str] = &["demo", "ui"];
+/// Targets that run beside all others, which wait most of the time: those that start machines of their own and one that compiles.
+const BESIDE: &[&str] = &["demo", "environment", "routing", "ui"];
 
 /// A built test binary.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! `cargo ci demo`: what Polder does, on real machines, and what it leaves when something fails.
+//! `cargo ci demo`: what Polder does, on real machines; with `--failing`, what it leaves when something fails.
 
 use std::{
     fs,
@@ -13,6 +13,9 @@ use crate::{
     command::{self, cargo},
     setup, workspace,
 };
+
+/// Where the suites are.
+const PACKAGE: [&str; 3] = ["test", "--package", "polder-suites"];
 
 /// Selects the suite that fails on purpose instead of the others; read by the demo suite.
 const FAIL: &str = "POLDER_DEMO_FAIL";
@@ -40,18 +43,34 @@ const WORTH: &[(&str, &str)] = &[
     ("events.jsonl", "everything that happened, as it happened"),
 ];
 
+/// What to show.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Run a suite that fails on purpose instead, and show what it leaves.
+    #[arg(long)]
+    failing: bool,
+}
+
 /// The verb.
-pub(crate) fn run() -> Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     for skip in setup::prepare()? {
         println!("(the demo does without {})", skip.name);
     }
-    let suite = ["test", "--package", "polder-suites", "--test", "demo"];
-    println!("\n=== a suite that passes: two machines, two networks");
-    let mut passing = cargo(&suite);
-    command::run(passing.current_dir(workspace::root()).env_remove(FAIL))?;
+    if args.failing {
+        return failing();
+    }
+    println!("\n=== three routers, two hosts, and a portal that configures them");
+    command::run(cargo(&[&PACKAGE[..], &["--test", "routing"]].concat()).current_dir(workspace::root()))?;
+    let report = workspace::metadata()?.target_directory.join("polder/latest/report.html");
+    println!("\nAll of it, for a browser: {}", report.display());
+    println!("What it is made of: suites/routing. What a failure leaves: `cargo ci demo --failing`.");
+    Ok(ExitCode::SUCCESS)
+}
 
+/// A suite that fails, and what it leaves.
+fn failing() -> Result<ExitCode> {
     println!("\n=== a suite that fails on purpose ({FAIL}=1)");
-    let mut failing = cargo(&suite);
+    let mut failing = cargo(&[&PACKAGE[..], &["--test", "demo"]].concat());
     let code = command::watched(failing.current_dir(workspace::root()).env(FAIL, "1"), LIMIT, |line| {
         println!("{line}");
     })?;
@@ -76,7 +95,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     if !files.iter().any(|(path, _)| named(path, "error.txt")) {
         bail!("the failing suite left no error.txt in {}", latest.display());
     }
-    println!("\nThe demo did what it should: one suite passed, and one failed as it was told to.");
+    println!("\nThe demo did what it should: it failed.");
     Ok(ExitCode::SUCCESS)
 }
 

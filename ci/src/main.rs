@@ -34,8 +34,8 @@ struct Args {
 enum Verb {
     /// Installs what the demo and the tests need and this machine lacks.
     Setup,
-    /// Sets up, boots two guests, runs a suite against them, and shows what a failing suite leaves.
-    Demo,
+    /// Sets up, and runs a suite of routers that a portal configures; or one that fails, to show what that leaves.
+    Demo(demo::Args),
     /// Sets up, then runs the gate.
     Test,
     /// Runs the long campaigns of which `test` runs samples.
@@ -56,7 +56,7 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Args::parse().verb {
         Verb::Setup => setup::run(),
-        Verb::Demo => demo::run(),
+        Verb::Demo(args) => demo::run(&args),
         Verb::Test => test::run(),
         Verb::Soak(args) => soak::run(&args),
         Verb::Gate => gate::run(vec![]),

@@ -35,11 +35,13 @@ const NEED_TOOLCHAIN: &[(&str, &str)] =
 /// Tests of the others that do: parts of their names.
 const NEED_TOOLCHAIN_TESTS: &[&str] = &["runners::", "struck::nextest_", "twelve::nextest_"];
 
-/// The test target that runs once, as root, beside others: what it could show of ordinary users, those of the harness do.
-const ONCE: (&str, &str) = ("polder-suites", "demo");
+/// Suites that run once, as root, beside others: what they could show of ordinary users, tests of the harness do.
+const ONCE: &[(&str, &str)] =
+    &[("polder-suites", "demo"), ("polder-suites", "environment"), ("polder-suites", "routing")];
 
-/// The image this user builds itself, so that building without privileges is tested as well; it copies the others.
-const BUILT_BY_USER: &str = "minimal-";
+/// Images this user does not copy: one it builds itself, so that building without privileges is tested as well, and one of suites
+/// that run once.
+const NOT_COPIED: &[&str] = &["minimal-", "debian12-frr-"];
 
 /// Variables of ours that name folders of root.
 const FOLDERS_OF_ROOT: &[&str] = &["POLDER_CACHE_DIR", "POLDER_RUNTIME_DIR", "POLDER_OUTPUT_DIR"];
@@ -101,7 +103,7 @@ pub(crate) fn run(tally: &mut Tally) -> Result<()> {
 /// Whether the user can run it, and shall.
 fn wanted(binary: &Binary) -> bool {
     let named = (binary.package.as_str(), binary.target.as_str());
-    named != ONCE && !NEED_TOOLCHAIN.contains(&named)
+    !ONCE.contains(&named) && !NEED_TOOLCHAIN.contains(&named)
 }
 
 /// The folders below `target` that tests write to.
@@ -230,7 +232,9 @@ fn share_images(account: &Account) -> Result<()> {
     let entries = fs::read_dir(&from).with_context(|| format!("could not read {}", from.display()))?;
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let left_out = name.starts_with('.') || name.starts_with(BUILT_BY_USER) || to.join(&name).exists();
+        let left_out = name.starts_with('.')
+            || NOT_COPIED.iter().any(|image| name.starts_with(image))
+            || to.join(&name).exists();
         if left_out || !entry.path().join("image.json").is_file() {
             continue;
         }

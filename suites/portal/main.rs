@@ -9,12 +9,6 @@
 
 use polder::{log, prelude::*};
 
-/// What the device called `name` runs.
-async fn running(cvp: &Cvp, name: &str) -> Result<String> {
-    let device = cvp.device(name).await?;
-    Ok(cvp.client().running_config(&device.mac).await?)
-}
-
 #[polder::suite(cvp = "portal.json", timeout = "10m")]
 mod leafs {
     use super::*;
@@ -31,7 +25,7 @@ mod leafs {
     #[test]
     async fn devices_run_what_was_deployed(cvp: &Cvp) -> Result {
         for leaf in ["leaf-1", "leaf-2"] {
-            let runs = running(cvp, leaf).await?;
+            let runs = cvp.running_config(leaf).await?;
             ensure!(runs.contains("ntp server 192.0.2.1"), "{leaf} runs\n{runs}");
         }
         Ok(())
@@ -41,7 +35,7 @@ mod leafs {
     #[test]
     async fn another_text_reaches_all_that_hold_it(cvp: &Cvp) -> Result {
         cvp.configlet("ntp").content("ntp server 192.0.2.9\n").deploy().await?;
-        ensure!(running(cvp, "leaf-2").await?.contains("ntp server 192.0.2.9"));
+        ensure!(cvp.running_config("leaf-2").await?.contains("ntp server 192.0.2.9"));
         Ok(())
     }
 
@@ -49,9 +43,9 @@ mod leafs {
     #[test]
     async fn what_others_made_is_borrowed(cvp: &Cvp) -> Result {
         cvp.existing_configlet("baseline").content("ip domain-name other.test\n").deploy().await?;
-        ensure!(running(cvp, "leaf-1").await?.contains("ip domain-name other.test"));
+        ensure!(cvp.running_config("leaf-1").await?.contains("ip domain-name other.test"));
         cvp.existing_configlet("baseline").on_containers(["Leafs"]).remove().await?;
-        ensure!(!running(cvp, "leaf-1").await?.contains("ip domain-name"));
+        ensure!(!cvp.running_config("leaf-1").await?.contains("ip domain-name"));
         Ok(())
     }
 
@@ -65,15 +59,15 @@ mod leafs {
             .on_containers([&rack.name])
             .deploy()
             .await?;
-        ensure!(running(cvp, "leaf-2").await?.contains("ip name-server 192.0.2.53"));
-        ensure!(!running(cvp, "leaf-1").await?.contains("ip name-server"));
+        ensure!(cvp.running_config("leaf-2").await?.contains("ip name-server 192.0.2.53"));
+        ensure!(!cvp.running_config("leaf-1").await?.contains("ip name-server"));
         Ok(())
     }
 
     #[test]
     async fn what_is_taken_off_does_not_run_any_more(cvp: &Cvp) -> Result {
         cvp.configlet("ntp").on(["leaf-1"]).remove().await?;
-        ensure!(!running(cvp, "leaf-1").await?.contains("ntp server"));
+        ensure!(!cvp.running_config("leaf-1").await?.contains("ntp server"));
         Ok(())
     }
 

@@ -474,12 +474,12 @@ pub(super) enum Images {
     List,
     /// Build an image unless it is there.
     Build {
-        /// Its name.
+        /// Its name, or the file with its recipe, whose name ends with `.yaml`.
         name: String,
     },
     /// Print the folder of a built image.
     Path {
-        /// Its name.
+        /// Its name, or the file with its recipe.
         name: String,
     },
     /// Remove images no recipe makes any more, and what interrupted builds left.

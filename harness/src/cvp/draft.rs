@@ -1,7 +1,10 @@
 //! A configlet on its way to devices and containers, or off them: leases, journal, tasks, change control and proof, in the
 //! order in which each can be undone.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     change_control::{Change, ChangeControl},
@@ -151,7 +154,8 @@ impl<'a> Draft<'a> {
         let targets = self.targets().await?;
         self.lease(&targets).await?;
         let (configlet, tasks) = self.make().await?;
-        self.assign(Way::PutOn, targets, configlet, tasks).await
+        let tasks = self.assign(Way::PutOn, &targets, &configlet, tasks).await?;
+        self.run(&targets.all(), configlet, tasks).await
     }
 
     /// Takes it off the devices and containers, executes the tasks as [`deploy`](Self::deploy) does, and checks that the
@@ -163,7 +167,8 @@ impl<'a> Draft<'a> {
         let targets = self.targets().await?;
         let configlet = self.cvp.client().existing_configlet(&self.name).await?;
         self.lease(&targets).await?;
-        self.assign(Way::TakeOff, targets, configlet, Vec::new()).await
+        let tasks = self.assign(Way::TakeOff, &targets, &configlet, Vec::new()).await?;
+        self.run(&targets.all(), configlet, tasks).await
     }
 
     async fn targets(&self) -> Result<Targets, CvpError> {
@@ -191,15 +196,16 @@ impl<'a> Draft<'a> {
         self.cvp.lease_devices(&targets.all()).await
     }
 
+    /// Puts it there, or takes it off; returns the tasks that wait for execution then, each once.
     async fn assign(
         &self,
         way: Way,
-        targets: Targets,
-        configlet: Configlet,
+        targets: &Targets,
+        configlet: &Configlet,
         mut tasks: Vec<TaskId>,
-    ) -> Result<Deployed, CvpError> {
+    ) -> Result<Vec<TaskId>, CvpError> {
         let (cvp, client) = (self.cvp, self.cvp.client());
-        let one = std::slice::from_ref(&configlet);
+        let one = std::slice::from_ref(configlet);
         let before = |held: &Held| held.own().map(|one| one.name.clone()).collect();
         for device in &targets.devices {
             let configlets = before(&client.held_by_device(&device.mac).await?);
@@ -222,23 +228,80 @@ impl<'a> Draft<'a> {
         }
         tasks.sort();
         tasks.dedup();
-        let change = match tasks.is_empty() {
-            true => None,
+        Ok(tasks)
+    }
+
+    async fn run(
+        &self,
+        devices: &[Device],
+        configlet: Configlet,
+        tasks: Vec<TaskId>,
+    ) -> Result<Deployed, CvpError> {
+        let name = if self.is_own { self.name.clone() } else { self.cvp.named(&self.name) };
+        let change = self.cvp.run_tasks(name, &tasks, self.limit).await?;
+        self.cvp.all_in_sync(devices).await?;
+        Ok(Deployed { configlet, tasks, change })
+    }
+}
+
+impl Cvp {
+    /// Deploys several configlets by one change control, in which their devices are configured side by side; each device is
+    /// written to once, however many of the configlets it gets. Otherwise as [`Draft::deploy`].
+    ///
+    /// # Errors
+    /// As [`Draft::deploy`]; nothing is changed unless all names are of devices and containers.
+    pub async fn deploy<'a>(
+        &self,
+        drafts: impl IntoIterator<Item = Draft<'a>>,
+    ) -> Result<Option<ChangeControl>, CvpError> {
+        let mut orders = Vec::new();
+        for draft in drafts {
+            orders.push((draft.targets().await?, draft));
+        }
+        for (targets, draft) in &orders {
+            draft.lease(targets).await?;
+        }
+        let (mut tasks, mut devices) = (BTreeSet::new(), BTreeMap::new());
+        let mut limit = Duration::ZERO;
+        for (targets, draft) in &orders {
+            let (configlet, made) = draft.make().await?;
+            tasks.extend(draft.assign(Way::PutOn, targets, &configlet, made).await?);
+            devices.extend(targets.all().into_iter().map(|device| (device.mac.clone(), device)));
+            limit = limit.max(draft.limit);
+        }
+        let tasks: Vec<TaskId> = tasks.into_iter().collect();
+        let change = self.run_tasks(self.named("deploy"), &tasks, limit).await?;
+        let devices: Vec<Device> = devices.into_values().collect();
+        self.all_in_sync(&devices).await?;
+        Ok(change)
+    }
+
+    /// Executes tasks side by side in a change control; none where there are none.
+    async fn run_tasks(
+        &self,
+        name: String,
+        tasks: &[TaskId],
+        limit: Duration,
+    ) -> Result<Option<ChangeControl>, CvpError> {
+        match tasks.is_empty() {
+            true => Ok(None),
             false => {
-                let name = if self.is_own { self.name.clone() } else { cvp.named(&self.name) };
                 let change = Change::new(name).parallel(tasks.iter().cloned());
-                Some(cvp.run_named(change, self.limit).await?)
+                Ok(Some(self.run_named(change, limit).await?))
             }
-        };
+        }
+    }
+
+    async fn all_in_sync(&self, devices: &[Device]) -> Result<(), CvpError> {
         let mut bad = Vec::new();
-        for device in targets.all() {
-            let code = client.compliance(&device.mac).await?;
+        for device in devices {
+            let code = self.client().compliance(&device.mac).await?;
             if !code.is_in_sync() {
                 bad.push(CvpError::NotInSync { device: device.name().to_owned(), code });
             }
         }
         match bad.len() {
-            0 => Ok(Deployed { configlet, tasks, change }),
+            0 => Ok(()),
             1 => Err(bad.remove(0)),
             _ => Err(CvpError::Many(bad)),
         }

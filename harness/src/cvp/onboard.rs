@@ -92,6 +92,7 @@ impl Cvp {
         let adapter = Adapter::of(guest).await.map_err(failed)?;
         let config = guest.succeed(adapter.reading()).await.map_err(failed)?;
         let ip = guest.spec().ssh.as_ref().map(|ssh| ssh.addr.ip().to_string());
+        let judges = adapter.is_own();
         own.machines.add(machine.to_string(), guest.clone(), adapter);
         Ok(DeviceSpec {
             mac,
@@ -101,6 +102,7 @@ impl Cvp {
             ip: ip.unwrap_or_default(),
             container: Some(CONTAINER.to_owned()),
             config,
+            judges,
         })
     }
 }

@@ -16,7 +16,7 @@ use super::{
     client::Client,
     draft::Draft,
     error::CvpError,
-    inventory::{Container, Device},
+    inventory::{ComplianceCode, Container, Device},
     journal::{Found, Head, Journal, Undo},
     lease::{self, Lease},
     onboard::Own,
@@ -138,6 +138,24 @@ impl Cvp {
     /// There is none, or more than one; the portal cannot be asked.
     pub async fn device(&self, name: &str) -> Result<Device, CvpError> {
         Ok(self.client().inventory().await?.device(name)?.clone())
+    }
+
+    /// What the device of this name runs, as the portal knows it when it has asked.
+    ///
+    /// # Errors
+    /// As [`device`](Self::device).
+    pub async fn running_config(&self, device: impl ToString) -> Result<String, CvpError> {
+        let device = self.device(&device.to_string()).await?;
+        self.client().running_config(&device.mac).await
+    }
+
+    /// Has the portal compare what the device of this name runs with what is designed for it.
+    ///
+    /// # Errors
+    /// As [`device`](Self::device).
+    pub async fn compliance(&self, device: impl ToString) -> Result<ComplianceCode, CvpError> {
+        let device = self.device(&device.to_string()).await?;
+        self.client().compliance(&device.mac).await
     }
 
     /// Makes a container below the one called `parent`.

@@ -15,7 +15,7 @@ use super::{
     plan::{self, PlanError},
 };
 use crate::{
-    image::{self, ImageInfo, Recipe},
+    image::{self, ImageError, ImageInfo, Recipe},
     initfile::{
         EnvSpec,
         spec::{DiskFormat, DiskSource, DiskSpec, MachineSpec},
@@ -57,6 +57,10 @@ pub(super) async fn unknown(
         DiskSource::Template { name, version } => Some((disk, name, version.as_ref())),
         _ => None,
     }) {
+        if let Some(recipe) = &disk.recipe {
+            Recipe::load(recipe)?;
+            continue;
+        }
         if is_ours(name, version) {
             continue;
         }
@@ -114,6 +118,9 @@ pub(super) async fn fetch(
         }
     }
     let disks: Vec<DiskSpec> = got.spec.machines.iter().flat_map(|m| m.disks.clone()).collect();
+    for path in disks.iter().filter_map(|disk| disk.recipe.as_deref()) {
+        of_file(host, path, &mut got, progress).await?;
+    }
     for disk in &disks {
         let source = &disk.source;
         match source {
@@ -135,7 +142,11 @@ pub(super) async fn fetch(
     }
     // What was made from an image of ours is still run like it.
     let about = disks.iter().map(|disk| &disk.metadata).chain(got.templates.values().map(|t| &t.metadata));
-    let like = about.filter_map(|metadata| image::recipe(metadata.get(IMAGE_KEY)?.as_str()?).ok());
+    let recipes = host.images.recipes()?;
+    let like = about.filter_map(|metadata| {
+        let name = metadata.get(IMAGE_KEY)?.as_str()?;
+        recipes.iter().find(|recipe| recipe.name == name)
+    });
     for recipe in like.collect::<Vec<_>>() {
         ours(host, recipe, &mut got, progress).await?;
     }
@@ -186,6 +197,19 @@ async fn ours(host: &Host, recipe: &Recipe, got: &mut Fetched, progress: &Progre
         got.images.insert(recipe.name.clone(), host.images.ensure(recipe, &host.lab, &tell).await?);
     }
     Ok(())
+}
+
+/// The image of a recipe that stands in a file, built now if need be.
+async fn of_file(host: &Host, path: &Path, got: &mut Fetched, progress: &Progress) -> Result<(), EnvError> {
+    let image = host.images.ensure_file(path, &host.lab, &|text| progress.say(text)).await?;
+    let digest = image.digest.clone();
+    match got.images.insert(image.name.clone(), image) {
+        Some(other) if other.digest != digest => {
+            let problem = format!("another file's image is called `{}`, too", other.name);
+            Err(ImageError::RecipeFile { path: path.to_owned(), problem }.into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What an image lies over, where it names that.
@@ -303,6 +327,7 @@ fn disk_of(machine: &MachineSpec, letter: char, disk: OvaDisk) -> Result<DiskSpe
         boot: None,
         format: DiskFormat::Qcow2,
         source: DiskSource::Qcow2 { path: disk.path.clone() },
+        recipe: None,
         metadata: disk.metadata,
         build: Vec::new(),
         build_folder: PathBuf::new(),

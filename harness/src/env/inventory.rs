@@ -172,6 +172,7 @@ fn nic(machine: &MachineSpec, nic: &PlannedNic) -> Value {
 
 fn disk(disk: &DiskSpec, image: Option<&PathBuf>) -> Value {
     let (kind, from) = match &disk.source {
+        DiskSource::Template { .. } if disk.recipe.is_some() => ("template", json!({"recipe": disk.recipe})),
         DiskSource::Template { name, version } => {
             ("template", json!({"template_name": name, "template_version": version}))
         }

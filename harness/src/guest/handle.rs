@@ -217,7 +217,7 @@ impl Guest {
         Capture::new(limits::IN_MEMORY, self.0.spec.outputs.join(name))
     }
 
-    async fn logged(&self, command: &Command) -> Result<Ran, GuestError> {
+    pub(super) async fn logged(&self, command: &Command) -> Result<Ran, GuestError> {
         let limit = self.scaled(command.limit.unwrap_or(limits::COMMAND));
         let told = |stream| Sink::Capture(self.capture(stream).told_as(stream));
         let streams =

@@ -32,6 +32,14 @@ pub enum ImageError {
         /// What is wrong.
         problem: String,
     },
+    /// A file with a recipe makes no sense.
+    #[error("{} is no recipe of an image: {problem}", path.display())]
+    RecipeFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// A program that builds images is not installed.
     #[error(
         "cannot build image `{image}`: `{tool}` is not installed (`cargo ci setup` installs it, `polder doctor` says how)"

@@ -1,5 +1,6 @@
 //! Guest images: recipes, their builder and the cache. Knows no labs, nets or libvirt.
 
+mod file;
 pub mod info;
 mod recipe;
 mod recipes;

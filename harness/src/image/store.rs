@@ -2,9 +2,10 @@
 //! Does not know what is in an image.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{self, Read, Seek, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,6 +17,7 @@ use super::{
     error::{ImageError, IoContext},
     info::ImageInfo,
     recipe::Recipe,
+    recipes::recipes,
 };
 use crate::base::{
     sandbox::Sandbox,
@@ -24,6 +26,9 @@ use crate::base::{
 
 /// How long somebody else's build of the same image is waited for.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
+
+/// File in the folder of an image that says in which file its recipe stands.
+const RECIPE: &str = "recipe";
 
 const LOCK: &str = ".lock-";
 pub(super) const PARTIAL: &str = ".partial-";
@@ -111,6 +116,40 @@ impl ImageStore {
             Some(info) => Ok(info),
             None => self.build_locked(&lock, recipe, sandbox, progress).await,
         }
+    }
+
+    /// The image of the recipe in the file at `path`, as [`ensure`](Self::ensure) has it. It is noted that it is of that file.
+    ///
+    /// # Errors
+    /// As [`Recipe::load`] and [`build`](Self::build).
+    pub async fn ensure_file(
+        &self,
+        path: &Path,
+        sandbox: &dyn Sandbox,
+        progress: Progress<'_>,
+    ) -> Result<ImageInfo, ImageError> {
+        let info = self.ensure(&Recipe::load(path)?, sandbox, progress).await?;
+        let path = fs::canonicalize(path).or_cannot("find", path)?;
+        let note = info.dir.join(RECIPE);
+        if fs::read(&note).ok().as_deref() != Some(path.as_os_str().as_encoded_bytes()) {
+            fs::write(&note, path.as_os_str().as_encoded_bytes()).or_cannot("write", note)?;
+        }
+        Ok(info)
+    }
+
+    /// The recipes there are: those that come with Polder, and those in files from which images were made here, as far as they
+    /// can still be read.
+    ///
+    /// # Errors
+    /// The cache cannot be read.
+    pub fn recipes(&self) -> Result<Vec<Recipe>, ImageError> {
+        let mut all = recipes().to_vec();
+        for folder in self.folders()? {
+            let note = fs::read(self.folder().join(folder).join(RECIPE)).ok();
+            let found = note.and_then(|path| Recipe::load(Path::new(OsStr::from_bytes(&path))).ok());
+            all.extend(found.filter(|found| !all.contains(found)));
+        }
+        Ok(all)
     }
 
     /// Builds the image, also when it is there already (with today's packages, say).

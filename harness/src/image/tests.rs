@@ -192,6 +192,33 @@ async fn lists_what_is_there_what_could_be_and_what_is_stale() {
 }
 
 #[tokio::test]
+async fn images_of_files_are_current_as_long_as_their_file_says_the_same() {
+    let (cache, fake) = (Cache::new(), Fake::default());
+    let file = cache.dir.path().join("router.yaml");
+    fs::write(&file, "extends: debian12\npackages: [frr]\n").unwrap();
+    let info = cache.store.ensure_file(&file, &fake, SILENT).await.unwrap();
+    assert_eq!(info.name, "router");
+    let again = cache.store.ensure_file(&file, &fake, SILENT).await.unwrap();
+    assert_eq!((again, fake.builds.load(Ordering::SeqCst)), (info.clone(), 1));
+    let states = || {
+        let listed = cache.store.list(&cache.store.recipes().unwrap()).unwrap();
+        let routers = listed.into_iter().filter(|image| image.name == "router");
+        routers.map(|image| image.state).collect::<Vec<_>>()
+    };
+    assert_eq!(states(), [State::Built]);
+    assert!(cache.store.prune(&cache.store.recipes().unwrap()).unwrap().removed.is_empty());
+
+    fs::write(&file, "extends: debian12\npackages: [bird2]\n").unwrap();
+    assert_eq!(states(), [State::Missing, State::Stale]);
+    fs::write(&file, "extends: nothing\n").unwrap();
+    assert_eq!(states(), [State::Stale]);
+    let error = cache.store.ensure_file(&file, &fake, SILENT).await.unwrap_err().to_string();
+    assert!(error.contains("router.yaml") && error.contains("no image `nothing`"), "{error}");
+    assert_eq!(cache.store.prune(&cache.store.recipes().unwrap()).unwrap().removed[0].0, info.dir);
+    assert!(states().is_empty());
+}
+
+#[tokio::test]
 async fn a_wrong_recipe_is_refused_before_anything_is_made() {
     let (cache, fake) = (Cache::new(), Fake::default());
     let wrong = Recipe { name: "../../evil".into(), ..minimal().clone() };

@@ -1,5 +1,7 @@
 //! The `disks` of a machine: their keys to [`DiskSpec`]s, and what two disks of one machine may not share.
 
+use std::path::PathBuf;
+
 use super::{
     expand,
     files::Files,
@@ -17,7 +19,7 @@ const BUSES: &[(&str, DiskBus)] =
 
 /// Keys of which each kind of disk takes some.
 const OF_SOURCES: &[&str] =
-    &["size", "template_name", "template_version", "template_type", "path", "url", "make_a_copy"];
+    &["size", "template_name", "template_version", "template_type", "recipe", "path", "url", "make_a_copy"];
 
 /// The disks of one machine, no two alike.
 pub(crate) fn read_all(items: &[Node], files: &Files<'_>, problems: &mut Problems) -> Vec<DiskSpec> {
@@ -75,7 +77,7 @@ fn disk(node: &Node, fields: Fields<'_>, files: &Files<'_>, problems: &mut Probl
     let bus = known(fields, "bus", BUSES);
     let dev = fields.get("dev").and_then(|node| dev(node, fields, format, bus, problems));
     let serial = fields.get("serial").and_then(|node| serial(node, problems));
-    let (source, at) = source(node, fields, format, files, problems)?;
+    let (source, at, recipe) = source(node, fields, format, files, problems)?;
     Some(DiskSpec {
         name: name?,
         at,
@@ -85,6 +87,7 @@ fn disk(node: &Node, fields: Fields<'_>, files: &Files<'_>, problems: &mut Probl
         boot: fields.parsed("boot"),
         format: format?,
         source,
+        recipe,
         metadata: fields.free("metadata"),
         build: fields.list("build").iter().map(json).collect(),
         build_folder: problems.folder(node.span.file).to_owned(),
@@ -97,20 +100,23 @@ fn known<T: Copy>(fields: Fields<'_>, key: &str, words: &[(&str, T)]) -> Option<
     words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
 }
 
-/// What the disk is made from, and the place to name when that cannot be had.
+/// What the disk is made from, the place to name when that cannot be had, and the recipe of its image where the file names one.
 fn source(
     node: &Node,
     fields: Fields<'_>,
     format: Option<DiskFormat>,
     files: &Files<'_>,
     problems: &mut Problems,
-) -> Option<(DiskSource, Place)> {
+) -> Option<(DiskSource, Place, Option<PathBuf>)> {
     use DiskFormat::{Iso, Qcow2, Raw};
     let qcow2 = fields.text("template_type") == Some("qcow2");
     let (what, own, allowed): (&str, &[&str], &[DiskFormat]) = match fields.text("type")? {
         "template" if qcow2 => ("a disk of `template_type` `qcow2`", &["template_type", "path"], &[Qcow2]),
+        "template" if fields.get("recipe").is_some() => {
+            ("a disk with a `recipe`", &["recipe", "template_type"], &[Qcow2])
+        }
         "template" => {
-            let own = &["template_name", "template_version", "template_type"];
+            let own = &["template_name", "template_version", "template_type", "recipe"];
             ("a disk of type `template`", own, &[Qcow2])
         }
         "empty" => ("a disk of type `empty`", &["size"], &[Qcow2, Raw]),
@@ -141,17 +147,23 @@ fn source(
             DiskSource::Qcow2 { path: files.existing_image(path, problems)? }
         }
         "template" => {
+            if let Some(node) = fields.get("recipe") {
+                let path = files.existing(node, problems)?;
+                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let source = DiskSource::Template { name, version: None };
+                return Some((source, problems.place(&node.span), Some(path)));
+            }
             let name = fields.require("template_name", at, what, problems)?;
             let source = DiskSource::Template {
                 name: reader::text(name)?.to_owned(),
                 version: fields.owned("template_version"),
             };
-            return Some((source, problems.place(&name.span)));
+            return Some((source, problems.place(&name.span), None));
         }
         "empty" => DiskSource::Empty { size: size(fields.require("size", at, what, problems)?, problems)? },
         _ => file(at, fields, files, problems)?,
     };
-    Some((source, problems.place(at)))
+    Some((source, problems.place(at), None))
 }
 
 fn file(at: &Span, fields: Fields<'_>, files: &Files<'_>, problems: &mut Problems) -> Option<DiskSource> {

@@ -285,6 +285,11 @@ pub(crate) static DISK: Mapping = Mapping {
         Key::new("dev", Form("^(vd|sd|hd)[a-z]$"), "Guest device, such as `vda`.").required(),
         Key::new("size", Form("^[0-9]+[KkMGT]?$"), "Size of an `empty` disk, such as `20G`."),
         Key::new("template_name", Text, "The image of a `template` disk."),
+        Key::new(
+            "recipe",
+            Text,
+            "The file with the recipe of the image of a `template` disk, instead of `template_name`.",
+        ),
         Key::new("template_version", Text, "Its version; the newest if absent."),
         Key::new(
             "template_type",

@@ -307,6 +307,9 @@ pub struct DiskSpec {
     pub format: DiskFormat,
     /// What it is made from.
     pub source: DiskSource,
+    /// The file with the recipe of the image it is made from (absolute); the image is called like the file.
+    #[serde(default)]
+    pub recipe: Option<PathBuf>,
     /// What is known about its contents, such as `root-partition`.
     pub metadata: Map<String, Json>,
     /// Steps that change its contents before the first boot, as written: they mean something to whoever carries them out.

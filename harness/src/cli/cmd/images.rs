@@ -1,18 +1,20 @@
 //! `polder images`.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::{
     cli::{args::Images, context::Cx},
     env::{EnvError, Host},
-    image::{self, State},
+    image::{self, ImageStore, Recipe, State},
 };
 
 pub(in crate::cli) async fn run(cx: &Cx, what: Images) -> anyhow::Result<String> {
     let host = cx.host()?;
     match what {
         Images::List if !cx.for_people() => {
-            let listed = host.images.list(image::recipes()).map_err(EnvError::from)?;
+            let listed = list(&host.images)?;
             cx.print(&listed.iter().map(value).collect::<Vec<_>>())
         }
         what => Ok(for_people(&host, what).await?),
@@ -44,21 +46,27 @@ async fn for_people(host: &Host, what: Images) -> Result<String, EnvError> {
                 };
                 format!("{:<12} {}  {state}", image.name, short(&image.digest))
             };
-            let lines = store.list(image::recipes())?.into_iter().map(line);
+            let lines = list(store)?.into_iter().map(line);
             Ok(lines.collect::<Vec<_>>().join("\n"))
         }
         Images::Build { name } => {
-            let recipe = image::recipe(&name)?;
-            let info = store.ensure(recipe, &host.lab, &|text| eprintln!("{text}")).await?;
+            let tell = |text: &str| eprintln!("{text}");
+            let info = match file(&name) {
+                Some(path) => store.ensure_file(path, &host.lab, &tell).await?,
+                None => store.ensure(image::recipe(&name)?, &host.lab, &tell).await?,
+            };
             Ok(info.dir.display().to_string())
         }
         Images::Path { name } => {
-            let recipe = image::recipe(&name)?;
-            let info = store.find(recipe).ok_or(image::ImageError::NotBuilt { image: name })?;
+            let recipe = match file(&name) {
+                Some(path) => Recipe::load(path)?,
+                None => image::recipe(&name)?.clone(),
+            };
+            let info = store.find(&recipe).ok_or(image::ImageError::NotBuilt { image: name })?;
             Ok(info.dir.display().to_string())
         }
         Images::Prune => {
-            let pruned = store.prune(image::recipes())?;
+            let pruned = store.prune(&store.recipes()?)?;
             let removed = pruned
                 .removed
                 .iter()
@@ -68,6 +76,15 @@ async fn for_people(host: &Host, what: Images) -> Result<String, EnvError> {
             Ok(if lines.is_empty() { "nothing to remove".into() } else { lines.join("\n") })
         }
     }
+}
+
+fn list(store: &ImageStore) -> Result<Vec<image::Listed>, EnvError> {
+    Ok(store.list(&store.recipes()?)?)
+}
+
+/// The file with a recipe that is meant, if it is one.
+fn file(name: &str) -> Option<&Path> {
+    Some(Path::new(name)).filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
 }
 
 fn short(digest: &str) -> &str {

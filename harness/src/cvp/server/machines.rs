@@ -18,6 +18,9 @@ const PUSH: Duration = Duration::from_secs(60);
 /// For reading what runs; as the other one.
 const READ: Duration = Duration::from_secs(20);
 
+/// Where a system keeps its own way to take a configuration.
+const OWN: &str = "/usr/lib/polder/device";
+
 /// How a system takes its configuration and tells it: a shell script for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adapter {
@@ -52,16 +55,31 @@ impl Adapter {
         Self::new(apply, "FastCli -p 15 -c 'show running-config'")
     }
 
-    /// The one for what runs in `guest`: EOS where its shell is there, else a file, `/etc/polder/startup-config`.
+    /// A system that says itself how, by programs in its folder `/usr/lib/polder/device`: `apply FILE` has it run the configuration
+    /// in the file, and fails, having said why, where that is refused; `show` prints what runs.
+    #[must_use]
+    pub fn own() -> Self {
+        Self::new(format!("{OWN}/apply \"$1\""), format!("{OWN}/show"))
+    }
+
+    /// The one for what runs in `guest`: its own where it has one, EOS where its shell is there, else a file,
+    /// `/etc/polder/startup-config`.
     ///
     /// # Errors
     /// It cannot be asked.
     pub async fn of(guest: &Guest) -> Result<Self, GuestError> {
-        let is_eos = guest.execute(Command::script("command -v FastCli").timeout(READ)).await?;
-        Ok(match is_eos.status.success() {
-            true => Self::eos(),
-            false => Self::file("/etc/polder/startup-config", ""),
+        let script =
+            format!("if [ -x {OWN}/apply ]; then echo own; elif command -v FastCli >&2; then echo eos; fi");
+        Ok(match guest.succeed(Command::script(script).timeout(READ)).await?.trim() {
+            "own" => Self::own(),
+            "eos" => Self::eos(),
+            _ => Self::file("/etc/polder/startup-config", ""),
         })
+    }
+
+    /// Whether nobody else knows which lines it refuses.
+    pub(crate) fn is_own(&self) -> bool {
+        *self == Self::own()
     }
 
     /// Prints what runs.

@@ -311,6 +311,7 @@ fn add_device(model: &mut Model, spec: &DeviceSpec) -> Result<(), PortalError> {
         domain: spec.domain.clone(),
         ip: spec.ip.clone(),
         unmanaged: spec.config.clone(),
+        judges: spec.judges,
         placement: Placement { container: Some(container), ..Placement::default() },
         ..Device::default()
     };

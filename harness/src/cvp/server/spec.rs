@@ -98,6 +98,8 @@ pub struct DeviceSpec {
     pub container: Option<String>,
     /// What it runs.
     pub config: String,
+    /// Whether it alone knows which lines it refuses: its system is not EOS.
+    pub judges: bool,
 }
 
 impl DeviceSpec {
@@ -119,6 +121,7 @@ impl DeviceSpec {
                 ip,
                 container: Some("Demo".to_owned()),
                 config,
+                judges: false,
             }
         };
         (1..=count).map(one).collect()

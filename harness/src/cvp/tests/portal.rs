@@ -89,6 +89,38 @@ async fn a_session_deploys_and_leaves_nothing_behind(#[case] version: &str) {
     assert_eq!((journals(dir.path()).unwrap().0, portal.contradictions()), (vec![], vec![]));
 }
 
+#[rstest::rstest]
+#[case("2018.1.4")]
+#[case("2024.3.0")]
+#[tokio::test(flavor = "multi_thread")]
+async fn several_configlets_go_out_by_one_change(#[case] version: &str) {
+    let portal = portal(version).await;
+    let client = client(&portal);
+    let before = state(&client).await;
+    let dir = tempfile::tempdir().unwrap();
+    let cvp = Cvp::begin(client.clone(), "x-", dir.path()).await.unwrap();
+    let ntp = || cvp.configlet("ntp").content("ntp server 192.0.2.1\n").on(["leaf-1", "leaf-2"]);
+    let dns = || cvp.configlet("dns").content("ip domain-name x.test\n").on(["leaf-2", "leaf-3"]);
+    let wrong = cvp.configlet("more").content("ip name-server 192.0.2.3\n").on(["leaf-9"]);
+    let error = cvp.deploy([ntp(), wrong]).await.unwrap_err().to_string();
+    assert!(error.contains("leaf-9") && state(&client).await == before, "{error}");
+
+    let change = cvp.deploy([ntp(), dns()]).await.unwrap().unwrap();
+    let tasks = client.tasks(None).await.unwrap();
+    assert_eq!(tasks.len(), 3, "one for each device: {tasks:?}");
+    assert_eq!(client.changes().await.unwrap().len(), 1, "{change:?}");
+    let both = cvp.running_config("leaf-2").await.unwrap();
+    assert!(both.contains("ntp server 192.0.2.1") && both.contains("ip domain-name x.test"), "{both}");
+    assert!(cvp.compliance("leaf-3").await.unwrap().is_in_sync());
+    assert!(cvp.deploy([ntp(), dns()]).await.unwrap().is_none(), "it runs already");
+
+    let typo = cvp.configlet("typo").content("frobnicate\n").on(["leaf-1"]);
+    let error = cvp.deploy([typo, dns()]).await.unwrap_err().to_string();
+    assert!(error.contains("frobnicate"), "{error}");
+    cvp.close().await.unwrap();
+    assert_eq!(state(&client).await, before);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_session_left_is_set_back_by_whoever_finds_its_journal() {
     let portal = portal("2024.3.0").await;

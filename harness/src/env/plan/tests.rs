@@ -194,7 +194,8 @@ fn a_machine_gets_its_identity_from_its_nets() {
         Boot::Kernel { kernel, cmdline, .. } => format!("{} {cmdline}", kernel.display()),
         other => panic!("{other:?}"),
     };
-    let kernel = "/run/polder/store/d1/vmlinuz console=ttyS0 sysrq_always_enabled unknown_nmi_panic";
+    let kernel =
+        "/run/polder/store/d1/vmlinuz console=ttyS0 sysrq_always_enabled unknown_nmi_panic tsc=unstable";
     assert_eq!(boot(0), format!("{kernel} root=/dev/vda"));
     assert_eq!(boot(1), format!("{kernel} root=/dev/sda"));
     assert_eq!(plan.machines[0].identity, IdentityFrom::Smbios);

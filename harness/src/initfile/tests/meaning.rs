@@ -35,6 +35,7 @@ nets:
     assert_eq!((machine.at.line, machine.at.column), (2, 3));
     let [disk] = machine.disks.as_slice() else { panic!("{machine:?}") };
     assert_eq!(disk.source, DiskSource::Template { name: "tiny".to_owned(), version: None });
+    assert_eq!(disk.recipe, None);
     assert_eq!((disk.at.line, disk.at.column), (6, 53));
     let [net] = spec.nets.as_slice() else { panic!("{spec:?}") };
     assert_eq!(net.kind, NetKind::Nat);
@@ -287,6 +288,17 @@ fn a_machine_with_everything() {
     assert_eq!(lan.dns_forward, Some("1.1.1.1".parse().unwrap()));
     assert_eq!(lan.dns_records["six"].to_string(), "fd00:1::5");
     assert_eq!((wire.kind, wire.gateway, wire.prefix_len), (NetKind::Bridge, None, 24));
+}
+
+#[test]
+fn an_image_may_have_its_recipe_in_a_file() {
+    let text = "
+domains: {r: {disks: [{name: root, type: template, recipe: ../images/router.yaml, dev: vda, format: qcow2}]}}
+nets: {lan: {}}
+";
+    let disk = &loaded(text, &[], &[]).spec.machines[0].disks[0];
+    assert_eq!(disk.source, DiskSource::Template { name: "router".to_owned(), version: None });
+    assert_eq!(disk.recipe, Some("/lab/../images/router.yaml".into()));
 }
 
 #[test]

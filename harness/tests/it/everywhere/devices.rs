@@ -13,6 +13,7 @@ use super::{Place, Row};
 pub(super) const ROWS: &[Row] = &[
     Row("a portal's configlet runs in it", None, |p| Box::pin(configured(p))),
     Row("a session makes it a device and leaves it as it was", None, |p| Box::pin(eos(p))),
+    Row("a machine says itself how it takes its configuration", None, |p| Box::pin(own(p))),
 ];
 
 const LIMIT: Duration = Duration::from_secs(300);
@@ -30,6 +31,7 @@ async fn portal(p: &Place, adapter: Adapter) -> Result<(Portal, Client)> {
         ip: "192.0.2.1".to_owned(),
         container: Some("Lab".to_owned()),
         config: "hostname it\n".to_owned(),
+        judges: false,
     };
     let spec = PortalSpec { devices: vec![device], driver: Arc::new(machines), ..PortalSpec::default() };
     let portal = Portal::start(spec).await?;
@@ -108,5 +110,27 @@ async fn eos(p: &Place) -> Result<()> {
     stay.close().await?;
     ensure!(p.vm.succeed("cat /tmp/eos").await? == "hostname it\n");
     p.vm.succeed("rm /usr/bin/FastCli").await?;
+    Ok(())
+}
+
+/// What a machine brings is used instead of what is known of its system, and it alone knows what it refuses.
+async fn own(p: &Place) -> Result<()> {
+    let apply = "#!/bin/sh\nif grep -q nonsense $1; then echo 'I do not know nonsense' >&2; exit 1; fi\ncp $1 /tmp/own\n";
+    p.vm.succeed("mkdir -p /usr/lib/polder/device; echo 'hostname it' >/tmp/own").await?;
+    p.vm.write_file("/usr/lib/polder/device/apply", apply).await?;
+    p.vm.write_file("/usr/lib/polder/device/show", "#!/bin/sh\ncat /tmp/own\n").await?;
+    p.vm.succeed("chmod 755 /usr/lib/polder/device/*").await?;
+    let stay = Portals::own(None).open("it", &p.ground.path("journals"), None).await?;
+    let cvp = stay.cvp();
+    cvp.onboard([&p.vm]).await?;
+    cvp.configlet("words").content("frobnicate everything\n").on([&p.vm]).deploy().await?;
+    ensure!(p.vm.succeed("cat /tmp/own").await? == "hostname it\nfrobnicate everything\n");
+    let error = cvp.configlet("words").content("nonsense\n").deploy().await.err().context("it runs")?;
+    ensure!(format!("{error:#}").contains("I do not know nonsense"), "{error:#}");
+    ensure!(cvp.running_config(&p.vm).await? == "hostname it\nfrobnicate everything\n");
+    ensure!(!cvp.compliance(&p.vm).await?.is_in_sync(), "the configlet says something else");
+    stay.close().await?;
+    ensure!(p.vm.succeed("cat /tmp/own").await? == "hostname it\n");
+    p.vm.succeed("rm -r /usr/lib/polder/device").await?;
     Ok(())
 }

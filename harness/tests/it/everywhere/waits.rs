@@ -13,6 +13,7 @@ use super::{AGENT, JOURNAL, Place, Row, SHORT, UNITS};
 pub(super) const ROWS: &[Row] = &[
     Row("wait for ssh", None, |p| Box::pin(ssh(p))),
     Row("wait for the guest agent", AGENT, |p| Box::pin(agent(p))),
+    Row("echo requests are counted, and waited for", None, |p| Box::pin(pings(p))),
     Row("wait for a file to come and to go", None, |p| Box::pin(file(p))),
     Row("wait for a process to come and to go", None, |p| Box::pin(process(p))),
     Row("wait for ports and answers over HTTP", None, |p| Box::pin(ports(p))),
@@ -44,6 +45,20 @@ async fn ssh(p: &Place) -> Result<()> {
 
 async fn agent(p: &Place) -> Result<()> {
     Ok(p.vm.wait_for_agent(secs(30)).await?)
+}
+
+async fn pings(p: &Place) -> Result<()> {
+    let pings = p.vm.ping("127.0.0.1", 3).await?;
+    ensure!((pings.sent, pings.received, pings.average.is_some()) == (3, 3, true), "{pings:?}");
+    p.vm.until_ping("127.0.0.1").within(secs(10)).await?;
+    // Nobody has this one (RFC 5737), and nothing leads out.
+    let pings = p.vm.ping("192.0.2.1", 1).await?;
+    ensure!((pings.sent, pings.received) == (1, 0), "{pings:?}");
+    let nobody = told(p.vm.ping("nowhere.invalid", 1).await);
+    ensure!(nobody.contains("nowhere.invalid"), "{nobody}");
+    let never = told(p.vm.until_ping("192.0.2.1").within(SHORT).await);
+    ensure!(never.contains("did not come true in time"), "{never}");
+    Ok(())
 }
 
 async fn file(p: &Place) -> Result<()> {

@@ -31,6 +31,8 @@ pub(crate) struct Device {
     pub(crate) placement: Placement,
     /// What it ran when it came, which no configlet has.
     pub(crate) unmanaged: String,
+    /// Whether it alone knows which lines it refuses.
+    pub(crate) judges: bool,
     /// What it runs, as far as the portal knows.
     pub(crate) running: String,
     pub(crate) booted: Ms,
@@ -256,7 +258,8 @@ impl Model {
 
     /// The lines of a text that a device would refuse.
     pub(crate) fn refused_lines(&self, device: Option<&Device>, text: &str) -> Vec<eos::Invalid> {
-        let mut invalid = if self.settings.validate { eos::validate(text) } else { vec![] };
+        let judges = device.is_some_and(|device| device.judges);
+        let mut invalid = if self.settings.validate && !judges { eos::validate(text) } else { vec![] };
         if let Some(rejects) = device.and_then(|device| device.faults.rejects.as_deref()) {
             let lines = text.lines().enumerate().filter(|(_, line)| line.trim() == rejects);
             invalid.extend(lines.map(|(number, line)| eos::Invalid {

@@ -1,0 +1,5 @@
+#!/bin/sh
+set -e
+mkdir -p /srv/site/pages
+cp /var/log/greeting /srv/site/index.txt
+echo more >/srv/site/pages/more.txt

@@ -1,0 +1,160 @@
+//! Three routers learn each other's routes. Their configuration comes from a CloudVision Portal, which is the suite's own;
+//! links are cut, slow and lossy, a router loses its power, and changes are undone where one router refuses them.
+//!
+//! `cargo test -p polder-suites --test routing` has everything it needs: it builds the routers' image, whose recipe is
+//! `fixtures/images/debian12-frr.yaml`, and boots the machines of `routing.yaml`.
+
+use std::time::Duration;
+
+use polder::{net::Impairment, prelude::*};
+
+/// The hosts at both ends, by their addresses behind the routers.
+const H1: &str = "10.1.0.10";
+const H3: &str = "10.3.0.10";
+
+#[polder::suite(env = "routing.yaml", cvp, changes = "changes.yaml", timeout = "15m")]
+mod routing {
+    use super::*;
+
+    /// The routers become devices of the portal, and each host sends by the router next to it.
+    #[setup]
+    async fn onboard(#[role("router")] routers: &Vms, cvp: &Cvp, h1: &Vm, h3: &Vm) -> Result {
+        for router in routers {
+            router.wait_for_unit("frr.service", secs(60)).await?;
+        }
+        cvp.onboard(routers).await?;
+        h1.succeed(format!("ip route add {H3} via 10.1.0.1")).await?;
+        h3.succeed(format!("ip route add {H1} via 10.3.0.1")).await?;
+        Ok(())
+    }
+
+    /// One change control configures all three.
+    #[test]
+    async fn sessions_establish(r1: &Vm, r2: &Vm, r3: &Vm, cvp: &Cvp) -> Result {
+        cvp.deploy([
+            cvp.configlet("r1").content(include_str!("r1.conf")).on([r1]),
+            cvp.configlet("r2").content(include_str!("r2.conf")).on([r2]),
+            cvp.configlet("r3").content(include_str!("r3.conf")).on([r3]),
+        ])
+        .await?;
+        for router in [r1, r2, r3] {
+            has_sessions(router).await?;
+        }
+        Ok(())
+    }
+
+    #[test(after(sessions_establish))]
+    async fn routes_propagate(r1: &Vm, r2: &Vm, r3: &Vm) -> Result {
+        r1.until(format!("ip route get {H3}"), |route| route.contains("via 10.13.0.3")).await?;
+        r3.until(format!("ip route get {H1}"), |route| route.contains("via 10.13.0.1")).await?;
+        r2.until(format!("ip route get {H1}"), |route| route.contains("via 10.12.0.1")).await?;
+        r2.until(format!("ip route get {H3}"), |route| route.contains("via 10.23.0.3")).await?;
+        Ok(())
+    }
+
+    #[test(after(routes_propagate))]
+    async fn traffic_flows(h1: &Vm, h3: &Vm, cvp: &Cvp, r1: &Vm) -> Result {
+        h1.until_ping(H3).within(secs(10)).await?;
+        h3.until_ping(H1).within(secs(10)).await?;
+        ensure!(cvp.compliance(r1).await?.is_in_sync());
+        Ok(())
+    }
+
+    /// `r1` sees that its cable is out. `r3` hears nothing more, and goes the other way when BGP has waited for nine seconds.
+    #[test(from(traffic_flows))]
+    async fn a_cut_link_is_gone_around(h1: &Vm, r1: &Vm, direct: &Net) -> Result {
+        let cut = direct.link(r1).context("r1 is on it")?.down().await?;
+        h1.until_ping(H3).within(secs(15)).await?;
+        r1.until(format!("ip route get {H3}"), |route| route.contains("via 10.12.0.2")).await?;
+        cut.heal().await?;
+        r1.until(format!("ip route get {H3}"), |route| route.contains("via 10.13.0.3")).await?;
+        Ok(())
+    }
+
+    #[test(after(traffic_flows))]
+    async fn a_bad_link_is_felt_at_its_ends(h1: &Vm, left: &Net) -> Result {
+        let link = left.link(h1).context("h1 is on it")?;
+        let late = Impairment { delay: Duration::from_millis(100), ..Impairment::default() };
+        let late = link.impair(late).await?;
+        let pings = h1.ping(H3, 10).await?;
+        ensure!(pings.average > Some(Duration::from_millis(200)), "both ways are late: {pings}");
+        late.heal().await?;
+
+        let lossy = link.impair(Impairment { loss: 30.0, ..Impairment::default() }).await?;
+        let pings = h1.ping(H3, 50).await?;
+        ensure!((20.0..90.0).contains(&pings.loss()), "half of them get there and back: {pings}");
+        lossy.heal().await?;
+
+        h1.until_ping(H3).within(secs(10)).await?;
+        Ok(())
+    }
+
+    /// The router says what it does not understand, its task fails, and it runs what it ran before.
+    #[test(from(traffic_flows))]
+    async fn what_a_router_refuses_changes_nothing(r2: &Vm, cvp: &Cvp) -> Result {
+        let before = cvp.running_config(r2).await?;
+        let typo = cvp.configlet("typo").content("frobnicate everything\n").on([r2]);
+        let error = typo.deploy().await.err().context("it was taken")?;
+        ensure!(error.to_string().contains("Unknown command: frobnicate everything"), "{error}");
+        ensure!(cvp.running_config(r2).await? == before);
+        Ok(())
+    }
+
+    /// What all have is taken back from all of them, because one has not what comes next.
+    #[test(from(traffic_flows))]
+    async fn a_rollout_is_undone_where_one_refuses(
+        #[role("router")] routers: &Vms,
+        rollout: &NamedChange,
+        cvp: &Cvp,
+    ) -> Result {
+        let error = rollout.apply().await.err().context("all of it was taken")?;
+        ensure!(format!("{error:#}").contains("Unknown command: ip route 198.51.100.0/24"), "{error:#}");
+        for router in routers {
+            ensure!(!cvp.running_config(router).await?.contains("192.0.2.0/24"), "{router} has it still");
+        }
+        Ok(())
+    }
+
+    /// A change without a portal, in a few words. It is undone before whatever is `from` a state without it, and at the end.
+    #[test(after(traffic_flows))]
+    async fn all_routers_drop_what_they_are_told_to(
+        #[role("router")] routers: &Vms,
+        changes: &Changes,
+        h1: &Vm,
+    ) -> Result {
+        let block = Change::new("block")
+            .apply(&format!("vtysh -c 'configure terminal' -c 'ip route {H3}/32 blackhole'"))
+            .verify(&format!("ip route show type blackhole | grep {H3}"))
+            .rollback(&format!("vtysh -c 'configure terminal' -c 'no ip route {H3}/32 blackhole'"));
+        changes.apply(block).on(routers).await?;
+        ensure!(h1.ping(H3, 3).await?.received == 0);
+        Ok(())
+    }
+
+    /// The portal sees what somebody has typed at a router.
+    #[test(from(traffic_flows))]
+    async fn nobody_changes_a_router_unseen(r3: &Vm, cvp: &Cvp) -> Result {
+        ensure!(cvp.compliance(r3).await?.is_in_sync());
+        r3.succeed("vtysh -c 'configure terminal' -c 'no router bgp'").await?;
+        ensure!(!cvp.compliance(r3).await?.is_in_sync());
+        Ok(())
+    }
+
+    #[test(from(traffic_flows))]
+    async fn a_router_comes_back_from_a_power_cut(r1: &Vm, h1: &Vm, cvp: &Cvp) -> Result {
+        r1.power_cut().await?;
+        has_sessions(r1).await?;
+        h1.until_ping(H3).within(secs(30)).await?;
+        ensure!(cvp.compliance(r1).await?.is_in_sync());
+        Ok(())
+    }
+}
+
+/// Waits until both neighbours of a router are there.
+async fn has_sessions(router: &Vm) -> Result {
+    let sessions = "vtysh -c 'show bgp summary established'";
+    router.until(sessions, |out| out.contains("Displayed neighbors 2")).within(secs(60)).await?;
+    Ok(())
+}
+
+polder::main!();
