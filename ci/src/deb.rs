@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     command::{self, cargo},
-    setup::packages,
+    setup::packages::{self, Package},
     workspace,
 };
 
@@ -167,7 +167,7 @@ fn libraries(binary: &Path, work: &Path) -> Result<String> {
     // It wants to see a source package.
     write(&work.join("debian/control"), "Source: polder\n\nPackage: polder\nArchitecture: any\n")?;
     let mut find = command::command(&["dpkg-shlibdeps", "-O"]);
-    let said = command::output(find.arg("-e").arg(binary).current_dir(work))?;
+    let said = command::output(find.arg(binary).current_dir(work))?;
     let line = said.lines().find_map(|line| line.strip_prefix("shlibs:Depends="));
     line.map(str::to_owned).context("dpkg-shlibdeps names no libraries")
 }
@@ -181,9 +181,18 @@ fn fields(version: &str, architecture: &str, size: &str, libraries: &str) -> Str
          leaks through, without root and without a system\n daemon. This is its command; suites are tests of Rust crates that use \
          the library\n of the same name, and `polder new` makes one.\n",
         maintainer(),
-        must.join(", "),
-        may.join(", "),
+        named(&must),
+        named(&may),
     )
+}
+
+/// Packages as `Depends` has them.
+fn named(packages: &[&Package]) -> String {
+    let named = |package: &&Package| match package.since {
+        Some(version) => format!("{} (>= {version})", package.name),
+        None => package.name.to_owned(),
+    };
+    packages.iter().map(named).collect::<Vec<_>>().join(", ")
 }
 
 /// As Debian's tools have it.
@@ -255,7 +264,7 @@ mod tests {
             "Version: 0.",
             "Installed-Size: ",
             "libvirt0 (>= ",
-            ", libvirt-daemon, libvirt-daemon-driver-qemu, qemu-system-x86, ",
+            ", libvirt-daemon (>= 9.0), libvirt-daemon-driver-qemu, qemu-system-x86 (>= 1:7.2), ",
             ", uidmap, ",
             "Recommends: libvirt-daemon-driver-network, tcpdump, ovmf, createrepo-c\n",
         ] {
@@ -279,12 +288,11 @@ mod tests {
         assert!(command::output(Command::new(&polder).arg("--version")).unwrap().starts_with("polder "));
         for page in ["polder.1.gz", "polder-new.1.gz", "polder-start.1.gz"] {
             let page = out.join("usr/share/man/man1").join(page);
-            let mut gunzip = command::command(&["gzip", "--test"]);
-            command::output(gunzip.arg(&page)).unwrap();
+            let mut unpack = command::command(&["gzip", "--decompress", "--stdout"]);
+            assert!(command::output(unpack.arg(&page)).unwrap().contains("\n.SH SYNOPSIS\n"));
             if packages::has_program("man") {
                 let mut man = command::command(&["man", "--warnings", "--local-file"]);
-                let text = command::output(man.arg(&page).env("MANWIDTH", "100")).unwrap();
-                assert!(text.contains("SYNOPSIS"), "{text}");
+                command::output(man.arg(&page)).unwrap();
             }
         }
         for (shell, path) in COMPLETIONS {

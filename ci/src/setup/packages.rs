@@ -13,6 +13,8 @@ pub(crate) struct Package {
     pub(crate) why: &'static str,
     /// Who needs it.
     pub(crate) part: Part,
+    /// The first version that does, where an older one is still about.
+    pub(crate) since: Option<&'static str>,
     /// What must be there; asked of the file system, so that what was installed another way counts as well.
     pub(crate) probe: Probe,
     /// Without it something is skipped, loudly, and the rest goes on.
@@ -45,7 +47,16 @@ pub(crate) enum Probe {
 }
 
 const fn needed(name: &'static str, why: &'static str, probe: Probe) -> Package {
-    Package { name, why, part: Part::Work, probe, optional: false, split_off: false, service: None }
+    Package {
+        name,
+        why,
+        part: Part::Work,
+        since: None,
+        probe,
+        optional: false,
+        split_off: false,
+        service: None,
+    }
 }
 
 const fn wished(name: &'static str, why: &'static str, probe: Probe) -> Package {
@@ -55,6 +66,10 @@ const fn wished(name: &'static str, why: &'static str, probe: Probe) -> Package 
 impl Package {
     const fn of(self, part: Part) -> Self {
         Self { part, ..self }
+    }
+
+    const fn since(self, version: &'static str) -> Self {
+        Self { since: Some(version), ..self }
     }
 }
 
@@ -66,7 +81,9 @@ pub(crate) const PACKAGES: &[Package] = &[
     needed("gcc", "linking", Program(&["cc"])).of(Part::Build),
     needed("pkg-config", "finding libvirt's library", Program(&["pkg-config", "pkgconf"])).of(Part::Build),
     needed("libvirt-dev", "linking the harness", File(&["/usr/include/libvirt/libvirt.h"])).of(Part::Build),
-    needed("libvirt-daemon", "the private daemon of a lab", Program(&["libvirtd"])).of(Part::Use),
+    needed("libvirt-daemon", "the private daemon of a lab", Program(&["libvirtd"]))
+        .of(Part::Use)
+        .since("9.0"),
     needed(
         "libvirt-daemon-driver-qemu",
         "machines in a lab",
@@ -83,7 +100,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     }
     .of(Part::Use),
     needed("libvirt-clients", "virsh, the plain tool of the benchmarks", Program(&["virsh"])),
-    needed("qemu-system-x86", "machines", Program(&["qemu-system-x86_64"])).of(Part::Use),
+    needed("qemu-system-x86", "machines", Program(&["qemu-system-x86_64"])).of(Part::Use).since("1:7.2"),
     needed("qemu-utils", "disks", Program(&["qemu-img"])).of(Part::Use),
     needed("dnsmasq-base", "addresses and names in a lab", Program(&["dnsmasq"])).of(Part::Use),
     needed("iproute2", "interfaces in a lab", Program(&["ip"])).of(Part::Use),
@@ -128,11 +145,10 @@ pub(crate) const PACKAGES: &[Package] = &[
     ),
 ];
 
-/// Names of what a package of Debian needs, and of what is good to have beside it.
-pub(crate) fn used() -> (Vec<&'static str>, Vec<&'static str>) {
+/// What a package of Debian needs, and what is good to have beside it.
+pub(crate) fn used() -> (Vec<&'static Package>, Vec<&'static Package>) {
     let used = PACKAGES.iter().filter(|p| matches!(p.part, Part::Use | Part::SomeUse));
-    let (must, may): (Vec<_>, Vec<_>) = used.partition(|p| p.part == Part::Use && !p.split_off);
-    (must.iter().map(|p| p.name).collect(), may.iter().map(|p| p.name).collect())
+    used.partition(|p| p.part == Part::Use && !p.split_off)
 }
 
 /// What one campaign needs besides: more than a minute to install.
@@ -213,7 +229,7 @@ mod tests {
     fn recipes_for_ci_services_install_what_suites_take() {
         // Images for Rust have a linker.
         let build = PACKAGES.iter().filter(|p| p.part == Part::Build && p.name != "gcc").map(|p| p.name);
-        let wanted: BTreeSet<&str> = build.chain(used().0).collect();
+        let wanted: BTreeSet<&str> = build.chain(used().0.into_iter().map(|p| p.name)).collect();
         for name in ["github.yml", "gitlab.yml", "README.md"] {
             let path = workspace::root().join("ci/recipes").join(name);
             let text = fs::read_to_string(&path).unwrap();

@@ -43,6 +43,7 @@ pub(in crate::cli) fn write(plan: &Plan) -> Result<Made, NewError> {
     if !wrong.is_empty() {
         return Err(NewError::InTheWay(wrong));
     }
+    sweep(&plan.package)?;
     let is_new = plan.package.symlink_metadata().is_err();
     let (inside, outside): (Vec<&Entry>, Vec<&Entry>) =
         missing.iter().partition(|entry| is_new && entry.path.starts_with(&plan.package));
@@ -83,17 +84,27 @@ fn look(entry: &Entry) -> Result<There, NewError> {
     }
 }
 
+/// Where a package is made, beside its place.
+fn stage(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default();
+    folder.with_file_name(format!(".polder-new-{}", name.display()))
+}
+
+/// Removes what one that was killed has left beside the package.
+fn sweep(folder: &Path) -> Result<(), NewError> {
+    let stage = stage(folder);
+    let held = match File::open(&stage) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(at("open", &stage))?,
+    };
+    held.try_lock().map_err(|_| NewError::Busy(folder.to_owned()))?;
+    fs::remove_dir_all(&stage).map_err(at("remove", &stage))
+}
+
 /// Makes the package beside its place, and puts it there.
 fn package(folder: &Path, entries: &[&Entry]) -> Result<(), NewError> {
-    let (Some(beside), Some(name)) = (folder.parent(), folder.file_name()) else {
-        return Err(at("make", folder)(io::ErrorKind::InvalidInput.into()));
-    };
-    let stage = beside.join(format!(".polder-new-{}", name.display()));
-    match fs::create_dir(&stage) {
-        // Of one that was killed, unless somebody still has it.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => made.map_err(at("make", &stage))?,
-    }
+    let stage = stage(folder);
+    fs::create_dir(&stage).map_err(at("make", &stage))?;
     let held = File::open(&stage).map_err(at("open", &stage))?;
     held.try_lock().map_err(|_| NewError::Busy(folder.to_owned()))?;
     let whole = stage.join("whole");
@@ -104,9 +115,6 @@ fn package(folder: &Path, entries: &[&Entry]) -> Result<(), NewError> {
 }
 
 fn fill(folder: &Path, whole: &Path, entries: &[&Entry]) -> Result<(), NewError> {
-    if whole.exists() {
-        fs::remove_dir_all(whole).map_err(at("remove", whole))?;
-    }
     for entry in entries {
         let path = entry.path.strip_prefix(folder).map_or_else(|_| whole.to_owned(), |path| whole.join(path));
         path.parent().map_or(Ok(()), fs::create_dir_all).map_err(at("make the folder of", &path))?;
