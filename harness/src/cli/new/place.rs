@@ -203,6 +203,7 @@ mod tests {
         let error = Library::at(&workspace.join("macros")).unwrap_err().to_string();
         assert!(error.starts_with("--path: ") && error.contains("macros is neither"), "{error}");
         assert_eq!(Library::Version("1.2.3").source(Path::new("/x")), "\"1.2.3\"");
-        assert_eq!(Library::Folder("/a/'\"/h".into()).source(Path::new("/a/b")), "{ path = \"../'\\\"/h\" }");
+        let folder = Library::Folder("/a/it's/h".into());
+        assert_eq!(folder.source(Path::new("/a/b")), "{ path = \"../it's/h\" }");
     }
 }
