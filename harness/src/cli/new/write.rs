@@ -3,12 +3,14 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{OpenOptionsExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
 use rustix::fs::{AtFlags, CWD, OFlags};
-use tempfile::NamedTempFile;
 
 use super::{
     error::{NewError, at},
@@ -84,10 +86,10 @@ fn look(entry: &Entry) -> Result<There, NewError> {
     }
 }
 
-/// Where a package is made, beside its place.
-fn stage(folder: &Path) -> PathBuf {
-    let name = folder.file_name().unwrap_or_default();
-    folder.with_file_name(format!(".polder-new-{}", name.display()))
+/// Where a package or file is made, beside its place.
+fn stage(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    path.with_file_name(format!(".polder-new-{}", name.display()))
 }
 
 /// Removes what one that was killed has left beside the package.
@@ -125,44 +127,45 @@ fn fill(folder: &Path, whole: &Path, entries: &[&Entry]) -> Result<(), NewError>
 
 /// Puts a file where nothing is: it has no name before it is whole, so that nobody sees half of it, whoever is killed.
 fn add(entry: &Entry) -> Result<(), NewError> {
-    let path = &entry.path;
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = entry.path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(at("make", folder))?;
+    put(folder, &entry.path, &entry.text)
+}
+
+fn put(folder: &Path, path: &Path, text: &str) -> Result<(), NewError> {
     let nameless = || -> io::Result<()> {
-        let flags = OFlags::TMPFILE.bits();
-        let mut options = File::options();
-        let mut file = options.write(true).mode(0o666).custom_flags(flags.cast_signed()).open(folder)?;
-        file.write_all(entry.text.as_bytes())?;
+        let flags = OFlags::TMPFILE.bits().cast_signed();
+        let mut file = File::options().write(true).mode(0o666).custom_flags(flags).open(folder)?;
+        file.write_all(text.as_bytes())?;
         let own = format!("/proc/self/fd/{}", file.as_raw_fd());
         Ok(rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
     };
     match nameless() {
+        Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(NewError::InTheWay(vec![path.clone()]))
+            Err(NewError::InTheWay(vec![path.to_owned()]))
         }
         // Not every file system can do it.
         Err(_) => {
-            let mut file = beside(folder)?;
-            file.write_all(entry.text.as_bytes()).map_err(at("write", path))?;
+            let mut builder = tempfile::Builder::new();
+            builder.prefix(".polder-new-").permissions(fs::Permissions::from_mode(0o666));
+            let mut file = builder.tempfile_in(folder).map_err(at("make a file in", folder))?;
+            file.write_all(text.as_bytes()).map_err(at("write", path))?;
             file.persist_noclobber(path).map(drop).map_err(|error| at("write", path)(error.error))
         }
-        Ok(()) => Ok(()),
     }
-}
-
-fn beside(folder: &Path) -> Result<NamedTempFile, NewError> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".polder-new-").permissions(fs::Permissions::from_mode(0o666));
-    builder.tempfile_in(folder).map_err(at("make a file in", folder))
 }
 
 /// Puts a file in the place of the one that it was made from, with the permissions of that.
 fn replace(entry: &Entry) -> Result<(), NewError> {
     let path = fs::canonicalize(&entry.path).map_err(at("find", &entry.path))?;
     let permissions = fs::metadata(&path).map_err(at("look at", &path))?.permissions();
-    let mut file = beside(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(entry.text.as_bytes()).map_err(at("write", &path))?;
-    file.as_file().set_permissions(permissions).map_err(at("write", &path))?;
-    file.persist(&path).map(drop).map_err(|error| at("write", &path)(error.error))
+    // One name, so that what one who was killed left is found by the next.
+    let new = stage(&path);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("remove", &new)(error)),
+        _ => put(path.parent().unwrap_or(Path::new(".")), &new, &entry.text),
+    }?;
+    fs::set_permissions(&new, permissions).map_err(at("write", &new))?;
+    fs::rename(&new, &path).map_err(at("write", &path))
 }
