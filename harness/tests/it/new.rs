@@ -26,7 +26,7 @@ domains:
     metadata: {deploy-scripts: [$LAGO_INITFILE_PATH/greet.sh]}
   type:
     vm-provider: memory
-    memory: 16
+    memory: 64
     nics: [{net: lab}]
 nets:
   lab: {type: nat, management: true, dhcp: {start: 100, end: 254}}
