@@ -99,8 +99,11 @@ fn new_suites_pass_at_once() {
     let limit = Duration::from_secs(240);
     let (fresh, given) = (fresh.wait_within(limit), given.wait_within(limit));
     passed(fresh, 2);
+    // Deploy scripts run before the suite does, and once.
     let events = passed(given, 1).file("events.jsonl");
-    assert!(events.contains("the script has run"), "{events}");
+    let ran = |line: &&str| line.contains("\"kind\":\"log\"") && line.contains("the script has run");
+    assert_eq!(events.lines().filter(ran).count(), 1, "{events}");
+    assert!(events.contains("2 machines are up"), "{events}");
 }
 
 /// All files below a folder with their texts, but for those of the ground's own.
