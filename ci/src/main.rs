@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod binaries;
 mod command;
+mod deb;
 mod demo;
 mod gate;
 mod layers;
@@ -42,6 +43,8 @@ enum Verb {
     Soak(soak::Args),
     /// What must be green before a push: format, lints, docs, layers, tidy, and all tests, also as an ordinary user.
     Gate,
+    /// Makes a package of Debian with the command `polder`.
+    Deb(deb::Args),
     /// Measures ours against the plain tool, pair by pair.
     Bench(bench::Args),
     /// Checks which module uses which.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Verb::Test => test::run(),
         Verb::Soak(args) => soak::run(&args),
         Verb::Gate => gate::run(vec![]),
+        Verb::Deb(args) => deb::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Layers => layers::run(),
         Verb::Tidy => tidy::run(),

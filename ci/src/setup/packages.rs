@@ -11,6 +11,10 @@ pub(crate) struct Package {
     pub(crate) name: &'static str,
     /// What stops working without it.
     pub(crate) why: &'static str,
+    /// Who needs it.
+    pub(crate) part: Part,
+    /// The first version that does, where an older one is still about.
+    pub(crate) since: Option<&'static str>,
     /// What must be there; asked of the file system, so that what was installed another way counts as well.
     pub(crate) probe: Probe,
     /// Without it something is skipped, loudly, and the rest goes on.
@@ -19,6 +23,19 @@ pub(crate) struct Package {
     pub(crate) split_off: bool,
     /// The service it would start and enable, which we do not want.
     pub(crate) service: Option<&'static str>,
+}
+
+/// Who needs a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Whoever uses Polder: labs do not work without it, or images cannot be built.
+    Use,
+    /// Whoever uses a part of Polder.
+    SomeUse,
+    /// Whoever builds suites.
+    Build,
+    /// Whoever works on Polder.
+    Work,
 }
 
 /// What shows that a package is there.
@@ -30,11 +47,30 @@ pub(crate) enum Probe {
 }
 
 const fn needed(name: &'static str, why: &'static str, probe: Probe) -> Package {
-    Package { name, why, probe, optional: false, split_off: false, service: None }
+    Package {
+        name,
+        why,
+        part: Part::Work,
+        since: None,
+        probe,
+        optional: false,
+        split_off: false,
+        service: None,
+    }
 }
 
 const fn wished(name: &'static str, why: &'static str, probe: Probe) -> Package {
-    Package { name, why, probe, optional: true, split_off: false, service: None }
+    Package { optional: true, ..needed(name, why, probe) }
+}
+
+impl Package {
+    const fn of(self, part: Part) -> Self {
+        Self { part, ..self }
+    }
+
+    const fn since(self, version: &'static str) -> Self {
+        Self { since: Some(version), ..self }
+    }
 }
 
 use Probe::{File, Program};
@@ -42,15 +78,18 @@ use Probe::{File, Program};
 /// The table.
 pub(crate) const PACKAGES: &[Package] = &[
     needed("git", "listing the files that `tidy` reads", Program(&["git"])),
-    needed("gcc", "linking", Program(&["cc"])),
-    needed("pkg-config", "finding libvirt's library", Program(&["pkg-config", "pkgconf"])),
-    needed("libvirt-dev", "linking the harness", File(&["/usr/include/libvirt/libvirt.h"])),
-    needed("libvirt-daemon", "the private daemon of a lab", Program(&["libvirtd"])),
+    needed("gcc", "linking", Program(&["cc"])).of(Part::Build),
+    needed("pkg-config", "finding libvirt's library", Program(&["pkg-config", "pkgconf"])).of(Part::Build),
+    needed("libvirt-dev", "linking the harness", File(&["/usr/include/libvirt/libvirt.h"])).of(Part::Build),
+    needed("libvirt-daemon", "the private daemon of a lab", Program(&["libvirtd"]))
+        .of(Part::Use)
+        .since("9.0"),
     needed(
         "libvirt-daemon-driver-qemu",
         "machines in a lab",
         File(&["/usr/lib/*/libvirt/connection-driver/libvirt_driver_qemu.so"]),
-    ),
+    )
+    .of(Part::Use),
     Package {
         split_off: true,
         ..needed(
@@ -58,37 +97,41 @@ pub(crate) const PACKAGES: &[Package] = &[
             "networks in a lab",
             File(&["/usr/lib/*/libvirt/connection-driver/libvirt_driver_network.so"]),
         )
-    },
+    }
+    .of(Part::Use),
     needed("libvirt-clients", "virsh, the plain tool of the benchmarks", Program(&["virsh"])),
-    needed("qemu-system-x86", "machines", Program(&["qemu-system-x86_64"])),
-    needed("qemu-utils", "disks", Program(&["qemu-img"])),
-    needed("dnsmasq-base", "addresses and names in a lab", Program(&["dnsmasq"])),
-    needed("iproute2", "interfaces in a lab", Program(&["ip"])),
-    needed("iptables", "libvirt's rules for networks", Program(&["iptables"])),
-    needed("nftables", "rules for networks", Program(&["nft"])),
-    needed("tcpdump", "captures of packets", Program(&["tcpdump"])),
-    needed("uidmap", "labs of ordinary users", Program(&["newuidmap"])),
-    needed("mmdebstrap", "building guest images", Program(&["mmdebstrap"])),
-    needed("lz4", "building guest images", Program(&["lz4"])),
+    needed("qemu-system-x86", "machines", Program(&["qemu-system-x86_64"])).of(Part::Use).since("1:7.2"),
+    needed("qemu-utils", "disks", Program(&["qemu-img"])).of(Part::Use),
+    needed("dnsmasq-base", "addresses and names in a lab", Program(&["dnsmasq"])).of(Part::Use),
+    needed("iproute2", "interfaces in a lab", Program(&["ip"])).of(Part::Use),
+    needed("iptables", "libvirt's rules for networks", Program(&["iptables"])).of(Part::Use),
+    needed("nftables", "rules for networks", Program(&["nft"])).of(Part::Use),
+    needed("tcpdump", "captures of packets", Program(&["tcpdump"])).of(Part::SomeUse),
+    needed("uidmap", "labs of ordinary users", Program(&["newuidmap"])).of(Part::Use),
+    needed("mmdebstrap", "building guest images", Program(&["mmdebstrap"])).of(Part::Use),
+    needed("lz4", "building guest images", Program(&["lz4"])).of(Part::Use),
     needed(
         "debian-archive-keyring",
         "building guest images",
         File(&["/usr/share/keyrings/debian-archive-keyring.gpg"]),
-    ),
-    needed("e2fsprogs", "building guest images", Program(&["mke2fs"])),
-    needed("busybox-static", "building guest images", Program(&["busybox"])),
+    )
+    .of(Part::Use),
+    needed("e2fsprogs", "building guest images", Program(&["mke2fs"])).of(Part::Use),
+    needed("busybox-static", "building guest images", Program(&["busybox"])).of(Part::Use),
     wished(
         "ovmf",
         "machines with UEFI",
         File(&["/usr/share/qemu/firmware/*.json", "/usr/share/OVMF/OVMF_CODE_4M.fd"]),
-    ),
-    needed("passt", "nets with a way out", Program(&["pasta"])),
+    )
+    .of(Part::SomeUse),
+    needed("passt", "nets with a way out", Program(&["pasta"])).of(Part::Use),
+    needed("dpkg-dev", "the libraries that a package of Debian needs", Program(&["dpkg-shlibdeps"])),
     needed("openssh-client", "ssh and scp, the plain tools of the benchmarks", Program(&["ssh"])),
     Package {
         service: Some("ssh.service"),
         ..needed("openssh-server", "the server our ssh client is tested against", Program(&["sshd"]))
     },
-    wished("createrepo-c", "repositories of RPMs", Program(&["createrepo_c"])),
+    wished("createrepo-c", "repositories of RPMs", Program(&["createrepo_c"])).of(Part::SomeUse),
     wished(
         "python3-venv",
         "clients in Python that our servers are tested with",
@@ -101,6 +144,12 @@ pub(crate) const PACKAGES: &[Package] = &[
         Program(&["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"]),
     ),
 ];
+
+/// What a package of Debian needs, and what is good to have beside it.
+pub(crate) fn used() -> (Vec<&'static Package>, Vec<&'static Package>) {
+    let used = PACKAGES.iter().filter(|p| matches!(p.part, Part::Use | Part::SomeUse));
+    used.partition(|p| p.part == Part::Use && !p.split_off)
+}
 
 /// What one campaign needs besides: more than a minute to install.
 pub(crate) const LIBGUESTFS: &[Package] = &[
@@ -153,7 +202,10 @@ fn matches(pattern: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::workspace;
 
     #[test]
     fn probes_see_what_is_there_and_nothing_else() {
@@ -171,5 +223,21 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), PACKAGES.len());
+    }
+
+    #[test]
+    fn recipes_for_ci_services_install_what_suites_take() {
+        // Images for Rust have a linker.
+        let build = PACKAGES.iter().filter(|p| p.part == Part::Build && p.name != "gcc").map(|p| p.name);
+        let wanted: BTreeSet<&str> = build.chain(used().0.into_iter().map(|p| p.name)).collect();
+        for name in ["github.yml", "gitlab.yml", "README.md"] {
+            let path = workspace::root().join("ci/recipes").join(name);
+            let text = fs::read_to_string(&path).unwrap();
+            let (_, list) = text.split_once("--no-install-recommends").unwrap();
+            // Up to the next step.
+            let words = list.split_whitespace().take_while(|word| !["-", "```", "script:"].contains(word));
+            let listed: BTreeSet<&str> = words.filter(|word| *word != "\\").collect();
+            assert_eq!(listed, wanted, "{name}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::{
         attach::{AttachDisk, AttachNic, DetachDisk, DetachNic},
         checkpoints::Checkpoints,
         fault::{FaultArgs, PartitionArgs},
+        new::NewArgs,
         repo::RepoArgs,
         templates::TemplatesArgs,
     },
@@ -112,6 +113,8 @@ pub(super) struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
+    /// Make a suite: a package that can be tested at once, or one more test of the package one stands in.
+    New(NewArgs),
     /// Make a prefix from an init file: disks, addresses, keys. Nothing runs yet.
     Init(InitArgs),
     /// Init, start, wait until every machine answers, and deploy.

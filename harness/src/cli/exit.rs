@@ -22,7 +22,7 @@ use crate::{
     workdir::WorkdirError,
 };
 
-use super::external::NoSuchVerb;
+use super::{external::NoSuchVerb, new::NewError};
 
 /// What was typed or asked for cannot be done.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +61,12 @@ pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
         }
         if cause.is::<Left>() {
             return Some(Exit::Left);
+        }
+        if let Some(error) = cause.downcast_ref() {
+            return Some(match error {
+                NewError::File { .. } => Exit::Environment,
+                _ => Exit::Usage,
+            });
         }
         if let Some(GuestError::Command { .. }) = cause.downcast_ref() {
             return Some(Exit::Usage);

@@ -15,6 +15,7 @@ mod flags;
 mod init_args;
 mod log;
 mod machine_args;
+mod new;
 mod output;
 mod portal;
 mod run;

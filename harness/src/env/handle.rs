@@ -86,6 +86,12 @@ impl Env {
         prepare::size(host, spec)
     }
 
+    /// Names of the machines of `spec` that are waited for until they answer.
+    #[must_use]
+    pub fn answering(host: &Host, spec: &EnvSpec) -> Vec<String> {
+        prepare::answering(host, spec)
+    }
+
     /// Decides everything for `spec` without making any of it (images excepted: their facts are needed).
     ///
     /// # Errors

@@ -23,7 +23,7 @@ use crate::{
         accel::{self, Accel, Choice},
     },
     net::Scope,
-    provider::{libvirt::Cpus, spec::Label},
+    provider::{Memory, libvirt::Cpus, spec::Label},
     template::{TemplateDisk, User},
 };
 
@@ -229,6 +229,14 @@ pub(super) fn size(host: &Host, spec: &EnvSpec) -> (u64, u64) {
     let _ = host.complete(&mut spec);
     let here = spec.machines.iter().filter(|one| one.provider.as_deref().is_none_or(|name| name == LOCAL));
     here.fold((0, 0), |(memory, cpus), one| (memory + u64::from(one.memory_mib), cpus + u64::from(one.vcpus)))
+}
+
+/// Names of the machines that are waited for until they answer.
+pub(super) fn answering(host: &Host, spec: &EnvSpec) -> Vec<String> {
+    let mut spec = spec.clone();
+    let _ = host.complete(&mut spec);
+    let answers = |one: &&MachineSpec| one.awaited && one.provider.as_deref() != Some(Memory::NAME);
+    spec.machines.iter().filter(answers).map(|one| one.name.to_string()).collect()
 }
 
 /// A key to log in with has to be one, and to be readable without anybody typing a passphrase.

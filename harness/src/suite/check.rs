@@ -325,9 +325,9 @@ mod tests {
         let cannot = "is `cached`, but what it leaves cannot be kept";
         assert_eq!(
             told(&PLAIN, false),
-            [
-                format!("tests/demo.rs:20: suite `demo`: `b` {cannot}: `a` leaves choices to chance, which another run makes otherwise"),
-            ]
+            [format!(
+                "tests/demo.rs:20: suite `demo`: `b` {cannot}: `a` leaves choices to chance, which another run makes otherwise"
+            ),]
         );
         let at_own = told(&AT_A_PORTAL, false);
         assert!(at_own.len() == 2 && at_own[0].contains("has no machines"), "{at_own:#?}");

@@ -75,7 +75,12 @@ fn build() -> BTreeMap<String, PathBuf> {
     let output = cargo.stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "the suites do not compile");
     let text = String::from_utf8(output.stdout).unwrap();
-    let messages = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    executables(&text)
+}
+
+/// The executables that cargo says it has built, by the names of their targets.
+pub(crate) fn executables(messages: &str) -> BTreeMap<String, PathBuf> {
+    let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let built = messages.filter_map(|message| {
         let binary = message["executable"].as_str()?;
         Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(binary)))
@@ -84,7 +89,7 @@ fn build() -> BTreeMap<String, PathBuf> {
 }
 
 /// The newest binary of a target in our own folder.
-fn beside_us(name: &str) -> PathBuf {
+pub(crate) fn beside_us(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let entries = fs::read_dir(own.parent().unwrap()).unwrap().flatten().map(|entry| entry.path());
     let built = |path: &PathBuf| {
@@ -111,10 +116,10 @@ pub(crate) struct Ran {
 
 /// Starts `name` with `args`, set up by `prepare`.
 pub(crate) fn start_with(name: &str, args: &[&str], prepare: impl FnOnce(&mut Command)) -> Running {
-    start_at(&path(name), args, prepare)
+    start_at(path(name), args, prepare)
 }
 
-/// Starts the binary at `path` in the same way.
+/// The same with the binary at `path`.
 pub(crate) fn start_at(path: &Path, args: &[&str], prepare: impl FnOnce(&mut Command)) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(path);

@@ -278,7 +278,7 @@ fn a_failed_init_leaves_its_log_and_nothing_else() {
 fn every_verb_has_help_and_wrong_usage_is_told() {
     let ground = one();
     let help = ground.polder(&["--help"]).ok();
-    let verbs = "init up down start stop shutdown reboot pause resume cleanup destroy status list snapshot revert export gc set-current lock \
+    let verbs = "new init up down start stop shutdown reboot pause resume cleanup destroy status list snapshot revert export gc set-current lock \
         unlock shell ansible-hosts proxy generate-config plan validate schema templates images doctor completions man";
     for verb in verbs.split_whitespace() {
         assert!(help.contains(&format!("\n  {verb} ")), "no {verb} in\n{help}");

@@ -7,10 +7,10 @@ use std::{
     sync::LazyLock,
 };
 
-use crate::binary;
+use crate::{binary, new};
 
 /// The folder of programs of the crate in `tests/extension`.
-static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(build);
+pub(crate) static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(build);
 
 /// Builds a copy of the crate with what is built of the workspace; whoever runs us without cargo has let it be built
 /// before.
@@ -20,23 +20,38 @@ fn build() -> PathBuf {
         return programs.to_owned();
     }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("extension");
+    let copy = outside();
     copy_folder(&here.join("tests/extension/src"), &copy.join("src"));
     let manifest = fs::read_to_string(here.join("tests/extension/Cargo.toml")).unwrap();
     let manifest = manifest.replace("path = \"../..\"", &format!("path = {:?}", here.display().to_string()));
+    // What `polder new` makes is built with it.
+    let manifest = manifest.replace("[workspace]", "[workspace]\nmembers = [\"fresh\"]");
     let workspace = fs::read_to_string(here.join("../Cargo.toml")).unwrap();
     write(&copy.join("Cargo.toml"), &(manifest + &profile(&workspace)));
     // The same versions as ours, so that nothing is looked up anywhere.
     write(&copy.join("Cargo.lock"), &fs::read_to_string(here.join("../Cargo.lock")).unwrap());
+    new::generate(&copy.join("fresh"));
+    built(&["build", "--quiet"]);
+    programs.to_owned()
+}
+
+/// A workspace beside ours, in which crates are built with what is built of ours.
+pub(crate) fn outside() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("extension")
+}
+
+/// What cargo says when it builds something of that workspace.
+pub(crate) fn built(args: &[&str]) -> String {
+    let target = Path::new(env!("CARGO_BIN_EXE_polder")).ancestors().nth(2).unwrap();
     let mut cargo = binary::cargo();
-    cargo.args(["build", "--quiet", "--offline", "--target-dir"]).arg(programs.parent().unwrap());
-    let output = cargo.current_dir(&copy).stdin(Stdio::null()).output().unwrap();
+    cargo.args(args).args(["--offline", "--target-dir"]).arg(target);
+    let output = cargo.current_dir(outside()).stdin(Stdio::null()).output().unwrap();
     assert!(
         output.status.success(),
-        "the crate cannot be built:\n{}",
+        "the crates cannot be built:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    programs.to_owned()
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// How the workspace is built, so that what is built of it serves here, too: nearly all would be built once more otherwise.
@@ -67,7 +82,7 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// Leaves a file alone that is as it should be: cargo looks at times.
-fn write(path: &Path, text: &str) {
+pub(crate) fn write(path: &Path, text: &str) {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return;
     }

@@ -20,6 +20,7 @@ mod gc;
 mod images;
 mod init;
 mod inventory;
+pub(super) mod new;
 mod ovirt;
 mod pages;
 mod plan;
@@ -118,6 +119,7 @@ async fn one(cx: &Cx, verb: Verb) -> anyhow::Result<Said> {
         Verb::GenerateConfig { verbose, toml } => config::run(cx, verbose, toml)?.into(),
         Verb::Plan(args) => plan::run(cx, &args).await?.into(),
         Verb::Validate(args) => validate::run(cx, &args)?,
+        Verb::New(args) => new::run(cx, &args)?.into(),
         Verb::Schema => schema::run().into(),
         Verb::Checkpoints { what } => checkpoints::run(cx, what)?.into(),
         Verb::Images { what } => images::run(cx, what).await?.into(),
