@@ -52,7 +52,8 @@ pub(crate) async fn warm(machines: usize) -> Result<()> {
         let (took, used) = saved.restore(|dir| {
             let dir = dir.display().to_string();
             let names_it = |process: &Path| {
-                fs::read(process.join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(&dir))
+                fs::read(process.join("cmdline"))
+                    .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&dir))
             };
             memory(machines, names_it)
         })?;
@@ -91,7 +92,9 @@ fn memory(machines: usize, is_meant: impl Fn(&Path) -> bool) -> Result<f64> {
     let emulators: Vec<PathBuf> = fs::read_dir("/proc")?
         .flatten()
         .map(|entry| entry.path())
-        .filter(|process| fs::read_to_string(process.join("comm")).is_ok_and(|name| name.starts_with("qemu-system")))
+        .filter(|process| {
+            fs::read_to_string(process.join("comm")).is_ok_and(|name| name.starts_with("qemu-system"))
+        })
         .filter(|process| is_meant(process))
         .collect();
     ensure!(emulators.len() == machines, "{} emulators for {machines} machines", emulators.len());
