@@ -27,8 +27,8 @@ boot() {
     done
 }
 agent() { $virsh qemu-agent-command "$1" "$2" >/dev/null 2>&1; }
-# The agent answers, and then the clock is right.
+# The agent answers, and then the clock is right. Either may take a busy guest longer than virsh waits.
 wake() {
     until agent "$2" '{"execute":"guest-ping"}'; do sleep 0.02; done
-    agent "$2" "{\"execute\":\"guest-set-time\",\"arguments\":{\"time\":$(date +%s%N)}}"
+    until agent "$2" "{\"execute\":\"guest-set-time\",\"arguments\":{\"time\":$(date +%s%N)}}"; do sleep 0.02; done
 }

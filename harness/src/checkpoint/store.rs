@@ -219,6 +219,10 @@ impl Store {
             return Ok(Found::There(Entry { folder, manifest, used }));
         }
         let _lock = self.lock()?;
+        if !fs::symlink_metadata(&path).is_ok_and(|now| is_same(&now, &used)) {
+            // Somebody removed it meanwhile, whatever became of reading it.
+            return Ok(Found::Nothing);
+        }
         match read {
             Ok(read) => {
                 let mut notes = Notes::load(&self.folder);
@@ -226,13 +230,7 @@ impl Store {
                 notes.save(&self.folder);
                 Ok(Found::There(Entry { folder, manifest, used }))
             }
-            Err(damage) => {
-                // Unless another one is there by now.
-                if fs::symlink_metadata(&path).is_ok_and(|now| is_same(&now, &used)) {
-                    self.remove(digest)?;
-                }
-                Ok(Found::Dropped(damage))
-            }
+            Err(damage) => self.remove(digest).map(|()| Found::Dropped(damage)),
         }
     }
 
@@ -293,7 +291,7 @@ impl Store {
     }
 
     /// Removes what nobody is left to complete, what is damaged, and then what was not used for longest, until no more than
-    /// `bytes` are taken. What is in use stays.
+    /// `bytes` are taken. What is in use stays, and what another version of Polder made is for that one to judge.
     ///
     /// # Errors
     /// Something cannot be removed.
@@ -320,7 +318,8 @@ impl Store {
         let mut taken = Listed::total(&all);
         while let Some(oldest) = all.pop() {
             let stays = taken <= bytes || is_locked(&self.folder.join(&oldest.key));
-            if oldest.content.is_ok() && stays {
+            let is_good = matches!(oldest.content, Ok(_) | Err(Damage::Version { .. }));
+            if is_good && stays {
                 continue;
             }
             self.remove(&oldest.key)?;

@@ -14,7 +14,7 @@ use polder::{
     initfile::{self, Options},
     provider::{
         libvirt::{
-            AddressSource, Connection, DomainState,
+            AddressSource, Connection, DomainState, SaveImage,
             xml::{self, Element, SnapshotSpec},
         },
         spec::{
@@ -22,6 +22,7 @@ use polder::{
         },
     },
 };
+use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// From a restore to an answer over ssh.
@@ -139,7 +140,55 @@ async fn a_moment_comes_back_as_often_as_one_likes() {
         vm.wait_for_ssh(ANSWER).await.unwrap();
         assert_eq!(vm.succeed(LOOK).await.unwrap(), then, "round {round}");
     }
+    let boot = then.lines().next().unwrap();
+    goes_on_as_another(&ground, boot).await;
+    assert_eq!(vm.succeed(LOOK).await.unwrap(), then, "the first one goes on beside it");
     ground.env.down().await.unwrap();
+}
+
+/// The machine that was saved goes on under another name, beside itself, where it was in that boot of its.
+async fn goes_on_as_another(ground: &Ground, boot: &str) {
+    let (connection, folder) = (&ground.connection, ground.env.folder());
+    let mut other = ground.domain();
+    (other.name, other.uuid) = ("b".to_owned(), "b0b0b0b0-0000-4000-8000-000000000000".to_owned());
+    (other.console, other.nics[0].tap) = (Path::new(INSIDE).join("b.log"), "other".to_owned());
+    // Both have one address.
+    other.nics[0].link_up = false;
+    for (disk, size) in other.disks.iter_mut().zip(["1G", "64M"]) {
+        let path = ground.overlay(&disk.path, disk.format, size, &format!("{}.b", disk.dev));
+        (disk.path, disk.format) = (path, ImageFormat::Qcow2);
+    }
+    let mut image = SaveImage::read(&folder.join("a.save")).unwrap();
+    image.xml = xml::as_other(&image.xml, &other).unwrap();
+    image.write(&folder.join("a.save"), &folder.join("b.save")).unwrap();
+    let memory = Path::new(INSIDE).join("b.save");
+    let xml = connection.saved_xml("b", &memory, LIMIT).await.unwrap();
+    connection.restore_domain("b", &memory, xml, false, LIMIT).await.unwrap();
+    let states = connection.domains(LIMIT).await.unwrap();
+    assert_eq!(
+        states,
+        [("a", DomainState::Running), ("b", DomainState::Running)].map(|(n, s)| (n.into(), s)).into()
+    );
+    let asked = std::time::Instant::now();
+    let ask = async |request: serde_json::Value| loop {
+        match connection.agent("b", request.to_string(), LIMIT).await {
+            Ok(said) => break serde_json::from_str::<serde_json::Value>(&said).unwrap()["return"].clone(),
+            Err(error) => assert!(asked.elapsed() < ANSWER, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let arg = [boot, "/proc/sys/kernel/random/boot_id"];
+    let started = ask(json!({"execute": "guest-exec", "arguments": {"path": "grep", "arg": arg}})).await;
+    let status = json!({"execute": "guest-exec-status", "arguments": {"pid": started["pid"]}});
+    let ended = loop {
+        let ended = ask(status.clone()).await;
+        if ended["exited"] == true {
+            break ended;
+        }
+        assert!(asked.elapsed() < ANSWER, "{ended}");
+    };
+    assert_eq!(ended["exitcode"], 0, "it is in another boot");
+    connection.destroy_domain("b", LIMIT).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -178,6 +178,41 @@ fn a_store_with_a_limit_makes_room_for_what_is_new() {
 }
 
 #[test]
+fn what_another_version_made_is_removed_only_to_make_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::at(dir.path());
+    let manifest = put(&store, "a").join("manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("\"version\": 2", "\"version\": 3")).unwrap();
+    put(&store.clone().with_limit(100 << 20), "b");
+    assert_eq!(store.prune(100 << 20).unwrap().removed, [""; 0]);
+    assert_eq!(store.prune(0).unwrap().removed.len(), 2);
+}
+
+#[test]
+fn what_is_removed_while_it_is_read_is_not_told_as_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::at(dir.path());
+    for round in 0..10 {
+        let draft = store.begin().unwrap();
+        for name in 0..6 {
+            let file = fs::File::create(draft.folder().join(format!("{name}"))).unwrap();
+            file.set_len(8 << 20).unwrap();
+        }
+        drop(draft.finish(&key("a")).unwrap());
+        fs::remove_file(dir.path().join(".read.json")).unwrap();
+        let found = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(5 * round));
+                store.forget(&key("a")).unwrap();
+            });
+            store.find(&key("a")).unwrap()
+        });
+        assert!(!matches!(found, Found::Dropped(_)), "round {round}: {found:?}");
+    }
+}
+
+#[test]
 fn what_was_never_completed_is_removed_with_its_maker_gone() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::at(dir.path());

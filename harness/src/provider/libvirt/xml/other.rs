@@ -134,6 +134,46 @@ mod tests {
     #[test]
     fn a_saved_machine_becomes_another_one() {
         insta::assert_snapshot!(as_other(SAVED, &other()).unwrap(), @r#"
+        <domain type="qemu">
+          <name>b</name>
+          <uuid>22222222-2222-2222-2222-222222222222</uuid>
+          <os>
+            <type machine="pc-q35-7.2">hvm</type>
+            <kernel>/b/vmlinuz</kernel>
+            <initrd>/b/initrd</initrd>
+            <cmdline>root=/dev/vda</cmdline>
+          </os>
+          <devices>
+            <disk type="file" device="disk">
+              <driver name="qemu" type="qcow2"/>
+              <target dev="vda" bus="virtio"/>
+              <alias name="virtio-disk0"/>
+              <source file="/b/0"/>
+            </disk>
+            <interface type="network">
+              <model type="virtio"/>
+              <alias name="net0"/>
+              <mac address="52:54:00:00:01:01"/>
+              <source network="lan-b"/>
+              <target dev="tap-b0"/>
+              <link state="down"/>
+            </interface>
+            <interface type="network">
+              <model type="virtio"/>
+              <mac address="52:54:00:00:01:02"/>
+              <source network="back-b"/>
+              <target dev="tap-b1"/>
+            </interface>
+            <serial type="pty">
+              <source path="/dev/pts/1"/>
+              <log file="/b/log" append="on"/>
+            </serial>
+            <channel type="unix">
+              <target type="virtio" name="org.qemu.guest_agent.0"/>
+            </channel>
+            <graphics type="vnc" socket="/b/vnc.sock"/>
+          </devices>
+        </domain>
         "#);
         let anywhere = DomainSpec { screen: Some(Screen::Anywhere), ..other() };
         let xml = as_other(SAVED, &anywhere).unwrap();
