@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{
     change_control::ChangeControl,
     client::Client,
+    configlet::Configlet,
     error::CvpError,
     inventory::Device,
     task::{Task, TaskId},
@@ -21,7 +22,27 @@ impl Client {
     pub(crate) async fn step_put(&self, device: &str, name: &str, text: &str, limit: Duration) -> Told {
         let deadline = Deadline::within(limit);
         let device = self.step_device(device).await?;
-        let configlet = match self.configlet(name).await? {
+        // Other devices of the same change put it and take it at the same time: it may be there by now, or not any more.
+        loop {
+            let there = self.configlet(name).await?;
+            match self.put_once(&device, name, text, there.clone()).await {
+                Err(error) if deadline.passed() || self.configlet(name).await? == there => return Err(error),
+                Err(_) => {}
+                Ok(()) => break,
+            }
+        }
+        let ran = self.step_push(&device, deadline).await?;
+        Ok(format!("{device} holds the configlet {name}; {ran}\n"))
+    }
+
+    async fn put_once(
+        &self,
+        device: &Device,
+        name: &str,
+        text: &str,
+        there: Option<Configlet>,
+    ) -> Result<(), CvpError> {
+        let configlet = match there {
             None => self.add_configlet(name, text).await?,
             Some(there) => {
                 if there.text != text {
@@ -30,9 +51,7 @@ impl Client {
                 there
             }
         };
-        self.put_on_device(&device, &[configlet]).await?;
-        let ran = self.step_push(&device, deadline).await?;
-        Ok(format!("{device} holds the configlet {name}; {ran}\n"))
+        self.put_on_device(device, &[configlet]).await.map(drop)
     }
 
     /// Takes the configlet of this name off a device, and has the device run what is left. It is deleted when nobody else
@@ -45,12 +64,20 @@ impl Client {
         };
         self.take_off_device(&device, std::slice::from_ref(&configlet)).await?;
         let ran = self.step_push(&device, deadline).await?;
-        let deleted = match self.holders_of(name).await?.as_slice() {
-            [] => {
-                self.delete_configlets(&[configlet]).await?;
-                "the configlet is deleted".to_owned()
+        let key = configlet.key.clone();
+        let left = match self.holders_of(name).await {
+            Ok(holders) if holders.is_empty() => self.delete_configlets(&[configlet]).await,
+            Ok(holders) => Err(CvpError::InUse { kind: "configlet", name: name.to_owned(), holders }),
+            Err(error) => Err(error),
+        };
+        let deleted = match left {
+            Ok(()) => "the configlet is deleted".to_owned(),
+            Err(CvpError::InUse { holders, .. }) => format!("others hold it: {}", holders.join(", ")),
+            // The device before this one has done it, and one may have made another.
+            Err(error) if self.configlet(name).await?.is_some_and(|there| there.key == key) => {
+                return Err(error);
             }
-            holders => format!("others hold it: {}", holders.join(", ")),
+            Err(_) => "the configlet is gone".to_owned(),
         };
         Ok(format!("{device} does not hold the configlet {name} itself; {ran}; {deleted}\n"))
     }

@@ -62,6 +62,25 @@ async fn a_configlet_is_put_on_a_device_and_taken_off_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn devices_put_and_take_the_same_configlet_at_the_same_time() {
+    let (portal, client) = portal().await;
+    let device = async |name: &'static str| {
+        let mut session = talk(&client, name).await;
+        for round in 0..30 {
+            let said = send(&mut session, "configlet block\nvlan 77\n").await.unwrap();
+            assert!(said.failure.is_none(), "{name} puts it, round {round}: {said:?}");
+            let said = send(&mut session, "no configlet block").await.unwrap();
+            assert!(said.failure.is_none(), "{name} takes it, round {round}: {said:?}");
+        }
+        session.close(soon()).await.unwrap();
+    };
+    tokio::join!(device("fqdn: leaf-1"), device("fqdn: leaf-2"));
+    assert!(client.configlet("block").await.unwrap().is_none());
+    assert_eq!(portal.contradictions(), Vec::<String>::new());
+    portal.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_device_refuses_is_an_answer_and_a_portal_that_is_gone_is_none() {
     let (portal, client) = portal().await;
     let mut session = talk(&client, "fqdn: leaf-1").await;
