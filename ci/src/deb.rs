@@ -59,7 +59,11 @@ fn pack(binary: &Path, output: &Path, compression: &str) -> Result<PathBuf> {
     let binary = fs::canonicalize(binary).with_context(|| format!("no command at {}", binary.display()))?;
     fs::create_dir_all(output).with_context(|| format!("could not make {}", output.display()))?;
     let output = &fs::canonicalize(output)?;
-    let work = output.join(format!(".polder-{}", std::process::id()));
+    // One name, so that what one who was killed left is found by the next.
+    let work = output.join(".polder-deb");
+    if work.exists() {
+        fs::remove_dir_all(&work).with_context(|| format!("could not remove {}", work.display()))?;
+    }
     let made = in_folder(&binary, &work, output, compression);
     let removed = fs::remove_dir_all(&work).with_context(|| format!("could not remove {}", work.display()));
     let made = made?;
@@ -325,6 +329,8 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("polder-deb-not-{}", std::process::id()));
         let error = format!("{:#}", pack(Path::new("/no/polder"), &folder, "none").unwrap_err());
         assert!(error.contains("no command at /no/polder") && !folder.exists(), "{error}");
+        // As one leaves it who is killed.
+        write(&folder.join(".polder-deb/tree/usr/bin/polder"), "half").unwrap();
         let error = format!("{:#}", pack(Path::new("/bin/true"), &folder, "none").unwrap_err());
         assert!(error.contains("does not say its version"), "{error}");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
