@@ -10,7 +10,8 @@ use syn::{
 };
 
 use crate::{
-    args::{self, ExpectFail, OF_OTHERS, OF_SCENARIOS, PortalArg, StepArgs, SuiteArgs},
+    args::{self, ExpectFail, PortalArg, StepArgs, SuiteArgs},
+    arguments::{OF_OTHERS, OF_SCENARIOS},
     cases::Case,
     envfile::EnvFile,
     errors::{Errors, suggestion},

@@ -34,3 +34,4 @@ pub use typed::BudgetConfig;
 pub use typed::Config;
 pub use typed::Lab;
 pub use typed::Share;
+pub use variables::VARIABLES;

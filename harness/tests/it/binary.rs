@@ -83,7 +83,7 @@ fn build() -> BTreeMap<String, PathBuf> {
 }
 
 /// The newest binary of a target in our own folder.
-fn beside_us(name: &str) -> PathBuf {
+pub(crate) fn beside_us(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let entries = fs::read_dir(own.parent().unwrap()).unwrap().flatten().map(|entry| entry.path());
     let built = |path: &PathBuf| {

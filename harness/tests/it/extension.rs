@@ -40,7 +40,7 @@ fn build() -> PathBuf {
 }
 
 /// How the workspace is built, so that what is built of it serves here, too: nearly all would be built once more otherwise.
-fn profile(workspace: &str) -> String {
+pub(crate) fn profile(workspace: &str) -> String {
     let begin = workspace.find("[profile.dev]").unwrap();
     let profile = &workspace[begin..];
     let mut sections = profile.lines().filter(|line| line.starts_with('['));
@@ -67,7 +67,7 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// Leaves a file alone that is as it should be: cargo looks at times.
-fn write(path: &Path, text: &str) {
+pub(crate) fn write(path: &Path, text: &str) {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return;
     }
