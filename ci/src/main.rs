@@ -11,6 +11,7 @@ mod bench;
 mod binaries;
 mod command;
 mod demo;
+mod docs;
 mod gate;
 mod layers;
 mod phases;
@@ -42,6 +43,8 @@ enum Verb {
     Soak(soak::Args),
     /// What must be green before a push: format, lints, docs, layers, tidy, and all tests, also as an ordinary user.
     Gate,
+    /// Checks the book: links, blocks, reference, tutorial; with --write, makes anew what is made from code.
+    Docs(docs::Args),
     /// Measures ours against the plain tool, pair by pair.
     Bench(bench::Args),
     /// Checks which module uses which.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Verb::Test => test::run(),
         Verb::Soak(args) => soak::run(&args),
         Verb::Gate => gate::run(vec![]),
+        Verb::Docs(args) => docs::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Layers => layers::run(),
         Verb::Tidy => tidy::run(),

@@ -5,15 +5,24 @@ use super::{Entry, Origin, Problem};
 /// Variables with our beginnings that are not configuration, and what they do.
 pub const VARIABLES: &[(&str, &str)] = &[
     ("LAGO_INITFILE_PATH", "As `POLDER_INITFILE_PATH`."),
-    ("POLDER_CVP_CA_FILE", "Which authorities vouch for the portal, as a PEM file, if not those this host trusts."),
+    (
+        "POLDER_CVP_CA_FILE",
+        "Which authorities vouch for the portal, as a PEM file, if not those this host trusts.",
+    ),
     ("POLDER_CVP_INSECURE", "`1`: any certificate of the portal is good."),
     ("POLDER_CVP_PASSWORD", "The password at the portal."),
     ("POLDER_CVP_PIN", "The SHA-256 of the portal's certificate, instead of authorities."),
     ("POLDER_CVP_TOKEN", "The token of a service account, instead of user and password."),
-    ("POLDER_CVP_URL", "The portal that suites with `cvp` use: `https://HOST:PORT`, several nodes of one with commas between them."),
+    (
+        "POLDER_CVP_URL",
+        "The portal that suites with `cvp` use: `https://HOST:PORT`, several nodes of one with commas between them.",
+    ),
     ("POLDER_CVP_USER", "The user at the portal."),
     ("POLDER_DEMO_FAIL", "Has the demo run its suite that fails on purpose."),
-    ("POLDER_INITFILE_PATH", "In paths of an init file, and in its build steps: the folder of the init file."),
+    (
+        "POLDER_INITFILE_PATH",
+        "In paths of an init file, and in its build steps: the folder of the init file.",
+    ),
     ("POLDER_KEEP", "`failed` or `always`: machines stay when their suite has ended; else `never`."),
     ("POLDER_LAUNCHER", "Another binary for a lab's own processes, on hosts whose policy goes by path."),
     ("POLDER_NEEDS", "`strict`: a scenario for which something is lacking has failed; else it is not run."),

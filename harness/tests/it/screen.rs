@@ -26,13 +26,15 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     /// Of so many rows and columns.
-    pub(crate) fn open((rows, columns): (u16, u16), program: &Path, args: &str, set: &[(&str, &str)]) -> Self {
+    pub(crate) fn open(
+        (rows, columns): (u16, u16),
+        program: &Path,
+        args: &str,
+        set: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tty = folder.path().join("tty").display().to_string();
-        let line = format!(
-            "stty rows {rows} cols {columns}; tty > {tty}; exec {} {args}",
-            program.display()
-        );
+        let line = format!("stty rows {rows} cols {columns}; tty > {tty}; exec {} {args}", program.display());
         let mut command = Command::new("script");
         command
             .args(["-q", "-e", "-f", "-c", &line, "/dev/null"])

@@ -10,7 +10,8 @@ use std::{
 use crate::{
     binary::beside_us,
     book::{
-        crates, markdown::{self, Page},
+        crates,
+        markdown::{self, Page},
         picture::svg,
     },
     screen::Terminal,
@@ -47,8 +48,11 @@ fn unsaid(pages: &[Page], said: &str) -> Vec<String> {
         let first = parts.next().unwrap_or_default();
         let rest: Vec<&str> = parts.collect();
         lines.iter().any(|said| {
-            let Some(mut tail) = (if rest.is_empty() { (*said == line).then_some("") } else { said.trim_start().strip_prefix(first.trim_start()) })
-            else {
+            let Some(mut tail) = (if rest.is_empty() {
+                (*said == line).then_some("")
+            } else {
+                said.trim_start().strip_prefix(first.trim_start())
+            }) else {
                 return false;
             };
             rest.iter().all(|part| match tail.find(part) {
@@ -60,7 +64,10 @@ fn unsaid(pages: &[Page], said: &str) -> Vec<String> {
             })
         })
     };
-    let blocks = pages.iter().flat_map(|page| &page.blocks).filter(|block| block.language == "text" && block.is("run"));
+    let blocks = pages
+        .iter()
+        .flat_map(|page| &page.blocks)
+        .filter(|block| block.language == "text" && block.is("run"));
     blocks
         .flat_map(|block| block.text.lines().map(move |line| (block, line)))
         .filter(|(_, line)| !line.trim().is_empty() && line.trim() != "…" && !is_said(line))
@@ -107,10 +114,14 @@ fn the_tutorials_suite_at_a_portal_passes() {
     let program = program("leafs");
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("POLDER_CVP_")) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("POLDER_CVP_"))
+    {
         command.env_remove(name);
     }
-    command.env("POLDER_OUTPUT_DIR", folder.path()).env("POLDER_CACHE_DIR", folder.path()).env_remove("NEXTEST");
+    command
+        .env("POLDER_OUTPUT_DIR", folder.path())
+        .env("POLDER_CACHE_DIR", folder.path())
+        .env_remove("NEXTEST");
     let output = command.stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("test result: ok. 2 passed"), "{said}");
@@ -126,14 +137,18 @@ impl Project {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::iter::once(programs).chain(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(path).unwrap()).env("XDG_CONFIG_HOME", self.0.path());
-        command.env("POLDER_RUNTIME_DIR", self.0.path().join("labs")).current_dir(self.0.path()).stdin(Stdio::null());
+        command
+            .env("POLDER_RUNTIME_DIR", self.0.path().join("labs"))
+            .current_dir(self.0.path())
+            .stdin(Stdio::null());
         command
     }
 }
 
 impl Drop for Project {
     fn drop(&mut self) {
-        let _ = self.command(env!("CARGO_BIN_EXE_polder")).args(["destroy", "--yes", "--all-prefixes"]).output();
+        let _ =
+            self.command(env!("CARGO_BIN_EXE_polder")).args(["destroy", "--yes", "--all-prefixes"]).output();
     }
 }
 

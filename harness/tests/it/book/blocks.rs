@@ -22,6 +22,9 @@ const INIT: &str = "domains: {web: {disks: [{name: root, type: template, templat
 const CHANGES: &str = "version: 1\ndevices: {sw1: {ipaddress: 192.0.2.1}}\nvars: {server: a, login: b}\ndrivers: {here: {kind: local}}\n\
     scenario: {name: all, nodes: [{step: one, targets: all, apply: {exchanges: [{send: \"true\"}]}}]}\n";
 
+/// What is in every file that another one names: some of them are public keys.
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFhmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZm\n";
+
 /// Adds the lines of `rest` whose keys the text has not.
 fn completed(text: &str, rest: &str) -> String {
     let has = |line: &str| text.lines().any(|own| own.split(':').next() == line.split(':').next());
@@ -32,12 +35,16 @@ fn completed(text: &str, rest: &str) -> String {
 /// A folder with everything that the files of the book name.
 fn surroundings() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for path in ["configs/ntp-lab", "keys/appliance", "keys/appliance.pub", "ca.pem", "id_ed25519", "known_hosts", "setup.sh", "ports.csv"] {
+    for path in ["configs/ntp-lab", "keys/appliance", "keys/appliance.pub", "images/own.qcow2", "greet.sh"] {
         let path = folder.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "port\net1\n").unwrap();
+        fs::write(path, KEY).unwrap();
     }
     folder
+}
+
+fn told(error: impl Into<anyhow::Error>) -> String {
+    format!("{:#}", error.into())
 }
 
 fn wrong(block: &Block, folder: &Path) -> Option<String> {
@@ -48,37 +55,40 @@ fn wrong(block: &Block, folder: &Path) -> Option<String> {
         path
     };
     match block.language.as_str() {
-        "yaml" if block.is("other") => yaml_serde::from_str::<serde_json::Value>(text).err().map(|e| e.to_string()),
+        "yaml" if block.is("other") => yaml_serde::from_str::<serde_json::Value>(text).err().map(told),
         "yaml" if block.is("changes") => {
             let text = if block.is("part") { completed(text, CHANGES) } else { text.clone() };
-            change::load(&file("changes.yaml", &text), &Vars::default()).err().map(|e| e.to_string())
+            change::load(&file("changes.yaml", &text), &Vars::default()).err().map(told)
         }
         "yaml" => {
             let text = if block.is("part") { completed(text, INIT) } else { text.clone() };
             let nothing = |_: &str| None;
-            initfile::load_text(&folder.join("init.yaml"), &text, &Options::new(&nothing)).err().map(|e| e.to_string())
+            initfile::load_text(&folder.join("init.yaml"), &text, &Options::new(&nothing)).err().map(told)
         }
-        "xml" => change::load(&file("changes.xml", text), &Vars::default()).err().map(|e| e.to_string()),
+        "xml" => change::load(&file("changes.xml", text), &Vars::default()).err().map(told),
         "json" if block.is("jobs") => {
-            JobFile::load(&file("jobs.json", text), &Defaults::default()).err().map(|e| e.to_string())
+            JobFile::load(&file("jobs.json", text), &Defaults::default()).err().map(told)
         }
         "json" if block.is("state") => {
-            check_state(SavedState::from(text.clone().into_bytes())).err().map(|e| e.to_string())
-        },
+            check_state(SavedState::from(text.clone().into_bytes())).err().map(told)
+        }
         "json" if block.is("event") => {
             let read = polder::event::read(format!("{}\n{text}", FIRST).as_bytes());
-            read.map_or_else(|error| Some(error.to_string()), |all| (all.events.len() != 2).then(|| format!("{all:?}")))
+            read.map_or_else(
+                |error| Some(told(error)),
+                |all| (all.events.len() != 2).then(|| format!("{all:?}")),
+            )
         }
-        "json" => serde_json::from_str::<serde_json::Value>(text).err().map(|e| e.to_string()),
+        "json" => serde_json::from_str::<serde_json::Value>(text).err().map(told),
         "toml" if block.is("config") => {
             fs::create_dir_all(folder.join("polder")).unwrap();
             file("polder/polder.toml", text);
             let sources = Sources { etc: folder.to_owned(), variables: vec![], verbs: None };
             let settings = sources.load();
             let warned: Vec<_> = settings.warnings.iter().map(|warning| format!("{warning:?}")).collect();
-            Config::new(settings, vec![]).err().map(|e| e.to_string()).or((!warned.is_empty()).then(|| warned.concat()))
+            Config::new(settings, vec![]).err().map(told).or((!warned.is_empty()).then(|| warned.concat()))
         }
-        "toml" => toml::from_str::<toml::Table>(text).err().map(|e| e.to_string()),
+        "toml" => toml::from_str::<toml::Table>(text).err().map(told),
         _ => None,
     }
 }
@@ -110,7 +120,7 @@ fn what_is_wrong_with_a_file_in_the_book_is_told() {
         ("toml config", "labb = \"system\"\n", "labb"),
         ("toml", "a = \n", ""),
         ("json", "{", ""),
-        ("xml changes", "<config/>", ""),
+        ("xml changes", "<config><chnage/></config>", "chnage"),
     ] {
         let page = super::markdown::read("p.md", &format!("```{info}\n{text}\n```\n"));
         let told = wrong(&page.blocks[0], folder.path());

@@ -51,15 +51,19 @@ syn = { version = "2", features = ["visit"] }
 
 /// The files of the tutorial's package as they are when one has come to its end.
 pub(crate) fn tutorial() -> BTreeMap<String, String> {
-    let chapters = page("docs/SUMMARY.md").links.into_iter().filter(|link| link.text.starts_with("tutorial/"));
+    let chapters =
+        page("docs/SUMMARY.md").links.into_iter().filter(|link| link.text.starts_with("tutorial/"));
     let mut files = BTreeMap::new();
     for chapter in chapters {
         for block in page(&format!("docs/{}", chapter.text)).blocks {
             if let Some(path) = block.value("file") {
                 files.insert(path.to_owned(), block.text.clone());
             } else if let Some(path) = block.value("add") {
-                let file = files.get_mut(path).unwrap_or_else(|| panic!("{}: there is no {path} yet", block.place));
-                let end = file.rfind("}\n\npolder::main!").unwrap_or_else(|| panic!("{}: {path} has no end", block.place));
+                let file =
+                    files.get_mut(path).unwrap_or_else(|| panic!("{}: there is no {path} yet", block.place));
+                let end = file
+                    .rfind("}\n\npolder::main!")
+                    .unwrap_or_else(|| panic!("{}: {path} has no end", block.place));
                 file.insert_str(end, &format!("\n{}", indented(&block.text)));
             }
         }
@@ -106,12 +110,12 @@ pub(crate) fn build() -> PathBuf {
 fn blocks(folder: &Path) {
     let mut all = String::from("#![allow(dead_code, unused)]\n");
     for page in pages() {
-        for block in page.blocks.iter().filter(|block| block.language == "rust") {
-            if block.value("file").is_some() || block.value("add").is_some() {
-                continue;
-            }
-            let name: String =
-                block.place.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+        let is_plain = |block: &&Block| {
+            block.language == "rust" && block.value("file").is_none() && block.value("add").is_none()
+        };
+        for (number, block) in page.blocks.iter().filter(is_plain).enumerate() {
+            let letter = |c: char| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+            let name = format!("{}_{number}", page.path.chars().map(letter).collect::<String>());
             let module = folder.join(&name);
             fs::create_dir_all(&module).unwrap();
             beside(&page, &module);

@@ -6,8 +6,27 @@ use super::markdown::{Block, pages, root};
 
 /// Other programs that the book has somebody type.
 const OTHERS: &[&str] = &[
-    "ansible", "apt-get", "cat", "cd", "curl", "echo", "export", "firewall-cmd", "git", "grep", "jq", "less", "mdbook", "mkdir",
-    "modprobe", "sudo", "sysctl", "tar", "test", "usermod", "xdg-open",
+    "ansible",
+    "apt-get",
+    "cat",
+    "cd",
+    "curl",
+    "echo",
+    "export",
+    "firewall-cmd",
+    "git",
+    "grep",
+    "jq",
+    "less",
+    "mdbook",
+    "mkdir",
+    "modprobe",
+    "sudo",
+    "sysctl",
+    "tar",
+    "test",
+    "usermod",
+    "xdg-open",
 ];
 
 /// The commands of a block, one after another, without what a shell does with their output.
@@ -15,7 +34,8 @@ fn commands(block: &Block) -> Vec<Vec<String>> {
     let lines = block.text.replace("\\\n", " ");
     let mut commands = vec![];
     for line in lines.lines() {
-        let words = shlex::split(line).unwrap_or_else(|| panic!("{}: `{line}` has an open quote", block.place));
+        let words =
+            shlex::split(line).unwrap_or_else(|| panic!("{}: `{line}` has an open quote", block.place));
         for piece in words.split(|word| ["|", "&&", "||", ";", "&"].contains(&word.as_str())) {
             let mut words: Vec<String> = piece.to_vec();
             if let Some(at) = words.iter().position(|word| word.starts_with(['>', '<']) || word == "2>") {
@@ -23,7 +43,9 @@ fn commands(block: &Block) -> Vec<Vec<String>> {
             }
             let is_variable = |word: &String| {
                 let name = word.split_once('=').map(|(name, _)| name);
-                name.is_some_and(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+                name.is_some_and(|name| {
+                    !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+                })
             };
             words.drain(..words.iter().take_while(|word| is_variable(word)).count());
             if !words.is_empty() {
@@ -36,7 +58,8 @@ fn commands(block: &Block) -> Vec<Vec<String>> {
 
 /// Why it is not taken.
 fn wrong(words: &[String]) -> Option<String> {
-    let parsed = |mut command: clap::Command, words: &[String]| match command.try_get_matches_from_mut(words) {
+    let parsed = |mut command: clap::Command, words: &[String]| match command.try_get_matches_from_mut(words)
+    {
         Err(error) if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Some(error.to_string())
         }
@@ -52,7 +75,9 @@ fn wrong(words: &[String]) -> Option<String> {
         ["cargo", "ci", verb, ..] => {
             let name = format!("    {}{}", verb[..1].to_uppercase(), &verb[1..]);
             let text = std::fs::read_to_string(root().join("ci/src/main.rs")).unwrap();
-            let known = text.lines().any(|line| line.starts_with(&name) && line[name.len()..].starts_with([',', '(']));
+            let known = text
+                .lines()
+                .any(|line| line.starts_with(&name) && line[name.len()..].starts_with([',', '(']));
             (!known).then(|| format!("`cargo ci` has no verb `{verb}`"))
         }
         ["cargo", "test", ..] => {

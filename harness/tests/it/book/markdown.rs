@@ -89,13 +89,8 @@ fn below(folder: &str, paths: &mut Vec<String>) {
 
 /// A page's text as a page.
 pub(crate) fn read(path: &str, text: &str) -> Page {
-    let mut page = Page {
-        path: path.to_owned(),
-        blocks: vec![],
-        links: vec![],
-        headings: vec![],
-        anchors: vec![],
-    };
+    let mut page =
+        Page { path: path.to_owned(), blocks: vec![], links: vec![], headings: vec![], anchors: vec![] };
     let mut heading: Option<String> = None;
     let mut in_block = false;
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH;
@@ -157,11 +152,14 @@ fn a_page_is_read_with_its_places() {
     let text = "# A `b`, c!\n\n[x](y.md#z) ![i](i.png)\n\n```yaml file=a.yaml part\nk: v\n```\n\n# A b c\n";
     let page = read("p.md", text);
     assert_eq!(page.anchors, ["a-b-c", "a-b-c-1"]);
-    assert_eq!(page.links.iter().map(|l| (l.number, l.text.as_str())).collect::<Vec<_>>(), [
-        (3, "y.md#z"),
-        (3, "i.png")
-    ]);
+    assert_eq!(
+        page.links.iter().map(|l| (l.number, l.text.as_str())).collect::<Vec<_>>(),
+        [(3, "y.md#z"), (3, "i.png")]
+    );
     let block = &page.blocks[0];
-    assert_eq!((block.place.as_str(), block.language.as_str(), block.text.as_str()), ("p.md:5", "yaml", "k: v\n"));
+    assert_eq!(
+        (block.place.as_str(), block.language.as_str(), block.text.as_str()),
+        ("p.md:5", "yaml", "k: v\n")
+    );
     assert!(block.is("part") && !block.is("file") && block.value("file") == Some("a.yaml"));
 }

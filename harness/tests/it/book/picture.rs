@@ -11,8 +11,8 @@ const HEIGHT: f64 = 18.0;
 const MARGIN: f64 = 14.0;
 /// What terminals have for the first sixteen colours.
 const COLOURS: [&str; 16] = [
-    "#1d2021", "#ea6962", "#a9b665", "#d8a657", "#7daea3", "#d3869b", "#89b482", "#d4be98", "#928374", "#ef938e",
-    "#bbc585", "#e1bb7e", "#9dc2ba", "#e1acbb", "#a7c7a2", "#e2d3ba",
+    "#1d2021", "#ea6962", "#a9b665", "#d8a657", "#7daea3", "#d3869b", "#89b482", "#d4be98", "#928374",
+    "#ef938e", "#bbc585", "#e1bb7e", "#9dc2ba", "#e1acbb", "#a7c7a2", "#e2d3ba",
 ];
 
 fn colour(of: Color, otherwise: &str) -> String {
@@ -77,6 +77,14 @@ fn a_screen_is_drawn_with_its_colours() {
     let mut parser = vt100::Parser::new(size(4), size(20), 0);
     parser.process(b"a <b>\r\n\x1b[1;32mok\x1b[0m and \x1b[38;5;196mred\x1b[0m");
     let drawn = svg(parser.screen(), "a picture");
-    assert!(drawn.contains(">a &lt;b></text>") && drawn.contains("fill=\"#a9b665\" font-weight=\"bold\">ok<"), "{drawn}");
-    assert!(drawn.contains("fill=\"#ff0000\">red<") && drawn.contains("height=\"100%\"") && drawn.contains("0 0 196 64"), "{drawn}");
+    assert!(
+        drawn.contains(">a &lt;b></text>") && drawn.contains("fill=\"#a9b665\" font-weight=\"bold\">ok<"),
+        "{drawn}"
+    );
+    assert!(
+        drawn.contains("fill=\"#ff0000\">red<")
+            && drawn.contains("height=\"100%\"")
+            && drawn.contains("0 0 196 64"),
+        "{drawn}"
+    );
 }

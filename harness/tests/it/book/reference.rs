@@ -35,17 +35,19 @@ fn plain(text: &str) -> String {
         if number > 0 {
             out.push('`');
         }
-        out.push_str(&if is_code { piece } else { piece.replace('<', "&lt;").replace("..", "\\.\\.") });
+        out.push_str(&if is_code { piece } else { piece.replace('<', "&lt;") });
     }
     out
 }
 
 /// How an argument is typed.
 fn typed(arg: &Arg) -> String {
-    let names: Vec<String> = arg.get_value_names().unwrap_or_default().iter().map(|name| format!(" {name}")).collect();
+    let names: Vec<String> =
+        arg.get_value_names().unwrap_or_default().iter().map(|name| format!(" {name}")).collect();
     let value = if arg.get_action().takes_values() { names.concat() } else { String::new() };
     let several = arg.get_num_args().is_some_and(|number| number.max_values() > names.len().max(1));
     let dots = if several || matches!(arg.get_action(), clap::ArgAction::Append) { " …" } else { "" };
+    let value = value.replace('|', "\\|");
     if arg.is_positional() {
         return format!("`{}{dots}`", value.trim());
     }
@@ -53,14 +55,35 @@ fn typed(arg: &Arg) -> String {
     format!("{short}`--{}{value}{dots}`", arg.get_long().unwrap_or_default())
 }
 
+/// What libtest-mimic says of its options and is not so here.
+const NOT_SO: &[(&str, &str)] = &[
+    ("bench", "Nothing is run: there are no benchmarks"),
+    ("ignored", "Run only ignored tests"),
+    ("include_ignored", "Run ignored tests as well"),
+    ("list", "List all tests; nothing is started"),
+    ("nocapture", "Show lines of `polder::log!` as they come"),
+    ("show_output", "As --nocapture"),
+    ("test_threads", "How many suites run side by side"),
+];
+
 fn meaning(arg: &Arg) -> String {
-    let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+    let own = NOT_SO.iter().find(|(id, _)| *id == arg.get_id().as_str()).map(|(_, help)| (*help).to_owned());
+    let help = own.or_else(|| arg.get_help().map(ToString::to_string)).unwrap_or_default();
     let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     let is_flag = !arg.get_action().takes_values();
-    let default = if defaults.is_empty() || is_flag { String::new() } else { format!(" [default: `{}`]", defaults.join(" ")) };
-    let values: Vec<_> =
-        arg.get_possible_values().iter().filter(|value| !value.is_hide_set()).map(|value| format!("`{}`", value.get_name())).collect();
-    let values = if values.is_empty() || is_flag { String::new() } else { format!(" One of {}.", values.join(", ")) };
+    let default = if defaults.is_empty() || is_flag {
+        String::new()
+    } else {
+        format!(" [default: `{}`]", defaults.join(" "))
+    };
+    let values: Vec<_> = arg
+        .get_possible_values()
+        .iter()
+        .filter(|value| !value.is_hide_set())
+        .map(|value| format!("`{}`", value.get_name()))
+        .collect();
+    let values =
+        if values.is_empty() || is_flag { String::new() } else { format!(" One of {}.", values.join(", ")) };
     plain(&format!("{help}{values}{default}"))
 }
 
@@ -85,7 +108,7 @@ fn verb(out: &mut String, command: &Command, path: &str) {
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
     let verbs: Vec<&Command> =
         command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help").collect();
-    let _ = writeln!(out, "## `{path}`\n\n{}\n", plain(&about).replace("\\.\\.", ".."));
+    let _ = writeln!(out, "## `{path}`\n\n{}\n", plain(&about));
     if verbs.is_empty() || command.get_arguments().any(|arg| arg.is_positional()) {
         let usage = command.clone().render_usage().to_string();
         let _ = writeln!(out, "```text\n{}\n```\n", usage.trim_start_matches("Usage: "));
@@ -161,7 +184,12 @@ fn takes(schema: &Map<String, Value>) -> String {
     }
     let object = |value: &Value| takes(value.as_object().unwrap_or(&Map::new()));
     if let Some(words) = schema.get("enum").and_then(Value::as_array) {
-        return words.iter().filter_map(Value::as_str).map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        return words
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|word| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
     }
     if let Some(kinds) = schema.get("anyOf").and_then(Value::as_array) {
         let is_variable = |kind: &Value| kind["$ref"] == "#/$defs/variable";
@@ -176,7 +204,7 @@ fn takes(schema: &Map<String, Value>) -> String {
                 _ => object(first),
             };
         }
-        return kinds.iter().map(object).collect::<Vec<_>>().join(", or ");
+        return kinds.iter().map(object).fold(Vec::new(), unlike).join(", or ");
     }
     match schema.get("type").and_then(Value::as_str) {
         Some("array") => format!("list: {}", object(&schema["items"])),
@@ -187,6 +215,14 @@ fn takes(schema: &Map<String, Value>) -> String {
         _ if schema.contains_key("type") => "text".to_owned(),
         _ => "anything".to_owned(),
     }
+}
+
+/// The texts, each once.
+fn unlike(mut texts: Vec<String>, text: String) -> Vec<String> {
+    if !texts.contains(&text) {
+        texts.push(text);
+    }
+    texts
 }
 
 fn mapping(out: &mut String, mapping: &Value) {

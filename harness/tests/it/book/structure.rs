@@ -28,7 +28,10 @@ fn wrong_links(page: &Page, all: &[Page]) -> Vec<String> {
             return Some(format!("{target} is not there"));
         }
         let anchor = anchor?;
-        let known = all.iter().find(|one| one.path == target).is_some_and(|one| one.anchors.iter().any(|a| a == anchor));
+        let known = all
+            .iter()
+            .find(|one| one.path == target)
+            .is_some_and(|one| one.anchors.iter().any(|a| a == anchor));
         (!known).then(|| format!("{target} has no heading `#{anchor}`"))
     };
     let found = page.links.iter().filter_map(|link| {
@@ -71,7 +74,8 @@ fn a_link_that_leads_nowhere_is_told() {
 
 #[test]
 fn the_summary_has_every_page_once_and_no_other() {
-    let linked: Vec<String> = page("docs/SUMMARY.md").links.into_iter().map(|link| format!("docs/{}", link.text)).collect();
+    let linked: Vec<String> =
+        page("docs/SUMMARY.md").links.into_iter().map(|link| format!("docs/{}", link.text)).collect();
     let in_summary: BTreeSet<String> = linked.iter().cloned().collect();
     assert_eq!(in_summary.len(), linked.len(), "a page is in the summary twice: {linked:?}");
     let there: BTreeSet<String> =
@@ -91,7 +95,13 @@ fn the_book_stands_alone() {
     };
     for page in book() {
         for link in &page.links {
-            assert!(!leaves(&page, &link.text), "{}:{}: {} is not in the book", page.path, link.number, link.text);
+            assert!(
+                !leaves(&page, &link.text),
+                "{}:{}: {} is not in the book",
+                page.path,
+                link.number,
+                link.text
+            );
         }
     }
 }
