@@ -7,7 +7,7 @@ use std::{
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ pub(crate) struct Terminal {
     child: Child,
     keys: ChildStdin,
     seen: Arc<Mutex<(vt100::Parser, Vec<u8>)>>,
+    reader: JoinHandle<()>,
     folder: TempDir,
     limit: Duration,
 }
@@ -53,7 +54,7 @@ impl Terminal {
         let parser = vt100::Parser::new(size(rows), size(columns), 0);
         let seen = Arc::new(Mutex::new((parser, Vec::new())));
         let all = Arc::clone(&seen);
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(read @ 1..) = out.read(&mut piece) {
                 let mut seen = all.lock().unwrap();
@@ -61,7 +62,7 @@ impl Terminal {
                 seen.1.extend(&piece[..read]);
             }
         });
-        Self { child, keys, seen, folder, limit: LIMIT }
+        Self { child, keys, seen, reader, folder, limit: LIMIT }
     }
 
     /// For those that take longer than a minute.
@@ -93,7 +94,8 @@ impl Terminal {
             if words.iter().all(|word| screen.contains(word)) {
                 return screen;
             }
-            assert!(start.elapsed() < self.limit, "no {words:?} on\n{screen}");
+            let is_over = self.reader.is_finished() || start.elapsed() > self.limit;
+            assert!(!is_over, "no {words:?} on\n{screen}");
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -139,5 +141,13 @@ impl Terminal {
         let seen = self.seen.lock().unwrap();
         let all = String::from_utf8_lossy(&seen.1).into_owned();
         (code, seen.0.screen().contents(), all)
+    }
+}
+
+/// Whoever gave up on it.
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -34,6 +34,9 @@ const PARAMETERS: &str = "env: &Env, vms: &Vms, web: &Vm, db: &Vm, server: &Vm, 
 const MORE: &str = r#"
 [workspace]
 
+[lib]
+test = false
+
 [[test]]
 name = "blocks"
 
