@@ -104,7 +104,7 @@ fn the_tutorial_goes_as_it_says() {
         fs::write(&path, &picture).unwrap();
     }
     let kept = fs::read_to_string(&path).unwrap();
-    for word in ["test hello::the_page_says_hello ... ", "a_reboot_keeps_the_page"] {
+    for word in ["test hello::the_page_says_hello ...", "a_reboot_keeps_the_page"] {
         assert!(kept.contains(word) && picture.contains(word), "no {word:?} in the picture:\n{picture}");
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn svg(screen: &Screen, title: &str) -> String {
     );
     for (number, row) in rows.iter().take(used).enumerate() {
         let y = MARGIN + (number as f64 + 0.75) * HEIGHT;
-        for (column, look, text) in row {
+        for (column, look, text) in row.iter().filter(|(_, _, text)| !text.trim().is_empty()) {
             let x = MARGIN + f64::from(*column) * WIDTH;
             let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" {look}>{}</text>", text.trim_end());
         }
