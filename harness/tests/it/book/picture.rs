@@ -64,8 +64,10 @@ pub(crate) fn svg(screen: &Screen, title: &str) -> String {
     for (number, row) in rows.iter().take(used).enumerate() {
         let y = MARGIN + (number as f64 + 0.75) * HEIGHT;
         for (column, look, text) in row.iter().filter(|(_, _, text)| !text.trim().is_empty()) {
-            let x = MARGIN + f64::from(*column) * WIDTH;
-            let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" {look}>{}</text>", text.trim_end());
+            // Not every browser keeps spaces at a text's beginning.
+            let spaces = text.len() - text.trim_start().len();
+            let x = MARGIN + (f64::from(*column) + spaces as f64) * WIDTH;
+            let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" {look}>{}</text>", text.trim());
         }
     }
     out + "</g>\n</svg>\n"
