@@ -48,6 +48,7 @@ const ONCE_AS_USER: &[&str] = &[
     "shells_and_consoles_have_the_terminal_of_who_is_at_it",
     "two_builds_of_a_recipe_have_the_same_files",
     "types_and_machines_that_are_there_anyway",
+    "walkthrough::",
     "what_a_killed_command_was_at_is_never_taken_for_whole",
     "what_is_done_to_machines_is_set_back_whoever_is_killed",
     "what_is_typed_arrives_although_nothing_is_printed",
@@ -56,9 +57,10 @@ const ONCE_AS_USER: &[&str] = &[
     "whoever_is_killed_amid_a_scenario_is_told_of",
 ];
 
-/// Tests of portals, and of changes before anything is done: HTTP and arithmetic; and what others say of files of ours. Where all tests run twice, these run once: as
-/// root, because it is they who hold up the others least.
-pub(crate) const ONCE_AS_ROOT: &[&str] = &["change::", "cvp::", "cvprac::", "portals::", "for_ci::"];
+/// Tests of portals, and of changes before anything is done: HTTP and arithmetic; those of the book, which read and compile; and what
+/// others say of files of ours. Where all tests run twice, these run once: as root, because it is they who hold up the others least.
+pub(crate) const ONCE_AS_ROOT: &[&str] =
+    &["book::", "change::", "cvp::", "cvprac::", "portals::", "for_ci::"];
 
 /// The verb; `skips` is what set-up could not get.
 pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {

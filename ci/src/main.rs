@@ -12,6 +12,7 @@ mod binaries;
 mod command;
 mod deb;
 mod demo;
+mod docs;
 mod gate;
 mod layers;
 mod phases;
@@ -45,6 +46,8 @@ enum Verb {
     Gate,
     /// Makes a package of Debian with the command `polder`.
     Deb(deb::Args),
+    /// Checks the book: links, blocks, reference, tutorial; with --write, makes anew what is made from code.
+    Docs(docs::Args),
     /// Measures ours against the plain tool, pair by pair.
     Bench(bench::Args),
     /// Checks which module uses which.
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Soak(args) => soak::run(&args),
         Verb::Gate => gate::run(vec![]),
         Verb::Deb(args) => deb::run(&args),
+        Verb::Docs(args) => docs::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Layers => layers::run(),
         Verb::Tidy => tidy::run(),

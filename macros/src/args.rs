@@ -8,6 +8,7 @@ use syn::{
 };
 
 use crate::{
+    arguments::OF_SUITES,
     cases::{self, Case},
     errors::{Errors, suggestion},
     needs::{Need, needs},
@@ -61,32 +62,10 @@ pub(crate) struct ExpectFail {
     pub(crate) reason: LitStr,
 }
 
-/// Arguments that `#[suite]` takes.
-const OF_SUITES: &[&str] =
-    &["env", "cvp", "changes", "timeout", "needs", "tags", "stop_on_failure", "if_var", "crate"];
-/// Arguments that `#[test]` takes.
-pub(crate) const OF_SCENARIOS: &[&str] = &[
-    "after",
-    "always",
-    "cached",
-    "case",
-    "expect_fail",
-    "from",
-    "needs",
-    "retries",
-    "tags",
-    "timeout",
-    "values",
-];
-/// Arguments that `#[setup]` takes.
-pub(crate) const OF_SETUP: &[&str] = &["cached", "timeout"];
-/// Arguments that `#[teardown]` takes.
-pub(crate) const OF_TEARDOWN: &[&str] = &["timeout"];
-
 /// Reads the arguments of `#[suite(..)]`.
 pub(crate) fn suite(tokens: TokenStream, errors: &mut Errors) -> SuiteArgs {
     let mut args = SuiteArgs::default();
-    each(tokens, OF_SUITES, errors, |word, meta, errors| match word {
+    each(tokens, &names_of(OF_SUITES), errors, |word, meta, errors| match word {
         "env" => args.env = text(meta, "env = \"demo.yaml\"", errors),
         "cvp" => args.cvp = portal(meta, errors),
         "changes" => args.changes = text(meta, "changes = \"changes.yaml\"", errors),
@@ -101,7 +80,7 @@ pub(crate) fn suite(tokens: TokenStream, errors: &mut Errors) -> SuiteArgs {
 }
 
 /// Reads the arguments of a function's attribute; `known` are those it takes.
-pub(crate) fn step(attr: &Attribute, known: &[&str], errors: &mut Errors) -> StepArgs {
+pub(crate) fn step(attr: &Attribute, known: &[(&str, &str, &str)], errors: &mut Errors) -> StepArgs {
     let mut args = StepArgs::default();
     let tokens = match &attr.meta {
         Meta::Path(_) => return args,
@@ -111,7 +90,7 @@ pub(crate) fn step(attr: &Attribute, known: &[&str], errors: &mut Errors) -> Ste
             return args;
         }
     };
-    each(tokens, known, errors, |word, meta, errors| match word {
+    each(tokens, &names_of(known), errors, |word, meta, errors| match word {
         "after" => args.after = names(word, meta, errors),
         "from" => args.from = one(word, meta, errors),
         "always" => args.always = flag(word, meta, errors),
@@ -149,6 +128,10 @@ pub(crate) fn ignore(attr: &Attribute, errors: &mut Errors) -> Option<LitStr> {
         Meta::Path(_) => None,
         meta => text(meta, "#[ignore] or #[ignore = \"why\"]", errors),
     }
+}
+
+fn names_of<'a>(arguments: &[(&'a str, &str, &str)]) -> Vec<&'a str> {
+    arguments.iter().map(|(name, ..)| *name).collect()
 }
 
 fn each(
@@ -298,6 +281,7 @@ fn expect_fail(meta: &Meta, errors: &mut Errors) -> Option<ExpectFail> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arguments::OF_SCENARIOS;
 
     fn of_suite(tokens: &str) -> Vec<String> {
         let mut errors = Errors::default();

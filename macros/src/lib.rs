@@ -4,6 +4,7 @@
 //! (what the module means, and every mistake in it; `signature` those of a function) and `expand` (tokens). Behaviour lives in the library the tokens call.
 
 mod args;
+mod arguments;
 mod cases;
 mod envfile;
 mod errors;

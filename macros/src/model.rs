@@ -10,7 +10,8 @@ use syn::{
 };
 
 use crate::{
-    args::{self, ExpectFail, OF_SCENARIOS, OF_SETUP, OF_TEARDOWN, PortalArg, StepArgs, SuiteArgs},
+    args::{self, ExpectFail, PortalArg, StepArgs, SuiteArgs},
+    arguments::{OF_SCENARIOS, OF_SETUP, OF_TEARDOWN},
     cases::Case,
     envfile::EnvFile,
     errors::{Errors, suggestion},

@@ -98,6 +98,13 @@ where
 
 /// Looks for as long as `during` whether a condition holds all the time. Errors mean that it does not.
 ///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use polder::prelude::*;
+/// consistently(std::time::Duration::from_millis(20), || async { Ok(std::env::temp_dir().exists()) }).await?;
+/// # polder::Result::<()>::Ok(()) }).unwrap();
+/// ```
+///
 /// # Errors
 /// [`WaitError`] with everything that was seen, at the first look at which it does not hold.
 #[track_caller]
@@ -128,6 +135,13 @@ where
 
 /// Asks `func` until what it returns equals `value`, at most as long as `limit`. An error of `func` ends it, unless
 /// [`allowing`](AssertWithin::allowing) lets it pass.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use polder::prelude::*;
+/// assert_equals_within(|| async { Ok(1 + 1) }, 2, secs(5)).await?;
+/// # polder::Result::<()>::Ok(()) }).unwrap();
+/// ```
 #[track_caller]
 pub fn assert_equals_within<'a, T, F, Fut>(func: F, value: T, limit: Duration) -> AssertWithin<'a, T>
 where

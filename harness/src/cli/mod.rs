@@ -25,6 +25,12 @@ use std::process::ExitCode;
 pub use extensions::Extensions;
 pub use output::OutputFormat;
 
+/// The command line of `polder` as a value, for what describes it or checks lines somebody wrote.
+#[must_use]
+pub fn command() -> clap::Command {
+    <args::Args as clap::CommandFactory>::command()
+}
+
 /// The whole of the `polder` command.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -35,3 +35,4 @@ pub use typed::Checkpoints;
 pub use typed::Config;
 pub use typed::Lab;
 pub use typed::Share;
+pub use variables::VARIABLES;

@@ -2,27 +2,39 @@
 
 use super::{Entry, Origin, Problem};
 
-/// Variables with our beginnings that are not configuration.
-const OTHERS: &[&str] = &[
-    "LAGO_INITFILE_PATH",
-    "POLDER_CVP_CA_FILE",
-    "POLDER_CVP_INSECURE",
-    "POLDER_CVP_PASSWORD",
-    "POLDER_CVP_PIN",
-    "POLDER_CVP_TOKEN",
-    "POLDER_CVP_URL",
-    "POLDER_CVP_USER",
-    "POLDER_DEMO_FAIL",
-    "POLDER_INITFILE_PATH",
-    "POLDER_KEEP",
-    "POLDER_LAUNCHER",
-    "POLDER_NEEDS",
-    "POLDER_OUTPUT_DIR",
-    "POLDER_PAUSE",
-    "POLDER_SEED",
-    "POLDER_SOAK_ROUNDS",
-    "POLDER_SOAK_SEED",
-    "POLDER_TEST_PREBUILT",
+/// Variables with our beginnings that are not configuration, and what they do.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("LAGO_INITFILE_PATH", "As `POLDER_INITFILE_PATH`."),
+    (
+        "POLDER_CVP_CA_FILE",
+        "Which authorities vouch for the portal, as a PEM file, if not those this host trusts.",
+    ),
+    ("POLDER_CVP_INSECURE", "`1`: any certificate of the portal is good."),
+    ("POLDER_CVP_PASSWORD", "The password at the portal."),
+    ("POLDER_CVP_PIN", "The SHA-256 of the portal's certificate, instead of authorities."),
+    ("POLDER_CVP_TOKEN", "The token of a service account, instead of user and password."),
+    (
+        "POLDER_CVP_URL",
+        "The portal that suites with `cvp` use: `https://HOST:PORT`, several nodes of one with commas between them.",
+    ),
+    ("POLDER_CVP_USER", "The user at the portal."),
+    ("POLDER_DEMO_FAIL", "Has the demo run its suite that fails on purpose."),
+    (
+        "POLDER_INITFILE_PATH",
+        "In paths of an init file, and in its build steps: the folder of the init file.",
+    ),
+    (
+        "POLDER_KEEP",
+        "`failed` or `always`: machines stay when their suite has ended; `state`: the state in which something failed does; else `never`.",
+    ),
+    ("POLDER_LAUNCHER", "Another binary for a lab's own processes, on hosts whose policy goes by path."),
+    ("POLDER_NEEDS", "`strict`: a scenario for which something is lacking has failed; else it is not run."),
+    ("POLDER_OUTPUT_DIR", "Where runs leave their folders; else `target/polder`."),
+    ("POLDER_PAUSE", "`failed`: a suite stands still at a failure, until somebody has looked."),
+    ("POLDER_SEED", "A number from which everything that is left to chance in a run is chosen."),
+    ("POLDER_SOAK_ROUNDS", "How long the long campaigns of Polder's own tests are."),
+    ("POLDER_SOAK_SEED", "The chance in them."),
+    ("POLDER_TEST_PREBUILT", "Polder's own tests: what they need is built already."),
 ];
 
 /// Beginning of names whose values are for files of changes.
@@ -40,7 +52,7 @@ pub(super) fn parse(variables: &[(String, String)]) -> (Vec<Entry>, Vec<Problem>
     sorted.sort();
     for root in ["LAGO_", "POLDER_"] {
         for (name, value) in &sorted {
-            let is_other = OTHERS.contains(&name.as_str()) || name.starts_with(OF_CHANGES);
+            let is_other = VARIABLES.iter().any(|(known, _)| known == name) || name.starts_with(OF_CHANGES);
             let Some(rest) = name.strip_prefix(root).filter(|_| !is_other) else { continue };
             let origin = Origin::Variable(name.clone());
             let mut warn = |message: &str| {

@@ -32,6 +32,16 @@ pub const RUN: Duration = Duration::from_secs(600);
 const LEASE: Duration = Duration::from_secs(120);
 
 /// A suite's session. Cheap to clone; clones are the same session.
+///
+/// ```no_run
+/// use polder::prelude::*;
+///
+/// async fn keep_time(cvp: &Cvp) -> Result {
+///     cvp.configlet("ntp").content("ntp server 192.0.2.1\n").on(["leaf-1", "leaf-2"]).deploy().await?;
+///     ensure!(cvp.device("leaf-1").await?.hostname == "leaf-1");
+///     Ok(()) // what was done is set back when the suite ends
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Cvp(Arc<Inner>);
 

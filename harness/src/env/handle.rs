@@ -35,6 +35,19 @@ use crate::{
 };
 
 /// An environment, up or down; clones are the same one.
+///
+/// ```no_run
+/// use polder::prelude::*;
+///
+/// async fn split(env: &Env, web: &Vm, db: &Vm) -> Result {
+///     for vm in env.with_role("server") {
+///         vm.succeed("uname -a").await?;
+///     }
+///     let apart = env.partition(&[&[web], &[db]]).await?;
+///     apart.heal().await?; // it heals by itself when it is dropped; here one learns whether it could
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Env(Arc<Inner>);
 

@@ -32,6 +32,17 @@ const LET_GO: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A NIC of a machine, its net, and the cable between them.
+///
+/// ```no_run
+/// use polder::prelude::*;
+///
+/// async fn is_missed(lan: &Net, web: &Vm, client: &Vm) -> Result {
+///     let cut = lan.link(web).context("web is on lan")?.down().await?; // a guard
+///     client.wait_until_fails(format!("ping -c 1 -W 1 {web}"), secs(20)).await?;
+///     cut.heal().await?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Link {
     net: Net,

@@ -39,6 +39,18 @@ use crate::{
 const KNOWN_HOSTS: &str = "known_hosts";
 
 /// A machine: everything a [`Guest`] can do, and where it stands in the environment.
+///
+/// ```no_run
+/// use polder::prelude::*;
+///
+/// async fn serves(web: &Vm) -> Result {
+///     web.succeed("httpd -h /www").await?; // fails when the command does, with all it said
+///     web.wait_for_port(80, secs(10)).await?;
+///     let page = web.execute("wget -q -O - http://localhost/").await?;
+///     ensure!(page.success(), "the page cannot be had: {page:?}");
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Vm {
     guest: Guest,

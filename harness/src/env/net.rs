@@ -22,6 +22,16 @@ use crate::{
 };
 
 /// A network of an environment.
+///
+/// ```no_run
+/// use polder::prelude::*;
+///
+/// async fn named(lan: &Net, client: &Vm) -> Result {
+///     lan.add_record("printer", "192.0.2.7".parse()?).await?; // served at once
+///     client.succeed("nslookup printer").await?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Net {
     pub(super) spec: Arc<PlannedNet>,

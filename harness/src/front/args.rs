@@ -45,6 +45,12 @@ pub(super) struct CommandLine {
     no_capture: bool,
 }
 
+/// The command line of suite binaries as a value, for what describes it or checks lines somebody wrote.
+#[must_use]
+pub fn command() -> clap::Command {
+    <CommandLine as clap::CommandFactory>::command().name("suite")
+}
+
 /// One of several parts of the suites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shard {

@@ -10,4 +10,5 @@ mod run;
 mod select;
 mod watch;
 
+pub use args::command;
 pub use entry::main;

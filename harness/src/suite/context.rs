@@ -98,6 +98,15 @@ impl SuiteCx {
 }
 
 /// The folder of a scenario, below `target/polder/<run>/`: files put there stay, whatever the outcome.
+///
+/// ```no_run
+/// use polder::prelude::*;
+///
+/// async fn keeps_its_numbers(web: &Vm, artifacts: &Artifacts) -> Result {
+///     artifacts.add("load.txt", web.succeed("cat /proc/loadavg").await?)?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Artifacts {
     folder: Arc<Path>,

@@ -136,6 +136,17 @@ impl FromSuite for Vm {
 }
 
 /// Machines of a suite, in the init file's order: those of a role, or all.
+///
+/// ```no_run
+/// use polder::prelude::*;
+///
+/// async fn all_answer(vms: &Vms) -> Result {
+///     for vm in vms.iter() {
+///         vm.succeed("true").await.with_context(|| format!("{vm} does not answer"))?;
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Vms(Vec<Vm>);
 

@@ -55,7 +55,7 @@ pub(crate) fn built(args: &[&str]) -> String {
 }
 
 /// How the workspace is built, so that what is built of it serves here, too: nearly all would be built once more otherwise.
-fn profile(workspace: &str) -> String {
+pub(crate) fn profile(workspace: &str) -> String {
     let begin = workspace.find("[profile.dev]").unwrap();
     let profile = &workspace[begin..];
     let mut sections = profile.lines().filter(|line| line.starts_with('['));

@@ -3,123 +3,28 @@
 
 use std::{
     fs,
-    io::{Read, Write},
-    num::NonZero,
     path::PathBuf,
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
-use tempfile::TempDir;
 
-use crate::binary::{Ran, path, start_with};
+use crate::{
+    binary::{Ran, path, start_with},
+    screen::Terminal,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The suites at a terminal, which util-linux's `script` makes, and all that is on it.
-struct Terminal {
-    child: Child,
-    keys: ChildStdin,
-    seen: Arc<Mutex<(vt100::Parser, Vec<u8>)>>,
-    folder: TempDir,
-}
-
-impl Terminal {
-    fn open(rows: u16, columns: u16, args: &str, set: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let tty = folder.path().join("tty").display().to_string();
-        let line = format!(
-            "stty rows {rows} cols {columns}; tty > {tty}; exec {} --test-threads 2 {args}",
-            path("watched").display()
-        );
-        let mut command = Command::new("script");
-        command
-            .args(["-q", "-e", "-f", "-c", &line, "/dev/null"])
-            .env("TERM", "xterm")
-            .env("SHELL", "/bin/sh");
-        command
-            .env("POLDER_OUTPUT_DIR", folder.path().join("polder"))
-            .env("WATCHED_GO", folder.path().join("go"));
-        for name in ["NO_COLOR", "NEXTEST", "GITHUB_ACTIONS", "GITLAB_CI"] {
-            command.env_remove(name);
-        }
-        command.envs(set.iter().copied());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (keys, mut out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let size = |number| NonZero::new(number).unwrap();
-        let parser = vt100::Parser::new(size(rows), size(columns), 0);
-        let seen = Arc::new(Mutex::new((parser, Vec::new())));
-        let all = Arc::clone(&seen);
-        thread::spawn(move || {
-            let mut piece = [0; 4096];
-            while let Ok(read @ 1..) = out.read(&mut piece) {
-                let mut seen = all.lock().unwrap();
-                seen.0.process(&piece[..read]);
-                seen.1.extend(&piece[..read]);
-            }
-        });
-        Self { child, keys, seen, folder }
-    }
-
-    /// What is on it now.
-    fn screen(&self) -> String {
-        self.seen.lock().unwrap().0.screen().contents()
-    }
-
-    /// Waits until all of `words` are on it together.
-    fn see(&self, words: &[&str]) -> String {
-        let start = Instant::now();
-        loop {
-            let screen = self.screen();
-            if words.iter().all(|word| screen.contains(word)) {
-                return screen;
-            }
-            assert!(start.elapsed() < LIMIT, "no {words:?} on\n{screen}");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn go(&self) {
-        fs::write(self.folder.path().join("go"), "").unwrap();
-    }
-
-    /// As its window does.
-    fn resize(&self, rows: u16, columns: u16) {
-        let tty = fs::read_to_string(self.folder.path().join("tty")).unwrap();
-        let mut stty = Command::new("stty");
-        stty.args(["-F", tty.trim(), "rows", &rows.to_string(), "cols", &columns.to_string()]);
-        assert!(stty.status().unwrap().success());
-        let size = |number| NonZero::new(number).unwrap();
-        self.seen.lock().unwrap().0.screen_mut().set_size(size(rows), size(columns));
-    }
-
-    /// Waits for the end; its exit code, what is on it then, and everything that ever came.
-    fn end(mut self) -> (Option<i32>, String, String) {
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            if start.elapsed() > LIMIT {
-                self.child.kill().unwrap();
-            }
-            thread::sleep(Duration::from_millis(10));
-        };
-        drop(self.keys);
-        // What it wrote last may still be on its way.
-        thread::sleep(Duration::from_millis(200));
-        let seen = self.seen.lock().unwrap();
-        let all = String::from_utf8_lossy(&seen.1).into_owned();
-        (status.code(), seen.0.screen().contents(), all)
-    }
+/// The suites `watched` at a terminal.
+fn open(rows: u16, columns: u16, args: &str, set: &[(&str, &str)]) -> Terminal {
+    Terminal::open((rows, columns), path("watched"), &format!("--test-threads 2 {args}"), set)
 }
 
 #[test]
 fn what_is_under_way_is_seen_at_a_terminal_and_gone_in_the_end() {
-    let terminal = Terminal::open(30, 70, "", &[]);
+    let terminal = open(30, 70, "", &[]);
     let tree = [
         "harbour ",
         "    has_a_crane ",
@@ -156,13 +61,13 @@ fn what_is_under_way_is_seen_at_a_terminal_and_gone_in_the_end() {
 
 #[test]
 fn who_wants_no_colours_or_no_tree_has_none() {
-    let terminal = Terminal::open(30, 70, "", &[("NO_COLOR", "1")]);
+    let terminal = open(30, 70, "", &[("NO_COLOR", "1")]);
     terminal.see(&["harbour ", "        crane: waits for "]);
     terminal.go();
     let (_, _, all) = terminal.end();
     assert!(!all.contains("\x1b[3") && !all.contains("\x1b[1m"), "{all:?}");
     for (args, set) in [("", ("TERM", "dumb")), ("--verbose", ("TERM", "xterm")), ("-q", ("TERM", "xterm"))] {
-        let terminal = Terminal::open(30, 70, args, &[set]);
+        let terminal = open(30, 70, args, &[set]);
         terminal.go();
         let (code, _, all) = terminal.end();
         assert_eq!(code, Some(101), "{all}");
@@ -175,10 +80,10 @@ fn who_wants_no_colours_or_no_tree_has_none() {
 #[case(1)]
 #[case(2)]
 fn an_interrupted_run_leaves_a_clean_terminal(#[case] times: usize) {
-    let mut terminal = Terminal::open(30, 70, "sea", &[]);
+    let mut terminal = open(30, 70, "sea", &[]);
     terminal.see(&["sea ", "    is_calm ", "0 of 1 scenarios, "]);
     for _ in 0..times {
-        terminal.keys.write_all(b"\x03").unwrap();
+        terminal.press(b"\x03");
     }
     let (code, screen, _) = terminal.end();
     assert_eq!(code, Some(4), "{screen}");

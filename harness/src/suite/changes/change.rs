@@ -19,6 +19,15 @@ pub(super) const DRIVER: &str = "machines";
 const ROWS: &str = "rows";
 
 /// A change: what is run on each device, in order. A command that fails makes it fail, and what was applied is undone.
+///
+/// ```no_run
+/// use polder::prelude::*;
+///
+/// let mtu = Change::new("mtu")
+///     .precheck("ip link show dev eth0 up | grep -q eth0")
+///     .apply("ip link set dev eth0 mtu 9000")
+///     .rollback("ip link set dev eth0 mtu 1500");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Change {
     name: String,
