@@ -9,6 +9,7 @@ use polder::{
         jobs::{Defaults, JobFile},
         server::{SavedState, check_state},
     },
+    image::Recipe,
     initfile::{self, Options},
 };
 
@@ -60,6 +61,7 @@ fn wrong(block: &Block, folder: &Path) -> Option<String> {
             let text = if block.is("part") { completed(text, CHANGES) } else { text.clone() };
             change::load(&file("changes.yaml", &text), &Vars::default()).err().map(told)
         }
+        "yaml" if block.is("recipe") => Recipe::load(&file("router.yaml", text)).err().map(told),
         "yaml" => {
             let text = if block.is("part") { completed(text, INIT) } else { text.clone() };
             let nothing = |_: &str| None;
