@@ -63,7 +63,8 @@ fn suite(name: &str) -> &'static Path {
         }
         // The workspace is made with them.
         std::sync::LazyLock::force(&extension::PROGRAMS);
-        let args = ["test", "--package", "fresh", "--no-run", "--quiet", "--message-format=json"];
+        let mut args = vec!["test", "--workspace", "--no-run", "--quiet", "--message-format=json"];
+        args.extend(names.iter().flat_map(|name| ["--test", name]));
         binary::executables(&extension::built(&args))
     };
     &BUILT.get_or_init(build)[name]
@@ -254,7 +255,7 @@ fn whoever_is_killed_while_a_suite_is_made_leaves_nothing_half() {
         // A new package is there whole or not at all.
         killed(&ground, ".", size);
         let left = files(&ground.path("."));
-        assert_eq!(left.get(Path::new("web/Cargo.toml")).is_some(), size == longest, "{size}: {left:?}");
+        assert_eq!(left.contains_key(Path::new("web/Cargo.toml")), size == longest, "{size}: {left:?}");
         // Anything else is there as it was, or as it should be, or under a name that nobody asks for.
         let fine = |(path, text): (&PathBuf, &String)| {
             let named = path.iter().all(|part| !part.to_string_lossy().starts_with(".polder-new-"));
