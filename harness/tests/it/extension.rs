@@ -31,7 +31,8 @@ fn build() -> PathBuf {
     // The same versions as ours, so that nothing is looked up anywhere.
     write(&copy.join("Cargo.lock"), &fs::read_to_string(here.join("../Cargo.lock")).unwrap());
     new::generate(&copy.join("fresh"));
-    built(&["build", "--quiet"]);
+    // Of the whole workspace, here and there: one package alone has other features of what it needs.
+    built(&["build", "--workspace", "--quiet"]);
     programs.to_owned()
 }
 

@@ -1,16 +1,16 @@
 //! `polder new`: suites that pass at once, wherever they are made, and nothing half.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     sync::OnceLock,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
-    arena,
     binary::{self, Ran},
     extension,
     typed::Ground,
@@ -63,7 +63,8 @@ fn suite(name: &str) -> &'static Path {
         }
         // The workspace is made with them.
         std::sync::LazyLock::force(&extension::PROGRAMS);
-        let args = ["test", "--package", "fresh", "--no-run", "--quiet", "--message-format=json"];
+        let mut args = vec!["test", "--workspace", "--no-run", "--quiet", "--message-format=json"];
+        args.extend(names.iter().flat_map(|name| ["--test", name]));
         binary::executables(&extension::built(&args))
     };
     &BUILT.get_or_init(build)[name]
@@ -151,7 +152,7 @@ fn what_is_there_stays_and_everything_in_the_way_is_told() {
 
     // Once more it has nothing to do.
     let before = files(&ground.path("."));
-    let json = ground.json(&["new", "web"]);
+    let json = ground.json(&["new", "web", "--path", env!("CARGO_MANIFEST_DIR")]);
     assert_eq!((&json["made"], files(&ground.path("."))), (&serde_json::json!([]), before));
 
     // Everything that somebody else wrote is told, and nothing is made.
@@ -214,55 +215,60 @@ fn bad_names_init_files_and_libraries_are_refused_before_anything_is_made() {
     assert_eq!(names(&ground.path(".")), ["LagoInitFile", "impossible"]);
 }
 
-/// Starts `polder new web` in `below`, and kills it as soon as `mark` is there.
-fn kill(ground: &Ground, below: &str, mark: &Path) {
-    let mut command = ground.command(&["new", "web", "--ci", "github"]);
-    command.current_dir(ground.path(below)).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let begun = Instant::now();
-    while mark.symlink_metadata().is_err() && child.try_wait().unwrap().is_none() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{} does not appear", mark.display());
-    }
-    let _ = child.kill();
-    child.wait().unwrap();
+/// A workspace with a package; its own manifest is the longest of all files.
+fn workspace() -> Ground {
+    let ground = Ground::new("");
+    fs::remove_file(ground.path("LagoInitFile")).unwrap();
+    fs::create_dir(ground.path("p")).unwrap();
+    let comment = "# much to be said\n".repeat(300);
+    fs::write(ground.path("Cargo.toml"), format!("{comment}[workspace]\nmembers = [\"p\"]\n")).unwrap();
+    fs::write(ground.path("p/Cargo.toml"), "[package]\nname = \"p\"\n").unwrap();
+    ground
+}
+
+const NEW: [&str; 6] = ["new", "web", "--ci", "github", "--path", env!("CARGO_MANIFEST_DIR")];
+
+/// Kills `polder new` when it writes more than `size` bytes to a file: amid the first file that is longer.
+fn killed(ground: &Ground, below: &str, size: usize) {
+    let mut command = Command::new("prlimit");
+    command.args(["--core=0", &format!("--fsize={size}"), env!("CARGO_BIN_EXE_polder")]).args(NEW);
+    let said = command.current_dir(ground.path(below)).env("XDG_CONFIG_HOME", ground.path("config")).output();
+    let status = said.unwrap().status;
+    assert_eq!(status.signal(), Some(rustix::process::Signal::XFSZ.as_raw()), "{size} bytes: {status}");
 }
 
 #[test]
 fn whoever_is_killed_while_a_suite_is_made_leaves_nothing_half() {
-    let (rounds, _) = arena::campaign(10);
-    let ground = Ground::new("");
-    let whole = ["Cargo.toml", "README.md", "tests/web.rs", "tests/web.yaml"];
-    let package = "[package]\nname = \"p\"\n";
-    let (mut cut, mut partly) = (0, 0);
-    for round in 0..rounds {
-        let folder = ground.path(&format!("r{round}"));
-        fs::create_dir_all(folder.join("p")).unwrap();
-        fs::write(folder.join("Cargo.toml"), "[workspace]\nmembers = [\"p\"]\n").unwrap();
-        fs::write(folder.join("p/Cargo.toml"), package).unwrap();
+    let ground = workspace();
+    let before = files(&ground.path("."));
+    ground.polder(&NEW).ok();
+    ground.polder_in("p", &NEW).ok();
+    let whole = files(&ground.path("."));
+    let changed = whole.iter().filter(|(path, text)| before.get(*path) != Some(text));
+    let sizes: BTreeSet<usize> = changed.map(|(_, text)| text.len() - 1).collect();
+    assert!(sizes.len() > 5, "{sizes:?}");
+    let longest = *sizes.last().unwrap();
+    let in_p = whole.iter().filter(|(path, _)| path.starts_with("p"));
+    let longest_in_p = in_p.map(|(_, text)| text.len() - 1).max().unwrap();
+    for size in sizes {
+        let ground = workspace();
         // A new package is there whole or not at all.
-        let below = format!("r{round}");
-        kill(&ground, &below, &folder.join(".polder-new-web"));
-        if folder.join("web").exists() {
-            assert_eq!(names(&folder.join("web")), whole);
-        } else {
-            cut += 1;
+        killed(&ground, ".", size);
+        let left = files(&ground.path("."));
+        assert_eq!(left.contains_key(Path::new("web/Cargo.toml")), size == longest, "{size}: {left:?}");
+        // Anything else is there as it was, or as it should be, or under a name that nobody asks for.
+        let fine = |(path, text): (&PathBuf, &String)| {
+            let named = path.iter().all(|part| !part.to_string_lossy().starts_with(".polder-new-"));
+            !named || before.get(path) == Some(text) || whole.get(path) == Some(text)
+        };
+        assert!(left.iter().all(fine), "{size}: {left:?}");
+        ground.polder(&NEW).ok();
+        if size <= longest_in_p {
+            killed(&ground, "p", size);
+            let left = files(&ground.path("."));
+            assert!(left.iter().all(fine), "{size}: {left:?}");
         }
-        ground.polder_in(&below, &["new", "web", "--ci", "github"]).ok();
-        assert_eq!(names(&folder.join("web")), whole);
-        let root = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-        assert_eq!(root, "[workspace]\nmembers = [\"p\", \"web\"]\n");
-        assert!(!folder.join(".polder-new-web").exists());
-        // In one that is there each file is, and its manifest is the last that is changed.
-        let below = format!("r{round}/p");
-        kill(&ground, &below, &folder.join("p/tests/web.yaml"));
-        let left = files(&folder.join("p"));
-        partly += usize::from(left[Path::new("Cargo.toml")] == package);
-        ground.polder_in(&below, &["new", "web", "--ci", "github"]).ok();
-        let done = files(&folder.join("p"));
-        assert_eq!(names(&folder.join("p")), ["Cargo.toml", "tests/web.rs", "tests/web.yaml"]);
-        for (path, text) in left.iter().filter(|(path, _)| path.starts_with("tests")) {
-            assert_eq!(&done[path], text, "half of {}", path.display());
-        }
+        ground.polder_in("p", &NEW).ok();
+        assert_eq!(files(&ground.path(".")), whole, "{size}");
     }
-    assert!(cut > 0 && partly > 0, "never in the middle: {cut} and {partly} times of {rounds}");
 }
