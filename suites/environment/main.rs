@@ -32,7 +32,7 @@ mod environment {
 
     #[test]
     async fn is_up(env: &Env, server: &Vm, client: &Vm) -> Result {
-        let status = env.status().await?;
+        let status = env.status().await?.prefix;
         for vm in [server, client] {
             ensure!(vm.state().await? == Running);
             ensure!(status.machines[vm.name().as_str()].status == "running");
@@ -110,7 +110,7 @@ mod environment {
     async fn goes_back_to_a_snapshot(env: &Env, server: &Vm) -> Result {
         env.snapshot("fresh", &SnapshotOptions::default(), &quiet()).await?;
         ensure!(env.snapshots().iter().any(|snapshot| snapshot.name == "fresh"));
-        ensure!(env.status().await?.machines["server"].snapshots == "fresh");
+        ensure!(env.status().await?.prefix.machines["server"].snapshots == "fresh");
         server.succeed("rm -r /srv/site && sync").await?;
         env.revert("fresh", &quiet()).await?;
         env.start(&Selection::All, &quiet()).await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{
     change_control::ChangeControl,
     client::Client,
+    configlet::Configlet,
     error::CvpError,
     inventory::Device,
     task::{Task, TaskId},
@@ -22,7 +23,11 @@ impl Client {
         let deadline = Deadline::within(limit);
         let device = self.step_device(device).await?;
         let configlet = match self.configlet(name).await? {
-            None => self.add_configlet(name, text).await?,
+            None => match self.add_configlet(name, text).await {
+                // It is put on other devices at the same time.
+                Err(CvpError::Exists { .. }) => self.existing_configlet(name).await?,
+                made => made?,
+            },
             Some(there) => {
                 if there.text != text {
                     self.update_configlet(&there.key, name, text).await?;
@@ -45,14 +50,26 @@ impl Client {
         };
         self.take_off_device(&device, std::slice::from_ref(&configlet)).await?;
         let ran = self.step_push(&device, deadline).await?;
-        let deleted = match self.holders_of(name).await?.as_slice() {
-            [] => {
-                self.delete_configlets(&[configlet]).await?;
-                "the configlet is deleted".to_owned()
-            }
-            holders => format!("others hold it: {}", holders.join(", ")),
+        let deleted = match self.step_delete(configlet).await {
+            Ok(told) => told,
+            // It is taken off other devices at the same time, and the last one deletes it.
+            Err(error) => match self.configlet(name).await? {
+                None => "the configlet is deleted already".to_owned(),
+                Some(_) => return Err(error),
+            },
         };
         Ok(format!("{device} does not hold the configlet {name} itself; {ran}; {deleted}\n"))
+    }
+
+    /// Deletes a configlet that nobody holds.
+    async fn step_delete(&self, configlet: Configlet) -> Told {
+        match self.holders_of(&configlet.name).await?.as_slice() {
+            [] => {
+                self.delete_configlets(&[configlet]).await?;
+                Ok("the configlet is deleted".to_owned())
+            }
+            holders => Ok(format!("others hold it: {}", holders.join(", "))),
+        }
     }
 
     /// Approves and starts the change control of this id or name, and waits for its end, which has to be a good one.

@@ -62,6 +62,23 @@ async fn a_configlet_is_put_on_a_device_and_taken_off_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn devices_get_and_lose_one_configlet_at_the_same_time() {
+    let (portal, client) = portal().await;
+    for round in 0..20 {
+        let mut one = talk(&client, "fqdn: leaf-1").await;
+        let mut other = talk(&client, "fqdn: leaf-2").await;
+        for command in ["configlet ntp\nntp server 192.0.2.1\n", "no configlet ntp"] {
+            let (one, other) = tokio::join!(send(&mut one, command), send(&mut other, command));
+            for said in [one.unwrap(), other.unwrap()] {
+                assert!(said.failure.is_none(), "round {round}: {said:?}");
+            }
+        }
+        assert!(client.configlet("ntp").await.unwrap().is_none(), "round {round}");
+    }
+    portal.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_device_refuses_is_an_answer_and_a_portal_that_is_gone_is_none() {
     let (portal, client) = portal().await;
     let mut session = talk(&client, "fqdn: leaf-1").await;
