@@ -32,7 +32,7 @@ mod environment {
 
     #[test]
     async fn is_up(env: &Env, server: &Vm, client: &Vm) -> Result {
-        let status = env.status().await?;
+        let status = env.status().await?.prefix;
         for vm in [server, client] {
             ensure!(vm.state().await? == Running);
             ensure!(status.prefix.machines[vm.name().as_str()].status == "running");
