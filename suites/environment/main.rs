@@ -35,10 +35,10 @@ mod environment {
         let status = env.status().await?.prefix;
         for vm in [server, client] {
             ensure!(vm.state().await? == Running);
-            ensure!(status.prefix.machines[vm.name().as_str()].status == "running");
+            ensure!(status.machines[vm.name().as_str()].status == "running");
             vm.wait_for_ssh(secs(20)).await?;
         }
-        ensure!(status.prefix.nets.values().all(|net| net.status == "up"));
+        ensure!(status.nets.values().all(|net| net.status == "up"));
         Ok(())
     }
 
