@@ -134,13 +134,10 @@ mod tests {
 
     #[test]
     fn a_run_begins_as_late_as_it_may() {
-        let setup = "setup (0)".to_owned();
-        assert_eq!(
-            found(&[(0, true), (1, true), (2, false)]),
-            ["setup > a > x (2)".to_owned(), setup.clone()]
-        );
-        assert_eq!(found(&[(0, false), (1, true), (2, false)]), [setup.clone()], "what was asked for runs");
-        assert_eq!(found(&[(0, false), (1, false), (2, false)]), [setup.clone()]);
+        let setup = "setup (0)";
+        assert_eq!(found(&[(0, true), (1, true), (2, false)]), ["setup > a > x (2)", setup]);
+        assert_eq!(found(&[(0, false), (1, true), (2, false)]), [setup], "what was asked for runs");
+        assert_eq!(found(&[(0, false), (1, false), (2, false)]), [setup]);
         assert_eq!(found(&[(0, true), (1, false)]), [setup]);
     }
 

@@ -332,7 +332,7 @@ mod tests {
             let read = SaveImage::parse(&[&bytes, STREAM].concat()).unwrap();
             prop_assert_eq!((&read.xml, &read.cookie, read.ran), (&image.xml, &image.cookie, ran));
             prop_assert_eq!(92 + read.room, bytes.len());
-            prop_assert!(read.room == room || (read.room > room && bytes.len() % 4096 == 0));
+            prop_assert!(read.room == room || (read.room > room && bytes.len().is_multiple_of(4096)));
             prop_assert_eq!(read.to_bytes().unwrap(), bytes);
         }
 
