@@ -5,7 +5,7 @@
 use std::fs;
 
 use polder::{
-    env::{CollectOptions, DeployOptions, InventoryOptions, Progress, Selection, SnapshotOptions},
+    env::{CollectOptions, DeployOptions, Progress, Selection, SnapshotOptions},
     prelude::*,
     provider::MachineState::{Off, Running},
 };
@@ -120,15 +120,6 @@ mod environment {
         Ok(())
     }
 
-    #[test]
-    async fn is_an_inventory(env: &Env) -> Result {
-        let options =
-            InventoryOptions { keys: vec!["groups".into(), "roles".into()], ..InventoryOptions::default() };
-        let inventory = env.inventory(&options)?;
-        ensure!(inventory.contains("[groups_servers]") || inventory.contains("[servers]"), "{inventory}");
-        Ok(())
-    }
-
     /// One machine after the other; a net is up exactly as long as a machine needs it, and what runs may be started again.
     #[test(after(is_deployed))]
     async fn stops_and_starts_in_parts(
@@ -141,7 +132,8 @@ mod environment {
     ) -> Result {
         let client_alone = Selection::Named(vec!["client".into()]);
         env.shutdown(&client_alone, secs(20), &quiet()).await?;
-        ensure!((client.state().await?, server.state().await?) == (Off, Running));
+        let states = (client.state().await?, server.state().await?);
+        ensure!(states == (Off, Running), "{states:?}");
         ensure!((wire.is_alive().await?, lan.is_alive().await?) == (false, true));
         env.start(&Selection::All, &quiet()).await?;
         env.start(&Selection::All, &quiet()).await?;
@@ -162,7 +154,7 @@ async fn collect(env: &Env, artifacts: &Artifacts) -> Result {
     let machines = Selection::Named(vec!["server".into()]);
     let options = CollectOptions { machines, to: to.clone(), caps: Default::default() };
     let manifest = env.collect_to(&options, &quiet()).await?;
-    ensure!(fs::read_to_string(to.join("server/_var_log_greeting"))?.starts_with("hello from server"));
+    ensure!(fs::read_to_string(to.join("server/_srv_greeting"))?.starts_with("hello from server"));
     ensure!(fs::read_to_string(to.join("server/_srv_site/pages/more.txt"))? == "more\n");
     ensure!(!to.join("server/_not_there").exists());
     ensure!(format!("{manifest:?}").contains("_not_there"), "{manifest:?}");

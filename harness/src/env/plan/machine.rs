@@ -8,13 +8,12 @@ use super::{
     files::Files,
     identity,
     model::{
-        Bootstrap, DiskPlan, HEEDS, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, ROOT, SSH,
-        TRANSLATED, TYPE, Warning,
+        Bootstrap, DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, ROOT, SSH, TYPE, Warning,
     },
 };
 use crate::{
     base::id::uuid,
-    image::{Abilities, Ability, ImageInfo},
+    image::{Abilities, Ability},
     initfile::spec::{DiskSource, Firmware, MachineSpec, NicSpec},
     lab::accel::Accel,
     net::{PlannedNet, PlannedNic, prefixed_name},
@@ -243,10 +242,11 @@ impl<'a> Planner<'a> {
                     image: image.name.clone(),
                     bus,
                 })?;
+                let told = super::model::told(self.inputs.accel);
                 Ok(Boot::Kernel {
                     kernel: dir.join(&image.kernel),
                     initrd: Some(dir.join(&image.initrd)),
-                    cmdline: self.cmdline(image, &dev),
+                    cmdline: format!("{} {told} root=/dev/{dev}", image.cmdline),
                 })
             }
             (_, Firmware::Bios) => Ok(Boot::Bios),
@@ -255,12 +255,6 @@ impl<'a> Planner<'a> {
                 Ok(Boot::Uefi { nvram: self.inputs.view.env.join(nvram) })
             }
         }
-    }
-
-    fn cmdline(&self, image: &ImageInfo, dev: &str) -> String {
-        let translated = (self.inputs.accel == Accel::Tcg).then_some(TRANSLATED);
-        let words = [Some(image.cmdline.as_str()), Some(HEEDS), translated].into_iter().flatten();
-        words.map(|word| format!("{word} ")).collect::<String>() + &format!("root=/dev/{dev}")
     }
 
     fn cpu(&self) -> Result<Cpu, PlanError> {
