@@ -9,6 +9,7 @@ use super::{
     identity,
     model::{
         Bootstrap, DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, ROOT, SSH, TYPE, Warning,
+        told,
     },
 };
 use crate::{
@@ -242,11 +243,10 @@ impl<'a> Planner<'a> {
                     image: image.name.clone(),
                     bus,
                 })?;
-                let told = super::model::told(self.inputs.accel);
                 Ok(Boot::Kernel {
                     kernel: dir.join(&image.kernel),
                     initrd: Some(dir.join(&image.initrd)),
-                    cmdline: format!("{} {told} root=/dev/{dev}", image.cmdline),
+                    cmdline: format!("{} {} root=/dev/{dev}", image.cmdline, told(self.inputs.accel)),
                 })
             }
             (_, Firmware::Bios) => Ok(Boot::Bios),
