@@ -19,7 +19,7 @@ mod environment {
         let names = |all: Vec<Vm>| all.iter().map(ToString::to_string).collect::<Vec<_>>();
         ensure!(names(env.vms()) == ["server", "client"]);
         ensure!(names(env.with_role("web")) == ["server"]);
-        ensure!(server.plan().metadata["floor"] == 3);
+        ensure!(server.plan().metadata.get("floor") == Some(&3.into()));
         ensure!(server.ip_on(lan) == Some("192.168.210.10".parse()?) && server.ip_on(wire).is_none());
         ensure!(lan.gateway() == Some("192.168.210.1".parse()?));
         ensure!((lan.is_management(), wire.is_management(), wire.mtu()) == (true, false, 1400));
@@ -35,9 +35,9 @@ mod environment {
         let status = env.status().await?.prefix;
         for vm in [server, client] {
             ensure!(vm.state().await? == Running);
-            ensure!(status.machines[vm.name().as_str()].status == "running");
             vm.wait_for_ssh(secs(20)).await?;
         }
+        ensure!(status.machines.values().all(|vm| vm.status == "running"));
         ensure!(status.nets.values().all(|net| net.status == "up"));
         Ok(())
     }
@@ -110,7 +110,8 @@ mod environment {
     async fn goes_back_to_a_snapshot(env: &Env, server: &Vm) -> Result {
         env.snapshot("fresh", &SnapshotOptions::default(), &quiet()).await?;
         ensure!(env.snapshots().iter().any(|snapshot| snapshot.name == "fresh"));
-        ensure!(env.status().await?.prefix.machines["server"].snapshots == "fresh");
+        let machines = env.status().await?.prefix.machines;
+        ensure!(machines.values().all(|vm| vm.snapshots == "fresh"));
         server.succeed("rm -r /srv/site && sync").await?;
         env.revert("fresh", &quiet()).await?;
         env.start(&Selection::All, &quiet()).await?;
