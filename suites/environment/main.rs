@@ -7,7 +7,7 @@ use std::fs;
 use polder::{
     env::{CollectOptions, DeployOptions, Progress, Selection, SnapshotOptions},
     prelude::*,
-    provider::MachineState::{Off, Running},
+    provider::MachineState::{Absent, Running},
 };
 
 #[polder::suite(env = "environment.yaml", timeout = "10m")]
@@ -134,7 +134,7 @@ mod environment {
         let client_alone = Selection::Named(vec!["client".into()]);
         env.shutdown(&client_alone, secs(20), &quiet()).await?;
         let states = (client.state().await?, server.state().await?);
-        ensure!(states == (Off, Running), "{states:?}");
+        ensure!(states == (Absent, Running), "{states:?}");
         ensure!((wire.is_alive().await?, lan.is_alive().await?) == (false, true));
         env.start(&Selection::All, &quiet()).await?;
         env.start(&Selection::All, &quiet()).await?;
@@ -144,7 +144,7 @@ mod environment {
 
         server.succeed("sync").await?;
         server.stop().await?;
-        ensure!(server.state().await? == Off);
+        ensure!(server.state().await? == Absent);
         collect(env, artifacts).await.context("of a machine that is off")
     }
 }
