@@ -1,2 +1,3 @@
 #!/bin/sh
-echo "hello from $POLDER_VM at $POLDER_IP_ON_LAN" | tee /var/log/greeting
+mkdir -p /srv
+echo "hello from $POLDER_VM at $POLDER_IP_ON_LAN" | tee /srv/greeting

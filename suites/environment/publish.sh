@@ -1,5 +1,5 @@
 #!/bin/sh
 set -e
 mkdir -p /srv/site/pages
-cp /var/log/greeting /srv/site/index.txt
+cp /srv/greeting /srv/site/index.txt
 echo more >/srv/site/pages/more.txt

@@ -8,13 +8,13 @@ use super::{
     files::Files,
     identity,
     model::{
-        Bootstrap, DiskPlan, HEEDS, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, ROOT, SSH,
-        TRANSLATED, TYPE, Warning,
+        Bootstrap, DiskPlan, IdentityFrom, LOCAL, Login, MachinePlan, PlanInputs, ROOT, SSH, TYPE, Warning,
+        told,
     },
 };
 use crate::{
     base::id::uuid,
-    image::{Abilities, Ability, ImageInfo},
+    image::{Abilities, Ability},
     initfile::spec::{DiskSource, Firmware, MachineSpec, NicSpec},
     lab::accel::Accel,
     net::{PlannedNet, PlannedNic, prefixed_name},
@@ -246,7 +246,7 @@ impl<'a> Planner<'a> {
                 Ok(Boot::Kernel {
                     kernel: dir.join(&image.kernel),
                     initrd: Some(dir.join(&image.initrd)),
-                    cmdline: self.cmdline(image, &dev),
+                    cmdline: format!("{} {} root=/dev/{dev}", image.cmdline, told(self.inputs.accel)),
                 })
             }
             (_, Firmware::Bios) => Ok(Boot::Bios),
@@ -255,12 +255,6 @@ impl<'a> Planner<'a> {
                 Ok(Boot::Uefi { nvram: self.inputs.view.env.join(nvram) })
             }
         }
-    }
-
-    fn cmdline(&self, image: &ImageInfo, dev: &str) -> String {
-        let translated = (self.inputs.accel == Accel::Tcg).then_some(TRANSLATED);
-        let words = [Some(image.cmdline.as_str()), Some(HEEDS), translated].into_iter().flatten();
-        words.map(|word| format!("{word} ")).collect::<String>() + &format!("root=/dev/{dev}")
     }
 
     fn cpu(&self) -> Result<Cpu, PlanError> {

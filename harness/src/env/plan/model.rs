@@ -33,12 +33,15 @@ pub const TYPE: &str = "default";
 /// Where ssh servers listen that do not say it.
 pub const SSH: u16 = 22;
 /// What kernels of our images are told so that they panic at SysRq on the keyboard and at an NMI, which come when nothing else
-/// is heard.
-pub(super) const HEEDS: &str = "sysrq_always_enabled unknown_nmi_panic";
-/// What kernels of our images are told besides where they are translated, so that their clocks go by devices of the emulator. The
-/// counter of the processor is the host's there: a kernel that measures it while the host has much to do is wrong by up to a
-/// factor of five, and when a machine goes back to what it was, the counter alone does not.
-pub(super) const TRANSLATED: &str = "tsc=unstable";
+/// is heard; and where they are translated, so that their clocks go by a device of the emulator. The counter of the processor is
+/// the host's there: a kernel that measures it while the host has much to do is wrong by up to a factor of five, and when a
+/// machine goes back to what it was, the counter alone does not.
+pub(super) fn told(accel: Accel) -> &'static str {
+    match accel {
+        Accel::Kvm => "sysrq_always_enabled unknown_nmi_panic",
+        Accel::Tcg => "sysrq_always_enabled unknown_nmi_panic tsc=unstable",
+    }
+}
 /// The provider of machines that libvirt makes.
 pub const LOCAL: &str = "local-libvirt";
 
