@@ -47,7 +47,7 @@ const KNOWN_HOSTS: &str = "known_hosts";
 ///     web.succeed("httpd -h /www").await?; // fails when the command does, with all it said
 ///     web.wait_for_port(80, secs(10)).await?;
 ///     let page = web.execute("wget -q -O - http://localhost/").await?;
-///     ensure!(page.success(), "the page cannot be had: {page:?}");
+///     ensure!(page.status.success(), "the page cannot be had: {page:?}");
 ///     Ok(())
 /// }
 /// ```

@@ -44,7 +44,7 @@ impl Terminal {
         command
             .env("POLDER_OUTPUT_DIR", folder.path().join("polder"))
             .env("WATCHED_GO", folder.path().join("go"));
-        for name in ["NO_COLOR", "NEXTEST", "GITHUB_ACTIONS", "GITLAB_CI", "POLDER_BLESS", "RUST_BACKTRACE"] {
+        for name in ["NO_COLOR", "NEXTEST", "GITHUB_ACTIONS", "GITLAB_CI", "POLDER_BLESS"] {
             command.env_remove(name);
         }
         command.envs(set.iter().copied());

@@ -90,7 +90,7 @@ fn lines_are_compared_but_for_their_numbers() {
 #[test]
 fn the_tutorial_goes_as_it_says() {
     let program = program("hello");
-    let mut terminal = Terminal::open((120, 110), &program, "", &[]).within(LIMIT);
+    let mut terminal = Terminal::open((120, 110), &program, "", &[("RUST_BACKTRACE", "1")]).within(LIMIT);
     terminal.see(&["    a_reboot_keeps_the_page ", "reboot", "scenarios, "]);
     let picture = svg(&terminal.cells(), "Two machines and a suite that is under way");
     let code = terminal.wait();
