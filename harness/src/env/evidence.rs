@@ -28,13 +28,10 @@ const BROKEN: Duration = Duration::from_millis(1500);
 /// For a call to libvirt or a command in the lab.
 const CALL: Duration = Duration::from_secs(5);
 
-/// Bytes kept of each path, and of all paths of a machine.
-const CAPS: Caps = Caps { path: 16 << 20, machine: 64 << 20 };
-
 impl Env {
     /// Collects everything into `dir`; what could not be had is in the manifest with the reason.
     pub async fn collect(&self, dir: &Path) -> Manifest {
-        let files = Files { caps: CAPS, limit: EACH.mul_f64(0.9) };
+        let files = Files { caps: Caps::default(), limit: EACH.mul_f64(0.9) };
         let mut items = Vec::new();
         for vm in self.vms() {
             let state = self.state_of(&vm).await;

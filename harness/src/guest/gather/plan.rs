@@ -10,12 +10,19 @@ use std::{
 use crate::{base::text::flat_names, guest::Channel};
 
 /// How many bytes are taken at most.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
     /// Of each path that was found. The end of a longer file is taken; files of a folder beyond it are left out.
     pub path: u64,
     /// Of all paths together.
     pub machine: u64,
+}
+
+/// What is taken at failures: 16 MiB of each path, 64 MiB of a machine.
+impl Default for Caps {
+    fn default() -> Self {
+        Self { path: 16 << 20, machine: 64 << 20 }
+    }
 }
 
 /// What became of one path, or of one pattern that nothing fits.
