@@ -6,6 +6,7 @@ use std::fs;
 
 use polder::{
     env::{CollectOptions, DeployOptions, Progress, Selection, SnapshotOptions},
+    guest::Caps,
     prelude::*,
     provider::MachineState::{Absent, Running},
 };
@@ -153,7 +154,8 @@ mod environment {
 async fn collect(env: &Env, artifacts: &Artifacts) -> Result {
     let to = artifacts.path("collected")?;
     let machines = Selection::Named(vec!["server".into()]);
-    let options = CollectOptions { machines, to: to.clone(), caps: Default::default() };
+    let caps = Caps { path: 1 << 20, machine: 8 << 20 };
+    let options = CollectOptions { machines, to: to.clone(), caps };
     let manifest = env.collect_to(&options, &quiet()).await?;
     ensure!(fs::read_to_string(to.join("server/_srv_greeting"))?.starts_with("hello from server"));
     ensure!(fs::read_to_string(to.join("server/_srv_site/pages/more.txt"))? == "more\n");
