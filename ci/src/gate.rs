@@ -25,6 +25,7 @@ const ONCE_AS_USER: &[&str] = &[
     "a_suite_whose_daemon_hangs_ends",
     "a_machine_has_the_devices_its_init_file_asks_for",
     "an_environment_is_deployed_and_its_services_are_managed",
+    "checkpoints::",
     "debugging::",
     "an_image_becomes_a_template_an_environment_and_an_export",
     "disks_are_prepared_once_and_never_half",

@@ -24,6 +24,9 @@ use crate::{
     template::{self, Limits, Repo, TemplateEvent, Templates, TemplatesConfig},
 };
 
+/// What checkpoints may take where nobody says it: 20 GiB.
+const ROOM: u64 = 20 << 30;
+
 /// Where environments come up on this host.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -41,6 +44,8 @@ pub struct Host {
     pub checkpoints: Checkpoints,
     /// Where those are.
     pub checkpoint_folder: PathBuf,
+    /// How much they may take, in bytes.
+    pub checkpoint_limit: u64,
     /// The daemon of system labs.
     pub daemon: Daemon,
     /// Types of machines there are, by their names in `vm-type`.
@@ -95,6 +100,7 @@ impl Host {
             templates,
             checkpoints: Checkpoints::named(&env("POLDER_CHECKPOINTS").unwrap_or_default()),
             checkpoint_folder,
+            checkpoint_limit: ROOM,
             daemon,
             types: types::builtin(),
             providers,
@@ -150,13 +156,24 @@ impl Host {
         };
         let (defaults, lock_timeout) = (Defaults::of(config), config.lock_timeout);
         let (repo_port, checkpoints) = (config.repo_port, config.checkpoints);
-        Ok(Self { kind, checkpoints, templates, daemon, defaults, repo_port, lock_timeout, ..host })
+        let checkpoint_limit = config.checkpoint_limit;
+        Ok(Self {
+            kind,
+            checkpoints,
+            checkpoint_limit,
+            templates,
+            daemon,
+            defaults,
+            repo_port,
+            lock_timeout,
+            ..host
+        })
     }
 
     /// The store of checkpoints.
     #[must_use]
     pub fn checkpoint_store(&self) -> Store {
-        Store::at(&self.checkpoint_folder)
+        Store::at(&self.checkpoint_folder).with_limit(self.checkpoint_limit)
     }
 
     /// Puts in what `spec` leaves open: defaults, then what machines have by their types. Returns what does not go with
