@@ -234,7 +234,7 @@ impl Store {
         }
     }
 
-    /// Removes what there is for `key`; who uses it has it all the same.
+    /// Removes what there is for `key`; files that are open stay readable.
     ///
     /// # Errors
     /// It cannot be removed.

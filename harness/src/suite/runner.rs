@@ -304,6 +304,7 @@ impl Runner {
         let bounds = Bounds { limit: None, stop: None, plain: false };
         let stay = async move {
             let usage = staying.usage().await.ok();
+            staying.finished().await;
             staying.detach()?;
             Ok(usage)
         };
