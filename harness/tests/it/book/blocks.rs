@@ -41,6 +41,7 @@ fn surroundings() -> tempfile::TempDir {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, KEY).unwrap();
     }
+    fs::write(folder.path().join("images/router.yaml"), "extends: debian12\n").unwrap();
     folder
 }
 

@@ -7,7 +7,7 @@ use super::markdown::{Page, book, page, pages, root};
 /// Languages of blocks, and the words that may stand behind each; those that end with `=` have a value.
 const LANGUAGES: &[(&str, &[&str])] = &[
     ("rust", &["part", "steps", "file=", "add="]),
-    ("yaml", &["part", "changes", "file=", "other"]),
+    ("yaml", &["part", "changes", "recipe", "file=", "other"]),
     ("toml", &["config", "file="]),
     ("json", &["jobs", "state", "event", "file="]),
     ("xml", &["changes"]),
