@@ -107,7 +107,7 @@ async fn several_configlets_go_out_by_one_change(#[case] version: &str) {
 
     let change = cvp.deploy([ntp(), dns()]).await.unwrap().unwrap();
     let tasks = client.tasks(None).await.unwrap();
-    assert_eq!(tasks.len(), 3, "one for each device: {tasks:?}");
+    assert_eq!(tasks.len(), 4, "one for each configlet of a device: {tasks:?}");
     assert_eq!(client.changes().await.unwrap().len(), 1, "{change:?}");
     let both = cvp.running_config("leaf-2").await.unwrap();
     assert!(both.contains("ntp server 192.0.2.1") && both.contains("ip domain-name x.test"), "{both}");
