@@ -245,8 +245,8 @@ impl<'a> Draft<'a> {
 }
 
 impl Cvp {
-    /// Deploys several configlets by one change control, in which their devices are configured side by side; each device is
-    /// written to once, however many of the configlets it gets. Otherwise as [`Draft::deploy`].
+    /// Deploys several configlets by one change control, in which their devices are configured side by side. A device that gets
+    /// several of them has a task for each. Otherwise as [`Draft::deploy`].
     ///
     /// # Errors
     /// As [`Draft::deploy`]; nothing is changed unless all names are of devices and containers.
