@@ -99,7 +99,11 @@ const LEGACY: &str = r#"<config dialect="legacy">
 fn the_documented_file_is_good() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/changes.md");
     let text = std::fs::read_to_string(path).expect("it is in the workspace");
-    let yaml = text.split("```yaml changes\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it is there");
+    let yaml = text
+        .split("```yaml changes\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("it is there");
     assert_eq!(plan(&good(yaml), &Vars::new()).expect("it was checked").steps().len(), 3);
 }
 
