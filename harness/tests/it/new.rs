@@ -92,7 +92,9 @@ fn new_suites_are_compiled_and_look_as_rustfmt_leaves_them() {
 #[test]
 fn new_suites_pass_at_once() {
     // Else nothing is deployed where that was done before.
-    let boot = |command: &mut Command| drop(command.env("POLDER_CHECKPOINTS", "off"));
+    let boot = |command: &mut Command| {
+        command.env("POLDER_CHECKPOINTS", "off");
+    };
     let [fresh, given] = ["fresh", "given-one"].map(|name| binary::start_at(suite(name), &[], boot));
     let passed = |ran: Ran, number: u8| {
         let expected = format!("ok. {number} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
