@@ -131,7 +131,16 @@ pub(crate) fn start_at(path: &Path, args: &[&str], prepare: impl FnOnce(&mut Com
     let file = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
     command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
     prepare(&mut command);
-    Running { child: command.spawn().unwrap(), folder }
+    // One that was just written may still be open for that in a process that another thread is about to start.
+    let child = loop {
+        match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            child => break child.unwrap(),
+        }
+    };
+    Running { child, folder }
 }
 
 /// Starts `name` with `args`.
