@@ -427,6 +427,15 @@ pub enum EnvError {
 }
 
 impl EnvError {
+    /// Whether it is the daemon that did not answer.
+    pub(super) fn hangs(&self) -> bool {
+        match self {
+            Self::Provider { error, .. } => error.hangs(),
+            Self::Several(all) => all.iter().any(Self::hangs),
+            _ => false,
+        }
+    }
+
     /// One error of one or several.
     pub(super) fn several(mut errors: Vec<Self>) -> Self {
         match (errors.pop(), errors.is_empty()) {

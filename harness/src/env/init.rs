@@ -107,10 +107,7 @@ impl Env {
             && let Some((found, known)) = Origin::find(host, &gathered, &plan, stages, progress).await
         {
             origin = Some(found);
-            if let Some(known) = known {
-                plan = gathered.decide(host, &known)?;
-                keys = known;
-            }
+            (plan, keys) = gathered.decide_again(host, known, (plan, keys))?;
         }
         let lab = match host.kind {
             LabKind::Hermetic => LabState::Hermetic { folder: None },

@@ -79,6 +79,7 @@ mod parallel;
 mod places;
 pub mod plan;
 mod prepare;
+mod ready;
 mod rows;
 mod select;
 mod serve;

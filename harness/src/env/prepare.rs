@@ -173,6 +173,19 @@ impl Gathered {
         Ok(plan::plan(&self.spec, &inputs)?)
     }
 
+    /// The plan for machines that know these keys already, if there are any; else what was decided.
+    pub(super) fn decide_again(
+        &self,
+        host: &Host,
+        known: Option<Keys>,
+        decided: (EnvPlan, Keys),
+    ) -> Result<(EnvPlan, Keys), EnvError> {
+        match known {
+            Some(known) => Ok((self.decide(host, &known)?, known)),
+            None => Ok(decided),
+        }
+    }
+
     /// Tells what is strange about a plan of which something is made, and makes the layers its disks lie over.
     pub(super) async fn lay(
         &self,

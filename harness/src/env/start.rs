@@ -17,13 +17,13 @@ use super::{
     needed::lab_spec,
     network, ordered, parallel,
     prepare::{ALONE, Place, gather},
+    ready::ready,
     site::{Ground, Running},
     state::{EnvState, LabState},
     turn::{Home, Turn, thing},
 };
 use crate::{
     base::id::MachineName,
-    image::Ability,
     initfile::{EnvSpec, Loaded},
     lab::{Hermetic, Plot},
     provider::libvirt::{DomainState, xml},
@@ -108,10 +108,7 @@ impl Env {
             let lab = lab?;
             if let Some((found, known)) = found {
                 origin = Some(found);
-                if let Some(known) = known {
-                    plan = gathered.decide(host, &known)?;
-                    keys = known;
-                }
+                (plan, keys) = gathered.decide_again(host, known, (plan, keys))?;
             }
             progress.say("the lab is up");
             (Home::Lab(lab.paths().env()), Some(lab))
@@ -316,10 +313,10 @@ impl Env {
             error = self.broken() => Err(error),
         };
         match result {
-            Err(EnvError::Provider { error, .. }) if error.hangs() => {
+            Err(error) if error.hangs() => {
                 // Else everything that is still to be asked of it runs into a deadline of its own.
                 let _ = running.lab.kill_daemon().await;
-                Err(running.explain(error))
+                Err(error)
             }
             Err(EnvError::Provider { error, daemon: None }) => {
                 // A call notices the daemon's end a moment before we are told of it.
@@ -476,57 +473,4 @@ async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>)
         connection.resume_domain(vm.domain(), limits::DOMAIN).await.map_err(|e| running.explain(e))?;
     }
     Ok(())
-}
-
-/// Waits until a machine that runs answers.
-async fn ready(
-    env: &Env,
-    running: Option<&Running>,
-    vm: &Vm,
-    since: Instant,
-    progress: &Progress,
-) -> Result<(), EnvError> {
-    let abilities = &vm.plan().abilities;
-    if !vm.plan().awaited {
-        progress.say(&format!("{} is not waited for: it is of the vm-type `{}`", vm.name(), vm.vm_type()));
-        return Ok(());
-    }
-    let limit = vm.plan().boot_time.unwrap_or(limits::READY);
-    let answer = async {
-        // The guest stretches its deadlines itself.
-        let answer = match (abilities.has(Ability::Ssh) && vm.ip().is_some(), abilities.has(Ability::Agent)) {
-            (true, _) => vm.wait_for_ssh(limit).await,
-            (false, true) => vm.wait_for_agent(limit).await,
-            (false, false) => Ok(()),
-        };
-        answer.map_err(|source| EnvError::NotReady { machine: vm.name().clone(), source: Box::new(source) })
-    };
-    tokio::select! {
-        result = answer => result?,
-        error = ended(env, running, vm) => return Err(error),
-    }
-    progress.say(&format!("{} answers after {:.1} s", vm.name(), since.elapsed().as_secs_f64()));
-    Ok(())
-}
-
-/// Comes back only when a machine of the lab that should be booting has ended.
-async fn ended(env: &Env, running: Option<&Running>, vm: &Vm) -> EnvError {
-    let Some(running) = running.filter(|_| vm.is_made()) else { return std::future::pending().await };
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let what = match env.state_of(vm).await {
-            Ok(DomainState::Off | DomainState::Absent) => "was switched off while it booted",
-            Ok(DomainState::Crashed) => "crashed while it booted",
-            Ok(_) => continue,
-            Err(EnvError::Provider { error, .. }) => return running.explain(error),
-            Err(error) => return error,
-        };
-        let console = vm.console_tail(5).await.join("\n");
-        let what = if console.is_empty() {
-            what.to_owned()
-        } else {
-            format!("{what}; its console ends with:\n{console}")
-        };
-        return EnvError::MachineEnded { machine: vm.name().clone(), what };
-    }
 }

@@ -31,7 +31,7 @@ use super::{
     points::{self, Entry, Points, UNBOUNDED},
     registry::{Requirement, ScenarioDef, StepDef, Suite},
     runner::{Keep, Runner, STOPPED},
-    stages::{self, SETUP, Start},
+    stages::{SETUP, Start},
     task::{self, Bounds, Ended},
 };
 
@@ -76,7 +76,7 @@ pub(super) struct Session<'a> {
 
 /// What became of the suite so far.
 #[derive(Default)]
-struct SoFar {
+pub(super) struct SoFar {
     /// Why nothing more can be run, once that is so.
     halted: Option<String>,
     /// Why nothing more is to be run but what always is.
@@ -86,9 +86,9 @@ struct SoFar {
     /// What failed first, for the teardown.
     failure: Option<Outcome>,
     /// States that are gone back to.
-    points: Points,
+    pub(super) points: Points,
     /// What was done until now, step by step, while all of it passed.
-    path: Option<Vec<&'static str>>,
+    pub(super) path: Option<Vec<&'static str>>,
 }
 
 impl SoFar {
@@ -191,52 +191,6 @@ impl<'a> Session<'a> {
         drop(self.watched);
         drop(self.token);
         usage
-    }
-
-    /// Goes on where an earlier run was after some steps; returns how many of the planned scenarios are done by that.
-    async fn begin_at(&self, start: Start, planned: &[Planned], so_far: &mut SoFar) -> usize {
-        let Start { path, done } = start;
-        let steps: Vec<String> = path.iter().map(|step| format!("`{step}`")).collect();
-        self.runner.emit(RunEvent::SuiteProgress {
-            suite: self.suite.name.clone(),
-            text: format!("not run again, because an earlier run kept what they left: {}", steps.join(", ")),
-        });
-        so_far.path = Some(path.clone());
-        if let (Some(place), Some(last)) = (done.checked_sub(1), path.last()) {
-            let is_wanted = points::is_wanted(self.suite, planned, place);
-            self.left(&mut so_far.points, last, Some(path.clone()), is_wanted).await;
-        }
-        done
-    }
-
-    /// Takes note that a step has been run, and keeps what it left for later runs, if it is `cached`.
-    async fn passed_through(
-        &self,
-        name: &'static str,
-        step: &StepDef,
-        outcome: &Outcome,
-        so_far: &mut SoFar,
-    ) {
-        if *outcome != Outcome::Passed {
-            so_far.path = None;
-        }
-        let Some(path) = &mut so_far.path else { return };
-        path.push(name);
-        let Some(env) = self.env.clone().filter(|env| step.cached && env.keeps_checkpoints()) else { return };
-        let kept = match (self.changes.made(), stages::kept(self.suite, path).await) {
-            (0, Ok(stage)) => {
-                let work = async move { Ok(env.keep_for_others(Some(&stage)).await?) };
-                self.done(task::run(&self.runner.work, Span::none(), UNBOUNDED, work).await)
-            }
-            (0, Err(error)) => Err(format!("this executable cannot be read: {error}")),
-            (_, _) => Err("changes are to be undone".to_owned()),
-        };
-        if let Err(why) = kept {
-            self.runner.emit(RunEvent::SuiteProgress {
-                suite: self.suite.name.clone(),
-                text: format!("what `{name}` left is not kept for later runs: {why}"),
-            });
-        }
     }
 
     /// Runs a scenario if nothing keeps it from that.

@@ -4,11 +4,20 @@
 
 use std::{io, path::Path, sync::OnceLock};
 
-use crate::{checkpoint, env::Stage};
+use tracing::Span;
+
+use crate::{
+    checkpoint,
+    env::Stage,
+    event::{Outcome, RunEvent},
+};
 
 use super::{
     order::Planned,
-    registry::{ScenarioDef, Suite},
+    points::{self, UNBOUNDED},
+    registry::{ScenarioDef, StepDef, Suite},
+    session::{Session, SoFar},
+    task,
 };
 
 /// What set-up is called among steps.
@@ -86,6 +95,54 @@ fn stage(suite: &Suite, path: &[&str]) -> io::Result<Stage> {
         }
     };
     Ok(Stage { executable, suite: suite.name.clone(), step: path.join(" > ") })
+}
+
+impl Session<'_> {
+    /// Goes on where an earlier run was after some steps; returns how many of the planned scenarios are done by that.
+    pub(super) async fn begin_at(&self, start: Start, planned: &[Planned], so_far: &mut SoFar) -> usize {
+        let Start { path, done } = start;
+        let steps: Vec<String> = path.iter().map(|step| format!("`{step}`")).collect();
+        self.runner.emit(RunEvent::SuiteProgress {
+            suite: self.suite.name.clone(),
+            text: format!("not run again, because an earlier run kept what they left: {}", steps.join(", ")),
+        });
+        so_far.path = Some(path.clone());
+        if let (Some(place), Some(last)) = (done.checked_sub(1), path.last()) {
+            let is_wanted = points::is_wanted(self.suite, planned, place);
+            self.left(&mut so_far.points, last, Some(path.clone()), is_wanted).await;
+        }
+        done
+    }
+
+    /// Takes note that a step has been run, and keeps what it left for later runs, if it is `cached`.
+    pub(super) async fn passed_through(
+        &self,
+        name: &'static str,
+        step: &StepDef,
+        outcome: &Outcome,
+        so_far: &mut SoFar,
+    ) {
+        if *outcome != Outcome::Passed {
+            so_far.path = None;
+        }
+        let Some(path) = &mut so_far.path else { return };
+        path.push(name);
+        let Some(env) = self.env.clone().filter(|env| step.cached && env.keeps_checkpoints()) else { return };
+        let left = match (self.changes.made(), kept(self.suite, path).await) {
+            (0, Ok(stage)) => {
+                let work = async move { Ok(env.keep_for_others(Some(&stage)).await?) };
+                self.done(task::run(&self.runner.work, Span::none(), UNBOUNDED, work).await)
+            }
+            (0, Err(error)) => Err(format!("this executable cannot be read: {error}")),
+            (_, _) => Err("changes are to be undone".to_owned()),
+        };
+        if let Err(why) = left {
+            self.runner.emit(RunEvent::SuiteProgress {
+                suite: self.suite.name.clone(),
+                text: format!("what `{name}` left is not kept for later runs: {why}"),
+            });
+        }
+    }
 }
 
 #[cfg(test)]

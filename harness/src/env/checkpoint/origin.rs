@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
+    sync::atomic::AtomicBool,
 };
 
 use super::saved::Saved;
@@ -53,7 +53,7 @@ pub(in crate::env) struct Origin {
 pub(in crate::env) struct From {
     pub(super) key: Key,
     /// In use as long as this is there.
-    pub(super) entry: Arc<Entry>,
+    pub(super) entry: Entry,
     pub(super) saved: Saved,
     /// Which of the stages that were asked for it is the end of; none: it has booted.
     pub(super) stage: Option<usize>,
@@ -99,7 +99,7 @@ impl Origin {
             let key = origin.boot.at(level);
             match look(&origin.store, &key).await {
                 Ok(Ok(Some((entry, saved, keys)))) => {
-                    origin.from = Some(From { key, entry: Arc::new(entry), saved, stage });
+                    origin.from = Some(From { key, entry, saved, stage });
                     return Some((origin, Some(keys)));
                 }
                 Ok(Ok(None)) => {}

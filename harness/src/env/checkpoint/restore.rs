@@ -68,12 +68,12 @@ impl Env {
             stopped = self.host().told_to_stop() => return Err(stopped),
         };
         let error = match went {
-            Err(error) if origin.is_required => return Err(error),
-            Err(error) if hangs(&error) => {
+            Err(error) if error.hangs() => {
                 // It is not the checkpoint's fault, and machines would not boot either.
                 let _ = running.lab.kill_daemon().await;
                 return Err(error);
             }
+            Err(error) if origin.is_required => return Err(error),
             Ok(()) => {
                 origin.went_on.store(true, Ordering::Relaxed);
                 progress.say(&format!(
@@ -205,13 +205,4 @@ async fn bring_back(
         link::keep_all(env, running, vm).await?;
     }
     Ok(())
-}
-
-/// Whether it is the daemon that did not answer.
-fn hangs(error: &EnvError) -> bool {
-    match error {
-        EnvError::Provider { error, .. } => error.hangs(),
-        EnvError::Several(all) => all.iter().any(hangs),
-        _ => false,
-    }
 }
