@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::initfile::EnvSpec;
 
-/// The version of this format: of keys that are made in another way.
-const FORMAT: u32 = 1;
+/// The version of this format: of keys, or machines, that are made in another way.
+const FORMAT: u32 = 2;
 
 /// Names of the lines that say what moment it is.
 const LEVEL: [&str; 4] = ["level", "executable", "suite", "step"];

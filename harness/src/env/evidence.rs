@@ -2,7 +2,6 @@
 //! state of the networks, and the logs of lab and daemon. Also of one that came up only in part.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -107,15 +106,11 @@ fn emulator(env: &Env, vm: &Vm) -> Option<Item> {
 
 /// What the deploy scripts of a machine printed.
 fn deployed(env: &Env, vm: &Vm) -> Vec<Item> {
-    let folder = deploy::folder_of(env.folder(), vm.name());
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
-    files.sort();
     let kept = |file: PathBuf| {
         let path = Path::new(vm.name().as_str()).join("deploy").join(file.file_name()?);
         Some(item(path, "what a deploy script printed", |_| async move { Ok(Fetched::File(file)) }))
     };
-    files.into_iter().filter_map(kept).collect()
+    deploy::printed(env.folder(), vm.name()).into_iter().filter_map(kept).collect()
 }
 
 pub(super) fn of_lab(env: &Env) -> Vec<Item> {

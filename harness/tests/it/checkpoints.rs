@@ -136,6 +136,14 @@ async fn machines_go_on_where_earlier_ones_were_kept() {
     assert_eq!(chance.len(), 6, "machines drew the same: {chance:?}");
     let console = fs::read_to_string(env.folder().join("consoles/deb.log")).unwrap();
     assert!(console.contains("polder-identity: applied"), "what was said before is gone:\n{console}");
+    // What is plugged in is seen: the emulator numbers slots as it did when the machine booted.
+    let lan = other.net("lan").unwrap();
+    for vm in other.vms() {
+        let seen = "until [ $(ls -d /sys/class/net/e* | wc -l) = 2 ]; do sleep 0.2; done";
+        let link = lan.attach(&vm).await.unwrap();
+        vm.succeed(polder::guest::Command::from(seen).timeout(Duration::from_secs(30))).await.unwrap();
+        link.detach().await.unwrap();
+    }
     env.down().await.unwrap();
     other.down().await.unwrap();
 

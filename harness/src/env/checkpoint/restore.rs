@@ -2,6 +2,7 @@
 //! write lies over what is in the store, which is never written to.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::Instant,
@@ -10,8 +11,8 @@ use std::{
 use super::{Origin, origin::From, save::copy, saved};
 use crate::{
     env::{
-        Env, EnvError, Progress, Vm, daemon, disk,
-        error::chain,
+        Env, EnvError, Progress, Vm, daemon, deploy, disk,
+        error::{chain, file},
         host::limits,
         link,
         moment::go_on,
@@ -148,7 +149,22 @@ impl Env {
             let path = folder.join(path);
             async move { disk::lay(&path, &over, top.format, top.size).await }
         };
-        parallel::each(layers, each).await.map(drop)
+        parallel::each(layers, each).await?;
+        self.take_over_printed(from).await
+    }
+
+    /// Puts what deploy scripts had printed where it would be had they run here.
+    async fn take_over_printed(&self, from: &From) -> Result<(), EnvError> {
+        for vm in self.vms() {
+            let printed = saved::printed(vm.name());
+            for kept in from.entry.manifest.files.keys() {
+                let Some(name) = kept.strip_prefix(&printed) else { continue };
+                let folder = deploy::folder_of(self.folder(), vm.name());
+                fs::create_dir_all(&folder).map_err(file("make", &folder))?;
+                copy(&from.entry.folder.join(kept), &folder.join(name)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Brings networks up and machines back, and lets them go on.

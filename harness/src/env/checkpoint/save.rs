@@ -21,7 +21,7 @@ use crate::{
     base::{id::MachineName, process},
     checkpoint::{CheckpointError, Draft, Entry, Key, Level},
     env::{
-        Env, EnvError, Vm, disk,
+        Env, EnvError, Vm, deploy, disk,
         error::{chain, file},
         host::limits,
         keys::Keys,
@@ -158,6 +158,10 @@ impl Env {
                 let console = env.folder().join(&vm.plan().console);
                 if console.exists() {
                     copy(&console, &folder.join(saved::console(vm.name()))).await?;
+                }
+                for path in deploy::printed(env.folder(), vm.name()) {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    copy(&path, &folder.join(saved::printed(vm.name()) + &name)).await?;
                 }
                 if let Some(Boot::Uefi { nvram }) = vm.plan().domain.as_ref().map(|domain| &domain.boot) {
                     let nvram = disk::outside(&env, nvram);

@@ -72,6 +72,11 @@ pub(super) fn console(machine: &MachineName) -> PathBuf {
     PathBuf::from(format!("{machine}.console"))
 }
 
+/// What its deploy scripts had printed: a folder's worth of files, each under its own name behind this.
+pub(super) fn printed(machine: &MachineName) -> String {
+    format!("{machine}+deploy+")
+}
+
 /// A machine's UEFI variables.
 pub(super) fn variables(machine: &MachineName) -> PathBuf {
     PathBuf::from(format!("{machine}.nvram"))

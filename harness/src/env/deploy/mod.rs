@@ -9,6 +9,6 @@ mod script;
 pub(super) use copies::copy;
 pub use exec::Deployed;
 pub(super) use exec::run;
-pub(super) use output::folder_of;
+pub(super) use output::{folder_of, printed};
 pub use plan::DeployOptions;
 pub(super) use plan::{all, paths};

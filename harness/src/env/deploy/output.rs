@@ -32,6 +32,14 @@ pub(in crate::env) fn folder_of(folder: &Path, machine: &MachineName) -> PathBuf
     folder.join("logs/deploy").join(machine.as_str())
 }
 
+/// The files of what the scripts of a machine printed, sorted; none where there were none.
+pub(in crate::env) fn printed(folder: &Path, machine: &MachineName) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder_of(folder, machine)).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.sort();
+    files
+}
+
 /// The file of the standard error beside that of the standard output.
 pub(super) fn err_of(output: &Path) -> PathBuf {
     output.with_extension("err")

@@ -163,17 +163,23 @@ fn devices(spec: &DomainSpec) -> Vec<Element> {
     devices
 }
 
-/// Ports of a PCI Express machine that are free when it starts: libvirt leaves one, and none can be added while it runs.
-/// Machines with the older bus have slots to spare.
-fn ports(spec: &DomainSpec) -> Option<Element> {
+/// The ports of a PCI Express machine, some of them free when it starts: libvirt leaves one, and none can be added while it
+/// runs. Machines with the older bus have slots to spare.
+///
+/// All of them are named, in order. Those left to libvirt come behind the highest when a machine boots and in order when it
+/// goes on from a saved state; the emulator numbers slots for hot-plugging in the order of the ports, the guest has learnt
+/// those numbers when it booted, and would look into the wrong slots.
+fn ports(spec: &DomainSpec) -> Vec<Element> {
     /// How many devices can be attached at once.
     const SPARE: usize = 6;
     /// Those every machine has: the agent's channel, entropy, a controller of disks.
     const OWN: usize = 3;
-    // libvirt makes all that are missing below the highest.
-    let highest = spec.disks.len() + spec.nics.len() + OWN + SPARE;
+    if !spec.machine_type.contains("q35") {
+        return Vec::new();
+    }
     let port = Element::new("controller").with("type", "pci").with("model", "pcie-root-port");
-    spec.machine_type.contains("q35").then(|| port.with("index", highest))
+    let count = spec.disks.len() + spec.nics.len() + OWN + SPARE;
+    (1..=count).map(|index| port.clone().with("index", index)).collect()
 }
 
 pub(super) fn screen_elements(screen: &Screen) -> [Element; 2] {
@@ -325,6 +331,16 @@ mod tests {
               <serial>serial-vda</serial>
             </disk>
             <controller type="usb" model="none"/>
+            <controller type="pci" model="pcie-root-port" index="1"/>
+            <controller type="pci" model="pcie-root-port" index="2"/>
+            <controller type="pci" model="pcie-root-port" index="3"/>
+            <controller type="pci" model="pcie-root-port" index="4"/>
+            <controller type="pci" model="pcie-root-port" index="5"/>
+            <controller type="pci" model="pcie-root-port" index="6"/>
+            <controller type="pci" model="pcie-root-port" index="7"/>
+            <controller type="pci" model="pcie-root-port" index="8"/>
+            <controller type="pci" model="pcie-root-port" index="9"/>
+            <controller type="pci" model="pcie-root-port" index="10"/>
             <controller type="pci" model="pcie-root-port" index="11"/>
             <interface type="network">
               <mac address="54:52:c0:a8:c8:02"/>
@@ -407,6 +423,11 @@ mod tests {
               <target dev="vdb" bus="virtio"/>
               <serial>serial-vdb</serial>
               <readonly/>
+            <controller type="pci" model="pcie-root-port" index="12"/>
+            <controller type="pci" model="pcie-root-port" index="13"/>
+            <controller type="pci" model="pcie-root-port" index="14"/>
+            <controller type="pci" model="pcie-root-port" index="15"/>
+            <controller type="pci" model="pcie-root-port" index="16"/>
             <controller type="pci" model="pcie-root-port" index="17"/>
             <controller type="scsi" index="0" model="virtio-scsi"/>
               <mac address="54:52:c0:a8:c9:02"/>
