@@ -50,7 +50,7 @@ fn lab(host: &Host, uri: &str, folder: &Path) -> SystemLab {
 
 /// How the emulator sees the paths of an environment in `folder`.
 pub(super) fn view(host: &Host, folder: &Path) -> View {
-    View::host(folder, &host.images.folder(), host.templates.store_dir())
+    View::host(folder, &host.images.folder(), host.templates.store_dir(), &host.checkpoint_folder)
 }
 
 /// An environment by what names it for good.

@@ -103,8 +103,9 @@ impl Env {
         let mut plan = gathered.decide(host, &keys)?;
         gathered.lay(host, &plan, place, progress).await?;
         let mut origin = None;
-        if let Some(stages) = stages.filter(|_| host.kind == LabKind::Hermetic)
-            && let Some((found, known)) = Origin::find(host, &gathered, &plan, stages, progress).await
+        if let Some(stages) = stages
+            && let Some((found, known)) =
+                Origin::find(host, &gathered, (&plan, &keys), stages, progress).await
         {
             origin = Some(found);
             (plan, keys) = gathered.decide_again(host, known, (plan, keys))?;

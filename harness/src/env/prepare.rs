@@ -73,10 +73,22 @@ pub(super) struct Gathered {
     backing: BTreeMap<PathBuf, Vec<PathBuf>>,
     looked: Looked,
     accel: Accel,
+    at: Whereabouts,
+}
+
+/// What of a plan depends on where the environment is to be.
+struct Whereabouts {
     uuid: String,
     view: View,
     scope: Scope,
     owner: Option<Label>,
+}
+
+impl Whereabouts {
+    /// In a lab of its own.
+    fn hermetic(uuid: &str) -> Self {
+        Self { uuid: uuid.to_owned(), view: View::hermetic(), scope: Scope::hermetic(), owner: None }
+    }
 }
 
 /// Gets images and an accelerator.
@@ -115,16 +127,17 @@ pub(super) async fn gather(
         true => accelerator(host, &images, progress).await?,
         false => Choice { accel: Accel::Tcg, why: String::new(), factor: 1.0 },
     };
-    let (uuid, view, scope, owner) = match place {
-        Place::Nowhere | Place::Alone => (ALONE, View::hermetic(), Scope::hermetic(), None),
-        Place::Prefix(who) => (who.uuid.as_str(), View::hermetic(), Scope::hermetic(), None),
-        Place::Shared(who) => {
-            let scope = lease::lease(host, who, &spec).await?;
-            (who.uuid.as_str(), daemon::view(host, &who.folder), scope, Some(who.label("")?))
-        }
+    let at = match place {
+        Place::Nowhere | Place::Alone => Whereabouts::hermetic(ALONE),
+        Place::Prefix(who) => Whereabouts::hermetic(&who.uuid),
+        Place::Shared(who) => Whereabouts {
+            uuid: who.uuid.clone(),
+            view: daemon::view(host, &who.folder),
+            scope: lease::lease(host, who, &spec).await?,
+            owner: Some(who.label("")?),
+        },
     };
     Ok(Gathered {
-        uuid: uuid.to_owned(),
         accel: choice.accel,
         factor: choice.factor,
         spec,
@@ -133,9 +146,7 @@ pub(super) async fn gather(
         downloads,
         backing,
         looked,
-        view,
-        scope,
-        owner,
+        at,
     })
 }
 
@@ -147,14 +158,23 @@ impl Gathered {
 
     /// Decides the rest; who is let in and how machines are known is all that keys change.
     pub(super) fn decide(&self, host: &Host, keys: &Keys) -> Result<EnvPlan, EnvError> {
+        self.decide_at(host, keys, &self.at)
+    }
+
+    /// The same as if it were to be in a lab of its own: what is the same wherever it is.
+    pub(super) fn decide_anywhere(&self, host: &Host, keys: &Keys) -> Result<EnvPlan, EnvError> {
+        self.decide_at(host, keys, &Whereabouts::hermetic(ALONE))
+    }
+
+    fn decide_at(&self, host: &Host, keys: &Keys, at: &Whereabouts) -> Result<EnvPlan, EnvError> {
         let picky = self.spec.machines.iter().any(|machine| machine.cpu.model.is_some());
         let inputs = PlanInputs {
-            view: &self.view,
+            view: &at.view,
             accel: self.accel,
             cpus: &if picky { Cpus::of_host() } else { Cpus::default() },
-            uuid: &self.uuid,
-            scope: &self.scope,
-            owner: self.owner.as_ref(),
+            uuid: &at.uuid,
+            scope: &at.scope,
+            owner: at.owner.as_ref(),
             images: &self.images,
             image_store: &host.images.folder(),
             templates: &self.templates,

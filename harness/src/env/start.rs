@@ -104,7 +104,8 @@ impl Env {
         let mut origin = None;
         let (home, lab) = if needs_lab {
             let lab = Hermetic::start(&host.lab, lab_spec(host, &plan, None)?, limits::LAB);
-            let (lab, found) = tokio::join!(lab, Origin::find(host, &gathered, &plan, stages, progress));
+            let (lab, found) =
+                tokio::join!(lab, Origin::find(host, &gathered, (&plan, &keys), stages, progress));
             let lab = lab?;
             if let Some((found, known)) = found {
                 origin = Some(found);

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::{Channel, Command, Guest, GuestError};
-use crate::image::Ability;
+use crate::image::{self, Ability};
 
 /// Instructions for x86-64: reads a `timespec` and 64 bytes, sets the clock (`clock_settime`), writes the bytes to
 /// `/dev/urandom` and has the kernel draw from them (`RNDRESEEDCRNG`). Exits with the number of the error, and with 22 when
@@ -46,6 +46,9 @@ const NAME: &str = "polder-wake";
 const PLACES: &str = "/run /dev/shm /tmp /root";
 /// Setting a clock and the like, on a machine whose time factor is 1.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// Getting addresses of other networks.
+const ADDRESSED: Duration = Duration::from_secs(60);
 
 /// The same without the program, as far as that goes. `$1` is in seconds after 1970.
 const BY_HAND: &str = r#"cat > /dev/urandom; date -u -s "@$1""#;
@@ -93,6 +96,16 @@ impl Guest {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let command = Command::script(BY_HAND).arg(now.to_string()).stdin(random).timeout(LIMIT);
         self.succeed(self.by_the_shortest(command.shown_as("wake"))).await.map(drop)
+    }
+
+    /// Tells the machine, which is of an image of ours and has gone on somewhere else than it was kept, where it is now: by
+    /// `strings`, which say who it is. Returns when it has its addresses.
+    ///
+    /// # Errors
+    /// It cannot be told, or does not get its addresses in time.
+    pub(crate) async fn tell_identity(&self, strings: &[String]) -> Result<(), GuestError> {
+        let command = Command::script(image::again()).stdin(strings.join("\n") + "\n").timeout(ADDRESSED);
+        self.succeed(self.by_the_shortest(command.shown_as("tell where it is"))).await.map(drop)
     }
 
     /// By the agent where there is one: there is a connection already, and no handshake takes a second.

@@ -7,10 +7,20 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use super::recipe::INITRD_INIT;
 use crate::base::id::{Mac, MachineName};
 
 /// Version of the format; the initrd refuses a newer one than its own.
 const VERSION: u32 = 1;
+
+/// What the initrd does with an identity, once more in a machine that runs.
+const AGAIN: &str = include_str!("guest/initrd/again");
+
+/// A shell script for a machine of a recipe-built image that runs and is somewhere else than it was: it is given the strings
+/// of its new identity on standard input, a line each, and returns when its NICs have their addresses. Keys and users stay.
+pub(crate) fn again() -> String {
+    INITRD_INIT.trim_end().trim_end_matches("main").to_owned() + AGAIN
+}
 
 /// What is a machine's own.
 #[derive(Clone, PartialEq, Eq)]

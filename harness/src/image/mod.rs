@@ -19,6 +19,7 @@ mod tests;
 
 pub use build::Progress;
 pub use error::ImageError;
+pub(crate) use identity::again;
 pub use identity::{Address6, Identity, NicAddress, NicIdentity, User};
 pub use info::{Abilities, Ability, ImageInfo, Unsupported};
 pub use layer::layer_disk;

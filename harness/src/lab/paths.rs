@@ -119,6 +119,8 @@ pub struct View {
     pub images: PathBuf,
     /// The store of templates.
     pub templates: PathBuf,
+    /// The store of checkpoints.
+    pub checkpoints: PathBuf,
     /// Folder of the single files of the host that machines use; absent: they are seen where they are.
     pub files: Option<PathBuf>,
 }
@@ -131,14 +133,21 @@ impl View {
             env: INSIDE_ENV.into(),
             images: INSIDE_STORE.into(),
             templates: INSIDE_TEMPLATES.into(),
+            checkpoints: INSIDE_CHECKPOINTS.into(),
             files: Some(INSIDE_FILES.into()),
         }
     }
 
     /// The paths of the host as they are.
     #[must_use]
-    pub fn host(env: &Path, images: &Path, templates: &Path) -> Self {
-        Self { env: env.into(), images: images.into(), templates: templates.into(), files: None }
+    pub fn host(env: &Path, images: &Path, templates: &Path, checkpoints: &Path) -> Self {
+        Self {
+            env: env.into(),
+            images: images.into(),
+            templates: templates.into(),
+            checkpoints: checkpoints.into(),
+            files: None,
+        }
     }
 }
 

@@ -133,7 +133,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
 
     fn lab() -> SystemLab {
-        let view = View::host(Path::new("/e"), Path::new("/i"), Path::new("/t"));
+        let view = View::host(Path::new("/e"), Path::new("/i"), Path::new("/t"), Path::new("/c"));
         SystemLab::new("test:///default".into(), None, view)
     }
 

@@ -43,6 +43,7 @@ mod leaks;
 mod links;
 mod lives;
 mod mishaps;
+mod moved;
 mod nets;
 mod new;
 mod outcomes;

@@ -5,6 +5,7 @@
 //! Other than a moment ([`super::Moment`]), a checkpoint needs nothing of the environment it was kept of: no process, no lab
 //! and no folder.
 
+mod moved;
 mod origin;
 mod reopen;
 mod restore;

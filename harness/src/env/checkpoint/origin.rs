@@ -6,13 +6,15 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use super::saved::Saved;
+use super::{moved, saved::Saved};
 use crate::{
     checkpoint::{CheckpointError, Entry, Found, Key, Level, Store},
     config::Checkpoints,
-    env::{Host, Progress, error::chain, ingredients, keys::Keys, plan::EnvPlan, prepare::Gathered},
+    env::{
+        EnvError, Host, Progress, error::chain, ingredients, keys::Keys, plan::EnvPlan, prepare::Gathered,
+    },
     initfile::EnvSpec,
-    lab::paths::INSIDE_CHECKPOINTS,
+    lab::View,
 };
 
 /// The end of a step of a suite: a moment that a later run of the same test executable may begin in.
@@ -65,14 +67,14 @@ impl Origin {
     pub(in crate::env) async fn find(
         host: &Host,
         gathered: &Gathered,
-        plan: &EnvPlan,
+        (plan, keys): (&EnvPlan, &Keys),
         stages: &[Stage],
         progress: &Progress,
     ) -> Option<(Self, Option<Keys>)> {
         if host.checkpoints == Checkpoints::Off || !plan.machines.iter().all(|m| m.domain.is_some()) {
             return None;
         }
-        let boot = match ingredients::key(gathered, plan).await {
+        let boot = match boot_key(host, gathered, keys).await {
             Ok(key) => key,
             Err(error) => {
                 progress.warn(&format!("no checkpoint is used: {}", chain(&error)));
@@ -99,6 +101,12 @@ impl Origin {
             let key = origin.boot.at(level);
             match look(&origin.store, &key).await {
                 Ok(Ok(Some((entry, saved, keys)))) => {
+                    if let Some(machine) = moved::stays(&saved.state.plan, plan) {
+                        progress.say(&format!(
+                            "machines boot: {machine} was kept at other addresses, and is told its own only when it boots"
+                        ));
+                        return Some((origin, None));
+                    }
                     origin.from = Some(From { key, entry, saved, stage });
                     return Some((origin, Some(keys)));
                 }
@@ -111,9 +119,14 @@ impl Origin {
     }
 
     /// The file of the state it goes on from, as the emulator sees it.
-    pub(super) fn inside(from: &From, name: &Path) -> PathBuf {
-        Path::new(INSIDE_CHECKPOINTS).join(from.key.digest()).join(name)
+    pub(super) fn inside(from: &From, name: &Path, view: &View) -> PathBuf {
+        view.checkpoints.join(from.key.digest()).join(name)
     }
+}
+
+/// The key of the state in which an environment has booted: the same wherever it is.
+async fn boot_key(host: &Host, gathered: &Gathered, keys: &Keys) -> Result<Key, EnvError> {
+    ingredients::key(gathered, &gathered.decide_anywhere(host, keys)?).await
 }
 
 /// What the store has of a key; or why it has it no more.

@@ -3,12 +3,18 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
-use super::{Origin, origin::From, save::copy, saved};
+use super::{
+    Origin,
+    moved::{self, Memory},
+    origin::From,
+    save::copy,
+    saved,
+};
 use crate::{
     env::{
         Env, EnvError, Progress, Vm, daemon, deploy, disk,
@@ -113,22 +119,27 @@ impl Env {
             from.saved.disks.get(machine).is_some_and(|disks| disks.contains_key(dev))
         })
         .await?;
+        let view = self.site().running()?.lab.view();
         let mut layers = Vec::new();
         for (machine, disks) in &from.saved.disks {
             for (dev, images) in disks {
                 let Some((number, top)) = images.iter().enumerate().next_back() else { continue };
                 let path = PathBuf::from(format!("images/{machine}+{dev}+{FIRST}.qcow2"));
-                let over = match self.home() {
-                    Home::Prefix(prefix) => {
-                        // It outlives the checkpoint.
-                        let files = (0..images.len()).map(|number| saved::image(machine, dev, number));
-                        for name in files {
-                            let to = prefix.path().join("images").join(&name);
-                            copy(&from.entry.folder.join(&name), &to).await?;
-                        }
-                        saved::image(machine, dev, number)
+                let name = saved::image(machine, dev, number);
+                let elsewhere = moved::base(&from.saved.state.plan, self.plan(), machine, dev);
+                // A prefix outlives the checkpoint.
+                let over = if matches!(self.home(), Home::Prefix(_)) || elsewhere.is_some() {
+                    for number in 0..images.len() {
+                        let name = saved::image(machine, dev, number);
+                        copy(&from.entry.folder.join(&name), &saved::copied(self.folder(), &name)).await?;
                     }
-                    _ => Origin::inside(from, &saved::image(machine, dev, number)),
+                    if let Some(base) = elsewhere {
+                        let lowest = saved::copied(self.folder(), &saved::image(machine, dev, 0));
+                        disk::relay(&lowest, &base.path, base.format).await?;
+                    }
+                    name
+                } else {
+                    Origin::inside(from, &name, &view)
                 };
                 layers.push((machine.clone(), dev.clone(), path, over, top.clone()));
             }
@@ -178,43 +189,43 @@ impl Env {
             turn.making(&thing(Kind::Domain, vm.domain(), &*running.lab))?;
         }
         let each = |vm: Vm| {
-            let (env, running, folder) = (self.clone(), Arc::clone(&running), from.entry.folder.clone());
-            let memory = Origin::inside(from, &saved::memory(vm.name()));
-            async move { bring_back(&env, &running, &vm, &memory, &folder).await }
+            let (env, running) = (self.clone(), Arc::clone(&running));
+            async move {
+                match env.origin().and_then(|origin| origin.from.as_ref()) {
+                    Some(from) => bring_back(&env, &running, &vm, from).await,
+                    None => Ok(()),
+                }
+            }
         };
         parallel::each(self.vms(), each).await?;
         go_on(&running, &self.vms()).await?;
-        self.wake(self.vms(), &from.saved.wakes).await
+        self.wake(self.vms(), &from.saved.wakes).await?;
+        self.tell_where(from).await
     }
 }
 
 /// Brings one machine back from memory; it waits for the others.
-async fn bring_back(
-    env: &Env,
-    running: &Running,
-    vm: &Vm,
-    memory: &Path,
-    entry: &Path,
-) -> Result<(), EnvError> {
+async fn bring_back(env: &Env, running: &Running, vm: &Vm, from: &From) -> Result<(), EnvError> {
     let Some(spec) = disk::current(env, vm) else { return Ok(()) };
     let connection = running.connection.another(limits::CONNECT).await?;
     let spec = daemon::dress(env, &connection, vm, spec).await?;
     vm.restarted().await;
     // Its life on the console began before it was kept.
-    let before = entry.join(saved::console(vm.name()));
+    let before = from.entry.folder.join(saved::console(vm.name()));
     if before.exists() {
         copy(&before, &env.folder().join(&vm.plan().console)).await?;
     }
     if let Boot::Uefi { nvram } = &spec.boot {
         let to = disk::outside(env, nvram);
-        copy(&entry.join(saved::variables(vm.name())), &to).await?;
+        copy(&from.entry.folder.join(saved::variables(vm.name())), &to).await?;
     }
-    let saved = connection.saved_xml(vm.domain(), memory, limits::COMMAND).await;
+    let memory = Memory::of(env, vm, &spec, from).await?;
+    let saved = connection.saved_xml(vm.domain(), &memory.path, limits::COMMAND).await;
     let saved = saved.map_err(|error| running.explain(error))?;
     let xml = xml::as_now(&saved, &spec)
         .map_err(|error| EnvError::SavedXml { machine: vm.name().clone(), error: error.to_string() })?;
     let limit = env.scaled(limits::SAVE);
-    let restored = connection.restore_domain(vm.domain(), memory, xml, true, limit).await;
+    let restored = connection.restore_domain(vm.domain(), &memory.path, xml, true, limit).await;
     restored.map_err(|error| running.explain(error))?;
     link::reserve_attached(env, running, vm).await?;
     if link::are_kept(vm) {

@@ -31,7 +31,6 @@ use crate::{
         site::Running,
         turn::Turn,
     },
-    lab::paths::INSIDE_CHECKPOINTS,
     provider::{
         libvirt::{
             DomainState,
@@ -139,8 +138,8 @@ impl Env {
         let name = folder.file_name().unwrap_or_default().to_owned();
         let each = |vm: Vm| {
             let (env, running) = (self.clone(), Arc::clone(running));
-            let below = below(origin, &vm);
-            let (folder, inside) = (folder.to_owned(), Path::new(INSIDE_CHECKPOINTS).join(&name));
+            let below = below(self, origin, &vm);
+            let (folder, inside) = (folder.to_owned(), running.lab.view().checkpoints.join(&name));
             async move {
                 let connection = running.connection.another(limits::CONNECT).await?;
                 let disks = vm.plan().domain.iter().flat_map(|domain| &domain.disks);
@@ -211,13 +210,15 @@ impl Env {
 }
 
 /// The images below what the disks of a machine write to, that are of the state it went on from: by device, the lowest first.
-fn below(origin: &Origin, vm: &Vm) -> BTreeMap<String, Vec<(PathBuf, Image)>> {
+fn below(env: &Env, origin: &Origin, vm: &Vm) -> BTreeMap<String, Vec<(PathBuf, Image)>> {
     let from = origin.from.as_ref().filter(|_| origin.went_on.load(Ordering::Relaxed));
     let Some(from) = from else { return BTreeMap::new() };
     let disks = from.saved.disks.get(vm.name()).into_iter().flatten();
     let images = |(dev, images): (&String, &Vec<Image>)| {
         let file = |(number, image): (usize, &Image)| {
-            (from.entry.folder.join(saved::image(vm.name(), dev, number)), image.clone())
+            let name = saved::image(vm.name(), dev, number);
+            let own = saved::copied(env.folder(), &name);
+            (if own.exists() { own } else { from.entry.folder.join(name) }, image.clone())
         };
         (dev.clone(), images.iter().enumerate().map(file).collect())
     };

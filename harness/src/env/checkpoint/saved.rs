@@ -72,6 +72,11 @@ pub(super) fn console(machine: &MachineName) -> PathBuf {
     PathBuf::from(format!("{machine}.console"))
 }
 
+/// Where an environment in `folder` has an image of its own that was kept.
+pub(super) fn copied(folder: &Path, image: &Path) -> PathBuf {
+    folder.join("images").join(image)
+}
+
 /// What its deploy scripts had printed: a folder's worth of files, each under its own name behind this.
 pub(super) fn printed(machine: &MachineName) -> String {
     format!("{machine}+deploy+")

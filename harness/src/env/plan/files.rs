@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn where_paths_are_those_of_the_host_nothing_is_bound() {
-        let view = View::host(Path::new("/e"), Path::new("/i"), Path::new("/t"));
+        let view = View::host(Path::new("/e"), Path::new("/i"), Path::new("/t"), Path::new("/c"));
         let mut files = Files::new(&view);
         assert_eq!(files.add(Path::new("/x/a"), &["/x/b".into()]), Path::new("/x/a"));
         assert!(files.binds().is_empty());

@@ -501,6 +501,7 @@ fn names_are_distinct_where_others_are() {
         Path::new("/w/.polder/default"),
         Path::new("/cache/images"),
         Path::new("/cache/templates"),
+        Path::new("/cache/checkpoints"),
     );
     let there = |uuid: &str| {
         planned_with(

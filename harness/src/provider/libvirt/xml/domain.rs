@@ -33,36 +33,36 @@ fn domain(spec: &DomainSpec) -> Element {
         of("memory", spec.memory_mib).with("unit", "MiB"),
         of("vcpu", spec.vcpus),
     ];
+    let devices = Element::new("devices").of(devices(spec));
+    Element::new("domain").with("type", if spec.kvm { "kvm" } else { "qemu" }).of(head).of(marks(spec)).of([
+        os(spec),
+        features(spec),
+        cpu(spec),
+        Element::new("clock").with("offset", "utc"),
+        of("on_poweroff", "destroy"),
+        of("on_reboot", "restart"),
+        // A machine whose kernel panicked stays as it is, to be noticed and looked at.
+        of("on_crash", "preserve"),
+        Element::new("pm").of([
+            Element::new("suspend-to-mem").with("enabled", "no"),
+            Element::new("suspend-to-disk").with("enabled", "no"),
+        ]),
+        devices,
+    ])
+}
+
+/// Whose it is, who it is, and whether its files keep their owners: what no other machine has, beside its name.
+pub(super) fn marks(spec: &DomainSpec) -> impl Iterator<Item = Element> {
     let sysinfo = (!spec.oem_strings.is_empty()).then(|| {
         let strings = spec.oem_strings.iter().map(|entry| of("entry", entry));
         Element::new("sysinfo").with("type", "smbios").of([Element::new("oemStrings").of(strings)])
     });
-    let devices = Element::new("devices").of(devices(spec));
-    Element::new("domain")
-        .with("type", if spec.kvm { "kvm" } else { "qemu" })
-        .of(head)
-        .of(spec.label.as_ref().map(label_element))
-        .of(sysinfo)
-        .of([
-            os(spec),
-            features(spec),
-            cpu(spec),
-            Element::new("clock").with("offset", "utc"),
-            of("on_poweroff", "destroy"),
-            of("on_reboot", "restart"),
-            // A machine whose kernel panicked stays as it is, to be noticed and looked at.
-            of("on_crash", "preserve"),
-            Element::new("pm").of([
-                Element::new("suspend-to-mem").with("enabled", "no"),
-                Element::new("suspend-to-disk").with("enabled", "no"),
-            ]),
-            devices,
-            match spec.keep_owners {
-                // Emulators keep their user, and libvirt gives it nothing.
-                true => Element::new("seclabel").with("type", "none").with("model", "dac"),
-                false => Element::new("seclabel").with("type", "none"),
-            },
-        ])
+    let owners = match spec.keep_owners {
+        // Emulators keep their user, and libvirt gives it nothing.
+        true => Element::new("seclabel").with("type", "none").with("model", "dac"),
+        false => Element::new("seclabel").with("type", "none"),
+    };
+    spec.label.as_ref().map(label_element).into_iter().chain(sysinfo).chain([owners])
 }
 
 /// An element with text in it.

@@ -1,7 +1,7 @@
 //! The saved description of a machine changed to that of another one: same hardware, another name, other places.
 
 use super::{
-    domain::{nic_element, screen_elements},
+    domain::{marks, nic_element, screen_elements},
     element::{Element, XmlError},
     snapshot::as_now,
 };
@@ -27,6 +27,10 @@ pub fn as_other(saved: &str, other: &DomainSpec) -> Result<String, XmlError> {
             }
         }
     }
+    for name in ["sysinfo", "seclabel", "metadata"] {
+        domain.children.retain(|child| child.name != name);
+    }
+    domain.children.extend(marks(other));
     let Some(devices) = domain.child_mut("devices") else {
         return Err(missing("the machine has no devices".to_owned()));
     };
