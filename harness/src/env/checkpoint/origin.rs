@@ -6,7 +6,7 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use super::{moved, saved::Saved};
+use super::saved::Saved;
 use crate::{
     checkpoint::{CheckpointError, Entry, Found, Key, Level, Store},
     config::Checkpoints,
@@ -101,7 +101,7 @@ impl Origin {
             let key = origin.boot.at(level);
             match look(&origin.store, &key).await {
                 Ok(Ok(Some((entry, saved, keys)))) => {
-                    if let Some(machine) = moved::stays(&saved.state.plan, plan) {
+                    if let Some(machine) = plan.unmovable_from(&saved.state.plan) {
                         progress.say(&format!(
                             "machines boot: {machine} was kept at other addresses, and is told its own only when it boots"
                         ));

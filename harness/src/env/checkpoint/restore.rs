@@ -8,13 +8,7 @@ use std::{
     time::Instant,
 };
 
-use super::{
-    Origin,
-    moved::{self, Memory},
-    origin::From,
-    save::copy,
-    saved,
-};
+use super::{Origin, moved::Memory, origin::From, save::copy, saved};
 use crate::{
     env::{
         Env, EnvError, Progress, Vm, daemon, deploy, disk,
@@ -126,7 +120,7 @@ impl Env {
                 let Some((number, top)) = images.iter().enumerate().next_back() else { continue };
                 let path = PathBuf::from(format!("images/{machine}+{dev}+{FIRST}.qcow2"));
                 let name = saved::image(machine, dev, number);
-                let elsewhere = moved::base(&from.saved.state.plan, self.plan(), machine, dev);
+                let elsewhere = self.plan().base_since(&from.saved.state.plan, machine, dev);
                 // A prefix outlives the checkpoint.
                 let over = if matches!(self.home(), Home::Prefix(_)) || elsewhere.is_some() {
                     for number in 0..images.len() {

@@ -8,6 +8,7 @@ mod files;
 mod identity;
 mod machine;
 mod model;
+mod moved;
 mod show;
 #[cfg(test)]
 mod tests;

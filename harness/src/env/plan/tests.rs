@@ -26,6 +26,7 @@ use crate::{
     template::{TemplateDisk, TemplateId},
 };
 
+mod moved;
 mod said;
 
 fn spec(text: &str) -> EnvSpec {

@@ -300,6 +300,7 @@ mod tests {
               <entry>polder.b=&lt;&amp;&quot;&gt;</entry>
             </oemStrings>
           </sysinfo>
+          <seclabel type="none"/>
           <os>
             <type arch="x86_64" machine="q35">hvm</type>
             <kernel>/run/polder/store/d/vmlinuz</kernel>
@@ -361,7 +362,6 @@ mod tests {
             <memballoon model="none"/>
             <panic model="isa"/>
           </devices>
-          <seclabel type="none"/>
         </domain>
         "#);
     }

@@ -8,7 +8,8 @@ use super::{
 use crate::provider::spec::{Boot, DomainSpec};
 
 /// `saved` (a domain's XML) as that of the domain `other`, which has the same hardware: with its name, UUID, images,
-/// console, networks and screen, and without what libvirt had made up for the one that was saved. What guests see stays as
+/// console, networks, screen, marks and what it is told of itself when it boots, and without what libvirt had made up for the one
+/// that was saved. What guests see stays as
 /// it was, but for addresses of NICs, of which they take no notice: their cards come back as they were.
 ///
 /// # Errors
@@ -75,6 +76,8 @@ mod tests {
 
     /// As libvirt 9.0 writes it of a machine that runs, without what nobody changes.
     const SAVED: &str = "<domain type='qemu'><name>a</name><uuid>11111111-1111-1111-1111-111111111111</uuid>\
+        <metadata><polder:owner xmlns:polder='urn:polder:owner:1' prefix='/a/'/></metadata>\
+        <sysinfo type='smbios'><oemStrings><entry>polder.host=host-a</entry></oemStrings></sysinfo>\
         <os><type machine='pc-q35-7.2'>hvm</type><kernel>/a/vmlinuz</kernel><initrd>/a/initrd</initrd>\
         <cmdline>root=/dev/vda</cmdline></os><devices>\
         <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/a/0'/>\
@@ -114,7 +117,7 @@ mod tests {
                 initrd: Some("/b/initrd".into()),
                 cmdline: "never mind".to_owned(),
             },
-            oem_strings: vec![],
+            oem_strings: vec!["polder.host=b".to_owned()],
             disks: vec![DomainDisk {
                 dev: "vda".to_owned(),
                 bus: Bus::Virtio,
@@ -177,6 +180,12 @@ mod tests {
             </channel>
             <graphics type="vnc" socket="/b/vnc.sock"/>
           </devices>
+          <sysinfo type="smbios">
+            <oemStrings>
+              <entry>polder.host=b</entry>
+            </oemStrings>
+          </sysinfo>
+          <seclabel type="none"/>
         </domain>
         "#);
         let anywhere = DomainSpec { screen: Some(Screen::Anywhere), ..other() };
