@@ -172,7 +172,7 @@ async fn prepare(dir: &Path, text: &str) -> Result<()> {
     let plan = plan(
         &spec,
         &PlanInputs {
-            view: &View::host(dir, &store, &store),
+            view: &View::host(dir, &store, &store, &store),
             accel: accelerator(&host, &images).await?,
             cpus: &Cpus::default(),
             uuid: "00000000000000000000000000000000",

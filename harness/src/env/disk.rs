@@ -20,7 +20,7 @@ use super::{
 use crate::{
     artifact::offline::{Disk, DiskFormat},
     base::{id::MachineName, process},
-    lab::{View, paths::INSIDE_CHECKPOINTS},
+    lab::View,
     provider::spec::{Access, DomainDisk, DomainSpec, ImageFormat},
 };
 
@@ -139,7 +139,7 @@ fn seen(env: &Env) -> Vec<(PathBuf, PathBuf)> {
         (view.env, env.folder().to_owned()),
         (view.images, env.host().images.folder()),
         (view.templates, env.host().templates.store_dir().to_owned()),
-        (INSIDE_CHECKPOINTS.into(), env.host().checkpoint_folder.clone()),
+        (view.checkpoints, env.host().checkpoint_folder.clone()),
     ];
     env.plan().binds.iter().map(|bind| (bind.to.clone(), bind.from.clone())).chain(own).collect()
 }

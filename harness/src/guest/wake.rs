@@ -50,6 +50,11 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Getting addresses of other networks.
 const ADDRESSED: Duration = Duration::from_secs(60);
 
+/// Gives a machine another id, where it has one; systemd reads it when something asks.
+const NEW_ID: &str =
+    "umask 022; [ -s /etc/machine-id ] || { echo 'there is no /etc/machine-id' >&2; exit 1; }
+tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id && cat /etc/machine-id";
+
 /// The same without the program, as far as that goes. `$1` is in seconds after 1970.
 const BY_HAND: &str = r#"cat > /dev/urandom; date -u -s "@$1""#;
 
@@ -106,6 +111,17 @@ impl Guest {
     pub(crate) async fn tell_identity(&self, strings: &[String]) -> Result<(), GuestError> {
         let command = Command::script(image::again()).stdin(strings.join("\n") + "\n").timeout(ADDRESSED);
         self.succeed(self.by_the_shortest(command.shown_as("tell where it is"))).await.map(drop)
+    }
+
+    /// Gives the machine another machine id (`/etc/machine-id`), and returns it. Machines that go on from the same state have
+    /// the same one, as they have the same name and the same keys: whoever has several of them register somewhere by that id
+    /// wants another. Services that have read it are not told.
+    ///
+    /// # Errors
+    /// It has none, or cannot be told.
+    pub async fn renew_machine_id(&self) -> Result<String, GuestError> {
+        let command = Command::script(NEW_ID).timeout(LIMIT).shown_as("renew the machine id");
+        Ok(self.succeed(command).await?.trim().to_owned())
     }
 
     /// By the agent where there is one: there is a connection already, and no handshake takes a second.

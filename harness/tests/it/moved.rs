@@ -156,6 +156,13 @@ async fn on_a_daemon() {
     assert_eq!(chance.len(), 4, "machines drew the same");
     let gateway = |env: &Env| env.net("front").unwrap().gateway().unwrap();
     assert_ne!(gateway(&a), gateway(&b));
+    let ids = async |env: &Env| env.vm("deb").unwrap().succeed("cat /etc/machine-id").await.unwrap();
+    assert_eq!(ids(&a).await, ids(&b).await, "they come from one state");
+    let renewed = b.vm("deb").unwrap().renew_machine_id().await.unwrap();
+    assert_eq!((renewed.len(), ids(&b).await.trim()), (32, renewed.as_str()));
+    assert_ne!(ids(&a).await, ids(&b).await);
+    let error = b.vm("tiny").unwrap().renew_machine_id().await.unwrap_err();
+    assert!(format!("{error:?}").contains("there is no /etc/machine-id"), "{error:?}");
     a.vm("tiny").unwrap().succeed("echo a > /root/mark && sync").await.unwrap();
     assert!(!b.vm("tiny").unwrap().execute("test -e /root/mark").await.unwrap().status.success());
     // They are the same when they boot.

@@ -5,12 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{origin::From, saved};
 use crate::{
-    base::id::MachineName,
-    env::{
-        Env, EnvError, Vm,
-        plan::{Backing, EnvPlan, IdentityFrom, MachinePlan, Made},
-    },
-    image,
+    env::{Env, EnvError, Vm},
     provider::{
         libvirt::{SaveImage, SaveImageError, xml},
         spec::DomainSpec,

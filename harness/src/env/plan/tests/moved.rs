@@ -7,7 +7,7 @@ use crate::image::Ability;
 fn with(this: &str, that: &str) -> EnvPlan {
     assert!(EVERYTHING.contains(this));
     let mut plan = planned(&EVERYTHING.replace(this, that)).unwrap();
-    plan.machines.iter_mut().for_each(|machine| drop(machine.abilities.0.insert(Ability::AgentExec)));
+    plan.machines.iter_mut().for_each(|machine| machine.abilities.0.extend([Ability::AgentExec]));
     plan
 }
 
