@@ -69,6 +69,7 @@ async fn main() -> Result<()> {
             change::devices().await?;
         }
         "checkpoints" => {
+            checkpoints::second_run().await?;
             for machines in [1, 2, 4] {
                 checkpoints::warm(machines).await?;
             }
