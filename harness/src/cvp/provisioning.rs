@@ -55,14 +55,6 @@ pub struct Comparison {
     pub errors: Vec<String>,
 }
 
-impl Comparison {
-    /// Whether a task would change nothing.
-    #[must_use]
-    pub fn is_equal(&self) -> bool {
-        self.new == 0 && self.mismatch == 0 && self.reconcile == 0
-    }
-}
-
 /// Reads a list whose members are words or objects with an `error`, or an empty word instead of it.
 fn lines<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     let word = |one: &Value| match one.get("error").unwrap_or(one) {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::base::{
     sandbox::Sandbox,
-    wait::{Look, wait_for},
+    wait::{NotTaken, take},
 };
 
 /// How long somebody else's build of the same image is waited for.
@@ -263,31 +263,12 @@ impl ImageStore {
     ) -> Result<BuildLock, ImageError> {
         let images = self.folder();
         fs::create_dir_all(&images).or_cannot("create", images)?;
-        let mut told = None;
-        let mut fatal = None;
         let what = format!("the build of image {image}");
-        let waited = wait_for(&what, PATIENCE, Duration::from_millis(200), || {
-            let look = match self.try_lock(folder) {
-                Ok(Ok(lock)) => Look::Ready(lock),
-                Ok(Err(holder)) => {
-                    if told.as_ref() != Some(&holder) {
-                        progress(&format!("waiting for {holder}, which builds image {image}"));
-                        told = Some(holder.clone());
-                    }
-                    Look::NotYet(holder)
-                }
-                Err(error) => {
-                    let text = error.to_string();
-                    fatal = Some(error);
-                    Look::Failed(text)
-                }
-            };
-            std::future::ready(look)
-        })
-        .await;
-        waited.map_err(|source| {
-            let holder = source.seen.last();
-            fatal.unwrap_or(ImageError::Busy { image: image.to_owned(), holder, source })
+        let tell = |holder: &str| progress(&format!("waiting for {holder}, which builds image {image}"));
+        let taken = take(&what, PATIENCE, Duration::from_millis(200), || self.try_lock(folder), tell);
+        taken.await.map_err(|not| match not {
+            NotTaken::Failed(error) => error,
+            NotTaken::Held { holder, source } => ImageError::Busy { image: image.to_owned(), holder, source },
         })
     }
 

@@ -18,7 +18,7 @@ use super::{
     publish::beside,
     source::FetchCx,
 };
-use crate::base::wait::{Deadline, Look, wait_for};
+use crate::base::wait::{Deadline, NotTaken, take};
 
 /// What is read, written and hashed at a time; also the grain of holes.
 const CHUNK: usize = 64 * 1024;
@@ -42,30 +42,14 @@ impl FileLock {
         limit: Duration,
         progress: &Progress,
     ) -> Result<Self, TemplateError> {
-        let mut told = None;
-        let mut fatal = None;
-        let waited = wait_for(&format!("the lock of {what}"), limit, Duration::from_millis(100), || {
-            let look = match Self::attempt(path) {
-                Ok(Ok(lock)) => Look::Ready(lock),
-                Ok(Err(holder)) => {
-                    if told.as_ref() != Some(&holder) {
-                        progress.note(format!("waiting for {holder}, which works on {what}"));
-                        told = Some(holder.clone());
-                    }
-                    Look::NotYet(holder)
-                }
-                Err(error) => {
-                    let text = error.to_string();
-                    fatal = Some(error);
-                    Look::Failed(text)
-                }
-            };
-            std::future::ready(look)
-        })
-        .await;
-        waited.map_err(|source| {
-            let holder = source.seen.last();
-            fatal.unwrap_or(TemplateError::Busy { what: what.to_owned(), holder, source: Box::new(source) })
+        let of = format!("the lock of {what}");
+        let tell = |holder: &str| progress.note(format!("waiting for {holder}, which works on {what}"));
+        let taken = take(&of, limit, Duration::from_millis(100), || Self::attempt(path), tell);
+        taken.await.map_err(|not| match not {
+            NotTaken::Failed(error) => error,
+            NotTaken::Held { holder, source } => {
+                TemplateError::Busy { what: what.to_owned(), holder, source: Box::new(source) }
+            }
         })
     }
 
