@@ -135,7 +135,7 @@ const CAMPAIGNS: &[Campaign] = &[
         what: "SIGKILL at any moment of a repository's build leaves the old one or the new one",
         package: "polder",
         target: "it",
-        test: "serving::a_killed_build_leaves_the_old_repository_or_the_new_one",
+        test: "repositories::a_killed_build_leaves_the_old_repository_or_the_new_one",
         rounds: 300,
         packages: &[],
     },

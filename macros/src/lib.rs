@@ -11,6 +11,7 @@ mod errors;
 mod expand;
 mod model;
 mod needs;
+mod roles;
 mod signature;
 mod text;
 

@@ -55,6 +55,7 @@ mod prefix;
 mod provider;
 mod python;
 mod reports;
+mod repositories;
 mod returning;
 mod runners;
 mod screen;

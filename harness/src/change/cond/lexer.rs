@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use super::parse::{ConditionError, Dialect, UNRESOLVABLE};
+use super::{
+    error::ConditionError,
+    parse::{Dialect, UNRESOLVABLE},
+};
 use crate::change::text::{Part, Text, key};
 
 /// A piece of a condition.

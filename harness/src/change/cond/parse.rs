@@ -5,6 +5,7 @@ use std::ops::Range;
 use regex_lite::Regex;
 
 use super::{
+    error::ConditionError,
     expr::{Condition, Expr, Field, Function, Op},
     lexer::{Token, tokens},
     types::{BOOL, FLOAT, INT, NONE, NUMBER, STR, Types, named, types_of},
@@ -32,26 +33,6 @@ pub enum Dialect {
     /// Files of ModiPy's time: results may be named without `results.`, and numbers, strings and nothing may stand for true
     /// and false.
     Legacy,
-}
-
-/// Why a text is no condition.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}{}", help.as_ref().map(|help| format!("; {help}")).unwrap_or_default())]
-pub struct ConditionError {
-    /// The kind of problem, such as `cond.syntax`.
-    pub code: &'static str,
-    /// Where in the text, in bytes.
-    pub span: Range<usize>,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub help: Option<String>,
-}
-
-impl ConditionError {
-    pub(super) fn syntax(span: Range<usize>, message: String, help: Option<&str>) -> Self {
-        Self { code: SYNTAX, span, message, help: help.map(ToOwned::to_owned) }
-    }
 }
 
 impl Condition {

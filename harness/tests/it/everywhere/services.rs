@@ -10,7 +10,7 @@ use polder::{
 };
 
 use super::{JOURNAL, Place, Row, SERVICES, waits};
-use crate::{serving, typed::Ground};
+use crate::{repositories, typed::Ground};
 
 pub(super) const ROWS: &[Row] = &[
     Row("deploy scripts, once and again", None, |p| Box::pin(deployed(p))),
@@ -61,7 +61,7 @@ apt-get $of -q update && apt-get $of -q -y install everywhere && dpkg-query -W e
 async fn repository(p: &Place) -> Result<()> {
     let debs = p.ground.path("debs");
     fs::create_dir(&debs)?;
-    serving::deb(&debs, "everywhere", "1.7");
+    repositories::deb(&debs, "everywhere", "1.7");
     p.polder(&["repo", "build", "--name", "ours", "debs"])?;
     let Some(served) = p.env.serve_repo().await? else { anyhow::bail!("nothing is served") };
     if p.vm.execute("command -v apt-get").await?.status.success() {

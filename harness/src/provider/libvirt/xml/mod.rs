@@ -1,6 +1,7 @@
 //! From finished values to libvirt's XML, and back where we need it. Pure.
 
 mod capabilities;
+mod cpu;
 mod domain;
 mod element;
 mod label;
