@@ -328,6 +328,6 @@ pub(super) async fn go_on(running: &Running, vms: &[Vm]) -> Result<(), EnvError>
 }
 
 /// Whether there is a way to tell a machine anything; the clock of others stays at the moment they came back to.
-fn can_be_told(vm: &Vm) -> bool {
+pub(super) fn can_be_told(vm: &Vm) -> bool {
     vm.spec().ssh.is_some() || vm.agent().is_some()
 }

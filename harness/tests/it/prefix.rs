@@ -1,6 +1,7 @@
 //! Environments of prefixes on real labs, as a library makes them: moved, damaged, killed, kept as snapshots and removed.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -296,8 +297,13 @@ async fn snapshots_bring_disks_and_memory_back_as_often_as_wanted() {
     );
 
     cut_short(&env).await;
+    let mut drawn = BTreeSet::new();
     for _ in 0..2 {
         env.revert("live", &progress).await.unwrap();
+        for machine in ["web", "db"] {
+            let draws = said(&env, machine, "head -c 16 /dev/urandom | base64").await;
+            assert!(drawn.insert(draws), "{machine} draws what was drawn before: {drawn:?}");
+        }
         // They run at once, where they were: nothing booted.
         assert_eq!(said(&env, "web", "cat /kept /mem/count").await, "two\n2");
         assert_eq!(said(&env, "db", "cat /kept").await, "two");

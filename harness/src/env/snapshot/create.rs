@@ -79,6 +79,8 @@ impl Env {
         }
         let serial = chains.serial + 1;
         let moving = self.moving(vms, options.memory, serial).await?;
+        let running = moving.iter().filter(|one| one.state == DomainState::Running && one.memory.is_some());
+        let mut wakes = self.made_wakeable(running.map(|one| one.vm.clone()).collect()).await?;
         let pending = Pending {
             tops: moving.iter().map(|one| (one.vm.name().clone(), one.tops())).collect(),
             saves: moving.iter().filter_map(|one| one.memory.clone()).collect(),
@@ -102,7 +104,10 @@ impl Env {
             time,
             description: options.description.clone(),
             parent: chains.current,
-            machines: moving.iter().map(|one| (one.vm.name().clone(), one.frozen(self))).collect(),
+            machines: moving
+                .iter()
+                .map(|one| (one.vm.name().clone(), one.frozen(self, wakes.remove(one.vm.name()))))
+                .collect(),
         };
         turn.update(|state| {
             let chains = &mut state.chains;
@@ -207,7 +212,7 @@ impl Moving {
         agent && self.state == DomainState::Running && self.memory.is_none()
     }
 
-    fn frozen(&self, env: &Env) -> Frozen {
+    fn frozen(&self, env: &Env, wake: Option<String>) -> Frozen {
         let deployed = env.state().deployed.remove(self.vm.name()).unwrap_or_default();
         let attached = env.state().attached.remove(self.vm.name()).filter(|_| self.memory.is_some());
         let disks = self.layers.iter().map(|layer| (layer.dev.clone(), layer.over.clone()));
@@ -215,7 +220,7 @@ impl Moving {
         let raw = raw.map(|layer| layer.dev.clone()).collect();
         let (memory, attached) = (self.memory.clone(), attached.unwrap_or_default());
         let set_up = env.state().set_up.contains(self.vm.name());
-        Frozen { disks: disks.collect(), raw, memory, attached, deployed, set_up }
+        Frozen { disks: disks.collect(), raw, memory, attached, deployed, set_up, wake }
     }
 }
 

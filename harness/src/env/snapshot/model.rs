@@ -43,6 +43,9 @@ pub struct Frozen {
     /// Whether its type had set it up.
     #[serde(default)]
     pub set_up: bool,
+    /// By what it is told that it goes on from its memory, where it was made ready for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake: Option<String>,
 }
 
 /// The images of an environment's machines: which are written to, which lie over which, which belong to snapshots.

@@ -1,6 +1,6 @@
 //! Goes back to a snapshot, and deletes one.
 
-use std::{collections::BTreeMap, path::PathBuf, time::SystemTime};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{Snapshot, create::remove};
 use crate::{
@@ -8,18 +8,18 @@ use crate::{
         Env, EnvError, Progress, Vm,
         disk::{self, Layer},
         error::chain,
+        moment::can_be_told,
         parallel,
         site::Ground,
         stop,
         turn::Turn,
     },
-    image::Ability,
     provider::libvirt::DomainState,
 };
 
 impl Env {
     /// Brings the machines of a snapshot back to its moment. Those whose memory was kept run again from there, with
-    /// their clock set; the others boot if they run now, and stay off if not.
+    /// their clock set and randomness of their own; the others boot if they run now, and stay off if not.
     ///
     /// # Errors
     /// There is no such snapshot, or files of it are gone: nothing has changed then. Or a machine did not come back, or
@@ -73,7 +73,7 @@ impl Env {
             self.sweep(&turn)?;
             return self.end_unneeded(&turn).await;
         }
-        let clocks: Vec<Vm> = back.iter().filter(|vm| memory.contains_key(vm.name())).cloned().collect();
+        let awake: Vec<Vm> = back.iter().filter(|vm| memory.contains_key(vm.name())).cloned().collect();
         if let Err(error) = self.start_from(&turn, back, memory, progress).await {
             if matches!(error, EnvError::NotUndone { .. }) {
                 // What still runs writes to the new images: they are what there is now.
@@ -93,7 +93,7 @@ impl Env {
         }
         // Only now is it known that nobody goes back to what was before.
         self.sweep(&turn)?;
-        set_clocks(clocks, progress).await;
+        wake(awake, &snapshot, progress).await;
         Ok(())
     }
 
@@ -150,21 +150,18 @@ impl Env {
     }
 }
 
-/// The clock of a machine that comes back stands at the moment of its snapshot.
-async fn set_clocks(vms: Vec<Vm>, progress: &Progress) {
-    let able = vms.into_iter().filter(|vm| vm.plan().abilities.has(Ability::Agent)).collect();
+/// The clock of a machine that comes back stands at the moment of its snapshot, and what it draws next is what it drew then.
+async fn wake(vms: Vec<Vm>, snapshot: &Snapshot, progress: &Progress) {
     let each = |vm: Vm| {
+        let by = snapshot.machines.get(vm.name()).and_then(|frozen| frozen.wake.clone());
         let progress = progress.clone();
         async move {
-            let set = match vm.agent() {
-                Some(agent) => agent.set_time(SystemTime::now()).await.map_err(|e| chain(&e)),
-                None => Ok(()),
-            };
-            if let Err(why) = set {
-                progress.say(&format!("the clock of {} is still that of the snapshot: {why}", vm.name()));
+            if let Err(error) = vm.wake(by.as_deref()).await {
+                let (name, why) = (vm.name(), chain(&error));
+                progress.say(&format!("the clock of {name} is still that of the snapshot: {why}"));
             }
             Ok(())
         }
     };
-    let _ = parallel::each(able, each).await;
+    let _ = parallel::each(vms.into_iter().filter(can_be_told).collect(), each).await;
 }
