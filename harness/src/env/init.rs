@@ -6,7 +6,7 @@ use super::{
     daemon::Identity,
     deploy, disk, elsewhere,
     error::chain,
-    lease,
+    lease, ordered,
     prepare::{Place, gather},
     state::{EnvState, LabState},
     turn::Home,
@@ -101,6 +101,9 @@ impl Env {
         let gathered = gather(host, spec, place, progress).await?;
         let mut keys = gathered.new_keys()?;
         let mut plan = gathered.decide(host, &keys)?;
+        if stages.is_some() {
+            ordered::require_lasting(host, &plan)?;
+        }
         gathered.lay(host, &plan, place, progress).await?;
         let mut origin = None;
         if let Some(stages) = stages

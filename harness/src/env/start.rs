@@ -156,7 +156,6 @@ impl Env {
         }
         let work = async {
             let turn = Turn::begin(&self, "up").await?;
-            ordered::require_lasting(self.host(), self.plan())?;
             if self.vms().iter().any(Vm::is_made) {
                 self.lab_up(&turn, &Mutex::default(), progress).await?;
             }
