@@ -12,4 +12,7 @@ mod save;
 mod saved;
 
 pub(super) use origin::Origin;
+pub use origin::Began;
 pub use origin::Stage;
+pub use origin::Stages;
+pub use saved::Documents;
