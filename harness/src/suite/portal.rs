@@ -12,8 +12,9 @@ use tokio::runtime::Handle;
 
 use crate::{
     cvp::{Place, SavedStay, SessionError, Stay, journal_folder},
-    env::{Documents, Vm},
+    env::Documents,
     event::{Fault, Outcome, PORTAL_STATE, RunEvent, scenario_folder},
+    guest::Guest,
 };
 
 use super::{
@@ -48,7 +49,7 @@ impl Runner {
         &self,
         suite: &Suite,
         def: PortalDef,
-        kept: Option<(Documents, Vec<Vm>)>,
+        kept: Option<(Documents, Vec<Guest>)>,
     ) -> Result<Stay, String> {
         let start = Instant::now();
         self.report_started(suite, PORTAL, false);

@@ -153,7 +153,7 @@ impl Runner {
                 Ok((env, at)) => {
                     if let Some(Began { stage, documents }) = at {
                         began = Some(starts.swap_remove(stage));
-                        kept = Some((documents, env.vms()));
+                        kept = Some((documents, stages::guests(&env)));
                     }
                     let watched = self.watch(suite, &env).await;
                     (Some(env), watched)

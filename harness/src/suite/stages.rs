@@ -12,6 +12,7 @@ use crate::{
     cvp::{PlaceError, SavedStay},
     env::{Documents, Env, Stage},
     event::{Outcome, RunEvent},
+    guest::Guest,
 };
 
 use super::{
@@ -152,10 +153,15 @@ impl Session<'_> {
     /// What is to be kept beside machines.
     async fn documents(&self, env: &Env) -> Result<Documents, PlaceError> {
         match &self.portal {
-            Some(stay) => stay.save(&env.vms()).await,
+            Some(stay) => stay.save(&guests(env)).await,
             None => Ok(Documents::new()),
         }
     }
+}
+
+/// The machines of an environment.
+pub(super) fn guests(env: &Env) -> Vec<Guest> {
+    env.vms().iter().map(|vm| vm.as_ref().clone()).collect()
 }
 
 /// Whether what was kept beside machines is a stay at a portal.

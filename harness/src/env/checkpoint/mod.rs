@@ -11,8 +11,8 @@ mod restore;
 mod save;
 mod saved;
 
-pub(super) use origin::Origin;
 pub use origin::Began;
+pub(super) use origin::Origin;
 pub use origin::Stage;
 pub use origin::Stages;
 pub use saved::Documents;

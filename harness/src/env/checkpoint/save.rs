@@ -97,11 +97,7 @@ impl Env {
         Ok(())
     }
 
-    async fn write(
-        &self,
-        origin: &Origin,
-        stage: Option<(&Stage, &Documents)>,
-    ) -> Result<Written, EnvError> {
+    async fn write(&self, origin: &Origin, stage: Option<(&Stage, &Documents)>) -> Result<Written, EnvError> {
         let _turn = Turn::begin(self, "snapshot").await?;
         let running = self.site().running()?;
         self.require_keepable(&running, origin).await?;
