@@ -25,7 +25,6 @@ const SESSION: &str = "session.json";
 
 /// What a session at a portal of our own was.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct SavedSession {
     /// What the names of its things begin with.
     pub(super) prefix: String,
@@ -208,9 +207,8 @@ mod tests {
                 assert_eq!(names(&last), names(&first), "{part}");
             }
             for (mac, device) in first["devices"].as_object().unwrap() {
-                for part in ["placement", "running"] {
-                    assert_eq!(last["devices"][mac][part], device[part], "{part} of {mac}");
-                }
+                assert_eq!(last["devices"][mac]["placement"], device["placement"], "{mac}");
+                assert!(!last["devices"][mac]["running"].as_str().unwrap().contains("ntp"), "{mac}");
             }
             assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "no journal is left");
         }
@@ -242,11 +240,6 @@ mod tests {
     #[case::no_json("session.json", "{", "session.json is damaged")]
     #[case::other_version("session.json", r#"{"version": 2}"#, "session.json has format 2")]
     #[case::half("session.json", r#"{"version": 1, "prefix": "x-"}"#, "missing field")]
-    #[case::more(
-        "session.json",
-        r#"{"version": 1, "prefix": "", "leased": [], "standing": [], "machines": {}, "x": 1}"#,
-        "unknown field `x`"
-    )]
     #[case::no_undo(
         "session.json",
         r#"{"version": 1, "prefix": "", "leased": [], "standing": [{"undo": "all"}], "machines": {}}"#,
