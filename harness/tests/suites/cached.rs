@@ -83,7 +83,8 @@ mod devices {
     #[test(from(first))]
     async fn second(only: &Vm, cvp: &Cvp) -> Result {
         runs(only, cvp, NTP[1]).await?;
-        let (device, containers) = (cvp.device(only).await?, cvp.client().containers().await?);
+        let (device, containers) =
+            (cvp.device(only.name().as_str()).await?, cvp.client().containers().await?);
         ensure!(Some(device.ip.as_str()) == only.ip().map(|ip| ip.to_string()).as_deref(), "{device:?}");
         let rack = containers.iter().find(|one| one.name == cvp.named("rack")).context("it is there")?;
         ensure!(device.container == rack.key, "{device:?}");
