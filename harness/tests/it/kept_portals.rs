@@ -29,7 +29,8 @@ fn asked(ran: &Ran) -> Vec<String> {
 
 fn dropped(ran: &Ran) -> Vec<String> {
     let events = ran.events();
-    let said = events.iter().filter_map(|event| event["text"].as_str()?.split_once(DROPPED));
+    let told = events.iter().filter(|event| event["kind"] == "suite_progress");
+    let said = told.filter_map(|event| event["text"].as_str()?.split_once(DROPPED));
     said.map(|(_, why)| why.to_owned()).collect()
 }
 
