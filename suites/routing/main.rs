@@ -16,8 +16,8 @@ const H3: &str = "10.3.0.10";
 mod routing {
     use super::*;
 
-    /// The routers become devices of the portal, and each host sends by the router next to it.
-    #[setup]
+    /// The routers become devices of the portal, and each host sends by the router next to it. The next run begins there.
+    #[setup(cached)]
     async fn onboard(#[role("router")] routers: &Vms, cvp: &Cvp, h1: &Vm, h3: &Vm) -> Result {
         for router in routers {
             router.wait_for_unit("frr.service", secs(60)).await?;

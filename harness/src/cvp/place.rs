@@ -18,7 +18,7 @@ use super::{
     tls::TrustError,
     undo::Undone,
 };
-use crate::base::id::random_uuid;
+use crate::base::{id::random_uuid, store::StoreError};
 
 /// Devices to play with that a portal of our own has when nobody says what it has.
 const DEMO: u16 = 4;
@@ -58,6 +58,21 @@ pub enum PlaceError {
     /// The session.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// What an earlier session was.
+    #[error("cannot use what was kept of the portal's session")]
+    Saved(#[from] StoreError),
+    /// Something of that.
+    #[error("`{name}` of the portal's session is not kept")]
+    NotKept {
+        /// What.
+        name: &'static str,
+    },
+    /// A device that nobody will be.
+    #[error("the portal's device `{device}` is a machine that is none of the environment's")]
+    Stranger {
+        /// Its name.
+        device: String,
+    },
 }
 
 impl Place {
@@ -77,22 +92,17 @@ impl Place {
     /// # Errors
     /// [`PlaceError`].
     pub async fn open(self, name: &str, journals: &Path, archive: Option<&Path>) -> Result<Stay, PlaceError> {
-        let (spec, own) = match self {
-            Self::There(spec) => (spec, None),
-            Self::Own(spec) => {
-                let machines = Arc::new(Machines::beside(spec.driver));
-                let portal =
-                    Portal::start(PortalSpec { driver: Arc::clone(&machines) as _, ..*spec }).await?;
-                (login_to(&portal)?, Some((portal, machines)))
+        let prefix = prefix(name);
+        match self {
+            Self::There(spec) => {
+                let cvp = Cvp::begin(client(spec, archive)?, &prefix, journals).await?;
+                Ok(Stay { cvp, own: None })
             }
-        };
-        let recorder = archive.map(record).transpose()?;
-        let client = Client::new(spec, recorder)?;
-        let special = own
-            .as_ref()
-            .map(|(portal, machines)| Own { devices: portal.devices(), machines: Arc::clone(machines) });
-        let cvp = Cvp::begin_at(client, &prefix(name), journals, special).await?;
-        Ok(Stay { cvp, own: own.map(|(portal, _)| portal) })
+            Self::Own(spec) => {
+                let machines = Machines::beside(Arc::clone(&spec.driver));
+                Stay::at_own(*spec, machines, &prefix, journals, archive).await
+            }
+        }
     }
 }
 
@@ -104,6 +114,22 @@ pub struct Stay {
 }
 
 impl Stay {
+    /// Begins a session at a portal of our own, some of whose devices are machines.
+    pub(super) async fn at_own(
+        spec: PortalSpec,
+        machines: Machines,
+        prefix: &str,
+        journals: &Path,
+        archive: Option<&Path>,
+    ) -> Result<Self, PlaceError> {
+        let machines = Arc::new(machines);
+        let portal = Portal::start(PortalSpec { driver: Arc::clone(&machines) as _, ..spec }).await?;
+        let client = client(login_to(&portal)?, archive)?;
+        let own = Own { devices: portal.devices(), machines };
+        let cvp = Cvp::begin_at(client, prefix, journals, Some(own)).await?;
+        Ok(Self { cvp, own: Some(portal) })
+    }
+
     /// The session.
     #[must_use]
     pub fn cvp(&self) -> &Cvp {
@@ -215,6 +241,12 @@ fn login_to(portal: &Portal) -> Result<CvpSpec, NotANode> {
     let spec = CvpSpec::new(Node::parse(&portal.url())?, login);
     let trust = portal.ca().map(|ca| Trust::CaPem(ca.as_bytes().to_vec()));
     Ok(CvpSpec { trust: trust.unwrap_or_default(), ..spec })
+}
+
+/// A client of the portal there; what it asks is kept in `archive`.
+fn client(spec: CvpSpec, archive: Option<&Path>) -> Result<Client, PlaceError> {
+    let recorder = archive.map(record).transpose()?;
+    Ok(Client::new(spec, recorder)?)
 }
 
 fn record(path: &Path) -> Result<Recorder, PlaceError> {

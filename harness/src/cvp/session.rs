@@ -2,7 +2,7 @@
 //! and set back when it closes, and what cannot have a prefix is leased.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,6 +20,7 @@ use super::{
     journal::{Found, Head, Journal, Undo},
     lease::{self, Lease},
     onboard::Own,
+    saved::SavedSession,
     spec::Node,
     task::{TaskId, TaskState},
     undo::{self, Undone},
@@ -236,6 +237,20 @@ impl Cvp {
         let journal = Journal::resume(found)
             .map_err(|source| SessionError::Journal { folder: found.path.clone(), source })?;
         close(client, &journal, &found.head).await
+    }
+
+    /// What another session needs to go on as this one; without machines, which it does not know.
+    pub(super) async fn saved(&self) -> SavedSession {
+        let standing = self.0.journal.standing().into_iter().rev().map(|(_, undo)| undo).collect();
+        let (prefix, leased) = (self.0.head.prefix.clone(), self.leased().await);
+        SavedSession { prefix, leased, standing, machines: BTreeMap::new() }
+    }
+
+    /// Goes on as another session that had the same prefix: what that one did is undone when this one closes.
+    pub(super) async fn go_on_as(&self, saved: SavedSession) -> Result<(), CvpError> {
+        saved.standing.into_iter().try_for_each(|undo| self.about(undo))?;
+        self.set_leased(saved.leased).await;
+        Ok(())
     }
 
     /// What is leased.

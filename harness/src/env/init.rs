@@ -1,7 +1,7 @@
 //! Makes the environment of a prefix: keys, disks, and what is written down of it. Nothing runs yet.
 
 use super::{
-    Env, EnvError, Host, Progress, Stage, asked,
+    Env, EnvError, Host, Progress, Stages, asked,
     checkpoint::Origin,
     daemon::Identity,
     deploy, disk, elsewhere,
@@ -40,7 +40,7 @@ impl Env {
         workdir: &Workdir,
         name: &str,
         asked: &Loaded,
-        stages: Option<&[Stage]>,
+        stages: Option<Stages<'_>>,
         progress: &Progress,
     ) -> Result<(Self, Option<Origin>), EnvError> {
         let prefix = workdir.add(name)?;
@@ -85,7 +85,7 @@ impl Env {
         host: &Host,
         prefix: &LockedPrefix,
         spec: &EnvSpec,
-        stages: Option<&[Stage]>,
+        stages: Option<Stages<'_>>,
         progress: &Progress,
     ) -> Result<(Self, Option<Origin>), EnvError> {
         let (folder, uuid) = (prefix.path(), prefix.uuid()?);

@@ -95,7 +95,10 @@ pub mod types;
 
 pub use attached::AttachedDisk;
 pub use attached::NewDisk;
+pub use checkpoint::Began;
+pub use checkpoint::Documents;
 pub use checkpoint::Stage;
+pub use checkpoint::Stages;
 pub use collect::CollectOptions;
 pub use daemon::Daemon;
 pub use defaults::Defaults;

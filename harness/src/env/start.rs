@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Env, EnvError, Host, Progress, Selection, Stage, Vm,
+    Began, Env, EnvError, Host, Progress, Selection, Stages, Vm,
     checkpoint::Origin,
     daemon, deploy, disk,
     error::chain,
@@ -82,19 +82,20 @@ impl Env {
     /// # Errors
     /// The first failure, and what there is of the environment: it can be looked at, then must go down.
     pub async fn up(host: &Host, spec: &EnvSpec, progress: &Progress) -> Result<Self, UpFailure> {
-        Self::up_at(host, spec, &[], progress).await.map(|(env, _)| env)
+        Self::up_at(host, spec, Stages::NONE, progress).await.map(|(env, _)| env)
     }
 
-    /// As [`Env::up`], but goes on from the end of the first of `stages` that an earlier run has kept; says which.
+    /// As [`Env::up`], but goes on from the end of the first of `stages` that an earlier run has kept; says which, and what was kept
+    /// with it.
     ///
     /// # Errors
     /// As [`Env::up`].
     pub async fn up_at(
         host: &Host,
         spec: &EnvSpec,
-        stages: &[Stage],
+        stages: Stages<'_>,
         progress: &Progress,
-    ) -> Result<(Self, Option<usize>), UpFailure> {
+    ) -> Result<(Self, Option<Began>), UpFailure> {
         let gathered = gather(host, spec, Place::Alone, progress).await?;
         let mut keys = gathered.new_keys()?;
         let mut plan = gathered.decide(host, &keys)?;
@@ -138,9 +139,9 @@ impl Env {
         workdir: &Workdir,
         name: &str,
         asked: &Loaded,
-        stages: &[Stage],
+        stages: Stages<'_>,
         progress: &Progress,
-    ) -> Result<(Self, Option<usize>), UpFailure> {
+    ) -> Result<(Self, Option<Began>), UpFailure> {
         let (env, origin) = Self::create_at(host, workdir, name, asked, Some(stages), progress).await?;
         env.come_up(origin, progress).await
     }
@@ -150,7 +151,7 @@ impl Env {
         self,
         origin: Option<Origin>,
         progress: &Progress,
-    ) -> Result<(Self, Option<usize>), UpFailure> {
+    ) -> Result<(Self, Option<Began>), UpFailure> {
         if let Some(origin) = origin {
             self.came_from(origin);
         }

@@ -63,10 +63,7 @@ pub(crate) fn check_cached(suite: &Suite, has_real_portal: bool, names: Option<&
     let steps = || def.setup.iter().chain(scenarios.clone());
     let mut obstacles = obstacles(suite, has_real_portal, names);
     if def.env.is_none() {
-        obstacles.push("it has no machines".to_owned());
-    }
-    if def.cvp.is_some() && !has_real_portal {
-        obstacles.push("what its portal knows is kept within a run only".to_owned());
+        obstacles.push("it has no machines, with whose states everything else is kept".to_owned());
     }
     let problems = |step: &StepDef| {
         let until = steps().position(|other| std::ptr::eq(other, step)).unwrap_or_default();
@@ -317,7 +314,8 @@ mod tests {
             ..super::tests::DEF
         };
         static AT_A_PORTAL: SuiteDef =
-            SuiteDef { cvp: Some(PortalDef { state: None }), env: None, scenarios: &[], ..PLAIN };
+            SuiteDef { cvp: Some(PortalDef { state: None }), scenarios: &[], ..PLAIN };
+        static ALONE_AT_A_PORTAL: SuiteDef = SuiteDef { env: None, ..AT_A_PORTAL };
         let told = |def: &'static SuiteDef, real: bool| -> Vec<String> {
             let suite = Suite { name: "demo".into(), def };
             check_cached(&suite, real, None).iter().map(ToString::to_string).collect()
@@ -329,11 +327,11 @@ mod tests {
                 "tests/demo.rs:20: suite `demo`: `b` {cannot}: `a` leaves choices to chance, which another run makes otherwise"
             ),]
         );
-        let at_own = told(&AT_A_PORTAL, false);
-        assert!(at_own.len() == 2 && at_own[0].contains("has no machines"), "{at_own:#?}");
-        assert!(at_own[1].contains("is kept within a run only"), "{at_own:#?}");
+        let alone = told(&ALONE_AT_A_PORTAL, false);
+        assert!(alone.len() == 1 && alone[0].contains("it has no machines"), "{alone:#?}");
+        assert_eq!(told(&AT_A_PORTAL, false), [""; 0], "what our own knows is kept with its machines");
         let at_real = told(&AT_A_PORTAL, true);
-        assert!(at_real.len() == 2 && at_real[0].contains("POLDER_CVP_URL"), "{at_real:#?}");
+        assert!(at_real.len() == 1 && at_real[0].contains("POLDER_CVP_URL"), "{at_real:#?}");
     }
 
     #[test]

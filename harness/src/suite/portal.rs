@@ -1,4 +1,4 @@
-//! The session at a portal that a suite has: begun before everything else of it, closed after its teardown, and recorded
+//! The session at a portal that a suite has: begun before all of its steps, closed after its teardown, and recorded
 //! all the while. Does not know what is done in it.
 
 use std::{
@@ -11,8 +11,10 @@ use std::{
 use tokio::runtime::Handle;
 
 use crate::{
-    cvp::{Place, SessionError, Stay, journal_folder},
+    cvp::{Place, SavedStay, SessionError, Stay, journal_folder},
+    env::Documents,
     event::{Fault, Outcome, PORTAL_STATE, RunEvent, scenario_folder},
+    guest::Guest,
 };
 
 use super::{
@@ -42,8 +44,13 @@ fn of_portal(what: &str) -> Leak {
 }
 
 impl Runner {
-    /// Begins the suite's session; otherwise says why nothing can run.
-    pub(super) async fn open(&self, suite: &Suite, def: PortalDef) -> Result<Stay, String> {
+    /// Begins the suite's session, where an earlier run kept one with these machines as that; otherwise says why nothing can run.
+    pub(super) async fn open(
+        &self,
+        suite: &Suite,
+        def: PortalDef,
+        kept: Option<(Documents, Vec<Guest>)>,
+    ) -> Result<Stay, String> {
         let start = Instant::now();
         self.report_started(suite, PORTAL, false);
         let place = match &self.portal {
@@ -53,7 +60,14 @@ impl Runner {
         let archive = scenario_folder(&self.folder, &suite.name, ARCHIVE);
         let (journals, name, file) =
             (journal_folder(&self.host.lab.cache), suite.name.clone(), archive.clone());
-        let work = async move { Ok(place.open(&name, &journals, Some(&file)).await?) };
+        let work = async move {
+            Ok(match kept {
+                Some((documents, machines)) => {
+                    SavedStay::read(&documents)?.open(&machines, &journals, Some(&file)).await?
+                }
+                None => place.open(&name, &journals, Some(&file)).await?,
+            })
+        };
         let span = self.recorder.scenario(&suite.name, PORTAL);
         // On our own runtime, not where scenarios run: those may block their threads, also with questions to our portal.
         let ended = task::run(&Handle::current(), span, UNBOUNDED, work).await;

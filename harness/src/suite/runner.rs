@@ -14,7 +14,7 @@ use tracing::Span;
 use crate::{
     artifact::Manifest,
     cvp::CvpSpec,
-    env::{Env, EnvError, Host, Progress, Stage, UpFailure, Vm},
+    env::{Began, Env, EnvError, Host, Progress, Stage, Stages, UpFailure, Vm},
     event::{Fault, MachineFacts, Outcome, RunEvent, Usage, scenario_folder, suite_folder},
     health::Sighting,
     initfile, lab,
@@ -140,18 +140,21 @@ impl Runner {
         let token = self.reserve(suite).await?;
         // The suite's own limit is not for what others make it wait.
         let start = Instant::now();
-        // First, because it tells at once when there is none.
-        let portal = match suite.def.cvp {
-            Some(def) => Some(self.open(suite, def).await?),
-            None => None,
+        // One that is there first, because it tells at once when it is not; our own may begin where an earlier run was.
+        let mut portal = match suite.def.cvp {
+            Some(def) if self.portal.is_some() => Some(self.open(suite, def, None).await?),
+            _ => None,
         };
         let mut starts = stages::starts(suite, planned);
-        let mut began = None;
+        let (mut began, mut kept) = (None, None);
         let (env, watched) = match suite.def.env {
             None => (None, None),
             Some(file) => match self.up(suite, file, &starts).await {
-                Ok((env, stage)) => {
-                    began = stage.map(|stage| starts.swap_remove(stage));
+                Ok((env, at)) => {
+                    if let Some(Began { stage, documents }) = at {
+                        began = Some(starts.swap_remove(stage));
+                        kept = Some((documents, stages::guests(&env)));
+                    }
                     let watched = self.watch(suite, &env).await;
                     (Some(env), watched)
                 }
@@ -163,6 +166,17 @@ impl Runner {
                 }
             },
         };
+        if let (None, Some(def)) = (&portal, suite.def.cvp) {
+            match self.open(suite, def, kept).await {
+                Ok(stay) => portal = Some(stay),
+                Err(reason) => {
+                    if let Some(env) = env {
+                        self.leave(suite, env, true).await;
+                    }
+                    return Err(reason);
+                }
+            }
+        }
         let mut session = Session::new(self, suite, env, portal, start);
         (session.watched, session.token, session.began) = (watched, Some(token), began);
         Ok(session)
@@ -174,7 +188,7 @@ impl Runner {
         suite: &Suite,
         file: EnvFile,
         starts: &[Start],
-    ) -> Result<(Env, Option<usize>), String> {
+    ) -> Result<(Env, Option<Began>), String> {
         let start = Instant::now();
         self.report_started(suite, ENVIRONMENT, false);
         self.keep_asked(suite);
@@ -187,17 +201,19 @@ impl Runner {
         let is_found = matches!(self.keep, Keep::Failed | Keep::Always) || self.pauses.is_some();
         let workdir = is_found.then(|| scenario_folder(&self.folder, &suite.name, FOLDER));
         let known: Vec<Stage> = stages::all(suite, starts).await;
+        let judge = if suite.def.cvp.is_some() { stages::judge_stay } else { Stages::NONE.judge };
         let rise = async move {
             let env = |name: &str| std::env::var(name).ok();
             let loaded = initfile::load_text(Path::new(file.path), file.text, &initfile::Options::new(&env));
+            let stages = Stages { all: &known, judge };
             // What did come up of a failed environment goes on, for its evidence.
             Ok(match loaded {
                 Ok(loaded) => {
                     loaded.warnings.iter().for_each(|warning| progress.warn(&warning.line()));
                     match workdir.map(|path| Workdir::create(&path)).transpose() {
-                        Ok(None) => Env::up_at(&host, &loaded.spec, &known, &progress).await,
+                        Ok(None) => Env::up_at(&host, &loaded.spec, stages, &progress).await,
                         Ok(Some(workdir)) => {
-                            Env::up_in(&host, &workdir, DEFAULT, &loaded, &known, &progress).await
+                            Env::up_in(&host, &workdir, DEFAULT, &loaded, stages, &progress).await
                         }
                         Err(error) => Err(UpFailure::from(EnvError::from(error))),
                     }

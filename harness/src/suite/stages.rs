@@ -7,9 +7,12 @@ use std::{io, path::Path, sync::OnceLock};
 use tracing::Span;
 
 use crate::{
+    base::text::chain,
     checkpoint,
-    env::Stage,
+    cvp::{PlaceError, SavedStay},
+    env::{Documents, Env, Stage},
     event::{Outcome, RunEvent},
+    guest::Guest,
 };
 
 use super::{
@@ -129,10 +132,13 @@ impl Session<'_> {
         path.push(name);
         let Some(env) = self.env.clone().filter(|env| step.cached && env.keeps_checkpoints()) else { return };
         let left = match (self.changes.made(), kept(self.suite, path).await) {
-            (0, Ok(stage)) => {
-                let work = async move { Ok(env.keep_for_others(Some(&stage)).await?) };
-                self.done(task::run(&self.runner.work, Span::none(), UNBOUNDED, work).await)
-            }
+            (0, Ok(stage)) => match self.documents(&env).await {
+                Ok(documents) => {
+                    let work = async move { Ok(env.keep_for_others(Some((&stage, &documents))).await?) };
+                    self.done(task::run(&self.runner.work, Span::none(), UNBOUNDED, work).await)
+                }
+                Err(error) => Err(chain(&error)),
+            },
             (0, Err(error)) => Err(format!("this executable cannot be read: {error}")),
             (_, _) => Err("changes are to be undone".to_owned()),
         };
@@ -143,6 +149,24 @@ impl Session<'_> {
             });
         }
     }
+
+    /// What is to be kept beside machines.
+    async fn documents(&self, env: &Env) -> Result<Documents, PlaceError> {
+        match &self.portal {
+            Some(stay) => stay.save(&guests(env)).await,
+            None => Ok(Documents::new()),
+        }
+    }
+}
+
+/// The machines of an environment.
+pub(super) fn guests(env: &Env) -> Vec<Guest> {
+    env.vms().iter().map(|vm| vm.as_ref().clone()).collect()
+}
+
+/// Whether what was kept beside machines is a stay at a portal.
+pub(super) fn judge_stay(documents: &Documents) -> Result<(), String> {
+    SavedStay::read(documents).map(drop).map_err(|error| chain(&error))
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ mod jobs;
 mod jumps;
 mod keepers;
 mod keeping;
+mod kept_portals;
 mod kills;
 mod lab;
 mod leaks;

@@ -2,7 +2,7 @@
 //! another, and from there back into a lab.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -10,7 +10,7 @@ use std::{
 
 use polder::{
     config::Checkpoints,
-    env::{Env, Host, Progress, Stage},
+    env::{Env, Host, Progress, Stage, Stages},
     initfile::{self, Loaded, Options},
     lab::LabKind,
     workdir::Workdir,
@@ -43,9 +43,13 @@ fn asked() -> Loaded {
     initfile::load_text(Path::new("two.yaml"), TWO, &Options::new(&|_| None)).unwrap()
 }
 
-/// A moment that is kept on the daemon.
-fn stage() -> Stage {
-    Stage { executable: "e".to_owned(), suite: "moved".to_owned(), step: "setup".to_owned() }
+/// Moments that are kept on the daemon: one beside which somebody has put what holds only there, and one.
+fn stages() -> [Stage; 2] {
+    ["portal", "setup"].map(|step| Stage {
+        executable: "e".to_owned(),
+        suite: "moved".to_owned(),
+        step: step.to_owned(),
+    })
 }
 
 fn host(root: &Path, store: &Path) -> Host {
@@ -113,20 +117,21 @@ fn machines_kept_in_a_lab_go_on_on_a_daemon_and_back() {
     let store = dir.path().join("kept");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let told = Told::default();
-    let up = |stages: &[Stage]| {
+    let up = || {
         let host = host(dir.path(), &store);
         runtime.block_on(async {
-            let (env, from) = Env::up_at(&host, &asked().spec, stages, &told.progress()).await.unwrap();
+            let stages = Stages { all: &stages(), ..Stages::NONE };
+            let (env, began) = Env::up_at(&host, &asked().spec, stages, &told.progress()).await.unwrap();
             is_in_its_place(&env).await;
             let mark = env.vm("tiny").unwrap().execute("cat /root/mark").await.unwrap();
             env.down().await.unwrap();
-            (from, mark.stdout.text().into_owned())
+            (began.map(|began| began.stage), mark.stdout.text().into_owned())
         })
     };
-    assert_eq!(up(&[stage()]), (None, String::new()));
+    assert_eq!(up(), (None, String::new()));
     assert_eq!(told.count(WENT_ON), 0);
     own_host::run("moved::on_a_daemon", &[(STORE, store.display().to_string())]);
-    assert_eq!(up(&[stage()]), (Some(0), "b\n".to_owned()), "what was kept on a daemon is of use in a lab");
+    assert_eq!(up(), (Some(1), "b\n".to_owned()), "what was kept on a daemon is of use in a lab");
     assert_eq!(told.count(WENT_ON), 1);
 }
 
@@ -142,7 +147,7 @@ async fn on_a_daemon() {
         host.daemon.uri = own.uri.to_owned();
         host.daemon.leases = own.root.join("leases");
         let workdir = Workdir::create(&own.root.join(name).join(".polder")).unwrap();
-        Env::up_in(&host, &workdir, "default", &asked(), &[], &told.progress()).await.unwrap().0
+        Env::up_in(&host, &workdir, "default", &asked(), Stages::NONE, &told.progress()).await.unwrap().0
     };
     let (a, b) = (up("a").await, up("b").await);
     assert_eq!(told.count(WENT_ON), 2);
@@ -171,7 +176,10 @@ async fn on_a_daemon() {
     }
     is_in_its_place(&b).await;
     b.vm("tiny").unwrap().succeed("echo b > /root/mark && sync").await.unwrap();
-    b.keep_for_others(Some(&stage())).await.unwrap();
+    let documents = BTreeMap::from([("portal".to_owned(), b"tiny is at 192.168.201.2".to_vec())]);
+    for (stage, documents) in stages().iter().zip([&documents, &BTreeMap::new()]) {
+        b.keep_for_others(Some((stage, documents))).await.unwrap();
+    }
     for env in [a, b] {
         env.down().await.unwrap();
     }

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::driver::{Driver, Memory, PushError, Target};
 use crate::{
     base::{dial::BoxFuture, text::chain},
@@ -22,7 +24,7 @@ const READ: Duration = Duration::from_secs(20);
 const OWN: &str = "/usr/lib/polder/device";
 
 /// How a system takes its configuration and tells it: a shell script for each.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adapter {
     apply: String,
     read: String,
@@ -132,6 +134,12 @@ impl Machines {
     pub fn add(&self, hostname: impl Into<String>, guest: Guest, adapter: Adapter) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(hostname.into(), (guest, adapter));
+    }
+
+    /// How each takes its configuration, by its device's host name.
+    pub(crate) fn adapters(&self) -> BTreeMap<String, Adapter> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|(name, (_, adapter))| (name.clone(), adapter.clone())).collect()
     }
 
     fn of(&self, device: &Target) -> Option<(Guest, Adapter)> {

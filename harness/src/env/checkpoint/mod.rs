@@ -12,5 +12,8 @@ mod restore;
 mod save;
 mod saved;
 
+pub use origin::Began;
 pub(super) use origin::Origin;
 pub use origin::Stage;
+pub use origin::Stages;
+pub use saved::Documents;

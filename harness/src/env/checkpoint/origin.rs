@@ -6,7 +6,7 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use super::saved::Saved;
+use super::saved::{Documents, Saved, read_documents};
 use crate::{
     checkpoint::{CheckpointError, Entry, Found, Key, Level, Store},
     config::Checkpoints,
@@ -35,6 +35,29 @@ impl Stage {
     }
 }
 
+/// The ends of steps in which an environment may begin.
+#[derive(Debug, Clone, Copy)]
+pub struct Stages<'a> {
+    /// All of them, what is wanted most first.
+    pub all: &'a [Stage],
+    /// Whether what was kept beside machines is of use, and else why not.
+    pub judge: fn(&Documents) -> Result<(), String>,
+}
+
+impl Stages<'_> {
+    /// None: an environment begins where its machines have booted.
+    pub const NONE: Self = Self { all: &[], judge: |_| Ok(()) };
+}
+
+/// The end of a step in which an environment has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Began {
+    /// Its number among the stages that were asked for.
+    pub stage: usize,
+    /// What was kept beside machines.
+    pub documents: Documents,
+}
+
 /// Where states of an environment are kept, and what it goes on from.
 pub(in crate::env) struct Origin {
     pub(super) store: Store,
@@ -57,6 +80,7 @@ pub(in crate::env) struct From {
     /// In use as long as this is there.
     pub(super) entry: Entry,
     pub(super) saved: Saved,
+    pub(super) documents: Documents,
     /// Which of the stages that were asked for it is the end of; none: it has booted.
     pub(super) stage: Option<usize>,
 }
@@ -68,7 +92,7 @@ impl Origin {
         host: &Host,
         gathered: &Gathered,
         (plan, keys): (&EnvPlan, &Keys),
-        stages: &[Stage],
+        stages: Stages<'_>,
         progress: &Progress,
     ) -> Option<(Self, Option<Keys>)> {
         if host.checkpoints == Checkpoints::Off || !plan.machines.iter().all(|m| m.domain.is_some()) {
@@ -96,18 +120,24 @@ impl Origin {
         if is_refreshed {
             return Some((origin, None));
         }
-        let levels = stages.iter().enumerate().map(|(number, stage)| (Some(number), stage.level()));
+        let levels = stages.all.iter().enumerate().map(|(number, stage)| (Some(number), stage.level()));
         for (stage, level) in levels.chain([(None, Level::Boot)]) {
             let key = origin.boot.at(level);
-            match look(&origin.store, &key).await {
-                Ok(Ok(Some((entry, saved, keys)))) => {
-                    if let Some(machine) = plan.unmovable_from(&saved.state.plan) {
+            let judge = if stage.is_some() { stages.judge } else { Stages::NONE.judge };
+            match look(&origin.store, &key, judge).await {
+                Ok(Ok(Some((entry, saved, documents, keys)))) => {
+                    let then = &saved.state.plan;
+                    if let Some(machine) = plan.unmovable_from(then) {
                         progress.say(&format!(
                             "machines boot: {machine} was kept at other addresses, and is told its own only when it boots"
                         ));
                         return Some((origin, None));
                     }
-                    origin.from = Some(From { key, entry, saved, stage });
+                    // Whoever put documents there knows machines by their addresses.
+                    if plan.is_moved_from(then) && !documents.is_empty() {
+                        continue;
+                    }
+                    origin.from = Some(From { key, entry, saved, documents, stage });
                     return Some((origin, Some(keys)));
                 }
                 Ok(Ok(None)) => {}
@@ -130,20 +160,30 @@ async fn boot_key(host: &Host, gathered: &Gathered, keys: &Keys) -> Result<Key, 
 }
 
 /// What the store has of a key; or why it has it no more.
-type Looked = Result<Option<(Entry, Saved, Keys)>, String>;
+type Looked = Result<Option<(Entry, Saved, Documents, Keys)>, String>;
 
-async fn look(store: &Store, key: &Key) -> Result<Looked, CheckpointError> {
+async fn look(
+    store: &Store,
+    key: &Key,
+    judge: fn(&Documents) -> Result<(), String>,
+) -> Result<Looked, CheckpointError> {
     let (store, key) = (store.clone(), key.clone());
+    let read = move |entry: &Entry| {
+        let (saved, keys) = Saved::read(&entry.folder).map_err(|error| chain(&error))?;
+        let documents = read_documents(entry).map_err(|error| chain(&error))?;
+        judge(&documents)?;
+        Ok::<_, String>((saved, documents, keys))
+    };
     let looked = tokio::task::spawn_blocking(move || {
         Ok(match store.find(&key)? {
             Found::Nothing => Ok(None),
             Found::Dropped(damage) => Err(damage.to_string()),
-            Found::There(entry) => match Saved::read(&entry.folder) {
-                Ok((saved, keys)) => Ok(Some((entry, saved, keys))),
-                Err(error) => {
+            Found::There(entry) => match read(&entry) {
+                Ok((saved, documents, keys)) => Ok(Some((entry, saved, documents, keys))),
+                Err(why) => {
                     drop(entry);
                     store.forget(&key)?;
-                    Err(chain(&error))
+                    Err(why)
                 }
             },
         })

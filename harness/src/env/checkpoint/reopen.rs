@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Origin, Stage, saved::Saved};
+use super::{Origin, Stage, Stages, saved::Saved};
 use crate::{
     checkpoint::{Manifest, Store},
     config::Checkpoints,
@@ -44,7 +44,8 @@ impl Env {
         let mut host = host.clone();
         (host.checkpoint_folder, host.checkpoints) = (states.to_owned(), Checkpoints::Auto);
         let asked = Loaded { spec: saved.asked, warnings: Vec::new(), included: Vec::new() };
-        let made = Self::create_at(&host, workdir, name, &asked, Some(&[stage]), progress).await?;
+        let stages = Stages { all: &[stage], ..Stages::NONE };
+        let made = Self::create_at(&host, workdir, name, &asked, Some(stages), progress).await?;
         let error = match made {
             (env, Some(mut origin)) if origin.stage().is_some() => {
                 origin.is_required = true;

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Origin, moved::Memory, origin::From, save::copy, saved};
+use super::{Began, Origin, moved::Memory, origin::From, save::copy, saved};
 use crate::{
     env::{
         Env, EnvError, Progress, Vm, daemon, deploy, disk,
@@ -31,9 +31,10 @@ use crate::{
 pub(super) const FIRST: u64 = 1;
 
 impl Origin {
-    /// The number of the stage at whose end an environment goes on.
-    pub(in crate::env) fn stage(&self) -> Option<usize> {
-        self.from.as_ref()?.stage
+    /// The stage at whose end an environment goes on.
+    pub(in crate::env) fn stage(&self) -> Option<Began> {
+        let from = self.from.as_ref()?;
+        Some(Began { stage: from.stage?, documents: from.documents.clone() })
     }
 
     /// Whether an environment goes on from here, and does not boot.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Origin, Stage,
+    Documents, Origin, Stage,
     restore::FIRST,
     saved::{self, Image, Saved},
 };
@@ -50,12 +50,13 @@ struct Written {
 }
 
 impl Env {
-    /// Keeps the state in which the machines are now, at the end of `stage`; without one, as that in which they have booted.
-    /// Returns when they go on; the rest is done beside them, and waited for by [`Env::down`].
+    /// Keeps the state in which the machines are now, at the end of `stage`, with what else is to be known by who begins there;
+    /// without one, as that in which they have booted. Returns when they go on; the rest is done beside them, and waited for by
+    /// [`Env::down`].
     ///
     /// # Errors
     /// It cannot be kept, and why; or something failed. All machines go on.
-    pub async fn keep_for_others(&self, stage: Option<&Stage>) -> Result<(), EnvError> {
+    pub async fn keep_for_others(&self, stage: Option<(&Stage, &Documents)>) -> Result<(), EnvError> {
         let Some(origin) = self.origin() else {
             return Err(EnvError::NotKept { why: "there are no checkpoints here".to_owned() });
         };
@@ -83,7 +84,7 @@ impl Env {
         let Some(origin) = self.origin() else {
             return Err(EnvError::NotKept { why: "there are no checkpoints here".to_owned() });
         };
-        let (written, to) = (self.write(origin, Some(stage)).await?, to.to_owned());
+        let (written, to) = (self.write(origin, Some((stage, &Documents::new()))).await?, to.to_owned());
         let finish = move || {
             let Written { draft, key } = written;
             let moved = draft.finish(&key).map_err(EnvError::from).and_then(|entry| hand_over(&entry, &to));
@@ -95,11 +96,11 @@ impl Env {
         Ok(())
     }
 
-    async fn write(&self, origin: &Origin, stage: Option<&Stage>) -> Result<Written, EnvError> {
+    async fn write(&self, origin: &Origin, stage: Option<(&Stage, &Documents)>) -> Result<Written, EnvError> {
         let _turn = Turn::begin(self, "snapshot").await?;
         let running = self.site().running()?;
         self.require_keepable(&running, origin).await?;
-        let key = origin.boot.at(stage.map_or(Level::Boot, Stage::level));
+        let key = origin.boot.at(stage.map_or(Level::Boot, |(stage, _)| stage.level()));
         let store = origin.store.clone();
         let draft = blocking(move || store.begin()).await?;
         let wakes = self.made_wakeable(self.vms()).await?;
@@ -124,6 +125,9 @@ impl Env {
         let saved = Saved { asked: origin.asked.clone(), state: self.state(), wakes, disks };
         let keys = Keys::load(self.folder(), saved.state.host_keys.clone())?;
         saved.write(&keys, draft.folder())?;
+        if let Some((_, documents)) = stage {
+            saved::write_documents(documents, draft.folder())?;
+        }
         Ok(Written { draft, key })
     }
 

@@ -1,7 +1,9 @@
-//! What is written down of a checkpoint, and how its files are called. Reads and writes, decides nothing.
+//! What is written down of a checkpoint, and how its files are called; what others keep beside it. Reads and writes, decides
+//! nothing.
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +14,7 @@ use crate::{
         id::MachineName,
         store::{self, Document},
     },
+    checkpoint::Entry,
     env::{EnvError, error::file, keys::Keys, state::EnvState},
     initfile::EnvSpec,
     provider::spec::ImageFormat,
@@ -19,6 +22,12 @@ use crate::{
 
 /// The file of it.
 const FILE: &str = "saved.json";
+/// How names begin of files with what others have to say.
+const DOCUMENT: &str = "+";
+
+/// What is kept with an environment that is not of machines: the contents of files, by name. What is in them is the business of
+/// who hands them over.
+pub type Documents = BTreeMap<String, Vec<u8>>;
 
 /// What an environment was when it was kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +69,24 @@ impl Saved {
         let keys = Keys::load(folder, saved.state.host_keys.clone())?;
         Ok((saved, keys))
     }
+}
+
+/// Writes what else is kept into the folder of a checkpoint.
+pub(super) fn write_documents(documents: &Documents, folder: &Path) -> Result<(), EnvError> {
+    documents.iter().try_for_each(|(name, content)| {
+        let path = folder.join(format!("{DOCUMENT}{name}"));
+        fs::write(&path, content).map_err(file("write", &path))
+    })
+}
+
+/// Reads it back.
+pub(super) fn read_documents(entry: &Entry) -> Result<Documents, EnvError> {
+    let named = entry.manifest.files.keys().filter_map(|kept| Some((kept, kept.strip_prefix(DOCUMENT)?)));
+    let read = named.map(|(kept, name)| {
+        let path = entry.folder.join(kept);
+        Ok((name.to_owned(), fs::read(&path).map_err(file("read", &path))?))
+    });
+    read.collect()
 }
 
 /// A machine's memory.

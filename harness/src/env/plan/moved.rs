@@ -10,6 +10,11 @@ impl EnvPlan {
         self.machines.iter().find(|machine| machine.name == *name)
     }
 
+    /// Whether any machine is at other addresses than in the plan `then`.
+    pub(in crate::env) fn is_moved_from(&self, then: &Self) -> bool {
+        self.machines.iter().any(|now| then.machine(&now.name).is_some_and(|then| now.is_moved_from(then)))
+    }
+
     /// The first machine that is at other addresses than in the plan `then`, and can only be told so when it boots.
     pub(in crate::env) fn unmovable_from(&self, then: &Self) -> Option<&MachineName> {
         let moved = self.machines.iter().filter(|now| {
