@@ -8,7 +8,7 @@ use super::markdown::{Page, book, page, pages, root};
 const LANGUAGES: &[(&str, &[&str])] = &[
     ("rust", &["part", "steps", "file=", "add="]),
     ("yaml", &["part", "changes", "recipe", "file=", "other"]),
-    ("toml", &["config", "file="]),
+    ("toml", &["config", "file=", "add="]),
     ("json", &["jobs", "state", "event", "file="]),
     ("xml", &["changes"]),
     ("sh", &["run"]),
@@ -90,8 +90,7 @@ fn the_book_stands_alone() {
     let leaves = |page: &Page, link: &str| {
         let path = link.split('#').next().unwrap();
         let target = joined(Path::new(&page.path).parent().unwrap(), path);
-        let recipes = target.as_deref().is_some_and(|target| target.starts_with("ci/recipes/"));
-        !link.starts_with("http") && !recipes && target.is_none_or(|target| !target.starts_with("docs"))
+        !link.starts_with("http") && target.is_none_or(|target| !target.starts_with("docs"))
     };
     for page in book() {
         for link in &page.links {
