@@ -10,8 +10,8 @@ const LANGUAGES: &[(&str, &[&str])] = &[
     ("yaml", &["part", "changes", "recipe", "file=", "other"]),
     ("toml", &["config", "file=", "add="]),
     ("json", &["jobs", "state", "event", "file="]),
-    ("xml", &["changes"]),
-    ("sh", &["run"]),
+    ("xml", &["changes", "file="]),
+    ("sh", &["run", "serve", "failed", "root", "away", "long", "person", "yours", "cargo"]),
     ("text", &["run"]),
 ];
 
@@ -82,6 +82,21 @@ fn the_summary_has_every_page_once_and_no_other() {
         book().into_iter().map(|page| page.path).filter(|path| path != "docs/SUMMARY.md").collect();
     let missing: Vec<_> = there.symmetric_difference(&in_summary).collect();
     assert!(missing.is_empty(), "only in docs/ or only in docs/SUMMARY.md: {missing:?}");
+}
+
+#[test]
+fn paths_in_the_map_are_there() {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let is_path = |word: &&str| {
+        word.contains('/') && [".rs", ".md", ".toml", ".js"].iter().any(|end| word.ends_with(end))
+    };
+    let paths: Vec<&str> =
+        text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).filter(is_path).collect();
+    let is_there = |path: &&&str| {
+        ["", "harness/src", "harness/tests/it", "docs"].iter().any(|at| root().join(at).join(path).exists())
+    };
+    let wrong: Vec<_> = paths.iter().filter(|path| !is_there(path)).collect();
+    assert!(paths.len() > 40 && wrong.is_empty(), "of {} paths these are not there: {wrong:?}", paths.len());
 }
 
 /// mdBook takes a link to a page out of the book for one to a page of HTML.
