@@ -145,6 +145,7 @@ fn the_command_does_by_hand_what_its_page_says() {
     let blocks = begin.iter().chain(others.iter().flat_map(|page| &page.blocks)).chain(end);
     session.run(session.command("bash"), "", blocks);
     assert_eq!(unsaid(&pages, &session.said), [""; 0], "in\n{}", session.said);
+    assert!(!session.said.contains("no client/_etc_hostname"), "{}", session.said);
     let left = session.command(env!("CARGO_BIN_EXE_polder")).args(["list", "-f", "json"]).output().unwrap();
     assert!(!String::from_utf8_lossy(&left.stdout).contains("default"), "the page leaves an environment");
 }
