@@ -150,7 +150,7 @@
     make("img", { src: "data:image/png;base64," + one.data, alt: "a picture: " + one.path }),
     make("figcaption", {}, link(one.path)));
   // Once what folder all of them are in; below it, those of each folder are opened together.
-  const tree = (all) => {
+  const byFolder = (all) => {
     if (!all.length) return [];
     const folder = (path) => path.slice(0, path.lastIndexOf("/") + 1);
     let root = folder(all[0].path);
@@ -169,7 +169,7 @@
     return [
       ...left.pictures.map(picture),
       ...left.packets.map(packets),
-      ...tree(left.files),
+      ...byFolder(left.files),
       left.more ? make("p", {}, "and " + left.more + " more in the folder") : null,
       left.missing.length ? details("Could not be had (" + left.missing.length + ")",
         list(left.missing.map(([what, why]) => what + ": " + why))) : null,
