@@ -17,7 +17,7 @@ use crate::{
 /// Where the suites are.
 const PACKAGE: [&str; 3] = ["test", "--package", "polder-suites"];
 
-/// Selects the suite that fails on purpose instead of the others; read by the demo suite.
+/// Has the demo have its suite that fails on purpose as well.
 const FAIL: &str = "POLDER_DEMO_FAIL";
 
 /// How cargo and a test binary say that tests failed.
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// A suite that fails, and what it leaves.
 fn failing() -> Result<ExitCode> {
     println!("\n=== a suite that fails on purpose ({FAIL}=1)");
-    let mut failing = cargo(&[&PACKAGE[..], &["--test", "demo"]].concat());
+    let mut failing = cargo(&[&PACKAGE[..], &["--test", "demo", "--", "on_purpose"]].concat());
     let code = command::watched(failing.current_dir(workspace::root()).env(FAIL, "1"), LIMIT, |line| {
         println!("{line}");
     })?;

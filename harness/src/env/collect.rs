@@ -144,7 +144,7 @@ impl Files {
         let system = said.first().map(|said| String::from_utf8_lossy(&said.output).into_owned());
         let Defaults { paths, commands } = Defaults::of(&system.unwrap_or_default());
         let asked = &vm.plan().artifacts;
-        let wanted: Vec<String> = asked.iter().chain(&paths).cloned().collect();
+        let wanted = once(asked, &paths);
         let (gathered, outputs) =
             tokio::join!(vm.gather(&wanted, dest, self.caps, self.limit), vm.outputs(&commands, self.limit));
         let parts = gathered?.into_iter().map(|one| Part {
@@ -184,12 +184,23 @@ impl Files {
         let parts = spawn_blocking(move || {
             let root = RootDisk::find(&disks, kvm)?;
             let Defaults { paths, .. } = Defaults::of(&root.text("/etc/os-release").unwrap_or_default());
-            let wanted: Vec<String> = asked.iter().chain(&paths).cloned().collect();
+            let wanted = once(&asked, &paths);
             let parts = root.extract(&wanted, &dest, (caps.path, caps.machine));
             Ok::<_, artifact::offline::OfflineError>(of_interest(parts, &asked))
         });
         Ok(parts.await??)
     }
+}
+
+/// All of them, each once: what is fetched a second time is not found in its place.
+fn once(asked: &[String], paths: &[String]) -> Vec<String> {
+    let mut wanted: Vec<String> = vec![];
+    for path in asked.iter().chain(paths) {
+        if !wanted.contains(path) {
+            wanted.push(path.clone());
+        }
+    }
+    wanted
 }
 
 /// Nobody misses what nobody asked for.
@@ -235,6 +246,13 @@ fn with_causes(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_asked_for_and_worth_having_anyway_is_fetched_once() {
+        let [asked, paths] = [["/etc/hostname", "/www"], ["/etc/hosts", "/etc/hostname"]]
+            .map(|paths| paths.map(str::to_owned));
+        assert_eq!(once(&asked, &paths), ["/etc/hostname", "/www", "/etc/hosts"]);
+    }
 
     #[test]
     fn what_is_there_already_is_set_aside_under_a_name_of_its_own() {

@@ -218,12 +218,13 @@ impl Host {
 pub struct Progress {
     tell: Arc<dyn Fn(&str) + Send + Sync>,
     warns: bool,
+    is_quiet: bool,
 }
 
 impl Progress {
     /// Calls `tell` with every line.
     pub fn new(tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { tell: Arc::new(tell), warns: true }
+        Self { tell: Arc::new(tell), warns: true, is_quiet: false }
     }
 
     /// The same without what is only worth knowing.
@@ -240,7 +241,16 @@ impl Progress {
         }
     }
 
+    /// The same for steps that are no news: who asks for every detail has them in the log.
+    pub(super) fn quiet(&self) -> Self {
+        Self { is_quiet: true, ..self.clone() }
+    }
+
     pub(super) fn say(&self, text: &str) {
+        if self.is_quiet {
+            tracing::debug!(target: "polder", "{text}");
+            return;
+        }
         tracing::info!(target: "polder", "{text}");
         (self.tell)(text);
     }

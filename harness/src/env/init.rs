@@ -60,7 +60,8 @@ impl Env {
             Err(error) => error,
         };
         drop(locked);
-        let left = match Self::destroy(host, &prefix, true, progress).await {
+        // What is found of a prefix that was only begun is no news; what stays is in the error.
+        let left = match Self::destroy(host, &prefix, true, &progress.quiet()).await {
             Ok(destroyed) if destroyed.left.is_empty() => return Err(error),
             Ok(destroyed) => EnvError::several(destroyed.left),
             Err(error) => error,

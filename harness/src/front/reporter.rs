@@ -91,6 +91,7 @@ impl Reporter {
         lines.write_digest();
         match report {
             Ok(written) if lines.summary.failed > 0 => {
+                let _ = writeln!(io::stderr(), "{AGAIN}");
                 let _ = writeln!(io::stderr(), "report: {}", written.page.display());
             }
             Ok(_) => {}
@@ -99,6 +100,9 @@ impl Reporter {
         (lines.summary, files.is_complete)
     }
 }
+
+/// What to do after a failure.
+const AGAIN: &str = "again: `cargo test -- --rerun-failed` runs what failed; with POLDER_KEEP=failed before it, its machines stay for `polder enter`";
 
 /// What a thread leaves; its panic is ours.
 fn joined<T>(thread: JoinHandle<T>) -> T {

@@ -12,7 +12,7 @@ use crate::base::{store::StoreError, text::did_you_mean};
 #[derive(Debug, thiserror::Error)]
 pub enum WorkdirError {
     /// There is no workdir from here upwards.
-    #[error("no workdir in {} or above it{}{}; `polder init` makes one", start.display(), list("looked for", searched), list("there are prefixes in", hints))]
+    #[error("no workdir in {} or above it; `polder up FILE` or `polder init FILE` makes one{}{}", start.display(), list("looked for", searched), list("there are prefixes in", hints))]
     NoWorkdir {
         /// Where the search began.
         start: PathBuf,

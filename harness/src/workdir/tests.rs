@@ -95,9 +95,14 @@ fn who_finds_nothing_learns_where_was_searched_and_what_to_do() {
     let (ground, workdir) = Ground::with(&["default"]);
     fs::create_dir(ground.path("project/src")).unwrap();
     let text = message(Workdir::find(&ground.path("")));
-    for part in
-        ["no workdir in", "looked for:", "/.polder\n", "/.lago", "there are prefixes in:", "`polder init`"]
-    {
+    for part in [
+        "no workdir in",
+        "looked for:",
+        "/.polder\n",
+        "/.lago",
+        "there are prefixes in:",
+        "`polder init FILE` makes one\nlooked for:",
+    ] {
         assert!(text.contains(part), "no `{part}` in {text}");
     }
     assert!(text.contains(&ground.path("project").display().to_string()), "{text}");

@@ -179,9 +179,14 @@ fn a_run_leaves_reports_that_others_can_read() {
     let page = ran.file("report.html");
     assert!(page.contains("8 failed, 3 passed, 3 not run, 2 ignored"), "{}", &page[..page.len().min(9_000)]);
     let named = ran.notes.lines().find_map(|line| line.strip_prefix("report: ")).unwrap();
+    assert!(ran.notes.contains("\nagain: `cargo test -- --rerun-failed`"), "{}", ran.notes);
     assert!(Path::new(named).is_file() && named.ends_with("report.html"), "{named}");
     let passed = run("failing", &["mixed::passes"]);
-    assert!(!passed.notes.contains("report:") && passed.root().join("latest/report.html").is_file());
+    assert!(
+        !passed.notes.contains("report:")
+            && !passed.notes.contains("again:")
+            && passed.root().join("latest/report.html").is_file()
+    );
 }
 
 #[test]
@@ -249,7 +254,9 @@ fn the_page_shows_failures_at_once_and_the_rest_when_it_is_opened() {
         "started needle-3",
         "trouble of web: kernel oops: Oops: 0002 [#1] &lt;b&gt;",
         "seed 17: loss 5%",
-        "href=\"area0.suite/scenario_003/error.txt\"",
+        "Files in area0.suite/scenario_003/",
+        "href=\"area0.suite/scenario_003/error.txt\">error.txt</a>",
+        "<summary>web (1)</summary>",
         "web login:",
         "/cvpservice/task/getTasks.do",
     ] {

@@ -110,6 +110,18 @@ fn play(ground: &Ground, hermetic: bool, left: &dyn Fn() -> (usize, usize)) {
     ground.polder(&["gc"]).ok();
 }
 
+#[test]
+fn what_cannot_be_made_is_told_alone() {
+    let disk = "{name: root, type: template, template_name: minmal, dev: vda, format: qcow2}";
+    let ground = Ground::new(&format!(
+        "domains: {{web: {{nics: [{{net: lan}}], disks: [{disk}]}}}}\nnets: {{lan: {{type: nat}}}}\n"
+    ));
+    let said = ground.polder(&["up"]);
+    let expected = "there is no image `minmal`; did you mean `minimal`?";
+    assert!(said.err.starts_with("error: ") && said.err.ends_with(expected), "{said:?}");
+    assert_eq!((said.code, ground.path(".polder/default").exists()), (Some(2), false));
+}
+
 /// Made, listed, chosen; the status of what was never started.
 fn prefixes(ground: &Ground) {
     ground.polder(&["status"]).fails(2, "looked for:");

@@ -1,26 +1,24 @@
 //! What the book has its reader do on machines: the tutorial from its beginning to its end, and the command by hand.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fs, path::PathBuf, time::Duration};
 
 use crate::{
     binary::beside_us,
     book::{
+        blocks::surround,
         crates,
         markdown::{self, Page},
         picture::svg,
+        session::{Session, is_run},
     },
     screen::Terminal,
 };
 
+/// For a run of the suite.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// The tutorial's test target; whoever runs us without cargo has let it be built before.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     if std::env::var_os("POLDER_TEST_PREBUILT").is_none() {
         crates::build();
     }
@@ -40,7 +38,7 @@ fn numberless(line: &str) -> String {
 }
 
 /// Lines of the pages' `text run` blocks that `said` does not have: numbers may be others, and `…` stands for anything.
-fn unsaid(pages: &[Page], said: &str) -> Vec<String> {
+pub(crate) fn unsaid(pages: &[Page], said: &str) -> Vec<String> {
     let lines: Vec<String> = said.lines().map(numberless).collect();
     let is_said = |line: &str| {
         let line = numberless(line);
@@ -89,14 +87,13 @@ fn lines_are_compared_but_for_their_numbers() {
 
 #[test]
 fn the_tutorial_goes_as_it_says() {
-    let program = program("hello");
-    let mut terminal = Terminal::open((120, 110), &program, "", &[("RUST_BACKTRACE", "1")]).within(LIMIT);
+    let [hello, leafs] = ["hello", "leafs"].map(program);
+    let mut terminal = Terminal::open((120, 110), &hello, "", &[("RUST_BACKTRACE", "1")]).within(LIMIT);
     terminal.see(&["    a_reboot_keeps_the_page ", "reboot", "scenarios, "]);
     let picture = svg(&terminal.cells(), "Two machines and a suite that is under way");
     let code = terminal.wait();
     let screen = terminal.screen();
     assert_eq!(code, Some(101), "{screen}");
-    assert_eq!(unsaid(&pages_below("docs/tutorial/"), &screen), [""; 0], "in\n{screen}");
     let report = fs::read_to_string(terminal.run().join("report.html")).unwrap();
     assert!(report.contains("the_page_says_goodbye"), "no failure on the page");
     let path = markdown::root().join("docs/images/run.svg");
@@ -107,71 +104,48 @@ fn the_tutorial_goes_as_it_says() {
     for word in ["test hello::the_page_says_hello ...", "a_reboot_keeps_the_page"] {
         assert!(kept.contains(word) && picture.contains(word), "no {word:?} in the picture:\n{picture}");
     }
+    let mut pages: Vec<Page> = OF_SUITES.iter().map(|path| markdown::page(path)).collect();
+    let mut session = Session::new(&[("hello", hello), ("leafs", leafs)]);
+    session.has_run(&["cargo test --test hello", "RUST_BACKTRACE=1 cargo test --test hello"], &screen);
+    session.run(session.command("bash"), "", pages.iter().flat_map(|page| &page.blocks));
+    pages.extend(pages_below("docs/tutorial/"));
+    assert_eq!(unsaid(&pages, &session.said), [""; 0], "in\n{}", session.said);
+    assert!(session.said.contains("test result: ok. 2 passed"), "{}", session.said);
 }
 
-#[test]
-fn the_tutorials_suite_at_a_portal_passes() {
-    let program = program("leafs");
-    let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("POLDER_CVP_"))
-    {
-        command.env_remove(name);
-    }
-    command
-        .env("POLDER_OUTPUT_DIR", folder.path())
-        .env("POLDER_CACHE_DIR", folder.path())
-        .env_remove("NEXTEST");
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("test result: ok. 2 passed"), "{said}");
+/// Pages whose lines are typed where those of `command.md` have made an environment, before they end it.
+const BY_HAND: &[&str] = &["docs/how-to/states.md", "docs/how-to/packages.md", "docs/how-to/images.md"];
+
+/// Pages whose lines run the tutorial's suites, in the order in which they are typed.
+const OF_SUITES: &[&str] = &[
+    "docs/tutorial/index.md",
+    "docs/tutorial/first-suite.md",
+    "docs/tutorial/failure.md",
+    "docs/how-to/failed-environment.md",
+    "docs/how-to/debug.md",
+    "docs/how-to/ci.md",
+    "docs/tutorial/portal.md",
+];
+
+/// Whether the lines of the page are typed here.
+pub(crate) fn runs(page: &str) -> bool {
+    page == COMMAND || BY_HAND.contains(&page) || OF_SUITES.contains(&page)
 }
 
-/// A project with labs of its own, which goes with what was started in it.
-struct Project(tempfile::TempDir);
-
-impl Project {
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        let programs = Path::new(env!("CARGO_BIN_EXE_polder")).parent().unwrap().to_owned();
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::iter::once(programs).chain(std::env::split_paths(&path));
-        command.env("PATH", std::env::join_paths(path).unwrap()).env("XDG_CONFIG_HOME", self.0.path());
-        command
-            .env("POLDER_RUNTIME_DIR", self.0.path().join("labs"))
-            .current_dir(self.0.path())
-            .stdin(Stdio::null());
-        command
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        let _ =
-            self.command(env!("CARGO_BIN_EXE_polder")).args(["destroy", "--yes", "--all-prefixes"]).output();
-    }
-}
+const COMMAND: &str = "docs/how-to/command.md";
 
 #[test]
 fn the_command_does_by_hand_what_its_page_says() {
-    let page = markdown::page("docs/how-to/command.md");
-    let project = Project(tempfile::Builder::new().prefix("pw").tempdir_in("/var/tmp").unwrap());
-    let mut script = String::from("set -eux -o pipefail\n");
-    for block in &page.blocks {
-        if let Some(path) = block.value("file") {
-            let path = project.0.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, &block.text).unwrap();
-        } else if block.is("run") && block.language == "sh" {
-            script.push_str(&block.text);
-        }
-    }
-    let path = project.0.path().join("script");
-    fs::write(&path, format!("exec 2>&1\n{script}")).unwrap();
-    let output = project.command("bash").arg(&path).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}");
-    assert_eq!(unsaid(&[page], &said), [""; 0], "in\n{said}");
-    let left = project.command(env!("CARGO_BIN_EXE_polder")).args(["list", "-f", "json"]).output().unwrap();
+    let pages: Vec<Page> = [COMMAND].iter().chain(BY_HAND).map(|path| markdown::page(path)).collect();
+    let (command, others) = pages.split_first().unwrap();
+    let end = command.blocks.iter().rposition(is_run).unwrap();
+    let (begin, end) = command.blocks.split_at(end);
+    let mut session = Session::new(&[("hello", "hello".into())]);
+    surround(session.path());
+    let blocks = begin.iter().chain(others.iter().flat_map(|page| &page.blocks)).chain(end);
+    session.run(session.command("bash"), "", blocks);
+    assert_eq!(unsaid(&pages, &session.said), [""; 0], "in\n{}", session.said);
+    assert!(!session.said.contains("no client/_etc_hostname"), "{}", session.said);
+    let left = session.command(env!("CARGO_BIN_EXE_polder")).args(["list", "-f", "json"]).output().unwrap();
     assert!(!String::from_utf8_lossy(&left.stdout).contains("default"), "the page leaves an environment");
 }

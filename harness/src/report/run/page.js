@@ -149,15 +149,27 @@
   const picture = (one) => make("figure", {},
     make("img", { src: "data:image/png;base64," + one.data, alt: "a picture: " + one.path }),
     make("figcaption", {}, link(one.path)));
+  // Once what folder all of them are in; below it, those of each folder are opened together.
+  const byFolder = (all) => {
+    if (!all.length) return [];
+    const folder = (path) => path.slice(0, path.lastIndexOf("/") + 1);
+    let root = folder(all[0].path);
+    while (!all.every((file) => file.path.startsWith(root))) root = folder(root.slice(0, -1));
+    const item = (file) => [link(file.path, file.path.slice(root.length)), make("span", { class: "soft" },
+      " " + file.size + (file.source ? ", " + file.source : ""))];
+    const below = (file) => folder(file.path.slice(root.length)).split("/")[0];
+    const names = [...new Set(all.map(below))].filter(Boolean);
+    const of = (name) => list(all.filter((file) => below(file) === name).map(item));
+    const count = (name) => all.filter((file) => below(file) === name).length;
+    return [heading("Files in " + (root || "the run's folder")), of(""),
+      ...names.map((name) => details(name + " (" + count(name) + ")", of(name)))];
+  };
   const files = (left) => {
     if (!left) return [];
-    const item = (file) => [link(file.path), make("span", { class: "soft" },
-      " " + file.size + (file.source ? ", " + file.source : ""))];
     return [
       ...left.pictures.map(picture),
       ...left.packets.map(packets),
-      left.files.length ? heading("Files") : null,
-      left.files.length ? list(left.files.map(item)) : null,
+      ...byFolder(left.files),
       left.more ? make("p", {}, "and " + left.more + " more in the folder") : null,
       left.missing.length ? details("Could not be had (" + left.missing.length + ")",
         list(left.missing.map(([what, why]) => what + ": " + why))) : null,

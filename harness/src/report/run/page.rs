@@ -93,7 +93,22 @@ fn failures(account: &Account) -> Option<Tag> {
         .of(bad.iter().take(LISTED).map(item))
         .of(more);
     let title = Tag::new("h2").with("id", "failures").text("What failed");
-    Some(Tag::new("section").with("aria-labelledby", "failures").of([title, list]))
+    Some(Tag::new("section").with("aria-labelledby", "failures").of([title, list, again()]))
+}
+
+/// What to do next.
+fn again() -> Tag {
+    let code = |text: &str| Tag::new("code").text(text);
+    let part = |text: &str| Tag::new("span").text(text);
+    Tag::new("p").with("class", "soft").of([
+        part("One of them again: "),
+        code("cargo test -- --exact NAME"),
+        part(". With "),
+        code("POLDER_KEEP=failed"),
+        part(" before it, its machines stay as they are then, and "),
+        code("polder enter"),
+        part(" leads into them."),
+    ])
 }
 
 /// What else is to be known of a failure at once: what was done to machines on purpose, what trouble they had, and what was not

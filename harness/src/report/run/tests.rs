@@ -440,6 +440,7 @@ fn the_page_is_one_file_in_which_no_text_becomes_markup() {
         failures.children.iter().map(|item| item.child("a").unwrap().text.as_str()).collect();
     assert_eq!(named, ["net::demo::breaks", "net::demo::stays", "net::demo::environment"]);
     assert!(failures.children[1].child("pre").unwrap().text.contains("no disk"));
+    assert!(all.iter().any(|element| element.name == "code" && element.text == "POLDER_KEEP=failed"));
     // With what else is to be known at once.
     let breaks = failures.children.iter().find(|item| item.child("a").unwrap().text == "net::demo::breaks");
     let more = &breaks.unwrap().child("p").unwrap().text;

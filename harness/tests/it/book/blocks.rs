@@ -36,13 +36,18 @@ fn completed(text: &str, rest: &str) -> String {
 /// A folder with everything that the files of the book name.
 fn surroundings() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
+    surround(folder.path());
+    folder
+}
+
+/// Writes everything that the files of the book name into the folder.
+pub(crate) fn surround(folder: &Path) {
     for path in ["configs/ntp-lab", "keys/appliance", "keys/appliance.pub", "images/own.qcow2", "greet.sh"] {
-        let path = folder.path().join(path);
+        let path = folder.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, KEY).unwrap();
     }
-    fs::write(folder.path().join("images/router.yaml"), "extends: debian12\n").unwrap();
-    folder
+    fs::write(folder.join("images/router.yaml"), "extends: debian12\n").unwrap();
 }
 
 fn told(error: impl Into<anyhow::Error>) -> String {

@@ -8,7 +8,7 @@ use std::{
     process::Stdio,
 };
 
-use super::markdown::{Block, Page, book, page, pages, root};
+use super::markdown::{Block, Line, Page, book, page, pages, root};
 use crate::{
     binary,
     extension::{profile, write},
@@ -52,26 +52,35 @@ tokio = "1"
 syn = { version = "2", features = ["visit"] }
 "#;
 
-/// The files of the tutorial's package as they are when one has come to its end.
-pub(crate) fn tutorial() -> BTreeMap<String, String> {
-    let chapters =
-        page("docs/SUMMARY.md").links.into_iter().filter(|link| link.text.starts_with("tutorial/"));
-    let mut files = BTreeMap::new();
-    for chapter in chapters {
-        for block in page(&format!("docs/{}", chapter.text)).blocks {
+/// The files of the tutorial's package as they are at the end of each chapter.
+fn chapters() -> Vec<(String, BTreeMap<String, String>)> {
+    let mut files = BTreeMap::<String, String>::new();
+    let links = page("docs/SUMMARY.md").links.into_iter().filter(|link| link.text.starts_with("tutorial/"));
+    let after = |link: Line| {
+        for block in page(&format!("docs/{}", link.text)).blocks {
             if let Some(path) = block.value("file") {
                 files.insert(path.to_owned(), block.text.clone());
             } else if let Some(path) = block.value("add") {
                 let file =
                     files.get_mut(path).unwrap_or_else(|| panic!("{}: there is no {path} yet", block.place));
-                let end = file
-                    .rfind("}\n\npolder::main!")
-                    .unwrap_or_else(|| panic!("{}: {path} has no end", block.place));
-                file.insert_str(end, &format!("\n{}", indented(&block.text)));
+                if block.language == "rust" {
+                    let end = file
+                        .rfind("}\n\npolder::main!")
+                        .unwrap_or_else(|| panic!("{}: {path} has no end", block.place));
+                    file.insert_str(end, &format!("\n{}", indented(&block.text)));
+                } else {
+                    file.push_str(&format!("\n{}", block.text));
+                }
             }
         }
-    }
-    files
+        (link.text, files.clone())
+    };
+    links.map(after).collect()
+}
+
+/// The files of the tutorial's package as they are when one has come to its end.
+pub(crate) fn tutorial() -> BTreeMap<String, String> {
+    chapters().pop().unwrap().1
 }
 
 fn indented(text: &str) -> String {
@@ -158,6 +167,19 @@ fn whole(block: &Block) -> String {
 #[test]
 fn every_block_of_rust_compiles() {
     build();
+}
+
+/// Cargo builds nothing of a package one of whose targets has no file.
+#[test]
+fn each_chapter_of_the_tutorial_ends_with_a_package_that_cargo_takes() {
+    for (chapter, files) in chapters() {
+        let Some(manifest) = files.get("Cargo.toml") else { continue };
+        let manifest: toml::Table = toml::from_str(manifest).unwrap();
+        for target in manifest["test"].as_array().unwrap() {
+            let path = format!("tests/{}.rs", target["name"].as_str().unwrap());
+            assert!(files.contains_key(&path), "after docs/{chapter} there is no {path}");
+        }
+    }
 }
 
 #[test]

@@ -56,11 +56,10 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Every page that is checked: the book, what lies beside it, and recipes for CI systems.
+/// Every page that is checked: the book, and what lies beside it.
 pub(crate) fn pages() -> Vec<Page> {
     let mut paths = vec![];
     below("docs", &mut paths);
-    below("ci/recipes", &mut paths);
     paths.extend(["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(str::to_owned));
     paths.sort();
     paths.iter().map(|path| page(path)).collect()
