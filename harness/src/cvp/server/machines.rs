@@ -58,7 +58,7 @@ fi
         let apply = format!(
             "mkdir -p \"$(dirname {path})\" && cp \"$1\" {path}.new && mv {path}.new {path} && {{ :; {reload}\n}}"
         );
-        Self { apply, read: format!("if [ -e {path} ]; then cat {path}; fi") }
+        Self::new(apply, format!("if [ -e {path} ]; then cat {path}; fi"))
     }
 
     /// Arista's EOS, from its shell: the session replaces the configuration as a whole, or not at all.
