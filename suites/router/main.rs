@@ -34,7 +34,7 @@ mod router {
         // Whoever needs the slow way fails.
         r1.succeed(format!("mv {SLOW} {SLOW}.off")).await?;
         let renumbered = OTHERS.replace(RENUMBERED.0, RENUMBERED.1);
-        for wanted in [PEERS, OTHERS, &renumbered, PEERS, PLAIN] {
+        for wanted in [PEERS, OTHERS, &renumbered, PLAIN] {
             becomes(r1, wanted).await?;
         }
         r1.succeed(format!("mv {SLOW}.off {SLOW}")).await?;
