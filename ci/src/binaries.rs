@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{command, workspace};
 
 /// Targets that run beside all others, which wait most of the time: those that start machines of their own and one that compiles.
-const BESIDE: &[&str] = &["demo", "environment", "routing", "ui"];
+const BESIDE: &[&str] = &["demo", "environment", "router", "routing", "ui"];
 
 /// A built test binary.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

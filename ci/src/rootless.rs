@@ -36,8 +36,12 @@ const NEED_TOOLCHAIN: &[(&str, &str)] =
 const NEED_TOOLCHAIN_TESTS: &[&str] = &["runners::", "struck::nextest_", "twelve::nextest_"];
 
 /// Suites that run once, as root, beside others: what they could show of ordinary users, tests of the harness do.
-const ONCE: &[(&str, &str)] =
-    &[("polder-suites", "demo"), ("polder-suites", "environment"), ("polder-suites", "routing")];
+const ONCE: &[(&str, &str)] = &[
+    ("polder-suites", "demo"),
+    ("polder-suites", "environment"),
+    ("polder-suites", "router"),
+    ("polder-suites", "routing"),
+];
 
 /// Images this user does not copy: one it builds itself, so that building without privileges is tested as well, and one of suites
 /// that run once.

@@ -290,11 +290,10 @@ impl Eye {
     /// fails to make one disturbs those who wait for the same.
     async fn follow(&self, at: usize) {
         let Some(Watched { vm, journal: Some(journal), .. }) = self.watched.get(at) else { return };
-        let mut cursor = None;
         loop {
             let connected = vm.is_connected().await;
             journal.course.send_modify(|course| course.followed = connected);
-            if connected && self.follow_once(vm, journal, &mut cursor).await == Some(journal::ABSENT) {
+            if connected && self.follow_once(vm, journal).await == Some(journal::ABSENT) {
                 journal.deaf.store(true, Ordering::Relaxed);
                 journal.course.send_modify(|course| course.followed = false);
                 return;
@@ -304,13 +303,16 @@ impl Eye {
     }
 
     /// Follows a journal until it is lost; the status with which that ended, where it has one.
-    async fn follow_once(&self, vm: &Vm, journal: &Journal, cursor: &mut Option<String>) -> Option<i32> {
+    async fn follow_once(&self, vm: &Vm, journal: &Journal) -> Option<i32> {
         let (line, input) = mpsc::channel(64);
         let (output, mut chunks) = mpsc::channel(64);
         *journal.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
         // What waits for a mark that was asked of the former hears this one.
         journal.ask();
+        let cursor = vm.heard().clone();
         let (script, args) = journal::follow(cursor.as_deref());
+        // What comes before our first mark happened before we watched.
+        let mut is_news = cursor.is_some() && journal.course.borrow().heard > 0;
         let command = Command::script(script).args(args);
         let read = async {
             let mut rest = Vec::new();
@@ -319,8 +321,11 @@ impl Eye {
                 while let Some(end) = rest.iter().position(|&b| b == b'\n') {
                     let line: Vec<u8> = rest.drain(..=end).collect();
                     let (said, place) = journal::read(&String::from_utf8_lossy(&line));
-                    self.hear_one(vm, journal, said);
-                    *cursor = place.or(cursor.take());
+                    is_news |= matches!(said, Some(Said::Mark(_)));
+                    self.hear_one(vm, journal, said.filter(|_| is_news));
+                    if place.is_some() {
+                        *vm.heard() = place;
+                    }
                 }
             }
         };
@@ -334,8 +339,6 @@ impl Eye {
         journal.deaf.store(false, Ordering::Relaxed);
         match said {
             Some(Said::Mark(mark)) => journal.course.send_modify(|course| course.heard = mark),
-            // What comes before our first mark happened before we watched.
-            Some(Said::Trouble(..)) if journal.course.borrow().heard == 0 => {}
             Some(Said::Trouble(trouble, text)) => self.see(vm, trouble, text),
             None => {}
         }

@@ -64,6 +64,7 @@ pub struct Vm {
     manager: Arc<OnceCell<usize>>,
     site: Site,
     tolerance: Arc<Mutex<Tolerance>>,
+    heard: Arc<Mutex<Option<String>>>,
 }
 
 /// What all machines of an environment have in common.
@@ -99,6 +100,7 @@ impl Vm {
             manager: Arc::default(),
             site: common.site.clone(),
             tolerance: Arc::default(),
+            heard: Arc::default(),
         })
     }
 
@@ -224,6 +226,11 @@ impl Vm {
     /// Which trouble of it nobody is blamed for.
     pub(super) fn tolerance(&self) -> MutexGuard<'_, Tolerance> {
         self.tolerance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Up to which cursor its journal was followed.
+    pub(super) fn heard(&self) -> MutexGuard<'_, Option<String>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it is there without us, and stays.

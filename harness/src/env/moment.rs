@@ -36,6 +36,8 @@ pub struct Moment {
     way: Way,
     /// Names that nets had beside those of the plan.
     names: BTreeMap<NetName, Extra>,
+    /// Up to where journals were followed: what came later is not in them when they are gone back to.
+    heard: BTreeMap<MachineName, String>,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,8 @@ impl Env {
         EnvError::all(others.map(|vm| vm.cannot("keep the state of")).collect())?;
         let name = format!("moment-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let names = self.state().names;
+        let heard = |vm: &Vm| Some((vm.name().clone(), vm.heard().clone()?));
+        let heard = self.vms().iter().filter_map(heard).collect();
         let start = Instant::now();
         let way = match self.keep_in_place(&name).await? {
             Ok(inside) => Way::InPlace(inside),
@@ -91,7 +95,7 @@ impl Env {
             }
         };
         tracing::debug!(target: "polder", "{name} is kept after {:.2} s", start.elapsed().as_secs_f64());
-        Ok(Moment { name, way, names })
+        Ok(Moment { name, way, names, heard })
     }
 
     /// Brings all machines back to a moment: they go on from there, with their clocks set to what it is now; names that nets
@@ -111,6 +115,7 @@ impl Env {
         let mut running = Vec::new();
         for vm in self.vms() {
             vm.restarted().await;
+            *vm.heard() = moment.heard.get(vm.name()).cloned();
             if self.state_of(&vm).await? == DomainState::Running {
                 running.push(vm);
             }

@@ -26,7 +26,8 @@ const OWN: &str = "/usr/lib/polder/device";
 /// How a system takes its configuration and tells it: a shell script for each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adapter {
-    apply: String,
+    /// Takes the one in the file `$d/new` and prints what runs then, or fails with what ran before.
+    push: String,
     read: String,
 }
 
@@ -34,7 +35,21 @@ impl Adapter {
     /// By scripts of one's own: `apply` has the machine run the configuration in the file `$1`, and fails, having said why,
     /// where it is refused; `read` prints what runs.
     pub fn new(apply: impl Into<String>, read: impl Into<String>) -> Self {
-        Self { apply: apply.into(), read: read.into() }
+        let (apply, read) = (apply.into(), read.into());
+        let push = format!(
+            "apply() {{ {apply}
+}}
+read_back() {{ {read}
+}}
+(read_back) >\"$d/old\" || exit 1
+if ! (apply \"$d/new\") >\"$d/said\" 2>&1; then
+    (apply \"$d/old\") >\"$d/again\" 2>&1 || {{ echo 'what ran before cannot be had back:'; cat \"$d/again\"; }} >&2
+    cat \"$d/said\" >&2
+    exit 1
+fi
+(read_back)"
+        );
+        Self { push, read }
     }
 
     /// A system whose configuration is a file at `path`. `reload` has it look at the file again, and fails, having said why,
@@ -45,7 +60,7 @@ impl Adapter {
         let apply = format!(
             "mkdir -p \"$(dirname {path})\" && cp \"$1\" {path}.new && mv {path}.new {path} && {{ :; {reload}\n}}"
         );
-        Self { apply, read: format!("if [ -e {path} ]; then cat {path}; fi") }
+        Self::new(apply, format!("if [ -e {path} ]; then cat {path}; fi"))
     }
 
     /// Arista's EOS, from its shell: the session replaces the configuration as a whole, or not at all.
@@ -58,10 +73,10 @@ impl Adapter {
     }
 
     /// A system that says itself how, by programs in its folder `/usr/lib/polder/device`: `apply FILE` has it run the configuration
-    /// in the file, and fails, having said why, where that is refused; `show` prints what runs.
+    /// in the file and prints what runs then, or fails, having said why, with what ran before; `show` prints what runs.
     #[must_use]
     pub fn own() -> Self {
-        Self::new(format!("{OWN}/apply \"$1\""), format!("{OWN}/show"))
+        Self { push: format!("{OWN}/apply \"$d/new\""), read: format!("{OWN}/show") }
     }
 
     /// The one for what runs in `guest`: its own where it has one, EOS where its shell is there, else a file,
@@ -91,20 +106,9 @@ impl Adapter {
 
     /// Everything in one go: with a break in between, nobody would know which one runs.
     fn push(&self, config: &str) -> Command {
-        let (apply, read) = (&self.apply, &self.read);
         let script = format!(
-            "umask 077; d=$(mktemp -d) || exit 1; trap 'rm -rf \"$d\"' EXIT
-apply() {{ {apply}
-}}
-read_back() {{ {read}
-}}
-cat >\"$d/new\" && (read_back) >\"$d/old\" || exit 1
-if ! (apply \"$d/new\") >\"$d/said\" 2>&1; then
-    (apply \"$d/old\") >\"$d/again\" 2>&1 || {{ echo 'what ran before cannot be had back:'; cat \"$d/again\"; }} >&2
-    cat \"$d/said\" >&2
-    exit 1
-fi
-(read_back)"
+            "umask 077; d=$(mktemp -d) || exit 1; trap 'rm -rf \"$d\"' EXIT\ncat >\"$d/new\" || exit 1\n{}",
+            self.push
         );
         Command::script(script).stdin(config.as_bytes().to_vec()).timeout(PUSH)
     }

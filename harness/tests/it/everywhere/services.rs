@@ -4,12 +4,13 @@ use std::{fs, path::Path};
 
 use anyhow::{Result, ensure};
 use polder::{
+    env::{Progress, Watch},
     image::Ability,
     prelude::{Command, Trouble, secs},
     service::ServiceState,
 };
 
-use super::{JOURNAL, Place, Row, SERVICES, waits};
+use super::{JOURNAL, Place, Row, SERVICES, SHORT, waits};
 use crate::{repositories, typed::Ground};
 
 pub(super) const ROWS: &[Row] = &[
@@ -179,5 +180,29 @@ async fn trouble(p: &Place) -> Result<()> {
     let unit = has_journal.then_some((Trouble::FailedUnit, false));
     let right: Vec<_> = [(Trouble::Oops, true)].into_iter().chain(unit).collect();
     ensure!(seen == right, "{seen:?}");
+    if has_journal {
+        gone_back(p, &watch).await?;
+    }
+    Ok(())
+}
+
+/// The journal of a machine that was brought back ends before what was heard of it last, and is heard all the same.
+async fn gone_back(p: &Place, watch: &Watch) -> Result<()> {
+    let silent = Progress::new(|_| {});
+    let moment = p.env.keep_moment(&silent).await?;
+    for _ in 0..20 {
+        watch.settle().await;
+    }
+    p.env.return_to(&moment, &silent).await?;
+    p.vm.succeed("systemd-run --quiet --unit=doomed-later --wait false || true").await?;
+    // The one that follows it notices only now and then that there is a connection again.
+    let seen = loop {
+        match watch.settle().await.pop() {
+            Some(seen) => break seen,
+            None => tokio::time::sleep(SHORT).await,
+        }
+    };
+    ensure!(seen.trouble == Trouble::FailedUnit && seen.text.contains("doomed-later"), "{seen:?}");
+    p.env.forget_moment(&moment).await?;
     Ok(())
 }

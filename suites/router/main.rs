@@ -1,0 +1,123 @@
+//! How the router's image takes a configuration: all of it or none, the same whatever ran before, and for good.
+//!
+//! The programs that are looked at are in `fixtures/images/debian12-frr.yaml`; a portal runs them.
+
+use std::collections::BTreeSet;
+
+use polder::{Chance, prelude::*};
+
+/// As FRR shows them, but for what is in all of them.
+const PEERS: &str = include_str!("peers.conf");
+const OTHERS: &str = include_str!("others.conf");
+/// `OTHERS` with a neighbor of another number, which FRR takes for another neighbor.
+const RENUMBERED: (&str, &str) = ("remote-as 65002", "remote-as 65003");
+const PLAIN: &str = "";
+
+const APPLY: &str = "/usr/lib/polder/device/apply /root/wanted";
+const SHOW: &str = "/usr/lib/polder/device/show";
+
+/// FRR's own way, which takes long.
+const SLOW: &str = "/usr/lib/frr/frr-reload.py";
+
+#[polder::suite(env = "router.yaml", timeout = "10m")]
+mod router {
+    use super::*;
+
+    #[setup]
+    async fn is_up(r1: &Vm) -> Result {
+        r1.wait_for_unit("frr.service", secs(60)).await?;
+        Ok(())
+    }
+
+    #[test]
+    async fn goes_from_anything_to_anything(r1: &Vm) -> Result {
+        // Whoever needs the slow way fails.
+        r1.succeed(format!("mv {SLOW} {SLOW}.off")).await?;
+        let renumbered = OTHERS.replace(RENUMBERED.0, RENUMBERED.1);
+        for wanted in [PEERS, OTHERS, &renumbered, PLAIN] {
+            becomes(r1, wanted).await?;
+        }
+        r1.succeed(format!("mv {SLOW}.off {SLOW}")).await?;
+        Ok(())
+    }
+
+    /// There are lines that go only in words that FRR's own program knows.
+    #[test(after(goes_from_anything_to_anything))]
+    async fn takes_its_time_where_it_must(r1: &Vm) -> Result {
+        becomes(r1, "route-map out permit 10\n on-match goto 30\n").await?;
+        becomes(r1, "route-map out permit 10\n").await
+    }
+
+    /// The first is not understood; the second is, and then BGP does not want it, when something else has gone already.
+    #[test(after(goes_from_anything_to_anything))]
+    async fn is_as_it_was_where_it_refuses(r1: &Vm) -> Result {
+        becomes(r1, "ip route 198.51.100.0/24 blackhole\n").await?;
+        let kept = r1.succeed("cat /etc/frr/frr.conf").await?;
+        for (wrong, why) in [
+            ("ip route 192.0.2.0/24 nowhere at all\n", "Unknown command"),
+            ("router bgp 65001\n neighbor 10.1.0.9 peer-group none\n", "Configure the peer-group first"),
+        ] {
+            write(r1, wrong).await?;
+            let refused = r1.fails(APPLY).await?.stderr;
+            ensure!(refused.text().contains(why), "{}", refused.text());
+            let runs = r1.succeed(SHOW).await?;
+            ensure!(runs.contains("ip route 198.51.100.0/24 blackhole") && !runs.contains("bgp"), "{runs}");
+            ensure!(r1.succeed("cat /etc/frr/frr.conf").await? == kept);
+        }
+        Ok(())
+    }
+
+    /// Whenever that is, it has one or the other afterwards.
+    #[test(after(goes_from_anything_to_anything))]
+    async fn loses_its_power(r1: &Vm, chance: &Chance) -> Result {
+        becomes(r1, OTHERS).await?;
+        write(r1, PLAIN).await?;
+        r1.succeed(format!("{APPLY} >/dev/null 2>&1 &")).await?;
+        tokio::time::sleep(chance.between(secs(0)..secs(3))).await;
+        r1.power_cut().await?;
+        r1.wait_for_unit("frr.service", secs(60)).await?;
+        let has = |runs: &str| [OTHERS, PLAIN].iter().any(|one| lines(runs) == lines(&whole(one)));
+        r1.until(SHOW, has).within(secs(30)).await?;
+        Ok(())
+    }
+}
+
+/// Has the router take a configuration, which it then shows in just these words, and keeps.
+async fn becomes(router: &Vm, wanted: &str) -> Result {
+    write(router, wanted).await?;
+    let said = router.succeed(APPLY).await?;
+    let (runs, kept) = (router.succeed(SHOW).await?, router.succeed("cat /etc/frr/frr.conf").await?);
+    ensure!(said == runs, "it said\n{said}\nand runs\n{runs}");
+    ensure!(lines(&runs) == lines(&whole(wanted)), "it was to be\n{wanted}\nand is\n{runs}");
+    ensure!(lines(&kept) == lines(&runs), "it keeps\n{kept}");
+    Ok(())
+}
+
+async fn write(router: &Vm, wanted: &str) -> Result {
+    Ok(router.write_file("/root/wanted", whole(wanted)).await?)
+}
+
+/// With what FRR always shows.
+fn whole(config: &str) -> String {
+    let always = "frr version 8.4.4\nfrr defaults datacenter\nhostname r1\nservice integrated-vtysh-config\n";
+    format!("{always}{config}")
+}
+
+/// What a configuration says: each line, below those that it stands under.
+fn lines(config: &str) -> BTreeSet<Vec<&str>> {
+    let mut above: Vec<(usize, &str)> = Vec::new();
+    let mut said = BTreeSet::new();
+    for line in config.lines() {
+        let words = line.trim_start();
+        if words.is_empty() || words == "end" || words.starts_with('!') || words.starts_with("exit") {
+            continue;
+        }
+        let depth = line.len() - words.len();
+        above.retain(|(other, _)| *other < depth);
+        above.push((depth, words));
+        said.insert(above.iter().map(|(_, words)| *words).collect());
+    }
+    said
+}
+
+polder::main!();
