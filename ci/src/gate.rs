@@ -40,6 +40,7 @@ const ONCE_AS_USER: &[&str] = &[
     "layered_exports_lie_on_their_templates",
     "machines_are_controlled_and_their_health_is_blamed_on_who_is_at_work",
     "machines_are_reached_from_others",
+    "machines_kept_in_a_lab_go_on_on_a_daemon_and_back",
     "machines_of_other_providers_live_without_a_lab",
     "networks_change_while_machines_run",
     "real_trouble_is_blamed_on_who_is_at_work_unless_it_is_allowed",

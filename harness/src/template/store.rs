@@ -97,7 +97,11 @@ impl Locked<'_> {
             (Condition::Good(record) | Condition::New(record), Some(origin)) if refresh => {
                 self.refresh(record, origin, cx).await.map_err(in_time)
             }
-            (Condition::Good(record) | Condition::New(record), _) => Ok(record),
+            (Condition::Good(record) | Condition::New(record), _) => {
+                // Of whoever was killed when all was done but this.
+                places.leftovers().into_iter().try_for_each(remove)?;
+                Ok(record)
+            }
             (Condition::Missing, Some(origin)) => {
                 let hash = origin.source.hash(origin.handle, cx).await?;
                 self.fetch(origin, &hash, cx).await.map_err(in_time)

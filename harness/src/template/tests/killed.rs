@@ -111,6 +111,22 @@ async fn in_the_middle_of_a_conversion() {
 }
 
 #[tokio::test]
+async fn when_all_was_done_but_tidying_up() {
+    let body = content(1, 300_000);
+    let image = qcow2(&body);
+    let (world, server) = (World::new(), one_image("el.qcow2", &image, &image, &[]).await);
+    let url = server.url("/repo.metadata");
+    world.at(&url).resolve("el", None, None).await.unwrap();
+    for end in [".tmp", ".tmp.resume", ".tmp.unpacked", ".tmp.raw"] {
+        fs::write(world.path(&format!("store/corp:el:v1{end}")), "half").unwrap();
+    }
+    let disk = world.at(&url).resolve("el", None, None).await.unwrap();
+    assert!(fs::read(&disk.path).unwrap().starts_with(&body));
+    assert_eq!(server.asked("/images/el.qcow2"), 1, "it is there");
+    assert_eq!(world.stored().len(), 5, "{:?}", world.stored());
+}
+
+#[tokio::test]
 async fn at_any_moment() {
     let body = content(1, 3_000_000);
     let image = qcow2(&body);
