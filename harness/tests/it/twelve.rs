@@ -40,8 +40,8 @@ teardown passed
 leaks failed";
 
 const TOLD_OF_THE_REST: &str = "\
-portal passed
 environment passed
+portal passed
 changes_it passed
 goes_on passed
 goes_back[short] passed
