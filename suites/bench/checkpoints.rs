@@ -84,9 +84,12 @@ pub(crate) async fn second_run() -> Result<()> {
         ensure!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
         let events = fs::read_to_string(dir.path().join("runs/latest/events.jsonl"))?;
         let events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let mut events = events.map(|line| line["event"].clone());
-        let ended = events.find(|e| e["kind"] == "scenario_finished" && e["scenario"] == "names_resolve");
-        let scenario = ended.and_then(|event| event["seconds"].as_f64()).context("it did not run")?;
+        let mut events = events.filter_map(|line| line.get("event").cloned());
+        let has = |event: &Value, key: &str, text: &str| event.get(key).and_then(Value::as_str) == Some(text);
+        let ended =
+            events.find(|e| has(e, "kind", "scenario_finished") && has(e, "scenario", "names_resolve"));
+        let seconds = ended.and_then(|event| event.get("seconds").and_then(Value::as_f64));
+        let scenario = seconds.context("the scenario did not run")?;
         Ok([whole, Duration::from_secs_f64(scenario)])
     };
     // Builds it, boots the machines, and keeps what set-up left.
