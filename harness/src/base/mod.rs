@@ -18,6 +18,7 @@ pub mod random;
 pub mod sandbox;
 pub mod store;
 pub mod sys;
+pub(crate) mod take;
 pub(crate) mod terminal;
 pub mod text;
 pub mod time;

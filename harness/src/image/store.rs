@@ -21,7 +21,7 @@ use super::{
 };
 use crate::base::{
     sandbox::Sandbox,
-    wait::{NotTaken, take},
+    take::{NotTaken, take},
 };
 
 /// How long somebody else's build of the same image is waited for.

@@ -18,7 +18,10 @@ use super::{
     publish::beside,
     source::FetchCx,
 };
-use crate::base::wait::{Deadline, NotTaken, take};
+use crate::base::{
+    take::{NotTaken, take},
+    wait::Deadline,
+};
 
 /// What is read, written and hashed at a time; also the grain of holes.
 const CHUNK: usize = 64 * 1024;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{origin::From, saved};
 use crate::{
-    env::{Env, EnvError, Vm},
+    env::{Env, EnvError, Vm, error::chain, parallel},
     provider::{
         libvirt::{SaveImage, SaveImageError, xml},
         spec::DomainSpec,
@@ -60,7 +60,7 @@ impl Drop for Memory {
 }
 
 fn write_anew(kept: &Path, spec: &DomainSpec, to: &Path) -> Result<(), String> {
-    let told = |error: SaveImageError| crate::env::error::chain(&error);
+    let told = |error: SaveImageError| chain(&error);
     let mut image = SaveImage::read(kept).map_err(told)?;
     image.xml = xml::as_other(&image.xml, spec).map_err(|error| error.to_string())?;
     image.write(kept, to).map_err(told)
@@ -78,8 +78,6 @@ impl Env {
                 vm.plan().domain.as_ref().map(|domain| domain.oem_strings.clone()).unwrap_or_default();
             vm.tell_identity(&strings).await.map_err(|source| vm.inside("tell its addresses", source))
         };
-        crate::env::parallel::each(self.vms().into_iter().filter(is_elsewhere).collect(), each)
-            .await
-            .map(drop)
+        parallel::each(self.vms().into_iter().filter(is_elsewhere).collect(), each).await.map(drop)
     }
 }
