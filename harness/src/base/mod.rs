@@ -11,6 +11,7 @@ pub mod guestfs;
 pub mod id;
 pub mod lines;
 pub mod owner;
+pub(crate) mod parallel;
 pub mod password;
 pub mod place;
 pub mod process;

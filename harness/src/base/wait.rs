@@ -42,6 +42,33 @@ impl Deadline {
     }
 }
 
+/// Pauses between looks at something far away: each an eighth longer than the one before, so that who waits learns of an end at
+/// most that much later than it came, and yet asks seldom in the long run.
+#[derive(Debug, Clone)]
+pub(crate) struct Pauses {
+    shortest: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Pauses {
+    /// From the shortest pause to the longest.
+    pub(crate) const fn between(shortest: Duration, longest: Duration) -> Self {
+        Self { shortest, longest, next: shortest }
+    }
+
+    /// Begins anew: what moves is looked at more often.
+    pub(crate) fn shorten(&mut self) {
+        self.next = self.shortest;
+    }
+
+    /// Waits, not longer than to the deadline.
+    pub(crate) async fn pause(&mut self, deadline: Deadline) {
+        tokio::time::sleep(self.next.min(deadline.left())).await;
+        self.next = (self.next * 9 / 8).min(self.longest);
+    }
+}
+
 /// Target of what is told of waits that are over, and at the level `TRACE` of those that go on.
 pub(crate) const WAIT: &str = "polder::wait";
 /// Between two things told of a wait that goes on.

@@ -36,6 +36,9 @@ struct Inner {
     made: Mutex<HashMap<String, String>>,
 }
 
+/// Of how many things a portal is asked at once.
+pub(super) const AT_ONCE: usize = 8;
+
 /// Rows of a long list that are asked for at once.
 const PAGE: usize = 1000;
 

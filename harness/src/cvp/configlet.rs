@@ -4,16 +4,16 @@ use std::{collections::HashSet, fmt, time::SystemTime};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use super::{
     ask::Ask,
-    client::{Client, millis, or_default},
+    client::{AT_ONCE, Client, millis, or_default},
     error::CvpError,
     inventory::Device,
     task::TaskId,
     version::Level,
 };
+use crate::base::parallel;
 
 /// A configlet.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -137,8 +137,6 @@ const NO_ENTITY: &str = "132801";
 const TAKEN: &str = "132518";
 /// What it says of a key it does not know.
 const NO_DATA: &str = "132532";
-/// Questions for texts that are asked at once.
-const AT_ONCE: usize = 8;
 
 impl Client {
     /// All configlets, with their texts.
@@ -168,26 +166,11 @@ impl Client {
         if !(Level::BARE_INVENTORY..Level::DEVICES_BY_SERIAL).contains(&level) {
             return Ok(all);
         }
-        let mut whole = all.clone();
-        let mut left = all.into_iter().enumerate();
-        let mut asked = JoinSet::new();
-        loop {
-            while asked.len() < AT_ONCE
-                && let Some((at, one)) = left.next()
-            {
-                let client = self.clone();
-                asked.spawn(async move { (at, client.configlet(&one.name).await) });
-            }
-            match asked.join_next().await {
-                None => return Ok(whole),
-                Some(Ok((at, found))) => {
-                    if let (Some(slot), Some(found)) = (whole.get_mut(at), found?) {
-                        *slot = found;
-                    }
-                }
-                Some(Err(_)) => {}
-            }
-        }
+        let found = parallel::each(all, AT_ONCE, |one| {
+            let client = self.clone();
+            async move { Ok(client.configlet(&one.name).await?.unwrap_or(one)) }
+        });
+        found.await.into_iter().collect()
     }
 
     /// The configlet of this name, if there is one.

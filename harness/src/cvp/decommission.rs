@@ -12,12 +12,15 @@ use super::{
     inventory::Device,
     version::Level,
 };
-use crate::base::{id::random_uuid, wait::Deadline};
+use crate::base::{
+    id::random_uuid,
+    wait::{Deadline, Pauses},
+};
 
 const CONFIG: &str = "/api/resources/inventory/v1/DeviceDecommissioningConfig";
 const STATUS: &str = "/api/resources/inventory/v1/DeviceDecommissioning";
 /// The shortest and the longest pause between two looks.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+const PAUSES: Pauses = Pauses::between(Duration::from_millis(200), Duration::from_secs(5));
 
 impl Client {
     /// Takes a device out of the portal for good, and waits until it is gone.
@@ -43,7 +46,7 @@ impl Client {
         // The id is ours: a second one changes nothing.
         self.ask(&Ask::post(&what, CONFIG, body).repeatable()).await?;
         let look = Ask::get(&what, STATUS).query("key.requestId", &request);
-        let mut pause = PAUSE.0;
+        let mut pauses = PAUSES;
         loop {
             // It may take a moment until it is told of.
             let found: Option<Status> = self.value(&look).await?;
@@ -56,8 +59,7 @@ impl Client {
             if deadline.passed() {
                 return Err(CvpError::Late { what: format!("the request to {what}"), limit, seen: status });
             }
-            tokio::time::sleep(pause.min(deadline.left())).await;
-            pause = (pause * 3 / 2).min(PAUSE.1);
+            pauses.pause(deadline).await;
         }
     }
 }

@@ -293,13 +293,12 @@ impl Cvp {
     }
 
     async fn all_in_sync(&self, devices: &[Device]) -> Result<(), CvpError> {
-        let mut bad = Vec::new();
-        for device in devices {
-            let code = self.client().compliance(&device.mac).await?;
-            if !code.is_in_sync() {
-                bad.push(CvpError::NotInSync { device: device.name().to_owned(), code });
-            }
-        }
+        let codes =
+            self.client().compliances(devices.iter().map(|device| device.mac.clone()).collect()).await?;
+        let behind = devices.iter().zip(codes).filter(|(_, code)| !code.is_in_sync());
+        let mut bad: Vec<CvpError> = behind
+            .map(|(device, code)| CvpError::NotInSync { device: device.name().to_owned(), code })
+            .collect();
         match bad.len() {
             0 => Ok(()),
             1 => Err(bad.remove(0)),

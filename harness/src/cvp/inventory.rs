@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::{
     ask::Ask,
-    client::{Client, or_default},
+    client::{AT_ONCE, Client, or_default},
     error::CvpError,
     version::Level,
 };
+use crate::base::parallel;
 
 /// Key of the container that holds all others, whatever it is called.
 pub const ROOT: &str = "root";
@@ -316,6 +317,18 @@ impl Client {
         let what = format!("check the compliance of {device}");
         let ask = Ask::post(what, "/provisioning/checkCompliance.do", body).repeatable();
         Ok(self.read::<Answer>(&ask.within(self.spec().limits.slow_answer)).await?.code)
+    }
+
+    /// As [`compliance`](Self::compliance), of several devices at once; in their order.
+    ///
+    /// # Errors
+    /// As [`compliance`](Self::compliance), of the first that fails.
+    pub(super) async fn compliances(&self, devices: Vec<String>) -> Result<Vec<ComplianceCode>, CvpError> {
+        let codes = parallel::each(devices, AT_ONCE, |device| {
+            let client = self.clone();
+            async move { client.compliance(&device).await }
+        });
+        codes.await.into_iter().collect()
     }
 
     /// Takes devices by their management addresses into the inventory; they come into the container [`UNDEFINED`].

@@ -170,11 +170,15 @@ impl Stay {
         self.cvp.leave().await;
     }
 
-    /// Ends the session, as [`Cvp::close`] does, and then the portal, if it is our own.
+    /// Ends the session, as [`Cvp::close`] does, and then the portal, if it is our own. Of that, the machines among its devices keep
+    /// what they run: they go with their environment, or somebody wants to see what a failure left in them.
     ///
     /// # Errors
     /// As for [`Cvp::close`].
     pub async fn close(self) -> Result<Undone, SessionError> {
+        if let Some(own) = self.cvp.own() {
+            own.machines.let_go();
+        }
         let closed = self.cvp.close().await;
         if let Some(own) = self.own {
             own.stop().await;

@@ -15,7 +15,7 @@ use super::{
     error::CvpError,
     version::Level,
 };
-use crate::base::wait::Deadline;
+use crate::base::wait::{Deadline, Pauses};
 
 /// What the portal calls a task: digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -185,7 +185,7 @@ struct Page {
 /// What the portal says of an unknown task.
 const NO_TASK: &str = "142WF606";
 /// The shortest and the longest pause between two looks at tasks.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+const PAUSES: Pauses = Pauses::between(Duration::from_millis(50), Duration::from_secs(5));
 /// The newest tasks, among which those that are waited for are looked up at once.
 const NEWEST: usize = 200;
 
@@ -346,7 +346,7 @@ impl Client {
     ) -> Result<Vec<Task>, CvpError> {
         let deadline = Deadline::within(limit);
         let mut before: BTreeMap<TaskId, TaskState> = BTreeMap::new();
-        let mut pause = PAUSE.0;
+        let mut pauses = PAUSES;
         loop {
             let tasks = self.these_tasks(ids).await?;
             if let Some(missing) = ids.iter().find(|id| !tasks.contains_key(id)) {
@@ -372,9 +372,10 @@ impl Client {
                 let what = format!("the task{} {}", plural(ids), list(ids));
                 return Err(CvpError::Late { what, limit, seen });
             }
-            // What moves is looked at more often.
-            pause = if moved { PAUSE.0 } else { (pause * 3 / 2).min(PAUSE.1) };
-            tokio::time::sleep(pause.min(deadline.left())).await;
+            if moved {
+                pauses.shorten();
+            }
+            pauses.pause(deadline).await;
         }
     }
 

@@ -188,12 +188,9 @@ async fn settle(
     limit: Duration,
 ) -> Result<(), CvpError> {
     if tasks.is_empty() {
-        let mut behind = Vec::new();
-        for &device in devices {
-            if !client.compliance(device).await?.is_in_sync() {
-                behind.push(device);
-            }
-        }
+        let codes = client.compliances(devices.iter().map(|device| (*device).to_owned()).collect()).await?;
+        let codes = devices.iter().zip(codes).filter(|(_, code)| !code.is_in_sync());
+        let behind: Vec<&str> = codes.map(|(device, _)| *device).collect();
         let mut ours = lease::tasks(client, &behind).await?;
         ours.retain(|task| matches!(task.state, TaskState::Failed | TaskState::Pending));
         let newest = behind.iter().filter_map(|device| ours.iter().find(|task| task.device == *device));

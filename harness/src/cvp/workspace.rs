@@ -11,7 +11,10 @@ use super::{
     error::CvpError,
     version::Level,
 };
-use crate::base::{id::random_uuid, wait::Deadline};
+use crate::base::{
+    id::random_uuid,
+    wait::{Deadline, Pauses},
+};
 
 /// A workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +114,7 @@ const CONFIG: &str = "/api/resources/workspace/v1/WorkspaceConfig";
 const READ: &str = "/api/resources/workspace/v1/Workspace";
 const BUILD: &str = "/api/resources/workspace/v1/WorkspaceBuild";
 /// The shortest and the longest pause between two looks.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+const PAUSES: Pauses = Pauses::between(Duration::from_millis(100), Duration::from_secs(3));
 
 impl Client {
     /// All workspaces.
@@ -175,7 +178,7 @@ impl Client {
         let deadline = Deadline::within(limit);
         let request = self.request(&what, id, "START_BUILD").await?;
         let look = Ask::get(&what, BUILD).query("key.workspaceId", id).query("key.buildId", &request);
-        let mut pause = PAUSE.0;
+        let mut pauses = PAUSES;
         loop {
             // It may take a moment until there is one.
             let build: Option<Build> = self.value(&look).await?;
@@ -197,8 +200,7 @@ impl Client {
                     seen: if state.is_empty() { "no build".into() } else { state },
                 });
             }
-            tokio::time::sleep(pause.min(deadline.left())).await;
-            pause = (pause * 3 / 2).min(PAUSE.1);
+            pauses.pause(deadline).await;
         }
     }
 
@@ -231,7 +233,7 @@ impl Client {
         let what = format!("{verb} the workspace {id}");
         let deadline = Deadline::within(limit);
         let request = self.request(&what, id, word).await?;
-        let mut pause = PAUSE.0;
+        let mut pauses = PAUSES;
         loop {
             let found = self.read_workspace(id).await?;
             let mut found = found.ok_or_else(|| CvpError::not_found("workspace", id, []))?;
@@ -249,8 +251,7 @@ impl Client {
                 let seen = format!("{:?}", workspace.state);
                 return Err(CvpError::Late { what: format!("the request to {what}"), limit, seen });
             }
-            tokio::time::sleep(pause.min(deadline.left())).await;
-            pause = (pause * 3 / 2).min(PAUSE.1);
+            pauses.pause(deadline).await;
         }
     }
 

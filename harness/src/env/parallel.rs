@@ -1,11 +1,12 @@
-//! The same work for several machines at once.
+//! The same work for several machines at once, which of them fail.
 
 use std::future::Future;
 
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::EnvError;
+use crate::base::parallel;
 
 /// Does `work` for all of `items` at once, waits for all, and returns the results in their order.
 ///
@@ -16,15 +17,11 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, EnvError>> + Send + 'static,
 {
-    let mut done = Vec::new();
-    let mut errors = Vec::new();
-    let tasks: Vec<_> =
-        items.into_iter().map(|item| tokio::spawn(work(item).in_current_span())).map(AbortOnDrop).collect();
-    for mut task in tasks {
-        match finished((&mut task.0).await) {
-            Some(Ok(value)) => done.push(value),
-            Some(Err(error)) => errors.push(error),
-            None => {}
+    let (mut done, mut errors) = (Vec::new(), Vec::new());
+    for one in parallel::each(items, usize::MAX, work).await {
+        match one {
+            Ok(value) => done.push(value),
+            Err(error) => errors.push(error),
         }
     }
     EnvError::all(errors).map(|()| done)
@@ -40,27 +37,14 @@ where
 {
     let mut tasks: JoinSet<_> = items.into_iter().map(|item| work(item).in_current_span()).collect();
     while let Some(ended) = tasks.join_next().await {
-        finished(ended).unwrap_or(Ok(()))?;
+        match ended {
+            Ok(result) => result?,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // Aborted, which only happens with us.
+            Err(_) => {}
+        }
     }
     Ok(())
-}
-
-/// What a task left; nothing when it was aborted, which only happens with us.
-fn finished<T>(ended: Result<T, JoinError>) -> Option<T> {
-    match ended {
-        Ok(value) => Some(value),
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => None,
-    }
-}
-
-/// Tasks end with whoever waits for them.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 #[cfg(test)]

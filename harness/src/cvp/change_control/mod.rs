@@ -13,12 +13,15 @@ use serde_json::{Value, json};
 
 use super::{
     ask::Ask,
-    client::Client,
+    client::{AT_ONCE, Client},
     error::CvpError,
     task::TaskId,
     version::{Level, Version},
 };
-use crate::base::wait::Deadline;
+use crate::base::{
+    parallel,
+    wait::{Deadline, Pauses},
+};
 
 /// The API that is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +32,7 @@ enum Api {
 }
 
 /// The shortest and the longest pause between two looks at a change control.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+const PAUSES: Pauses = Pauses::between(Duration::from_millis(50), Duration::from_secs(5));
 
 impl Client {
     async fn change_api(&self) -> Result<Api, CvpError> {
@@ -103,12 +106,16 @@ impl Client {
         if api == Api::Service {
             return service::approve(self, &change).await;
         }
-        let mut bad = Vec::new();
-        for (task, stage) in change.tasks() {
-            if let Some(why) = self.task_would_fail(&task).await? {
-                bad.push((task, stage, format!("would fail: {why}")));
-            }
-        }
+        let looked = parallel::each(change.tasks(), AT_ONCE, |(task, stage)| {
+            let client = self.clone();
+            async move { Ok(client.task_would_fail(&task).await?.map(|why| (task, stage, why))) }
+        });
+        let looked: Vec<Option<_>> = looked.await.into_iter().collect::<Result<_, CvpError>>()?;
+        let bad: Vec<_> = looked
+            .into_iter()
+            .flatten()
+            .map(|(task, stage, why)| (task, stage, format!("would fail: {why}")))
+            .collect();
         if !bad.is_empty() {
             return Err(CvpError::Tasks(bad));
         }
@@ -234,7 +241,7 @@ impl Client {
     ) -> Result<ChangeControl, CvpError> {
         let deadline = Deadline::within(limit);
         let mut before = None;
-        let mut pause = PAUSE.0;
+        let mut pauses = PAUSES;
         loop {
             let change = self.existing_change(id).await?;
             let states = change.states();
@@ -250,8 +257,10 @@ impl Client {
                 let what = format!("the change control {}", change.name);
                 return Err(CvpError::Late { what, limit, seen: change.progress() });
             }
-            pause = if moved { PAUSE.0 } else { (pause * 3 / 2).min(PAUSE.1) };
-            tokio::time::sleep(pause.min(deadline.left())).await;
+            if moved {
+                pauses.shorten();
+            }
+            pauses.pause(deadline).await;
         }
     }
 

@@ -140,6 +140,11 @@ impl Machines {
         known.insert(hostname.into(), (guest, adapter));
     }
 
+    /// From now on, no device is a machine.
+    pub(crate) fn let_go(&self) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// How each takes its configuration, by its device's host name.
     pub(crate) fn adapters(&self) -> BTreeMap<String, Adapter> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
