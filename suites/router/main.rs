@@ -41,6 +41,26 @@ mod router {
         Ok(())
     }
 
+    /// Whoever restarts FRR, or has a daemon crash, is understood all the same.
+    #[test(after(goes_from_anything_to_anything))]
+    async fn is_what_its_daemons_say(r1: &Vm) -> Result {
+        becomes(r1, PEERS).await?;
+        r1.succeed("systemctl restart frr").await?;
+        becomes(r1, OTHERS).await?;
+        r1.succeed("pkill -9 bgpd").await?;
+        r1.until(SHOW, |runs| lines(runs) == lines(&whole(OTHERS))).within(secs(60)).await?;
+        becomes(r1, PLAIN).await?;
+        r1.succeed("pkill -9 -x vtysh").await?;
+        becomes(r1, PEERS).await
+    }
+
+    /// At a terminal, these keys would mean something else.
+    #[test(after(goes_from_anything_to_anything))]
+    async fn takes_what_nobody_can_type(r1: &Vm) -> Result {
+        becomes(r1, "interface eth0\n description who is there? zażółć\n").await?;
+        becomes(r1, PLAIN).await
+    }
+
     /// There are lines that go only in words that FRR's own program knows.
     #[test(after(goes_from_anything_to_anything))]
     async fn takes_its_time_where_it_must(r1: &Vm) -> Result {
