@@ -67,8 +67,8 @@ mod routing {
             direct.link(r1).context("r1 is on it")?.down().await?,
             direct.link(r3).context("r3 is on it")?.down().await?,
         ];
-        h1.until_ping(H3).within(secs(15)).await?;
         r1.until(format!("ip route get {H3}"), |route| route.contains("via 10.12.0.2")).await?;
+        h1.until_ping(H3).within(secs(15)).await?;
         for end in cut {
             end.heal().await?;
         }
@@ -121,7 +121,7 @@ mod routing {
             .verify(&format!("ip route show type blackhole | grep {H3}"))
             .rollback(&format!("vtysh -c 'configure terminal' -c 'no ip route {H3}/32 blackhole'"));
         changes.apply(block).on(routers).await?;
-        ensure!(h1.ping(H3, 3).await?.received == 0);
+        ensure!(h1.ping(H3, 1).await?.received == 0);
         Ok(())
     }
 

@@ -396,6 +396,23 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[tokio::test]
+    async fn pauses_grow_by_an_eighth_until_something_moves_or_time_is_up() {
+        let mut pauses = Pauses::between(80 * MS, 95 * MS);
+        let up = Deadline::within(Duration::ZERO);
+        let began = Instant::now();
+        for next in [80 * MS, 90 * MS, 95 * MS, 95 * MS] {
+            assert_eq!(pauses.next, next);
+            pauses.pause(up).await;
+        }
+        assert!(began.elapsed() < 80 * MS, "{:?}", began.elapsed());
+        pauses.shorten();
+        assert_eq!(pauses.next, 80 * MS);
+        let began = Instant::now();
+        pauses.pause(Deadline::within(Duration::from_secs(60))).await;
+        assert!(began.elapsed() >= 80 * MS);
+    }
+
+    #[tokio::test]
     async fn reports_the_last_status() {
         let error =
             wait_for::<(), _, _>("a boat", 30 * MS, 10 * MS, async || Look::NotYet("only sea".into()))

@@ -271,6 +271,10 @@ fn prefix(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        cvp::server::Adapter,
+        guest::{Guest, tests::Rig},
+    };
 
     #[test]
     fn names_begin_with_whose_they_are() {
@@ -328,6 +332,21 @@ mod tests {
             assert_eq!(texts().await, before);
         }
         stay.close().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn machines_of_a_portal_that_goes_keep_what_they_run() {
+        let Some(rig) = Rig::start("") else { return };
+        let dir = tempfile::tempdir().unwrap();
+        let config = rig.dir.path().join("config");
+        let stay = Place::own(None).open("x", dir.path(), None).await.unwrap();
+        let adapter = Adapter::file(config.to_str().unwrap(), "");
+        stay.cvp().own().unwrap().machines.add("leaf-1", Guest::new(rig.spec()), adapter);
+        stay.cvp().configlet("ntp").content("ntp server 192.0.2.1\n").on(["leaf-1"]).deploy().await.unwrap();
+        let runs = std::fs::read_to_string(&config).unwrap();
+        assert!(runs.contains("ntp server"), "{runs}");
+        assert!(!stay.close().await.unwrap().done.is_empty());
+        assert_eq!(std::fs::read_to_string(&config).unwrap(), runs);
     }
 
     #[tokio::test(flavor = "multi_thread")]
