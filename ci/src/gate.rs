@@ -56,6 +56,7 @@ const ONCE_AS_USER: &[&str] = &[
     "what_was_written_is_in_an_export_and_comes_back",
     "who_knows_a_password_gets_in",
     "whoever_is_killed_amid_a_scenario_is_told_of",
+    "whoever_keeps_a_portal_is_killed_leaves_nothing",
 ];
 
 /// Tests of portals, and of changes before anything is done: HTTP and arithmetic; those of the book, which read and compile; what

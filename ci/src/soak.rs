@@ -113,6 +113,15 @@ const CAMPAIGNS: &[Campaign] = &[
         packages: &[],
     },
     Campaign {
+        name: "portal-kills",
+        what: "SIGKILL while a portal is kept with its machines, or before or after; the next run is right wherever it begins",
+        package: "polder",
+        target: "it",
+        test: "kept_portals::whoever_keeps_a_portal_is_killed_leaves_nothing",
+        rounds: 100,
+        packages: &[],
+    },
+    Campaign {
         name: "everywhere-debian12",
         what: "every function of guests on the image `debian12`",
         package: "polder",

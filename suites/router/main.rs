@@ -2,7 +2,7 @@
 //!
 //! The programs that are looked at are in `fixtures/images/debian12-frr.yaml`; a portal runs them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Instant};
 
 use polder::{Chance, prelude::*};
 
@@ -12,6 +12,8 @@ const OTHERS: &str = include_str!("others.conf");
 /// `OTHERS` with a neighbor of another number, which FRR takes for another neighbor.
 const RENUMBERED: (&str, &str) = ("remote-as 65002", "remote-as 65003");
 const PLAIN: &str = "";
+/// What is removed only in words that FRR's own program knows.
+const ON_MATCH: &str = "route-map out permit 10\n on-match goto 30\n";
 
 const APPLY: &str = "/usr/lib/polder/device/apply /root/wanted";
 const SHOW: &str = "/usr/lib/polder/device/show";
@@ -61,10 +63,9 @@ mod router {
         becomes(r1, PLAIN).await
     }
 
-    /// There are lines that go only in words that FRR's own program knows.
     #[test(after(goes_from_anything_to_anything))]
     async fn takes_its_time_where_it_must(r1: &Vm) -> Result {
-        becomes(r1, "route-map out permit 10\n on-match goto 30\n").await?;
+        becomes(r1, ON_MATCH).await?;
         becomes(r1, "route-map out permit 10\n").await
     }
 
@@ -83,6 +84,29 @@ mod router {
             let runs = r1.succeed(SHOW).await?;
             ensure!(runs.contains("ip route 198.51.100.0/24 blackhole") && !runs.contains("bgp"), "{runs}");
             ensure!(r1.succeed("cat /etc/frr/frr.conf").await? == kept);
+        }
+        Ok(())
+    }
+
+    /// Whenever what pushes a configuration is killed, what is kept is whole, and the next push is not hindered by what goes on still.
+    #[test(after(takes_its_time_where_it_must))]
+    async fn is_given_another_one_amid_one(r1: &Vm, chance: &Chance) -> Result {
+        for (before, wanted, next, slower) in [(PLAIN, PEERS, OTHERS, 1), (ON_MATCH, PEERS, PLAIN, 3)] {
+            let since = Instant::now();
+            becomes(r1, before).await?;
+            write(r1, wanted).await?;
+            let moment = chance.between(secs(0)..since.elapsed() * slower).as_secs_f64();
+            r1.succeed(format!("{APPLY} >/dev/null 2>&1 & sleep {moment:.3}; kill -KILL $! || true")).await?;
+            let kept = r1.succeed("cat /etc/frr/frr.conf").await?;
+            let is_whole = [before, wanted].iter().any(|one| lines(&kept) == lines(&whole(one)));
+            ensure!(is_whole, "killed after {moment} s, it keeps\n{kept}");
+            becomes(r1, next).await.with_context(|| format!("killed after {moment} s"))?;
+            r1.wait_until_fails("pgrep -f '[f]rr-reload'", secs(60)).await?;
+            let runs = r1.succeed(SHOW).await?;
+            ensure!(
+                lines(&runs) == lines(&whole(next)),
+                "killed after {moment} s, it runs in the end\n{runs}"
+            );
         }
         Ok(())
     }

@@ -320,7 +320,7 @@ pub(crate) fn suite(folder: &Path) -> PathBuf {
 }
 
 /// Changes an executable, as changing a line of what it is made from does.
-fn change(executable: &Path) {
+pub(crate) fn change(executable: &Path) {
     let mut file = fs::File::options().append(true).open(executable).unwrap();
     let unique = tempfile::tempdir().unwrap();
     std::io::Write::write_all(&mut file, unique.path().as_os_str().as_encoded_bytes()).unwrap();
