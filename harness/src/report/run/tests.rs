@@ -11,7 +11,7 @@ use super::{
     write::{ReportError, write},
 };
 use crate::{
-    event::{Fault, Outcome, RunEvent, Stamped, Trouble},
+    event::{Fault, Outcome, RunEvent, Stamped},
     provider::libvirt::xml::Element,
 };
 
