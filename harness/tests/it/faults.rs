@@ -166,9 +166,9 @@ fn images_that_are_nowhere_are_told_all_at_once_without_asking_anybody() {
     let (code, told) = validate("repo.json");
     assert_eq!(code, Some(2), "{told}");
     for expected in [
-        "lab.yaml:2:61: there is no image `base-el8`; did you mean `base-el9`?",
-        "lab.yaml:3:61: there is no template `base-el9, version v2`; did you mean `v1`?",
-        "lab.yaml:4:54: ",
+        "lab.yaml:2:59: there is no image `base-el8`; did you mean `base-el9`?",
+        "lab.yaml:3:59: there is no template `base-el9, version v2`; did you mean `v1`?",
+        "lab.yaml:4:52: ",
     ] {
         assert!(told.contains(expected), "{expected}\n{told}");
     }
@@ -178,7 +178,7 @@ fn images_that_are_nowhere_are_told_all_at_once_without_asking_anybody() {
     // Nobody asks it, and it may have anything.
     machines(&["template_name: base-el8", "template_name: minimal"]);
     let (code, told) = validate("http://127.0.0.1:1/repo.json");
-    let warning = "lab.yaml:2:61: warning: whether there is an image `base-el8` is not known: its repository has to be asked";
+    let warning = "lab.yaml:2:59: warning: whether there is an image `base-el8` is not known: its repository has to be asked";
     assert!(code == Some(0) && told.contains(warning) && told.contains("lab.yaml is good"), "{told}");
     let (code, told) = validate("nowhere.json");
     assert!(code == Some(0) && told.contains("is not known: cannot read"), "{told}");
