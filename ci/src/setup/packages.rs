@@ -117,7 +117,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     )
     .of(Part::Use),
     needed("e2fsprogs", "building guest images", Program(&["mke2fs"])).of(Part::Use),
-    needed("busybox-static", "building guest images", Program(&["busybox"])).of(Part::Use),
+    needed("busybox-static", "another tar and mkpasswd to test against", Program(&["busybox"])),
     wished(
         "ovmf",
         "machines with UEFI",
@@ -225,6 +225,44 @@ mod tests {
         assert_eq!(names.len(), PACKAGES.len());
     }
 
+    /// What the doctor asks for, as it stands in its source: programs and their packages.
+    fn asked_by_the_doctor() -> BTreeSet<(String, String)> {
+        let path = workspace::root().join(DOCTOR);
+        let text = fs::read_to_string(&path).unwrap();
+        let (_, tables) = text.split_once("TOOLS: ").unwrap();
+        let (tables, _) = tables.split_once("/// What was seen").unwrap();
+        // All texts but what is said of them.
+        let mut words = tables.split('"').skip(1).step_by(2).filter(|text| !text.contains(' '));
+        let mut asked = BTreeSet::new();
+        while let (Some(program), Some(package)) = (words.next(), words.next()) {
+            asked.insert((program.to_owned(), package.to_owned()));
+        }
+        asked
+    }
+
+    const DOCTOR: &str = "harness/src/lab/doctor/observe.rs";
+
+    #[test]
+    fn the_doctor_asks_for_the_programs_that_are_installed_for_users() {
+        let asked = asked_by_the_doctor();
+        let used = PACKAGES.iter().filter(|p| p.part == Part::Use);
+        let programs = used.filter_map(|p| match p.probe {
+            Program(names) => Some((names.first()?.to_string(), p.name.to_owned())),
+            File(_) => None,
+        });
+        let installed: BTreeSet<_> = programs.collect();
+        let lacking: Vec<_> = installed.difference(&asked).collect();
+        assert!(
+            lacking.is_empty(),
+            "`polder doctor` does not look for {lacking:?}: add them to TOOLS or WISHED in {DOCTOR}"
+        );
+        let more: Vec<_> = asked.difference(&installed).collect();
+        assert!(
+            more.is_empty(),
+            "`cargo ci setup` does not install {more:?}: add them to PACKAGES, `.of(Part::Use)`"
+        );
+    }
+
     #[test]
     fn recipes_for_ci_services_install_what_suites_take() {
         // Images for Rust have a linker.
@@ -237,7 +275,10 @@ mod tests {
             // Up to the next step.
             let words = list.split_whitespace().take_while(|word| !["-", "```", "script:"].contains(word));
             let listed: BTreeSet<&str> = words.filter(|word| *word != "\\").collect();
-            assert_eq!(listed, wanted, "{name}");
+            assert_eq!(
+                listed, wanted,
+                "what {name} installs (left) is not what PACKAGES has for users (right)"
+            );
         }
     }
 }

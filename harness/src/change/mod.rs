@@ -18,6 +18,7 @@ mod file;
 mod gate;
 mod heard;
 mod journal;
+mod kind;
 mod mock;
 pub mod model;
 mod null;

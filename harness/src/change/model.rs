@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc, time::Durati
 
 use serde::{Deserialize, Serialize};
 
+pub use super::kind::DriverKind;
 use super::{
     cond::{Condition, Dialect},
     text::{Text, Vars},
@@ -71,28 +72,6 @@ pub struct Driver {
     pub headers: BTreeMap<String, Text>,
     /// Its variables.
     pub vars: Vars,
-}
-
-/// How a driver works.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum DriverKind {
-    /// Says that all went well, and does nothing.
-    #[default]
-    Null,
-    /// Answers what it was told to.
-    Mock,
-    /// Runs each command on this machine.
-    Local,
-    /// Starts a program for each command.
-    Command,
-    /// Starts a program once, and talks to it.
-    Session,
-    /// Runs each command over SSH.
-    Ssh,
-    /// Sends requests.
-    Http,
-    /// Has a CloudVision portal put configlets on devices, and run change controls.
-    Cvp,
 }
 
 /// Rows of variables; a change runs once for each.
@@ -334,32 +313,6 @@ impl Driver {
     /// The texts that have values when a session is opened.
     pub(super) fn texts(&self) -> impl Iterator<Item = &Text> {
         self.argv.iter().chain(self.options.values()).chain(self.headers.values())
-    }
-}
-
-impl DriverKind {
-    /// The words for them.
-    pub const WORDS: [(&'static str, Self); 8] = [
-        ("null", Self::Null),
-        ("mock", Self::Mock),
-        ("local", Self::Local),
-        ("command", Self::Command),
-        ("session", Self::Session),
-        ("ssh", Self::Ssh),
-        ("http", Self::Http),
-        ("cvp", Self::Cvp),
-    ];
-
-    /// The word for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, kind)| *kind == self).map(|(word, _)| *word).unwrap_or_default()
-    }
-
-    /// Whether it starts a program that has to be named.
-    #[must_use]
-    pub fn needs_argv(self) -> bool {
-        matches!(self, Self::Command | Self::Session)
     }
 }
 

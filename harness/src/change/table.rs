@@ -1,5 +1,6 @@
 //! The keys of files of changes: what each mapping may and has to say.
 
+use super::model::DriverKind;
 use crate::initfile::{Key, Kind, Mapping};
 
 const VARS: Key = Key::new("vars", Kind::Map(&Kind::Text), "Variables.");
@@ -35,7 +36,6 @@ const VERIFY_ROLLBACK: Key = Key::new("verify_rollback", SCRIPT_KIND, "Whether u
 
 /// The words for how files are meant.
 pub(super) const DIALECTS: &[&str] = &["current", "legacy"];
-const KINDS: &[&str] = &["null", "mock", "local", "command", "session", "ssh", "http", "cvp"];
 const POLICIES: &[&str] = &["stop", "continue", "rollback_all"];
 
 pub(super) static FILE: Mapping = Mapping {
@@ -60,7 +60,7 @@ static DRIVER: Mapping = Mapping {
     name: "driver",
     of: "a driver",
     keys: &[
-        Key::new("kind", Kind::Word(KINDS), "How it works.").required(),
+        Key::new("kind", Kind::Word(&DriverKind::NAMES), "How it works.").required(),
         Key::new("argv", NAMES, "The command line, argument by argument."),
         Key::new("connect_command", Kind::Text, "The command line, with quotes as in a shell."),
         Key::new("command_timeout", Kind::Text, "How long a command may take."),

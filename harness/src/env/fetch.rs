@@ -18,7 +18,7 @@ use crate::{
     image::{self, ImageError, ImageInfo, Recipe},
     initfile::{
         EnvSpec,
-        spec::{DiskFormat, DiskSource, DiskSpec, MachineSpec},
+        spec::{DiskFormat, DiskSource, DiskSpec, MachineSpec, Place},
     },
     template::{self, OvaDisk, TemplateDisk, TemplateError, TemplateId, Templates, User},
 };
@@ -44,45 +44,85 @@ pub(super) struct To<'a> {
     pub(super) user: Option<User>,
 }
 
-/// The images that are neither ours nor in a repository. Nothing is got for it but the repository's manifest.
-pub(super) async fn unknown(
+/// An image of which only a repository can say whether it has it.
+pub(super) struct Open<'a> {
+    pub(super) at: &'a Place,
+    pub(super) name: &'a str,
+    version: Option<&'a str>,
+    /// Why this host does not know.
+    pub(super) why: String,
+    /// Templates that are known, for suggestions.
+    known: Vec<String>,
+}
+
+/// The images of `spec` that cannot be had, and those of which that has to be asked; nobody is asked.
+pub(super) fn unknown<'a>(host: &Host, spec: &'a EnvSpec) -> (Vec<PlanError>, Vec<Open<'a>>) {
+    let (mut unknown, mut open) = (Vec::new(), Vec::new());
+    for disk in spec.machines.iter().flat_map(|machine| &machine.disks) {
+        let DiskSource::Template { name, version } = &disk.source else { continue };
+        if let Some(recipe) = &disk.recipe {
+            let bad = |error| PlanError::BadRecipe { at: disk.at.clone(), why: super::error::chain(&error) };
+            unknown.extend(Recipe::load(recipe).err().map(bad));
+            continue;
+        }
+        if is_ours(name, version.as_ref()) {
+            continue;
+        }
+        let version = version.as_deref();
+        let listed = host.templates.list().unwrap_or_default();
+        let is_it =
+            |id: &TemplateId| id.template == *name && version.is_none_or(|version| id.version == version);
+        if listed.iter().any(|listed| is_it(&listed.id)) {
+            continue;
+        }
+        let known = listed.into_iter().map(|listed| listed.id.template).collect();
+        let why = "its repository has to be asked".to_owned();
+        let one = Open { at: &disk.at, name, version, why, known };
+        match host.templates.find_known(name, version) {
+            Ok(Some(_)) => {}
+            Ok(None) => open.push(one),
+            Err(error) => {
+                let why = super::error::chain(&error);
+                match one.judge(error) {
+                    Ok(error) => unknown.push(error),
+                    Err(_) => open.push(Open { why, ..one }),
+                }
+            }
+        }
+    }
+    (unknown, open)
+}
+
+impl Open<'_> {
+    /// What is wrong, where `error` says that there is no such template; else it still is not known.
+    fn judge(&self, error: TemplateError) -> Result<PlanError, TemplateError> {
+        match error {
+            TemplateError::NoRepo | TemplateError::UnknownTemplate { .. } => {
+                Ok(plan::unknown_image(self.name, self.at, self.known.iter().map(String::as_str)))
+            }
+            TemplateError::UnknownVersion { template, version, hint, .. } => {
+                let name = format!("{template}, version {version}");
+                Ok(PlanError::Unknown { at: self.at.clone(), what: "template", name, help: hint })
+            }
+            error => Err(error),
+        }
+    }
+}
+
+/// Those of `open` that no repository has. Nothing is got for it but the repository's manifest.
+pub(super) async fn ask(
     host: &Host,
-    spec: &EnvSpec,
+    open: Vec<Open<'_>>,
     progress: &Progress,
 ) -> Result<Vec<PlanError>, EnvError> {
     let templates = telling(host, progress);
-    let mut found = Vec::new();
-    let disks = spec.machines.iter().flat_map(|machine| &machine.disks);
-    for (disk, name, version) in disks.filter_map(|disk| match &disk.source {
-        DiskSource::Template { name, version } => Some((disk, name, version.as_ref())),
-        _ => None,
-    }) {
-        if let Some(recipe) = &disk.recipe {
-            Recipe::load(recipe)?;
-            continue;
-        }
-        if is_ours(name, version) {
-            continue;
-        }
-        let ids: Vec<TemplateId> = templates.list()?.into_iter().map(|listed| listed.id).collect();
-        if ids.iter().any(|id| id.template == *name && version.is_none_or(|version| id.version == *version)) {
-            continue;
-        }
-        let at = disk.at.clone();
-        match templates.find(name, version.map(String::as_str)).await {
-            Ok(_) => {}
-            Err(TemplateError::NoRepo | TemplateError::UnknownTemplate { .. }) => {
-                let names = ids.iter().map(|id| id.template.as_str());
-                found.push(plan::unknown_image(name, &at, names));
-            }
-            Err(TemplateError::UnknownVersion { template, version, hint, .. }) => {
-                let name = format!("{template}, version {version}");
-                found.push(PlanError::Unknown { at, what: "template", name, help: hint });
-            }
-            Err(error) => return Err(error.into()),
+    let mut unknown = Vec::new();
+    for one in open {
+        if let Err(error) = templates.find(one.name, one.version).await {
+            unknown.push(one.judge(error)?);
         }
     }
-    Ok(found)
+    Ok(unknown)
 }
 
 /// Whether a name can mean an image of ours.

@@ -262,7 +262,9 @@ impl fmt::Debug for Progress {
     }
 }
 
-/// Deadlines of coming up. Those for what runs on the host are not stretched by the time factor: it is about guests.
+/// Deadlines of coming up. Those that are stretched by the time factor are for guests, and for what starts beside them on a host
+/// that is as slow as they are; whether the daemon answers at all is another question, with a deadline of its own
+/// (`Running::hangs`).
 pub(super) mod limits {
     use super::Duration;
 
@@ -272,11 +274,11 @@ pub(super) mod limits {
     pub(crate) const CONNECT: Duration = Duration::from_secs(10);
     /// What a daemon says of itself, for which it asks each of its emulators when nobody has asked before.
     pub(crate) const DESCRIBE: Duration = Duration::from_secs(60);
-    /// Making one network.
+    /// Making one network (stretched by the time factor).
     pub(crate) const NETWORK: Duration = Duration::from_secs(10);
     /// Keeping one machine's memory, or going on from it (stretched by the time factor).
     pub(crate) const SAVE: Duration = Duration::from_secs(60);
-    /// Starting one domain.
+    /// Starting one domain (stretched by the time factor), or another deed that is done to one.
     pub(crate) const DOMAIN: Duration = Duration::from_secs(20);
     /// A short command inside the lab.
     pub(crate) const COMMAND: Duration = Duration::from_secs(10);

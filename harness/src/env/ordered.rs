@@ -132,7 +132,9 @@ pub(super) async fn start(
             let cx = cx(&env, &vm, limits::COMMAND);
             ask(order, &cx, provider.start(order, &cx)).await?;
             reach(&vm).await?;
-            progress.say(&format!("{} is there", vm.name()));
+            // What can be stopped was not running before.
+            let how = if provider.deeds().contains(&Deed::Stop) { "is started" } else { "is there" };
+            progress.say(&format!("{} {how}", vm.name()));
             Ok(())
         }
     };

@@ -104,7 +104,7 @@ pub(super) async fn gather(
     let mut wrong = check(host, &mut spec).err().map(|errors| errors.0).unwrap_or_default();
     // Which subnets are free is another matter where others have some.
     wrong.retain(|error| !(matches!(place, Place::Shared(_)) && matches!(error, PlanError::Net { .. })));
-    match fetch::unknown(host, &spec, progress).await {
+    match fetch::ask(host, fetch::unknown(host, &spec).1, progress).await {
         Ok(unknown) => wrong.extend(unknown),
         Err(error) if wrong.is_empty() => return Err(error),
         // What is wrong with the file comes first.
@@ -234,7 +234,7 @@ fn named(name: &str, version: Option<&str>) -> String {
     version.map_or_else(|| name.to_owned(), |version| format!("{name}:{version}"))
 }
 
-/// Completes `spec`, and says what can be said of it without having any of its images.
+/// Completes `spec`, and says what can be said of it without having any of its images, or asking anybody for one.
 pub(super) fn check(host: &Host, spec: &mut EnvSpec) -> Result<Vec<Warning>, PlanErrors> {
     let mut wrong = host.complete(spec);
     wrong.extend(spec.machines.iter().filter_map(unusable_key));
@@ -246,8 +246,17 @@ pub(super) fn check(host: &Host, spec: &mut EnvSpec) -> Result<Vec<Warning>, Pla
         service_managers: &host.service_names(),
         way_out: host.kind == LabKind::System || lab::pasta().is_some(),
     };
-    match plan::check(spec, &known) {
-        Ok(warnings) if wrong.is_empty() => Ok(warnings),
+    let checked = plan::check(spec, &known);
+    let (unknown, open) = fetch::unknown(host, spec);
+    wrong.extend(unknown);
+    match checked {
+        Ok(mut warnings) if wrong.is_empty() => {
+            warnings.extend(open.into_iter().map(|one| Warning {
+                at: one.at.clone(),
+                message: format!("whether there is an image `{}` is not known: {}", one.name, one.why),
+            }));
+            Ok(warnings)
+        }
         checked => {
             wrong.extend(checked.err().map(|errors| errors.0).unwrap_or_default());
             Err(PlanErrors(wrong))

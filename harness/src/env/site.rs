@@ -59,12 +59,16 @@ impl Running {
                 connection.domains(limits::COMMAND).await?;
             }
         };
-        let Err(error) = asked().await;
-        if error.hangs() {
-            // Else everything that is still to be asked of it runs into a deadline of its own.
-            let _ = self.lab.kill_daemon().await;
+        loop {
+            let Err(error) = asked().await;
+            if error.hangs() {
+                // Else everything that is still to be asked of it runs into a deadline of its own.
+                let _ = self.lab.kill_daemon().await;
+                return self.explain(error);
+            }
+            // One that is gone, or begins anew, is others' matter.
+            tokio::time::sleep(ASK).await;
         }
-        self.explain(error)
     }
 
     /// Runs a command inside the lab on the given input and returns what it printed.

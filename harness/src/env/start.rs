@@ -312,6 +312,8 @@ impl Env {
             biased;
             result = work => result,
             error = self.broken() => Err(error),
+            // Found at once, so that a call may take as long as it needs on a busy host.
+            error = running.hangs() => Err(error),
         };
         match result {
             Err(error) if error.hangs() => {
@@ -337,7 +339,7 @@ impl Env {
             match state.map_err(|e| running.explain(e))? {
                 DomainState::Absent => off.push(vm),
                 DomainState::Off | DomainState::Crashed => {
-                    connection.destroy_domain(vm.domain(), limits::DOMAIN).await?;
+                    connection.destroy_domain(vm.domain(), self.scaled(limits::DOMAIN)).await?;
                     off.push(vm);
                 }
                 _ => progress.say(&format!("{} runs already", vm.name())),
@@ -451,11 +453,10 @@ async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>)
     vm.restarted().await;
     // Else its first packets would take a better way than they should.
     let paused = super::link::are_kept(vm);
+    let limit = env.scaled(limits::DOMAIN);
     let started = match memory {
-        None if paused => {
-            connection.create_domain_paused(vm.domain(), xml::domain_xml(&spec), limits::DOMAIN).await
-        }
-        None => connection.create_domain(vm.domain(), xml::domain_xml(&spec), limits::DOMAIN).await,
+        None if paused => connection.create_domain_paused(vm.domain(), xml::domain_xml(&spec), limit).await,
+        None => connection.create_domain(vm.domain(), xml::domain_xml(&spec), limit).await,
         Some(memory) => {
             let (memory, limit) = (running.lab.view().env.join(memory), env.scaled(limits::SAVE));
             let saved = connection.saved_xml(vm.domain(), &memory, limits::COMMAND).await;
@@ -471,7 +472,7 @@ async fn create(env: &Env, running: &Running, vm: &Vm, memory: Option<&PathBuf>)
     super::link::reserve_attached(env, running, vm).await?;
     if paused {
         super::link::keep_all(env, running, vm).await?;
-        connection.resume_domain(vm.domain(), limits::DOMAIN).await.map_err(|e| running.explain(e))?;
+        connection.resume_domain(vm.domain(), limit).await.map_err(|e| running.explain(e))?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! Does not know who reads it.
 
 mod folder;
+mod kind;
 mod outcome;
 mod read;
 #[cfg(test)]
@@ -431,42 +432,6 @@ pub enum RunEvent {
         /// How long it took, in seconds.
         seconds: f64,
     },
-}
-
-impl RunEvent {
-    /// The kinds there are, as they are written.
-    pub const KINDS: &[&str] = &[
-        "run_started",
-        "suite_started",
-        "suite_progress",
-        "suite_waiting",
-        "environment_ready",
-        "portal_reached",
-        "scenario_started",
-        "attempt_failed",
-        "state_kept",
-        "restored",
-        "span_started",
-        "span_finished",
-        "failing",
-        "log",
-        "waiting",
-        "waited",
-        "fault",
-        "change",
-        "change_reported",
-        "machine_state",
-        "trouble",
-        "scenario_finished",
-        "collected",
-        "leak",
-        "paused",
-        "resumed",
-        "environment_kept",
-        "portal_kept",
-        "suite_finished",
-        "run_finished",
-    ];
 }
 
 /// Number of the first attempt, and of the first version.

@@ -233,11 +233,18 @@ fn every_kind_and_field_is_documented_and_nothing_else() {
     let documented = documented();
     let names: BTreeMap<String, BTreeSet<String>> =
         documented.iter().map(|(kind, fields)| (kind.clone(), fields.keys().cloned().collect())).collect();
-    assert_eq!(names, written);
+    type Names = BTreeMap<String, BTreeSet<String>>;
+    let differ = |one: &Names, other: &Names| -> Names {
+        let differs = |(kind, fields): &(&String, &BTreeSet<String>)| other.get(*kind) != Some(*fields);
+        one.iter().filter(differs).map(|(kind, fields)| (kind.clone(), fields.clone())).collect()
+    };
+    let (of_page, of_events) = (differ(&names, &written), differ(&written, &names));
+    assert_eq!(of_page, of_events, "docs/events.md (left) does not say what `all` in this file has (right)");
     // None is forgotten here, and readers know all of them.
     let kinds = words::<RunEvent>(json!({ "kind": "" }));
-    assert_eq!(kinds, RunEvent::KINDS);
-    assert_eq!(kinds.into_iter().collect::<BTreeSet<_>>(), written.into_keys().collect());
+    assert_eq!(kinds, RunEvent::KINDS, "the kinds there are (left) are not those of `KINDS` (right)");
+    let kinds: BTreeSet<_> = kinds.into_iter().collect();
+    assert_eq!(kinds, written.into_keys().collect(), "`all` in this file (right) has not one of each");
     // What a field can say is documented, too.
     let text = document();
     let wrong = || json!("");

@@ -26,20 +26,7 @@ struct Operation {
 impl Verbose {
     /// Takes an event: the lines that tell of it, and the suite of which they do.
     pub(crate) fn take<'a>(&mut self, stamped: &'a Stamped) -> (&'a str, Vec<Line>) {
-        let suite = match &stamped.event {
-            RunEvent::ScenarioStarted { suite, .. }
-            | RunEvent::SpanStarted { suite, .. }
-            | RunEvent::SpanFinished { suite, .. }
-            | RunEvent::Log { suite, .. }
-            | RunEvent::Waiting { suite, .. }
-            | RunEvent::Waited { suite, .. }
-            | RunEvent::MachineState { suite, .. }
-            | RunEvent::Fault { suite, .. }
-            | RunEvent::Change { suite, .. }
-            | RunEvent::Collected { suite, .. } => suite,
-            _ => return ("", Vec::new()),
-        };
-        (suite, self.lines(stamped))
+        (stamped.event.suite().unwrap_or_default(), self.lines(stamped))
     }
 
     fn lines(&mut self, stamped: &Stamped) -> Vec<Line> {

@@ -34,6 +34,9 @@ pub(super) struct Went {
     pub(super) stuck: bool,
     /// It was not begun, because the suite could not go back to where it begins.
     pub(super) lost: bool,
+    /// What attempts that failed had left was there when it began: it may have left another state than a run in which it passes
+    /// at once.
+    pub(super) is_muddled: bool,
 }
 
 impl Session<'_> {
@@ -121,7 +124,7 @@ impl Session<'_> {
         let (unhealed, blame) = self.aftermath().await;
         let outcome = failure::after(outcome, unhealed, blame);
         let outcome = if seeds.any() { failure::by_chance(outcome, seeds.run()) } else { outcome };
-        Went { outcome, took: start.elapsed(), stuck, lost: false }
+        Went { outcome, took: start.elapsed(), stuck, lost: false, is_muddled: false }
     }
 
     /// Tells at once that a step has failed, unless that is expected: what else there is to say of it may take a while.

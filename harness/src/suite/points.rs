@@ -56,6 +56,13 @@ pub(super) enum Entry {
     Own(Point),
 }
 
+impl Entry {
+    /// Whether the attempt of that number, from 1, begins in what those before it left.
+    pub(super) fn is_muddled(&self, attempt: u32) -> bool {
+        attempt > 1 && matches!(self, Self::AsItIs)
+    }
+}
+
 impl Points {
     /// What was done until the end of a scenario, where all of that passed.
     pub(super) fn path_to(&self, scenario: &str) -> Option<Vec<&'static str>> {
@@ -269,6 +276,13 @@ mod tests {
         let run = |_| -> crate::base::dial::BoxFuture<'static, crate::Result> { Box::pin(async { Ok(()) }) };
         let step = StepDef { name, line: 1, params: &[], timeout: None, plain: false, cached: false, run };
         ScenarioDef { from, retries, ..ScenarioDef::plain(step) }
+    }
+
+    #[test]
+    fn only_what_cannot_be_gone_back_to_is_muddled_by_attempts() {
+        let muddled = |entry: &Entry| [1, 2, 3].map(|attempt| entry.is_muddled(attempt));
+        assert_eq!(muddled(&Entry::AsItIs), [false, true, true]);
+        assert_eq!(muddled(&Entry::LeftBy("a")), [false; 3]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! What a suite takes of the host before anything else: told while it waits, had until its environment is gone.
 
-use std::{path::Path, time::Instant};
+use std::time::Instant;
 
 use crate::{
     env::Env,
     event::{Fault, Outcome, RunEvent},
-    initfile,
+    initfile::EnvSpec,
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 
 impl Runner {
     /// Takes what the suite's machines and its session at the portal need; otherwise says why nothing can run.
-    pub(super) async fn reserve(&self, suite: &Suite) -> Result<Token, String> {
+    pub(super) async fn reserve(&self, suite: &Suite, asked: Option<&EnvSpec>) -> Result<Token, String> {
         let start = Instant::now();
         let waits = |text| {
             self.emit(RunEvent::SuiteWaiting { suite: suite.name.clone(), text });
@@ -25,7 +25,7 @@ impl Runner {
             let text = format!("does not wait for other suites of this host: {why}");
             self.emit(RunEvent::SuiteProgress { suite: suite.name.clone(), text });
         };
-        let demand = self.demand(suite);
+        let demand = self.demand(suite, asked);
         match self.budget.take(&suite.name, &demand, &self.stop, waits, unkept).await {
             Ok(token) => Ok(token),
             Err(Refused::Stopped) => Err(STOPPED.to_owned()),
@@ -37,14 +37,8 @@ impl Runner {
         }
     }
 
-    fn demand(&self, suite: &Suite) -> Demand {
-        let env = |name: &str| std::env::var(name).ok();
-        let load = |file: super::registry::EnvFile| {
-            initfile::load_text(Path::new(file.path), file.text, &initfile::Options::new(&env)).ok()
-        };
-        // What is wrong with the file is told when it is to come up.
-        let loaded = suite.def.env.and_then(load);
-        let (memory_mib, cpus) = loaded.map(|loaded| Env::size(&self.host, &loaded.spec)).unwrap_or_default();
+    fn demand(&self, suite: &Suite, asked: Option<&EnvSpec>) -> Demand {
+        let (memory_mib, cpus) = asked.map(|spec| Env::size(&self.host, spec)).unwrap_or_default();
         let portal = self.portal.as_ref().filter(|_| suite.def.cvp.is_some());
         let nodes = |portal: &crate::cvp::CvpSpec| {
             portal.nodes.iter().map(crate::cvp::Node::address).collect::<Vec<_>>().join(", ")

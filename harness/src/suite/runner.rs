@@ -17,7 +17,8 @@ use crate::{
     env::{Began, Env, EnvError, Host, Progress, Stage, Stages, UpFailure, Vm},
     event::{Fault, MachineFacts, Outcome, RunEvent, Usage, scenario_folder, suite_folder},
     health::Sighting,
-    initfile, lab,
+    initfile::{self, InitFileError, Loaded},
+    lab,
     trace::{Recorder, Teller},
     workdir::{
         Workdir,
@@ -137,7 +138,10 @@ impl Runner {
         if self.stop.is_requested() {
             return Err(STOPPED.to_owned());
         }
-        let token = self.reserve(suite).await?;
+        let asked = suite.def.env.map(asked);
+        // What is wrong with the file is told when it is to come up.
+        let spec = asked.as_ref().and_then(|asked| Some(&asked.as_ref().ok()?.spec));
+        let token = self.reserve(suite, spec).await?;
         // The suite's own limit is not for what others make it wait.
         let start = Instant::now();
         // One that is there first, because it tells at once when it is not; our own may begin where an earlier run was.
@@ -147,9 +151,9 @@ impl Runner {
         };
         let mut starts = stages::starts(suite, planned);
         let (mut began, mut kept) = (None, None);
-        let (env, watched) = match suite.def.env {
+        let (env, watched) = match asked {
             None => (None, None),
-            Some(file) => match self.up(suite, file, &starts).await {
+            Some(asked) => match self.up(suite, asked, &starts).await {
                 Ok((env, at)) => {
                     if let Some(Began { stage, documents }) = at {
                         began = Some(starts.swap_remove(stage));
@@ -186,7 +190,7 @@ impl Runner {
     async fn up(
         &self,
         suite: &Suite,
-        file: EnvFile,
+        asked: Result<Loaded, InitFileError>,
         starts: &[Start],
     ) -> Result<(Env, Option<Began>), String> {
         let start = Instant::now();
@@ -203,11 +207,9 @@ impl Runner {
         let known: Vec<Stage> = stages::all(suite, starts).await;
         let judge = if suite.def.cvp.is_some() { stages::judge_stay } else { Stages::NONE.judge };
         let rise = async move {
-            let env = |name: &str| std::env::var(name).ok();
-            let loaded = initfile::load_text(Path::new(file.path), file.text, &initfile::Options::new(&env));
             let stages = Stages { all: &known, judge };
             // What did come up of a failed environment goes on, for its evidence.
-            Ok(match loaded {
+            Ok(match asked {
                 Ok(loaded) => {
                     loaded.warnings.iter().for_each(|warning| progress.warn(&warning.line()));
                     match workdir.map(|path| Workdir::create(&path)).transpose() {
@@ -447,4 +449,10 @@ fn ignored_need(suite: &Suite, scenario: &ScenarioDef) -> Option<&'static str> {
     let found =
         needs.find(|need| need.ignore != Ignore::No || (!need.always && ignored_need(suite, need).is_some()));
     found.map(|need| need.step.name)
+}
+
+/// What a suite's init file asks for.
+fn asked(file: EnvFile) -> Result<Loaded, InitFileError> {
+    let env = |name: &str| std::env::var(name).ok();
+    initfile::load_text(Path::new(file.path), file.text, &initfile::Options::new(&env))
 }

@@ -211,9 +211,12 @@ impl<'a> Session<'a> {
         if let Some(from) = scenario.from {
             so_far.path = so_far.points.path_to(from);
         }
-        let Went { outcome, stuck, lost, .. } =
+        let Went { outcome, stuck, lost, is_muddled, .. } =
             self.scenario(scenario, planned.prerequisite, &mut so_far.points).await;
         so_far.note(&outcome);
+        if is_muddled {
+            so_far.path = None;
+        }
         self.passed_through(name, &scenario.step, &outcome, so_far).await;
         if outcome == Outcome::Passed {
             let path = so_far.path.clone();
@@ -391,7 +394,7 @@ impl<'a> Session<'a> {
             };
             if let Err(error) = entered {
                 let outcome = Outcome::Failed { fault: Fault::Environment, error };
-                break Went { outcome, took: start.elapsed(), stuck: false, lost: true };
+                break Went { outcome, took: start.elapsed(), stuck: false, lost: true, is_muddled: false };
             }
             points.moved_on();
             let went = self.attempt(name, &scenario.step, Some(&runner.stop), None, &span, attempt).await;
@@ -410,6 +413,7 @@ impl<'a> Session<'a> {
             self.collect(&went.outcome, &format!("{name}/attempt-{attempt}")).await;
             attempt += 1;
         };
+        went.is_muddled = entry.is_muddled(attempt);
         self.leave(entry).await;
         let today = Offset::UTC.to_datetime(Timestamp::now()).date().to_string();
         went.outcome = failure::expected(went.outcome, scenario.expect_fail, &today);

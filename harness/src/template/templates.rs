@@ -270,6 +270,20 @@ impl Templates {
         self.locate(name, version, false).await.map(|(id, ..)| id)
     }
 
+    /// The same without the network; nothing where only a repository could tell that is not on this host.
+    ///
+    /// # Errors
+    /// As [`Templates::find`].
+    pub fn find_known(&self, name: &str, version: Option<&str>) -> Result<Option<TemplateId>, TemplateError> {
+        let Some(manifest) = self.known_manifest()? else { return Ok(None) };
+        match manifest.find(name, version) {
+            Ok((id, _)) => Ok(Some(id)),
+            // It may have it by now.
+            Err(_) if matches!(self.repo()?, Repo::At(url) if is_url(url)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Which template is meant and where its image is.
     async fn locate(
         &self,

@@ -130,6 +130,61 @@ fn what_a_repository_has_is_known_and_a_dead_one_is_in_nobodys_way() {
 }
 
 #[test]
+fn images_that_are_nowhere_are_told_all_at_once_without_asking_anybody() {
+    let dir = ground();
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    let of_disk =
+        |what: &str| format!("{{disks: [{{name: root, type: template, {what}, dev: vda, format: qcow2}}]}}");
+    let machines = |images: &[&str]| {
+        let lines = images.iter().zip('a'..).map(|(what, name)| format!("  {name}: {}\n", of_disk(what)));
+        write("lab.yaml", &format!("domains:\n{}nets: {{lan: {{}}}}\n", lines.collect::<String>()));
+    };
+    let validate = |repo: &str| {
+        let store = ["--template-store", "store"];
+        let output = polder(
+            dir.path(),
+            &[&["validate", "--template-repo-path", repo], &store[..], &["lab.yaml"]].concat(),
+        );
+        (output.status.code(), said(&output))
+    };
+    let version = r#"{"source": "here", "handle": "base.raw", "timestamp": 1}"#;
+    let repo = format!(
+        r#"{{"name": "r", "templates": {{"base-el9": {{"versions": {{"v1": {version}}}}}}},
+            "sources": {{"here": {{"type": "file", "args": {{"root": "/nowhere"}}}}}}}}"#
+    );
+    write("repo.json", &repo);
+    write("odd.yaml", "extends: debian11\n");
+    write("fine.yaml", "extends: debian12\n");
+    machines(&[
+        "template_name: base-el8",
+        "template_name: base-el9, template_version: v2",
+        "recipe: odd.yaml",
+        "template_name: base-el9, template_version: v1",
+        "template_name: debian12",
+        "recipe: fine.yaml",
+    ]);
+    let (code, told) = validate("repo.json");
+    assert_eq!(code, Some(2), "{told}");
+    for expected in [
+        "lab.yaml:2:59: there is no image `base-el8`; did you mean `base-el9`?",
+        "lab.yaml:3:59: there is no template `base-el9, version v2`; did you mean `v1`?",
+        "lab.yaml:4:52: ",
+    ] {
+        assert!(told.contains(expected), "{expected}\n{told}");
+    }
+    assert!(told.contains("odd.yaml") && told.contains("debian11") && !told.contains("lab.yaml:5"), "{told}");
+    assert_eq!(told.matches("lab.yaml:").count(), 3, "{told}");
+
+    // Nobody asks it, and it may have anything.
+    machines(&["template_name: base-el8", "template_name: minimal"]);
+    let (code, told) = validate("http://127.0.0.1:1/repo.json");
+    let warning = "lab.yaml:2:59: warning: whether there is an image `base-el8` is not known: its repository has to be asked";
+    assert!(code == Some(0) && told.contains(warning) && told.contains("lab.yaml is good"), "{told}");
+    let (code, told) = validate("nowhere.json");
+    assert!(code == Some(0) && told.contains("is not known: cannot read"), "{told}");
+}
+
+#[test]
 fn validate_and_schema_answer_programs() {
     let dir = ground();
     let file = dir.path().join("lab.yaml");

@@ -223,6 +223,11 @@ fn what_is_no_run_is_said() {
     fails(folder.path(), &[], 2, "events.jsonl: line 1 is no event");
     fails(folder.path(), &["20261121T051505Z-8"], 2, "; did you mean `20261121T051505Z-7`?");
     fails(Path::new("/"), &[], 2, "there is no target/polder in / or above it");
+    for at in [folder.path(), Path::new("/")] {
+        fails(at, &["/nowhere/run.tar.gz"], 2, "/nowhere/run.tar.gz is no run: it is not there");
+    }
+    let empty = folder.path().display().to_string();
+    fails(Path::new("/"), &[&empty], 2, &format!("{empty} is no run: there is no events.jsonl in it"));
     let newer = "{\"time\":1,\"since_start\":0,\"event\":{\"kind\":\"run_started\",\"version\":2}}\n";
     fs::write(run.join("events.jsonl"), newer).unwrap();
     fails(folder.path(), &[], 2, "it is in version 2 of the vocabulary");

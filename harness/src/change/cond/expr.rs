@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use super::{parse::Dialect, xpath::XPath};
+use super::{
+    parse::Dialect,
+    types::{BOOL, INT, STR, Types},
+    xpath::XPath,
+};
 use crate::change::text::{Part, Text};
 
 /// Something that has to be true of the results of a phase.
@@ -135,16 +139,16 @@ impl Op {
 }
 
 impl Function {
-    /// The methods of strings, and how many arguments each has.
-    pub(super) const METHODS: [(&'static str, Self, usize); 8] = [
-        ("find", Self::Find, 1),
-        ("count", Self::Count, 1),
-        ("startswith", Self::StartsWith, 1),
-        ("endswith", Self::EndsWith, 1),
-        ("lower", Self::Lower, 0),
-        ("upper", Self::Upper, 0),
-        ("strip", Self::Strip, 0),
-        ("contains", Self::Contains, 1),
+    /// The methods of strings, how many arguments each has, and what it gives.
+    pub(super) const METHODS: [(&'static str, Self, usize, Types); 8] = [
+        ("find", Self::Find, 1, INT),
+        ("count", Self::Count, 1, INT),
+        ("startswith", Self::StartsWith, 1, BOOL),
+        ("endswith", Self::EndsWith, 1, BOOL),
+        ("lower", Self::Lower, 0, STR),
+        ("upper", Self::Upper, 0, STR),
+        ("strip", Self::Strip, 0, STR),
+        ("contains", Self::Contains, 1, BOOL),
     ];
 
     fn name(self) -> &'static str {
@@ -154,14 +158,14 @@ impl Function {
             Self::Search => "re.search",
             Self::Match => "re.match",
             _ => {
-                let method = Self::METHODS.iter().find(|(_, method, _)| *method == self);
+                let method = Self::METHODS.iter().find(|(_, method, ..)| *method == self);
                 method.map(|(name, ..)| *name).unwrap_or_default()
             }
         }
     }
 
     fn is_method(self) -> bool {
-        Self::METHODS.iter().any(|(_, method, _)| *method == self)
+        Self::METHODS.iter().any(|(_, method, ..)| *method == self)
     }
 }
 

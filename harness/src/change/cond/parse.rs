@@ -185,7 +185,8 @@ impl Parser {
         let mut value = self.primary()?;
         while self.take(".") {
             let (name, span) = self.name("the name of a method")?;
-            let Some((_, method, wanted)) = Function::METHODS.iter().find(|(known, ..)| *known == name)
+            let Some((_, method, wanted, types)) =
+                Function::METHODS.iter().find(|(known, ..)| *known == name)
             else {
                 let known = Function::METHODS.iter().map(|(name, ..)| *name);
                 return Err(unknown(span, "method", &name, known));
@@ -196,15 +197,10 @@ impl Parser {
             }
             let mut operands = self.arguments(&name, &vec![STR; *wanted])?;
             let depth = operands.iter().map(|operand| operand.depth).fold(value.depth, usize::max);
-            let types = match method {
-                Function::Find | Function::Count => INT,
-                Function::StartsWith | Function::EndsWith | Function::Contains => BOOL,
-                _ => STR,
-            };
             let span = value.span.start..self.before();
             operands.insert(0, value);
             let operands = operands.into_iter().map(|operand| operand.expr).collect();
-            value = self.made(Expr::Call(*method, operands), types, span, depth)?;
+            value = self.made(Expr::Call(*method, operands), *types, span, depth)?;
         }
         Ok(value)
     }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::expr::{Field, Function, Op};
 use super::*;
 use crate::change::text::Vars;
 
@@ -319,4 +320,15 @@ proptest! {
             prop_assert!(text.get(error.span.clone()).is_some(), "{} has no {:?}", text, error.span);
         }
     }
+}
+
+#[test]
+fn every_name_is_documented() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/changes.md")).unwrap();
+    let methods = Function::METHODS.iter().map(|(name, ..)| format!("`.{name}("));
+    let fields = Field::ALL.iter().map(|(name, _)| format!("`{name}`"));
+    let signs = Op::COMPARING.iter().map(|(sign, _)| format!("`{sign}`"));
+    let missing: Vec<_> =
+        methods.chain(fields).chain(signs).filter(|name| !page.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "docs/changes.md says nothing of {missing:?}");
 }

@@ -14,8 +14,19 @@ use crate::{
 /// The folder of the run that is meant: named by its path, or by its name where runs are; the newest one when none is named.
 pub(super) fn find(cx: &Cx, run: Option<&str>) -> anyhow::Result<PathBuf> {
     let named = run.map(|run| cx.absolute(Path::new(run))).transpose()?;
-    if let Some(folder) = named.filter(|folder| folder.join(EVENTS).is_file()) {
-        return Ok(folder);
+    if let Some(folder) = named {
+        if folder.join(EVENTS).is_file() {
+            return Ok(folder);
+        }
+        // More than a name is no name of a run.
+        if run.is_some_and(|run| run.contains('/')) {
+            let why = if folder.exists() {
+                format!("there is no {EVENTS} in it")
+            } else {
+                "it is not there".into()
+            };
+            return Err(BadInput(format!("{} is no run: {why}", folder.display())).into());
+        }
     }
     let root = root(&cx.cwd)?;
     let folder = root.join(run.unwrap_or(LATEST));

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use super::saved::{Documents, Saved, read_documents};
@@ -67,7 +67,7 @@ pub(in crate::env) struct Origin {
     pub(super) is_refreshed: bool,
     /// That of the state in which it has booted.
     pub(super) boot: Key,
-    pub(super) from: Option<From>,
+    pub(super) from: Option<Arc<From>>,
     /// Whether machines go on from that or not at all.
     pub(super) is_required: bool,
     /// Whether they did.
@@ -137,7 +137,7 @@ impl Origin {
                     if plan.is_moved_from(then) && !documents.is_empty() {
                         continue;
                     }
-                    origin.from = Some(From { key, entry, saved, documents, stage });
+                    origin.from = Some(Arc::new(From { key, entry, saved, documents, stage }));
                     return Some((origin, Some(keys)));
                 }
                 Ok(Ok(None)) => {}

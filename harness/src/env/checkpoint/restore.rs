@@ -174,7 +174,7 @@ impl Env {
     }
 
     /// Brings networks up and machines back, and lets them go on.
-    async fn raise_all(&self, turn: &Turn<'_>, from: &From) -> Result<(), EnvError> {
+    async fn raise_all(&self, turn: &Turn<'_>, from: &Arc<From>) -> Result<(), EnvError> {
         let running = self.site().running()?;
         let needed = |net: &&PlannedNet| self.vms().iter().any(|vm| network::needs(self, vm, net));
         for net in self.plan().nets.iter().filter(needed) {
@@ -184,13 +184,8 @@ impl Env {
             turn.making(&thing(Kind::Domain, vm.domain(), &*running.lab))?;
         }
         let each = |vm: Vm| {
-            let (env, running) = (self.clone(), Arc::clone(&running));
-            async move {
-                match env.origin().and_then(|origin| origin.from.as_ref()) {
-                    Some(from) => bring_back(&env, &running, &vm, from).await,
-                    None => Ok(()),
-                }
-            }
+            let (env, running, from) = (self.clone(), Arc::clone(&running), Arc::clone(from));
+            async move { bring_back(&env, &running, &vm, &from).await }
         };
         parallel::each(self.vms(), each).await?;
         go_on(&running, &self.vms()).await?;

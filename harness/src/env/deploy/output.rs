@@ -22,9 +22,14 @@ const LOOKED_AT: u64 = 64 * 1024;
 /// Bytes of a line that are told; its file has all of them.
 const TOLD: usize = 4096;
 
+/// Bytes of a script's name that are in those of its files: theirs have more in them, most of all where a checkpoint has
+/// them, and no name is longer than 255 bytes.
+const NAME: usize = 100;
+
 /// The file of a script's standard output.
 pub(super) fn file_of(folder: &Path, machine: &MachineName, number: usize, name: &str) -> PathBuf {
-    folder_of(folder, machine).join(format!("{number}-{name}.out"))
+    let end = (0..=name.len().min(NAME)).rev().find(|at| name.is_char_boundary(*at)).unwrap_or_default();
+    folder_of(folder, machine).join(format!("{number}-{}.out", name.get(..end).unwrap_or_default()))
 }
 
 /// The folder of what the scripts of a machine printed.
@@ -140,6 +145,19 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
+
+    #[test]
+    fn names_of_files_are_never_too_long() {
+        let machine = "m".parse().unwrap();
+        let file = |name: &str| {
+            let path = file_of(Path::new("/e"), &machine, 12, name);
+            path.file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(file("set-up.sh"), "12-set-up.sh.out");
+        assert_eq!(file(&"x".repeat(255)).len(), 3 + NAME + 4);
+        // Letters of two bytes, cut between two of them.
+        assert_eq!(file(&format!("y{}", "é".repeat(120))), format!("12-y{}.out", "é".repeat(49)));
+    }
 
     #[tokio::test]
     async fn lines_are_told_as_they_come_and_all_of_them_are_in_the_file() {

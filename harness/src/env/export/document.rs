@@ -331,6 +331,15 @@ domains:
     boot_time_sec: 30
     service_provider: systemd
     guest-agent: qemu-ga
+    vm-type: router
+    vm-provider: local-libvirt
+    roles: [edge]
+    capabilities: [bgp]
+    ssh-address: 10.1.2.3
+    ssh-port: 2222
+    ssh-key: x
+    ssh-host-key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
+    ssh-jump: db
   db: {firmware: uefi, graphics: true, cpu_model: Westmere, vcpu: 3, disks: [{name: cd, type: file, path: $LAGO_INITFILE_PATH/x, dev: sda, format: iso}]}
 nets:
   front: {type: nat, internet: true, gw: 10.1.2.1/20, management: true, dhcp: {start: 5, end: 9}, dns_domain_name: d.test, dns_records: {a.b: 10.1.2.9}, main_dns: true, dns_forward: 9.9.9.9, mtu: 1450}
@@ -419,6 +428,31 @@ nets:
             }
         }
         pretty_assert(&without_places(&as_first), &without_places(&first));
+    }
+
+    /// Keys of machines that are written of what was made of them, or that an export has no use for.
+    const OTHERWISE: [&str; 8] =
+        ["kernel", "initrd", "cmdline", "skip-export", "based-on", "type", "url", "comment"];
+
+    #[test]
+    fn no_key_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("x"), "").unwrap();
+        let out = written(&load(dir.path(), ALL), (&[], &[]));
+        let schema = crate::initfile::schema();
+        for (group, of, otherwise) in [("domains", "domain", &OTHERWISE[..]), ("nets", "net", &["comment"])] {
+            let known = schema["$defs"][of]["properties"].as_object().unwrap();
+            let known =
+                known.iter().filter(|(_, about)| about["deprecated"] != true).map(|(key, _)| key.as_str());
+            let is_written =
+                |key: &&str| out[group].as_object().unwrap().values().any(|one| one.get(*key).is_some());
+            let forgotten: Vec<_> =
+                known.filter(|key| !otherwise.contains(key) && !is_written(key)).collect();
+            assert!(
+                forgotten.is_empty(),
+                "of {group}, an export does not say {forgotten:?}; or `ALL` in this test does not"
+            );
+        }
     }
 
     fn pretty_assert(found: &str, expected: &str) {

@@ -30,6 +30,14 @@ pub enum PlanError {
         /// What there is.
         help: String,
     },
+    /// A file that is to be a recipe and is none.
+    #[error("{at}: {why}")]
+    BadRecipe {
+        /// The disk's place.
+        at: Place,
+        /// The file, and what is wrong with it.
+        why: String,
+    },
     /// An image outside the store, which is all of it a lab sees.
     #[error("the image `{image}` is at {}, outside the store", dir.display())]
     OutsideStore {
@@ -270,6 +278,7 @@ impl PlanError {
     pub fn place(&self) -> Option<&Place> {
         match self {
             Self::Unknown { at, .. }
+            | Self::BadRecipe { at, .. }
             | Self::TooLittleMemory { at, .. }
             | Self::NoWayOut { at }
             | Self::OnTheWayOut { at, .. }

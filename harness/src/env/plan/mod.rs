@@ -12,6 +12,7 @@ mod moved;
 mod show;
 #[cfg(test)]
 mod tests;
+mod told;
 
 pub use check::{Known, check};
 pub(super) use decide::net_asks;

@@ -1,6 +1,6 @@
 //! Turns what was seen into findings with the command that fixes each. Pure.
 
-use super::observe::{Observations, Sandboxed, TOOLS};
+use super::observe::{Observations, Sandboxed, TOOLS, WISHED};
 
 /// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,14 +54,14 @@ pub fn judge(seen: &Observations) -> Vec<Finding> {
             fix: Some(format!("if this host has KVM, as root: usermod --append --groups kvm {}", seen.user)),
         },
     });
-    findings.push(match seen.way_out {
-        true => good("nets can have a way out (`internet: true`)"),
+    findings.extend(WISHED.iter().map(|(tool, package, [with, without])| match is_there(seen, tool) {
+        true => good(with),
         false => Finding {
             grade: Grade::Note,
-            text: "`pasta` is not installed; no net of a lab can have a way out (`internet: true`)".into(),
-            fix: Some(install("passt")),
+            text: format!("`{tool}` is not installed; {without}"),
+            fix: Some(install(package)),
         },
-    });
+    }));
     findings.extend(seen.free_mib.iter().map(|(dir, mib)| {
         let text = format!("{} MiB free for {}", mib, dir.display());
         if *mib >= SCARCE_MIB {
@@ -82,9 +82,12 @@ pub(super) fn bad(text: &str, fix: Option<String>) -> Finding {
     Finding { grade: Grade::Bad, text: text.to_owned(), fix }
 }
 
+fn is_there(seen: &Observations, tool: &str) -> bool {
+    matches!(seen.tools.get(tool), Some(Some(_)))
+}
+
 fn tools(seen: &Observations) -> Finding {
-    let missing: Vec<_> =
-        TOOLS.iter().filter(|(tool, _)| !matches!(seen.tools.get(*tool), Some(Some(_)))).collect();
+    let missing: Vec<_> = TOOLS.iter().filter(|(tool, _)| !is_there(seen, tool)).collect();
     if missing.is_empty() {
         return good("all programs are installed");
     }
@@ -133,11 +136,15 @@ mod tests {
         Observations {
             user: "ada".into(),
             root: false,
-            tools: TOOLS.iter().map(|(t, _)| ((*t).to_owned(), Some(PathBuf::from("/usr/bin/x")))).collect(),
+            tools: TOOLS
+                .iter()
+                .map(|(tool, _)| tool)
+                .chain(WISHED.iter().map(|(tool, ..)| tool))
+                .map(|tool| ((*tool).to_owned(), Some(PathBuf::from("/usr/bin/x"))))
+                .collect(),
             subordinate: (true, true),
             sysctls: [("user/max_user_namespaces".to_owned(), "5000".to_owned())].into(),
             tun: Ok(()),
-            way_out: true,
             kvm: Ok(()),
             free_mib: vec![("/var/tmp".into(), 50_000)],
             boundary: Sandboxed::Works,
@@ -155,7 +162,8 @@ mod tests {
     #[case(|o: &mut Observations| { o.sysctls.insert("kernel/apparmor_restrict_unprivileged_userns".into(), "1".into()); }, Grade::Bad, "kernel.apparmor_restrict_unprivileged_userns=0")]
     #[case(|o: &mut Observations| o.tun = Err("Permission denied".into()), Grade::Bad, "chmod 0666 /dev/net/tun")]
     #[case(|o: &mut Observations| o.kvm = Err("Permission denied".into()), Grade::Note, "--groups kvm ada")]
-    #[case(|o: &mut Observations| o.way_out = false, Grade::Note, "install --no-install-recommends passt")]
+    #[case(|o: &mut Observations| { o.tools.insert("pasta".into(), None); }, Grade::Note, "install --no-install-recommends passt")]
+    #[case(|o: &mut Observations| { o.tools.insert("nft".into(), None); }, Grade::Note, "install --no-install-recommends nftables")]
     #[case(|o: &mut Observations| o.free_mib = vec![("/x".into(), 10)], Grade::Note, "POLDER_CACHE_DIR")]
     fn each_lack_has_its_fix(#[case] damage: fn(&mut Observations), #[case] grade: Grade, #[case] fix: &str) {
         let mut seen = healthy();

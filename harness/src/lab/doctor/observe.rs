@@ -10,7 +10,6 @@ use std::{
 use crate::lab::{
     Hermetic, Lab, LabHost, LabSpec, Payload,
     boundary::{subordinate_range, user_name},
-    pasta,
 };
 
 /// The programs a lab or an image build runs, and Debian's package of each.
@@ -25,6 +24,23 @@ pub(super) const TOOLS: [(&str, &str); 10] = [
     ("mmdebstrap", "mmdebstrap"),
     ("mke2fs", "e2fsprogs"),
     ("lz4", "lz4"),
+];
+
+/// Programs that a part of labs runs, Debian's package of each, and what that part is, with and without them.
+pub(super) const WISHED: [(&str, &str, [&str; 2]); 2] = [
+    (
+        "pasta",
+        "passt",
+        [
+            "nets can have a way out (`internet: true`)",
+            "no net of a lab can have a way out (`internet: true`)",
+        ],
+    ),
+    (
+        "nft",
+        "nftables",
+        ["machines can be kept apart (`partition`)", "machines cannot be kept apart (`partition`)"],
+    ),
 ];
 
 /// What was seen on the host.
@@ -42,8 +58,6 @@ pub struct Observations {
     pub sysctls: BTreeMap<String, String>,
     /// Whether a network tunnel device can be opened, or why not.
     pub tun: Result<(), String>,
-    /// Whether nets can have a way out.
-    pub way_out: bool,
     /// Whether `/dev/kvm` can be opened, or why not.
     pub kvm: Result<(), String>,
     /// Free space where labs and images live, in MiB.
@@ -79,11 +93,15 @@ pub async fn observe(host: &LabHost) -> Observations {
     Observations {
         user: user_name(uid),
         root: uid == 0,
-        tools: TOOLS.iter().map(|&(tool, _)| (tool.to_owned(), find(tool))).collect(),
+        tools: TOOLS
+            .iter()
+            .map(|(tool, _)| tool)
+            .chain(WISHED.iter().map(|(tool, ..)| tool))
+            .map(|tool| ((*tool).to_owned(), find(tool)))
+            .collect(),
         subordinate: (range("/etc/subuid"), range("/etc/subgid")),
         sysctls: sysctls.into_iter().filter_map(sysctl).collect(),
         tun: open("/dev/net/tun"),
-        way_out: pasta().is_some(),
         kvm: open("/dev/kvm"),
         free_mib: [&host.root, &host.cache].into_iter().filter_map(|dir| free_mib(dir)).collect(),
         boundary: try_boundary(host).await,

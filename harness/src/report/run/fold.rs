@@ -191,7 +191,27 @@ impl Fold {
                     entry.changes.push(ChangeOf { change: change.clone(), state: state.clone(), report });
                 }
             }
-            _ => {}
+            // What others take, and what nobody has to know once the run is over: a kind that is added is to be thought of here.
+            RunEvent::RunStarted { .. }
+            | RunEvent::RunFinished { .. }
+            | RunEvent::SuiteStarted { .. }
+            | RunEvent::SuiteProgress { .. }
+            | RunEvent::SuiteWaiting { .. }
+            | RunEvent::EnvironmentReady { .. }
+            | RunEvent::PortalReached { .. }
+            | RunEvent::SuiteFinished { .. }
+            | RunEvent::ScenarioStarted { .. }
+            | RunEvent::AttemptFailed { .. }
+            | RunEvent::ScenarioFinished { .. }
+            | RunEvent::StateKept { .. }
+            | RunEvent::Failing { .. }
+            | RunEvent::Waiting { .. }
+            | RunEvent::MachineState { .. }
+            | RunEvent::Collected { .. }
+            | RunEvent::Paused { .. }
+            | RunEvent::Resumed { .. }
+            | RunEvent::EnvironmentKept { .. }
+            | RunEvent::PortalKept { .. } => {}
         }
     }
 

@@ -6,6 +6,8 @@ mod data;
 mod fold;
 mod junit;
 mod left;
+#[cfg(test)]
+mod made_up;
 mod model;
 mod packets;
 mod page;
