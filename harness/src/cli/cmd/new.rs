@@ -23,7 +23,7 @@ pub(in crate::cli) struct NewArgs {
     /// Test the machines of this init file, which stays where it is, instead of one made for it.
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// Take the library from this folder, a checkout of its repository, instead of from crates.io.
+    /// Take the library from this folder, a checkout of its repository, instead of from where this command is from.
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
     /// For which CI services files are made.
