@@ -36,6 +36,12 @@ pub(in crate::cli) fn run(cx: &Cx, args: &NewArgs) -> anyhow::Result<String> {
     let from = args.from.as_ref().map(|file| described(cx, file)).transpose()?;
     let library = args.path.as_deref().map_or_else(|| Ok(Library::of_command()), Library::at)?;
     let ground = Ground::look(&cx.cwd, &args.name)?;
+    if args.ci != [Ci::None] && !library.is_had_with(&ground) {
+        cx.warn(
+            &"the library is outside of the repository, where jobs of CI services do not find it: \
+             docs/how-to/runners.md has what they can have instead",
+        );
+    }
     let wanted = Wanted { name: args.name.clone(), library, from, ci: args.ci.clone() };
     let new::Made { made, kept } = new::write(&new::plan(&ground, &wanted)?)?;
     if !cx.for_people() {

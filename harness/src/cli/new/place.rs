@@ -122,6 +122,11 @@ impl Library {
         Some(Self::Commit { repository, commit: commit.to_owned() })
     }
 
+    /// Whether a clone of the repository that the suite is in has it, or the network.
+    pub(in crate::cli) fn is_had_with(&self, ground: &Ground) -> bool {
+        !matches!(self, Self::Folder(folder) if !folder.starts_with(&ground.root))
+    }
+
     /// What stands after `polder = ` in the manifest of a package in the folder `package`.
     pub(super) fn source(&self, package: &Path) -> String {
         match self {
@@ -230,6 +235,9 @@ mod tests {
         assert!(error.starts_with("--path: ") && error.contains("macros is neither"), "{error}");
         assert_eq!(Library::Version("1.2.3").source(Path::new("/x")), "\"1.2.3\"");
         let folder = Library::Folder("/a/it's/h".into());
+        let ground =
+            |root: &str| Ground { package: "/x".into(), manifest: None, workspace: None, root: root.into() };
+        assert!(folder.is_had_with(&ground("/a")) && !folder.is_had_with(&ground("/a/it")));
         assert_eq!(folder.source(Path::new("/a/b")), "{ path = \"../it's/h\" }");
     }
 

@@ -15,7 +15,7 @@ const CHANGE_HOSTS: [&str; 2] = ["sudo", "apt-get"];
 
 /// Stands for a cargo that has built the package already. `TESTED` is its test target.
 const CARGO: &str = "#!/bin/sh\n[ \"$1 $2 $3\" = 'test --test web' ] && [ -f tests/web.rs ] && [ -f Cargo.toml ] || exit 64\n\
-    shift 3\n[ $# = 0 ] || shift\nexec \"$TESTED\" \"$@\"\n";
+    touch Cargo.lock\nshift 3\n[ $# = 0 ] || shift\nexec \"$TESTED\" \"$@\"\n";
 
 pub(super) struct Repository {
     folder: tempfile::TempDir,

@@ -59,7 +59,7 @@ fn each_part_in_github_actions_is_run_once_and_leaves_its_results() {
     assert_eq!(jobs.len(), 3);
     every_one_once(&jobs, tested);
     for job in &jobs {
-        for part in ["::error file=", "::group::", "## "] {
+        for part in ["::error file=web/", "::group::", "| suite | passed |"] {
             assert!(job.log.contains(part), "no {part:?} in\n{}", job.log);
         }
         let calls: Vec<&str> = job.calls.lines().collect();
