@@ -11,6 +11,7 @@ use crate::lab::{
     Hermetic, Lab, LabHost, LabSpec, Payload,
     boundary::{subordinate_range, user_name},
     pasta,
+    paths::DAEMON_CONFIG,
 };
 
 /// The programs a lab or an image build runs, and Debian's package of each.
@@ -40,6 +41,8 @@ pub struct Observations {
     pub subordinate: (bool, bool),
     /// Limits on user namespaces that are set: path below `/proc/sys` and value.
     pub sysctls: BTreeMap<String, String>,
+    /// Whether there is a folder over which a lab mounts its daemon's configuration.
+    pub config_folder: bool,
     /// Whether a network tunnel device can be opened, or why not.
     pub tun: Result<(), String>,
     /// Whether nets can have a way out.
@@ -82,6 +85,7 @@ pub async fn observe(host: &LabHost) -> Observations {
         tools: TOOLS.iter().map(|&(tool, _)| (tool.to_owned(), find(tool))).collect(),
         subordinate: (range("/etc/subuid"), range("/etc/subgid")),
         sysctls: sysctls.into_iter().filter_map(sysctl).collect(),
+        config_folder: Path::new(DAEMON_CONFIG).is_dir(),
         tun: open("/dev/net/tun"),
         way_out: pasta().is_some(),
         kvm: open("/dev/kvm"),
