@@ -54,8 +54,8 @@ pub(super) fn run(repository: &mut Repository, number: u32, tested: &Path) -> Ve
             artifact_name: String::new(),
         };
         for (name, value) in workflow["env"].as_object().unwrap() {
-            let value = runner.filled(&machine, value.as_str().unwrap());
-            machine.set(name, value);
+            let text = value.as_str().map_or_else(|| value.to_string(), |text| runner.filled(&machine, text));
+            machine.set(name, text);
         }
         for step in workflow["jobs"]["suites"]["steps"].as_array().unwrap() {
             runner.step(repository, &machine, step);
@@ -123,11 +123,12 @@ impl Runner<'_> {
                 }
             }
             "actions/upload-artifact" => {
-                self.artifact_name = input("name");
+                let (name, path) = (input("name"), input("path"));
+                self.artifact_name = name;
                 assert!(!self.artifact_name.contains(FORBIDDEN) && !self.artifact_name.contains(['/', '\\']));
                 // Hidden files are left out.
                 let hidden = |path: &str| path.split('/').any(|part| part.starts_with('.'));
-                self.job.artifact = machine.found(&input("path"));
+                self.job.artifact = machine.found(&path);
                 self.job.artifact.retain(|path, _| !hidden(path));
                 for path in self.job.artifact.keys() {
                     assert!(!path.contains(FORBIDDEN), "one such file, and nothing is kept: {path}");
