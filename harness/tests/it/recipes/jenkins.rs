@@ -42,7 +42,8 @@ pub(super) fn build(machine: &mut Machine) -> Job {
     };
     let results = machine.found(&argument("junit testResults:"));
     job.cases = results.values().flat_map(|path| cases(path)).collect();
-    job.artifact = machine.found(&argument("archiveArtifacts artifacts:"));
+    let artifacts = argument("archiveArtifacts artifacts:");
+    job.artifact = machine.found(artifacts.strip_suffix("/**").unwrap());
     job.calls = machine.calls();
     job
 }

@@ -151,9 +151,9 @@ pub(super) struct Job {
 pub(super) fn cases(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
     let value = |case: &str, key: &str| {
-        let (_, rest) = case.split_once(&format!("{key}=\"")).unwrap();
+        let (_, rest) = case.split_once(&format!(" {key}=\"")).unwrap();
         rest.split('"').next().unwrap().to_owned()
     };
-    let cases = text.split("<testcase ").skip(1);
-    cases.map(|case| format!("{}::{}", value(case, "classname"), value(case, " name"))).collect()
+    let cases = text.split("<testcase").skip(1);
+    cases.map(|case| format!("{}::{}", value(case, "classname"), value(case, "name"))).collect()
 }
