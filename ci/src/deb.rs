@@ -268,7 +268,7 @@ mod tests {
             "Version: 0.",
             "Installed-Size: ",
             "libvirt0 (>= ",
-            ", libvirt-daemon (>= 9.0), libvirt-daemon-driver-qemu, qemu-system-x86 (>= 1:7.2), ",
+            ", libvirt-daemon (>= 9.0), libvirt-daemon-driver-qemu, libvirt-clients, qemu-system-x86 (>= 1:7.2), ",
             ", uidmap, ",
             "Recommends: libvirt-daemon-driver-network, tcpdump, ovmf, createrepo-c\n",
         ] {

@@ -53,7 +53,7 @@ pub(crate) struct Args {
 
 /// The verb.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    for skip in setup::prepare()? {
+    for skip in setup::prepare(setup::For::Suites)? {
         println!("(the demo does without {})", skip.name);
     }
     if args.failing {

@@ -63,7 +63,7 @@ const ONCE_AS_USER: &[&str] = &[
 /// others say of files of ours; and new suites, whose files lie where they were compiled. Where all tests run twice, these run once:
 /// as root, because it is they who hold up the others least.
 pub(crate) const ONCE_AS_ROOT: &[&str] =
-    &["book::", "change::", "cvp::", "cvprac::", "portals::", "for_ci::", "new_suites_pass_at_once"];
+    &["book::", "change::", "cvp::", "cvprac::", "portals::", "recipes::", "new_suites_pass_at_once"];
 
 /// The verb; `skips` is what set-up could not get.
 pub(crate) fn run(skips: Vec<Skip>) -> Result<ExitCode> {

@@ -34,11 +34,11 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Installs what the demo and the tests need and this machine lacks.
+    /// Installs what suites need and this machine lacks.
     Setup,
     /// Sets up, and runs a suite of routers that a portal configures; or one that fails, to show what that leaves.
     Demo(demo::Args),
-    /// Sets up, then runs the gate.
+    /// Sets up, also what only our own tests need, then runs the gate.
     Test,
     /// Runs the long campaigns of which `test` runs samples.
     Soak(soak::Args),

@@ -8,5 +8,5 @@ use crate::{gate, setup};
 
 /// The verb.
 pub(crate) fn run() -> Result<ExitCode> {
-    gate::run(setup::prepare()?)
+    gate::run(setup::prepare(setup::For::Tests)?)
 }

@@ -41,7 +41,7 @@ struct Call {
 }
 
 /// Installs what is missing of `packages`; returns what could not be had although it was wished for.
-pub(crate) fn install(packages: &'static [Package]) -> Result<Vec<Skip>> {
+pub(crate) fn install(packages: &[&'static Package]) -> Result<Vec<Skip>> {
     let missing = packages::missing(packages);
     if missing.is_empty() {
         return Ok(vec![]);
@@ -207,7 +207,7 @@ fn scratch_file(text: &str) -> Result<PathBuf> {
 }
 
 /// Asks apt's local lists; no network.
-fn policies(packages: &[Package]) -> Result<BTreeMap<String, Known>> {
+fn policies(packages: &[&Package]) -> Result<BTreeMap<String, Known>> {
     let names = packages.iter().map(|package| package.name).chain(FAMILY.iter().copied());
     let text = command::output(Command::new("apt-cache").env("LC_ALL", "C").arg("policy").args(names))?;
     Ok(parse_policies(&text))

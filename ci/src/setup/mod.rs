@@ -1,5 +1,6 @@
-//! `cargo ci setup`: installs what the demo and the tests need and this machine lacks. Says what it does, does nothing
-//! twice, and leaves the network alone when nothing is missing. The harness itself installs nothing; `polder doctor` advises.
+//! `cargo ci setup`: installs what suites need and this machine lacks, and what more our tests need for who runs those. Says
+//! what it does, does nothing twice, and leaves the network alone when nothing is missing. The harness itself installs
+//! nothing; `polder doctor` advises.
 
 use std::{
     io::ErrorKind,
@@ -18,16 +19,27 @@ mod tools;
 
 /// The verb.
 pub(crate) fn run() -> Result<ExitCode> {
-    prepare()?;
+    prepare(For::Suites)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Brings this machine to where everything can run; returns what could not be had.
-pub(crate) fn prepare() -> Result<Vec<Skip>> {
+/// What is to run on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    /// Suites: what whoever begins wants at once.
+    Suites,
+    /// The tests of Polder itself, which take minutes more to prepare.
+    Tests,
+}
+
+/// Brings this machine to where that can run; returns what could not be had.
+pub(crate) fn prepare(what: For) -> Result<Vec<Skip>> {
     println!("=== set-up");
-    let mut skips = apt::install(packages::PACKAGES)?;
-    tools::components()?;
-    skips.extend(tools::nextest());
+    let mut skips = apt::install(&packages::needed_for(what))?;
+    if what == For::Tests {
+        tools::components()?;
+        skips.extend(tools::nextest());
+    }
     host::open_tun()?;
     accounts::own_ids()?;
     skips.extend(host::user_namespaces());
@@ -39,7 +51,7 @@ pub(crate) fn prepare() -> Result<Vec<Skip>> {
 
 /// Installs what is missing of `packages`, for who needs more than everybody.
 pub(crate) fn also(packages: &'static [packages::Package]) -> Result<()> {
-    apt::install(packages).map(drop)
+    apt::install(&packages.iter().collect::<Vec<_>>()).map(drop)
 }
 
 /// How things that need root are done here.

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::For;
+
 /// One package and why it is needed.
 pub(crate) struct Package {
     /// Its name in Debian and Ubuntu.
@@ -99,7 +101,9 @@ pub(crate) const PACKAGES: &[Package] = &[
         )
     }
     .of(Part::Use),
-    needed("libvirt-clients", "virsh, the plain tool of the benchmarks", Program(&["virsh"])),
+    // It has the folder `/etc/libvirt`, and virsh, the plain tool of the benchmarks.
+    needed("libvirt-clients", "the folder of a private daemon's configuration", Program(&["virsh"]))
+        .of(Part::Use),
     needed("qemu-system-x86", "machines", Program(&["qemu-system-x86_64"])).of(Part::Use).since("1:7.2"),
     needed("qemu-utils", "disks", Program(&["qemu-img"])).of(Part::Use),
     needed("dnsmasq-base", "addresses and names in a lab", Program(&["dnsmasq"])).of(Part::Use),
@@ -145,6 +149,12 @@ pub(crate) const PACKAGES: &[Package] = &[
     ),
 ];
 
+/// What that takes. Suites do without what only some of them use, if that is large or not everywhere to be had.
+pub(crate) fn needed_for(what: For) -> Vec<&'static Package> {
+    let taken = |p: &&Package| what == For::Tests || p.part != Part::Work && !p.optional;
+    PACKAGES.iter().filter(taken).collect()
+}
+
 /// What a package of Debian needs, and what is good to have beside it.
 pub(crate) fn used() -> (Vec<&'static Package>, Vec<&'static Package>) {
     let used = PACKAGES.iter().filter(|p| matches!(p.part, Part::Use | Part::SomeUse));
@@ -164,9 +174,9 @@ pub(crate) const LIBGUESTFS: &[Package] = &[
 ];
 
 /// Those of `packages` whose probe finds nothing.
-pub(crate) fn missing(packages: &'static [Package]) -> Vec<&'static Package> {
+pub(crate) fn missing(packages: &[&'static Package]) -> Vec<&'static Package> {
     let folders = program_folders();
-    packages.iter().filter(|package| !present(&package.probe, &folders)).collect()
+    packages.iter().copied().filter(|package| !present(&package.probe, &folders)).collect()
 }
 
 /// Whether a program can be found.
@@ -261,6 +271,19 @@ mod tests {
             more.is_empty(),
             "`cargo ci setup` does not install {more:?}: add them to PACKAGES, `.of(Part::Use)`"
         );
+    }
+
+    #[test]
+    fn who_runs_suites_need_not_wait_for_what_only_our_tests_take() {
+        let names = |what| needed_for(what).iter().map(|p| p.name).collect::<BTreeSet<_>>();
+        let (suites, tests) = (names(For::Suites), names(For::Tests));
+        for name in ["gcc", "libvirt-dev", "libvirt-daemon", "qemu-utils", "tcpdump"] {
+            assert!(suites.contains(name), "{name}");
+        }
+        assert_eq!(tests.len(), PACKAGES.len());
+        for name in ["chromium", "openssh-server", "python3-venv", "ovmf", "createrepo-c"] {
+            assert!(tests.contains(name) && !suites.contains(name), "{name}");
+        }
     }
 
     #[test]

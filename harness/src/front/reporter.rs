@@ -227,6 +227,13 @@ pub(super) fn empty(line: &CommandLine, filtered_out: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// The folder below `root` in which cargo's workspace is that we were built in: where its lock is, above where cargo runs us.
+fn workspace_below(root: &Path) -> Option<String> {
+    let here = std::env::current_dir().ok()?;
+    let workspace = here.ancestors().find(|folder| folder.join("Cargo.lock").is_file())?;
+    Some(workspace.strip_prefix(root).ok()?.display().to_string())
+}
+
 impl Printer {
     fn new(line: &CommandLine, folder: &Path, screen: Option<&Screen>) -> io::Result<Self> {
         let system = System::of(variable).filter(|_| screen.is_none() && line.format() != Format::Json);
@@ -243,7 +250,9 @@ impl Printer {
         let term = match system {
             None => Term::new(out, Box::new(Above::new(io::stderr(), screen)), style, folder),
             Some(system) => {
-                let ci = Ci::new(system, variable("GITHUB_WORKSPACE"));
+                let root = variable("GITHUB_WORKSPACE");
+                let below = root.as_deref().and_then(|root| workspace_below(Path::new(root)));
+                let ci = Ci::new(system, root).below(&below.unwrap_or_default());
                 let notes = Box::new(Guarded::new(io::stderr()));
                 Term::new(out, notes, style, folder).in_ci(ci, Box::new(io::stderr()))
             }

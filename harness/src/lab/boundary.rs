@@ -90,6 +90,9 @@ fn walk_in(spec: &LabSpec, paths: &LabPaths, progress: &OwnedFd, reports: &Owned
     sys::exit_now(0)
 }
 
+const CHROOT: &str = "`/` is no mount point, as in a plain chroot: before it is entered, its folder has to be bound on \
+    itself (`mount --bind DIR DIR`); containers and systemd-nspawn do so";
+
 fn enter(spec: &LabSpec, progress: &OwnedFd) -> Result<(), StepError> {
     let step = |name: &'static str| move |e: io::Error| StepError::new(name, e);
     sys::die_with_forker().map_err(step("follow the warden"))?;
@@ -105,7 +108,8 @@ fn enter(spec: &LabSpec, progress: &OwnedFd) -> Result<(), StepError> {
         Err(e) if e.raw_os_error() == Some(libc::EPERM) => {
             sys::unshare(libc::CLONE_NEWUSER).map_err(|e| {
                 StepError::new("make a user namespace", e).advise(
-                    "unprivileged user namespaces seem to be forbidden; `polder doctor` names the setting to change",
+                    "unprivileged user namespaces seem to be forbidden, as they always are in a chroot; \
+                     `polder doctor` names the setting to change",
                 )
             })?;
             wire::send(progress, &Progress::Unmapped, &[]).map_err(step("ask for identities"))?;
@@ -126,7 +130,11 @@ fn enter(spec: &LabSpec, progress: &OwnedFd) -> Result<(), StepError> {
         "/",
         rustix::mount::MountPropagationFlags::DOWNSTREAM | rustix::mount::MountPropagationFlags::REC,
     )
-    .map_err(|e| StepError::new("cut mount propagation", e))
+    .map_err(|e| {
+        let error = StepError::new("cut mount propagation", e);
+        // In a chroot whose folder is no mount point, nothing of what is above can be named.
+        if e == rustix::io::Errno::INVAL { error.advise(CHROOT) } else { error }
+    })
 }
 
 /// Gives the user namespace of `pid` its identities: 0 is us, 1 and above our subordinate range.

@@ -12,7 +12,7 @@ use rustix::{
 };
 
 use super::{
-    paths::{INSIDE, LabPaths},
+    paths::{DAEMON_CONFIG, INSIDE, LabPaths},
     spec::{Bind, LabSpec, Payload},
     wire::StepError,
 };
@@ -36,7 +36,7 @@ pub(super) fn mount_all(spec: &LabSpec, paths: &LabPaths) -> Result<(), StepErro
             fresh("sysfs", "/sys", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC)?;
             memory("/run")?;
             memory("/tmp")?;
-            memory("/etc/libvirt").map_err(|e| e.advise("install the package `libvirt-daemon`"))?;
+            memory(DAEMON_CONFIG).map_err(|e| e.advise("install the package `libvirt-clients`"))?;
             // Whole, because libvirt's own folders need not exist on the host and nothing inside needs the others.
             for hidden in ["/var/lib", "/var/log", "/var/cache"] {
                 memory(hidden)?;

@@ -13,6 +13,8 @@
 
 use std::path::{Path, PathBuf};
 
+/// Where the daemon looks for its configuration: a lab mounts its own over it.
+pub(super) const DAEMON_CONFIG: &str = "/etc/libvirt";
 /// Inside a lab: the runtime folder.
 pub const INSIDE: &str = "/run/polder";
 /// Inside a lab: disks, consoles and keys of the environment.

@@ -37,6 +37,8 @@ pub(crate) struct Ci {
     system: System,
     /// The folder of the source, below which places are named.
     root: String,
+    /// The folder below that in which cargo's workspace is: places are as seen from there.
+    below: String,
     suites: BTreeMap<String, Detail>,
     /// The time of what was told last.
     now: f64,
@@ -58,7 +60,14 @@ impl Ci {
     /// For a log of `system`; `root` is the folder with the source.
     pub(crate) fn new(system: System, root: Option<String>) -> Self {
         let (suites, places, attempts) = Default::default();
-        Self { system, root: root.unwrap_or_default(), suites, now: 0.0, places, attempts, groups: 0 }
+        let (root, below) = (root.unwrap_or_default(), String::new());
+        Self { system, root, below, suites, now: 0.0, places, attempts, groups: 0 }
+    }
+
+    /// With cargo's workspace in this folder below the source's.
+    pub(crate) fn below(self, folder: &str) -> Self {
+        let below = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        Self { below, ..self }
     }
 
     /// Keeps a line of a suite.
@@ -140,8 +149,12 @@ impl Ci {
         }
         let place = place.as_deref().and_then(|place| place.rsplit_once(':'));
         let at = place.map_or(String::new(), |(file, line)| {
-            let file = file.strip_prefix(&self.root).unwrap_or(file).trim_start_matches('/');
-            format!("file={},line={},", escape(file, true), escape(line, true))
+            let file = if file.starts_with('/') {
+                file.strip_prefix(&self.root).unwrap_or(file).trim_start_matches('/').to_owned()
+            } else {
+                format!("{}{file}", self.below)
+            };
+            format!("file={},line={},", escape(&file, true), escape(line, true))
         });
         let short: String = text.chars().take(SHOWN).collect();
         format!("::{kind} {at}title={}::{}\n", escape(title, true), escape(&short, false))
@@ -290,6 +303,17 @@ mod tests {
         let mut ci = Ci::new(System::GitLab, None);
         ci.take(&begun("a"));
         assert_eq!(ci.take(&finished("a", failed(error))), "");
+    }
+
+    #[test]
+    fn places_are_as_seen_from_the_source_wherever_the_workspace_is() {
+        let mut ci = Ci::new(System::GitHub, Some("/src".into())).below("web");
+        ci.take(&begun("a"));
+        let told = ci.take(&finished("a", failed("no")));
+        assert!(told.starts_with("::error file=web/tests/demo.rs,line=7,"), "{told}");
+        ci.take(&begun("a"));
+        let told = ci.take(&finished("a", failed("no\nat /src/other/a.rs:42:9")));
+        assert!(told.starts_with("::error file=other/a.rs,line=42,"), "{told}");
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! The `polder` command, as people and scripts use it: prefixes on real labs, and everything that needs none.
 
-use std::{io::Write, os::unix::fs::PermissionsExt, process::Stdio};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+};
 
 use crate::typed::{Ground, Said};
 
@@ -352,6 +357,37 @@ fn the_doctor_is_content_with_a_host_on_which_tests_run() {
     assert!(text.ends_with("hermetic labs work on this host"), "{text}");
     let report = one().json(&["doctor"]);
     assert!(report["ok"] == true && report["findings"][0]["grade"] == "ok", "{report}");
+}
+
+/// Has all folders of the root folder in this one, and runs a command there; bound on itself first, if that is asked for.
+const CHROOT: &str = r#"
+set -e
+[ "$1" = plain ] || mount --bind . .
+cd "$PWD"
+for entry in /*; do
+    if [ -L "$entry" ]; then cp -P "$entry" .; elif [ -d "$entry" ]; then mkdir ".$entry"; mount --rbind "$entry" ".$entry"; fi
+done
+shift
+exec chroot . "$@"
+"#;
+
+#[test]
+fn in_a_plain_chroot_the_doctor_says_what_is_lacking() {
+    let doctor = |how: &str| {
+        let ground = one();
+        let folder = ground.path("chroot");
+        fs::create_dir(&folder).unwrap();
+        let mut unshare = Command::new("unshare");
+        if !rustix::process::getuid().is_root() {
+            unshare.arg("--map-root-user");
+        }
+        unshare.args(["--mount", "sh", "-c", CHROOT, "sh", how, env!("CARGO_BIN_EXE_polder"), "doctor"]);
+        Said::of(&unshare.current_dir(&folder).output().unwrap())
+    };
+    let said = doctor("plain");
+    assert!(said.code != Some(0) && said.out.contains("its folder has to be bound on itself"), "{said:?}");
+    let said = doctor("bound");
+    assert!(said.out.ends_with("hermetic labs work on this host"), "{said:?}");
 }
 
 #[test]

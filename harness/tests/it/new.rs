@@ -54,7 +54,7 @@ pub(crate) fn generate(folder: &Path) {
 }
 
 /// The binaries of both suites.
-fn suite(name: &str) -> &'static Path {
+pub(crate) fn suite(name: &str) -> &'static Path {
     static BUILT: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
     let build = || {
         let names = ["fresh", "given-one"];

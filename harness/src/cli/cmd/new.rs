@@ -23,7 +23,7 @@ pub(in crate::cli) struct NewArgs {
     /// Test the machines of this init file, which stays where it is, instead of one made for it.
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// Take the library from this folder, a checkout of its repository, instead of from crates.io.
+    /// Take the library from this folder, a checkout of its repository, instead of from where this command is from.
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
     /// For which CI services files are made.
@@ -36,6 +36,12 @@ pub(in crate::cli) fn run(cx: &Cx, args: &NewArgs) -> anyhow::Result<String> {
     let from = args.from.as_ref().map(|file| described(cx, file)).transpose()?;
     let library = args.path.as_deref().map_or_else(|| Ok(Library::of_command()), Library::at)?;
     let ground = Ground::look(&cx.cwd, &args.name)?;
+    if args.ci != [Ci::None] && !library.is_had_with(&ground) {
+        cx.warn(
+            &"the library is outside of the repository, where jobs of CI services do not find it: \
+             docs/how-to/runners.md has what they can have instead",
+        );
+    }
     let wanted = Wanted { name: args.name.clone(), library, from, ci: args.ci.clone() };
     let new::Made { made, kept } = new::write(&new::plan(&ground, &wanted)?)?;
     if !cx.for_people() {

@@ -79,6 +79,8 @@ pub(in crate::cli) enum Library {
     Version(&'static str),
     /// From the folder of its package.
     Folder(PathBuf),
+    /// From this commit of a repository.
+    Commit { repository: String, commit: String },
 }
 
 impl Library {
@@ -93,11 +95,36 @@ impl Library {
         found.map(Self::Folder).ok_or_else(|| NewError::NotPolder(path.to_owned()))
     }
 
-    /// What this command was made of: a build that still lies in its checkout is of that, any other of what was published.
+    /// What this command was made of: a build that still lies in its checkout is of that, and of one that cargo installed cargo
+    /// has noted it. Any other is of what was published.
     pub(in crate::cli) fn of_command() -> Self {
         let own = std::env::current_exe().unwrap_or_default();
         let above = own.ancestors().skip(1).find_map(|folder| Self::at(folder).ok());
-        above.unwrap_or(Self::Version(env!("CARGO_PKG_VERSION")))
+        let installed = || {
+            let notes = own.ancestors().nth(2)?.join(".crates.toml");
+            Self::noted(&fs::read_to_string(notes).ok()?)
+        };
+        above.or_else(installed).unwrap_or(Self::Version(env!("CARGO_PKG_VERSION")))
+    }
+
+    /// Where cargo took the command from that it installed, by its notes; nothing for what was published.
+    fn noted(notes: &str) -> Option<Self> {
+        let notes: toml::Table = notes.parse().ok()?;
+        let own = format!("polder {} (", env!("CARGO_PKG_VERSION"));
+        let mut sources = notes.get("v1")?.as_table()?.keys().filter_map(|key| key.strip_prefix(&own));
+        let source = sources.next()?.strip_suffix(')')?;
+        if let Some(folder) = source.strip_prefix("path+file://") {
+            return Self::at(Path::new(&*percent_encoding::percent_decode_str(folder).decode_utf8().ok()?))
+                .ok();
+        }
+        let (repository, commit) = source.strip_prefix("git+")?.rsplit_once('#')?;
+        let repository = repository.split('?').next().unwrap_or_default().to_owned();
+        Some(Self::Commit { repository, commit: commit.to_owned() })
+    }
+
+    /// Whether a clone of the repository that the suite is in has it, or the network.
+    pub(in crate::cli) fn is_had_with(&self, ground: &Ground) -> bool {
+        !matches!(self, Self::Folder(folder) if !folder.starts_with(&ground.root))
     }
 
     /// What stands after `polder = ` in the manifest of a package in the folder `package`.
@@ -106,6 +133,10 @@ impl Library {
             Self::Version(version) => format!("{version:?}"),
             Self::Folder(folder) => {
                 format!("{{ path = {} }}", toml::Value::from(relative(package, folder).display().to_string()))
+            }
+            Self::Commit { repository, commit } => {
+                let [git, rev] = [repository, commit].map(|text| toml::Value::from(text.as_str()));
+                format!("{{ git = {git}, rev = {rev} }}")
             }
         }
     }
@@ -204,6 +235,37 @@ mod tests {
         assert!(error.starts_with("--path: ") && error.contains("macros is neither"), "{error}");
         assert_eq!(Library::Version("1.2.3").source(Path::new("/x")), "\"1.2.3\"");
         let folder = Library::Folder("/a/it's/h".into());
+        let ground =
+            |root: &str| Ground { package: "/x".into(), manifest: None, workspace: None, root: root.into() };
+        assert!(folder.is_had_with(&ground("/a")) && !folder.is_had_with(&ground("/a/it")));
         assert_eq!(folder.source(Path::new("/a/b")), "{ path = \"../it's/h\" }");
+    }
+
+    #[test]
+    fn an_installed_command_is_of_what_cargo_has_noted() {
+        let noted = |source: &str| {
+            let notes = format!(
+                "[v1]\n\"ripgrep 14.1.0 (registry+https://example.org/index)\" = [\"rg\"]\n\
+                 \"polder {} ({source})\" = [\"polder\"]\n",
+                env!("CARGO_PKG_VERSION")
+            );
+            Library::noted(&notes).map(|library| library.source(Path::new("/x")))
+        };
+        let commit = Some("{ git = \"https://example.org/polder\", rev = \"0a1b2c\" }".to_owned());
+        assert_eq!(noted("git+https://example.org/polder#0a1b2c"), commit);
+        assert_eq!(noted("git+https://example.org/polder?branch=x#0a1b2c"), commit);
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).canonicalize().unwrap();
+        let folder = Library::Folder(own.clone()).source(Path::new("/x"));
+        assert_eq!(noted(&format!("path+file://{}", own.display())), Some(folder));
+        for odd in
+            ["registry+https://example.org/index", "path+file:///nowhere", "git+https://example.org", ""]
+        {
+            assert_eq!(noted(odd), None, "{odd}");
+        }
+        for odd in
+            ["", "[v1\n", "v1 = 1\n", "[v1]\n\"polder\" = []\n", "[v1]\n\"polder 9.9.9 (git+x#y)\" = []\n"]
+        {
+            assert_eq!(Library::noted(odd), None, "{odd}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Turns what was seen into findings with the command that fixes each. Pure.
 
 use super::observe::{Observations, Sandboxed, TOOLS, WISHED};
+use crate::lab::paths::DAEMON_CONFIG;
 
 /// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,10 @@ pub fn judge(seen: &Observations) -> Vec<Finding> {
         Sandboxed::Works => good("a boundary (namespaces) can be made"),
         Sandboxed::Fails(why) => bad(why, None),
     });
+    if !seen.config_folder {
+        let text = format!("there is no {DAEMON_CONFIG}, over which a lab mounts its daemon's configuration");
+        findings.push(bad(&text, Some(install("libvirt-clients"))));
+    }
     findings.push(match &seen.tun {
         Ok(()) => good("/dev/net/tun can be opened"),
         Err(why) => bad(
@@ -144,6 +149,7 @@ mod tests {
                 .collect(),
             subordinate: (true, true),
             sysctls: [("user/max_user_namespaces".to_owned(), "5000".to_owned())].into(),
+            config_folder: true,
             tun: Ok(()),
             kvm: Ok(()),
             free_mib: vec![("/var/tmp".into(), 50_000)],
@@ -164,6 +170,7 @@ mod tests {
     #[case(|o: &mut Observations| o.kvm = Err("Permission denied".into()), Grade::Note, "--groups kvm ada")]
     #[case(|o: &mut Observations| { o.tools.insert("pasta".into(), None); }, Grade::Note, "install --no-install-recommends passt")]
     #[case(|o: &mut Observations| { o.tools.insert("nft".into(), None); }, Grade::Note, "install --no-install-recommends nftables")]
+    #[case(|o: &mut Observations| o.config_folder = false, Grade::Bad, "install --no-install-recommends libvirt-clients")]
     #[case(|o: &mut Observations| o.free_mib = vec![("/x".into(), 10)], Grade::Note, "POLDER_CACHE_DIR")]
     fn each_lack_has_its_fix(#[case] damage: fn(&mut Observations), #[case] grade: Grade, #[case] fix: &str) {
         let mut seen = healthy();

@@ -10,6 +10,7 @@ use std::{
 use crate::lab::{
     Hermetic, Lab, LabHost, LabSpec, Payload,
     boundary::{subordinate_range, user_name},
+    paths::DAEMON_CONFIG,
 };
 
 /// The programs a lab or an image build runs, and Debian's package of each.
@@ -56,6 +57,8 @@ pub struct Observations {
     pub subordinate: (bool, bool),
     /// Limits on user namespaces that are set: path below `/proc/sys` and value.
     pub sysctls: BTreeMap<String, String>,
+    /// Whether there is a folder over which a lab mounts its daemon's configuration.
+    pub config_folder: bool,
     /// Whether a network tunnel device can be opened, or why not.
     pub tun: Result<(), String>,
     /// Whether `/dev/kvm` can be opened, or why not.
@@ -101,6 +104,7 @@ pub async fn observe(host: &LabHost) -> Observations {
             .collect(),
         subordinate: (range("/etc/subuid"), range("/etc/subgid")),
         sysctls: sysctls.into_iter().filter_map(sysctl).collect(),
+        config_folder: Path::new(DAEMON_CONFIG).is_dir(),
         tun: open("/dev/net/tun"),
         kvm: open("/dev/kvm"),
         free_mib: [&host.root, &host.cache].into_iter().filter_map(|dir| free_mib(dir)).collect(),
