@@ -274,7 +274,7 @@ pub(super) mod limits {
     pub(crate) const CONNECT: Duration = Duration::from_secs(10);
     /// What a daemon says of itself, for which it asks each of its emulators when nobody has asked before.
     pub(crate) const DESCRIBE: Duration = Duration::from_secs(60);
-    /// Making one network (stretched by the time factor).
+    /// Making one network.
     pub(crate) const NETWORK: Duration = Duration::from_secs(10);
     /// Keeping one machine's memory, or going on from it (stretched by the time factor).
     pub(crate) const SAVE: Duration = Duration::from_secs(60);

@@ -45,18 +45,12 @@ pub(super) async fn raise(
 ) -> Result<(), EnvError> {
     turn.making(&thing(Kind::Network, &net.libvirt_name, &*running.lab))?;
     let mark = daemon::mark(env, net.name.as_str())?;
-    let limit = env.scaled(limits::NETWORK);
-    create(running, &super::net::as_named(net, &env.state()), mark.as_ref(), limit).await
+    create(running, &super::net::as_named(net, &env.state()), mark.as_ref()).await
 }
 
-async fn create(
-    running: &Running,
-    net: &PlannedNet,
-    label: Option<&Label>,
-    limit: Duration,
-) -> Result<(), EnvError> {
+async fn create(running: &Running, net: &PlannedNet, label: Option<&Label>) -> Result<(), EnvError> {
     let xml = xml::network_xml(net, label);
-    let made = running.connection.create_network(&net.libvirt_name, xml, limit);
+    let made = running.connection.create_network(&net.libvirt_name, xml, limits::NETWORK);
     made.await.map_err(|error| running.explain(error))?;
     if running.lab.kind() == LabKind::Hermetic {
         // A bridge has no address of ours from which they would be asked.
@@ -71,29 +65,24 @@ async fn create(
     // One that serves addresses alone serves already: dnsmasq goes to the background, which libvirt waits for, when all
     // it listens on is open.
     match net.server().filter(|_| net.dns.is_some()) {
-        Some(server) => serves(running, net, SocketAddr::new(server, 53), limit).await,
+        Some(server) => serves(running, net, SocketAddr::new(server, 53)).await,
         None => Ok(()),
     }
 }
 
 /// Waits until the name server of a network answers. The same process serves addresses, and opens what it listens on
 /// for those first: who boots then gets its address at its first request.
-async fn serves(
-    running: &Running,
-    net: &PlannedNet,
-    at: SocketAddr,
-    limit: Duration,
-) -> Result<(), EnvError> {
+async fn serves(running: &Running, net: &PlannedNet, at: SocketAddr) -> Result<(), EnvError> {
     // One question for its version, which is nobody else's matter; any answer will do.
     let question =
         b"\x00\x1e\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07version\x04bind\x00\x00\x10\x00\x03";
     let ask = async || -> std::io::Result<u16> {
-        let mut stream = running.lab.dial(at, limit).await?;
+        let mut stream = running.lab.dial(at, limits::NETWORK).await?;
         stream.write_all(question).await?;
         stream.read_u16().await
     };
     let what = format!("an answer of the name server at {at}");
-    let answered = wait_for(&what, limit, PAUSE, async || match ask().await {
+    let answered = wait_for(&what, limits::NETWORK, PAUSE, async || match ask().await {
         Ok(_) => Look::Ready(()),
         Err(error) => Look::NotYet(error.to_string()),
     });

@@ -19,7 +19,7 @@ use crate::{
         dial::{BoxFuture, Dial},
         random::Seeds,
     },
-    lab::Lab,
+    lab::{Lab, LabKind},
     provider::{ProviderError, libvirt::Connection},
 };
 
@@ -64,10 +64,12 @@ impl Running {
             if error.hangs() {
                 // Else everything that is still to be asked of it runs into a deadline of its own.
                 let _ = self.lab.kill_daemon().await;
-                return self.explain(error);
+            } else if self.lab.kind() != LabKind::Hermetic {
+                // One that is not ours may begin anew.
+                tokio::time::sleep(ASK).await;
+                continue;
             }
-            // One that is gone, or begins anew, is others' matter.
-            tokio::time::sleep(ASK).await;
+            return self.explain(error);
         }
     }
 

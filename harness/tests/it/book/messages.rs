@@ -54,7 +54,7 @@ fn as_read(text: &str) -> String {
 /// Whether all that is fixed of a message stands in one source.
 fn stands_in(message: &str, sources: &[String]) -> bool {
     let parts: Vec<&str> = message.split('…').map(str::trim).filter(|part| !part.is_empty()).collect();
-    let is_said = parts.iter().any(|part| part.len() >= 10);
+    let is_said = parts.iter().any(|part| part.len() >= 9);
     is_said && sources.iter().any(|source| parts.iter().all(|part| source.contains(part)))
 }
 
