@@ -18,7 +18,10 @@ use super::{
     tls::TrustError,
     undo::Undone,
 };
-use crate::base::{id::random_uuid, store::StoreError};
+use crate::{
+    base::{id::random_uuid, store::StoreError},
+    guest::Guest,
+};
 
 /// Devices to play with that a portal of our own has when nobody says what it has.
 const DEMO: u16 = 4;
@@ -170,15 +173,19 @@ impl Stay {
         self.cvp.leave().await;
     }
 
-    /// Ends the session, as [`Cvp::close`] does, and then the portal, if it is our own. Of that, the machines among its devices keep
-    /// what they run: they go with their environment, or somebody wants to see what a failure left in them.
+    /// Has a portal of our own not ask these machines any more, when the session is closed for example: they end with it, or
+    /// somebody wants to see what a failure left in them.
+    pub(crate) fn let_go(&self, machines: &[Guest]) {
+        if let Some(own) = self.cvp.own() {
+            own.machines.let_go(machines);
+        }
+    }
+
+    /// Ends the session, as [`Cvp::close`] does, and then the portal, if it is our own.
     ///
     /// # Errors
     /// As for [`Cvp::close`].
     pub async fn close(self) -> Result<Undone, SessionError> {
-        if let Some(own) = self.cvp.own() {
-            own.machines.let_go();
-        }
         let closed = self.cvp.close().await;
         if let Some(own) = self.own {
             own.stop().await;
@@ -271,10 +278,7 @@ fn prefix(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        cvp::server::Adapter,
-        guest::{Guest, tests::Rig},
-    };
+    use crate::{cvp::server::Adapter, guest::tests::Rig};
 
     #[test]
     fn names_begin_with_whose_they_are() {
@@ -335,18 +339,27 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn machines_of_a_portal_that_goes_keep_what_they_run() {
+    async fn machines_that_are_let_go_keep_what_they_run_and_others_are_set_back() {
         let Some(rig) = Rig::start("") else { return };
-        let dir = tempfile::tempdir().unwrap();
-        let config = rig.dir.path().join("config");
-        let stay = Place::own(None).open("x", dir.path(), None).await.unwrap();
-        let adapter = Adapter::file(config.to_str().unwrap(), "");
-        stay.cvp().own().unwrap().machines.add("leaf-1", Guest::new(rig.spec()), adapter);
-        stay.cvp().configlet("ntp").content("ntp server 192.0.2.1\n").on(["leaf-1"]).deploy().await.unwrap();
-        let runs = std::fs::read_to_string(&config).unwrap();
-        assert!(runs.contains("ntp server"), "{runs}");
-        assert!(!stay.close().await.unwrap().done.is_empty());
-        assert_eq!(std::fs::read_to_string(&config).unwrap(), runs);
+        for goes in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let config = dir.path().join("config");
+            let stay = Place::own(None).open("x", &dir.path().join("j"), None).await.unwrap();
+            let guest = Guest::new(rig.spec());
+            let adapter = Adapter::file(config.to_str().unwrap(), "");
+            stay.cvp().own().unwrap().machines.add("leaf-1", guest.clone(), adapter);
+            stay.cvp()
+                .configlet("ntp")
+                .content("ntp server 192.0.2.1\n")
+                .on(["leaf-1"])
+                .deploy()
+                .await
+                .unwrap();
+            assert!(std::fs::read_to_string(&config).unwrap().contains("ntp server"));
+            stay.let_go(if goes { std::slice::from_ref(&guest) } else { &[] });
+            assert!(!stay.close().await.unwrap().done.is_empty());
+            assert_eq!(std::fs::read_to_string(&config).unwrap().contains("ntp server"), goes);
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

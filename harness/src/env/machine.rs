@@ -214,7 +214,7 @@ impl Vm {
     }
 
     /// Whether libvirt makes it.
-    pub(super) fn is_made(&self) -> bool {
+    pub(crate) fn is_made(&self) -> bool {
         self.plan.domain.is_some()
     }
 

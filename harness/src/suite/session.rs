@@ -31,7 +31,7 @@ use super::{
     points::{self, Entry, Points, UNBOUNDED},
     registry::{Requirement, ScenarioDef, StepDef, Suite},
     runner::{Keep, Runner, STOPPED},
-    stages::{SETUP, Start},
+    stages::{self, SETUP, Start},
     task::{self, Bounds, Ended},
 };
 
@@ -178,6 +178,9 @@ impl<'a> Session<'a> {
         self.end_values(&outcome).await;
         self.undo(0).await;
         let is_failed = outcome != Outcome::Passed;
+        if let (Some(portal), Some(env)) = (&self.portal, &self.env) {
+            portal.let_go(&stages::made(env));
+        }
         match self.portal.take() {
             Some(portal) if self.runner.stays(is_failed) => self.runner.keep_portal(self.suite, portal).await,
             Some(portal) => self.runner.close(self.suite, portal).await,

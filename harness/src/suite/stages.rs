@@ -159,6 +159,11 @@ impl Session<'_> {
     }
 }
 
+/// Those that end with it.
+pub(super) fn made(env: &Env) -> Vec<Guest> {
+    env.vms().iter().filter(|vm| vm.is_made()).map(|vm| vm.as_ref().clone()).collect()
+}
+
 /// The machines of an environment.
 pub(super) fn guests(env: &Env) -> Vec<Guest> {
     env.vms().iter().map(|vm| vm.as_ref().clone()).collect()

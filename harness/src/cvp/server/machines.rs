@@ -140,9 +140,10 @@ impl Machines {
         known.insert(hostname.into(), (guest, adapter));
     }
 
-    /// From now on, no device is a machine.
-    pub(crate) fn let_go(&self) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// From now on, no device is one of these machines.
+    pub(crate) fn let_go(&self, machines: &[Guest]) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, (guest, _)| machines.iter().all(|gone| gone.name() != guest.name()));
     }
 
     /// How each takes its configuration, by its device's host name.
