@@ -101,8 +101,8 @@ pub(crate) const PACKAGES: &[Package] = &[
         )
     }
     .of(Part::Use),
-    // It has the folder `/etc/libvirt`, and virsh, the plain tool of the benchmarks.
-    needed("libvirt-clients", "the folder of a private daemon's configuration", Program(&["virsh"]))
+    // It has the folder `/etc/libvirt`, and virsh, the plain tool of the benchmarks, which is no user's.
+    needed("libvirt-clients", "the folder of a private daemon's configuration", File(&["/usr/bin/virsh"]))
         .of(Part::Use),
     needed("qemu-system-x86", "machines", Program(&["qemu-system-x86_64"])).of(Part::Use).since("1:7.2"),
     needed("qemu-utils", "disks", Program(&["qemu-img"])).of(Part::Use),
