@@ -1,4 +1,4 @@
-//! Ground everything stands on: names, deadlines, child processes, versioned and growing files, the dial and sandbox
+//! Ground everything stands on: names, deadlines, work side by side, child processes, versioned and growing files, the dial and sandbox
 //! traits, talks and terminals, credentials, passwords as hashes, lines of other people's source, numbers that look like chance, exit codes. Knows no more of the domain than
 //! names.
 

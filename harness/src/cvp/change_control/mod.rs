@@ -108,14 +108,13 @@ impl Client {
         }
         let looked = parallel::each(change.tasks(), AT_ONCE, |(task, stage)| {
             let client = self.clone();
-            async move { Ok(client.task_would_fail(&task).await?.map(|why| (task, stage, why))) }
+            async move {
+                let would = client.task_would_fail(&task).await?;
+                Ok(would.map(|why| (task, stage, format!("would fail: {why}"))))
+            }
         });
-        let looked: Vec<Option<_>> = looked.await.into_iter().collect::<Result<_, CvpError>>()?;
-        let bad: Vec<_> = looked
-            .into_iter()
-            .flatten()
-            .map(|(task, stage, why)| (task, stage, format!("would fail: {why}")))
-            .collect();
+        let bad: Vec<_> =
+            looked.await.into_iter().filter_map(Result::transpose).collect::<Result<_, CvpError>>()?;
         if !bad.is_empty() {
             return Err(CvpError::Tasks(bad));
         }
