@@ -272,10 +272,11 @@ impl Env {
         if let Ok(running) = self.site().running()
             && running.lab.runtime().is_some()
         {
-            let (boundary, daemon) =
-                tokio::join!(running.lab.usage(), running.connection.domains(limits::EXAMINE));
-            if boundary.is_err() || daemon.is_err() {
-                // One that only hangs is not gone.
+            let answer = running.connection.answers(limits::COMMAND);
+            // One that is only late, or hangs, is not gone.
+            let daemon = async { matches!(tokio::time::timeout(limits::EXAMINE, answer).await, Ok(Err(_))) };
+            let (boundary, is_gone) = tokio::join!(running.lab.usage(), daemon);
+            if boundary.is_err() || is_gone {
                 let _ = tokio::time::timeout(limits::OBITUARY, running.lab.broken()).await;
             }
         }

@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -27,7 +27,7 @@ use crate::{
     guest::{Command, Status},
     health::{
         Sighting,
-        journal::{self, Said},
+        journal::{self, News, Said},
     },
     image::Ability,
     provider::libvirt::DomainState,
@@ -93,6 +93,7 @@ impl Env {
             seen: Mutex::default(),
             losses: Losses::default(),
             looking: tokio::sync::Mutex::default(),
+            begun: Instant::now(),
             factor,
         });
         let mut tasks = JoinSet::new();
@@ -170,6 +171,7 @@ struct Eye {
     losses: Losses,
     /// Held by who looks how machines are.
     looking: tokio::sync::Mutex<()>,
+    begun: Instant,
     factor: f64,
 }
 
@@ -241,7 +243,7 @@ impl Eye {
                 died.insert(vm.name());
             }
         }
-        let ask = || running.connection.domains(limits::COMMAND);
+        let ask = || running.connection.domains(self.env.scaled(limits::DOMAIN));
         let mut states = ask().await.unwrap_or_default();
         let is_running = |one: &Watched| states.get(one.vm.domain()) == Some(&DomainState::Running);
         if self.watched.iter().any(|one| died.contains(one.vm.name()) && is_running(one)) {
@@ -311,8 +313,8 @@ impl Eye {
         journal.ask();
         let cursor = vm.heard().clone();
         let (script, args) = journal::follow(cursor.as_deref());
-        // What comes before our first mark happened before we watched.
-        let mut is_news = cursor.is_some() && journal.course.borrow().heard > 0;
+        let goes_on = cursor.is_some() && journal.course.borrow().heard > 0;
+        let mut news = if goes_on { News::all() } else { News::since(self.begun.elapsed()) };
         let command = Command::script(script).args(args);
         let read = async {
             let mut rest = Vec::new();
@@ -320,9 +322,10 @@ impl Eye {
                 rest.extend(chunk);
                 while let Some(end) = rest.iter().position(|&b| b == b'\n') {
                     let line: Vec<u8> = rest.drain(..=end).collect();
-                    let (said, place) = journal::read(&String::from_utf8_lossy(&line));
-                    is_news |= matches!(said, Some(Said::Mark(_)));
-                    self.hear_one(vm, journal, said.filter(|_| is_news));
+                    let line = journal::read(&String::from_utf8_lossy(&line));
+                    journal.deaf.store(false, Ordering::Relaxed);
+                    let place = line.cursor.clone();
+                    news.of(line).into_iter().for_each(|said| self.hear_one(vm, journal, said));
                     if place.is_some() {
                         *vm.heard() = place;
                     }
@@ -335,12 +338,10 @@ impl Eye {
         }
     }
 
-    fn hear_one(&self, vm: &Vm, journal: &Journal, said: Option<Said>) {
-        journal.deaf.store(false, Ordering::Relaxed);
+    fn hear_one(&self, vm: &Vm, journal: &Journal, said: Said) {
         match said {
-            Some(Said::Mark(mark)) => journal.course.send_modify(|course| course.heard = mark),
-            Some(Said::Trouble(trouble, text)) => self.see(vm, trouble, text),
-            None => {}
+            Said::Mark(mark) => journal.course.send_modify(|course| course.heard = mark),
+            Said::Trouble(trouble, text) => self.see(vm, trouble, text),
         }
     }
 }

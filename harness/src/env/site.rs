@@ -56,7 +56,7 @@ impl Running {
             let connection = self.connection.another(limits::CONNECT).await?;
             loop {
                 tokio::time::sleep(ASK).await;
-                connection.domains(limits::COMMAND).await?;
+                connection.answers(limits::COMMAND).await?;
             }
         };
         loop {

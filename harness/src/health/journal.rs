@@ -3,6 +3,8 @@
 //! Lines of ours stand among those of the guest: whoever reads one knows that everything before it has come. They take the
 //! way of the kernel's log, which a shell can write to without starting anything.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::event::Trouble;
@@ -45,6 +47,60 @@ pub enum Said {
     Trouble(Trouble, String),
 }
 
+/// A line of a journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Line {
+    /// What it means to us.
+    pub said: Option<Said>,
+    /// Where it stands.
+    pub cursor: Option<String>,
+    /// When it came, by the guest's clock that only goes forward.
+    pub at: Option<Duration>,
+}
+
+/// Which of a journal's lines are news: happened since we watch.
+#[derive(Debug)]
+pub struct News {
+    /// What came before the first mark, and when.
+    early: Option<Vec<(Duration, Said)>>,
+    watched: Duration,
+}
+
+impl News {
+    /// Of one that goes on where it was lost: all of it.
+    #[must_use]
+    pub fn all() -> Self {
+        Self { early: None, watched: Duration::ZERO }
+    }
+
+    /// Of one that is told from the guest's start: what comes from our first mark on, and what came before it for as long as
+    /// we had `watched` when that was asked for.
+    #[must_use]
+    pub fn since(watched: Duration) -> Self {
+        Self { early: Some(Vec::new()), watched }
+    }
+
+    /// What is known with that line.
+    pub fn of(&mut self, line: Line) -> Vec<Said> {
+        let Some(said) = line.said else { return Vec::new() };
+        match (&mut self.early, said) {
+            (None, said) => vec![said],
+            (Some(early), mark @ Said::Mark(_)) => {
+                let begun = line.at.map(|at| at.saturating_sub(self.watched));
+                let early = std::mem::take(early).into_iter();
+                self.early = None;
+                let news =
+                    early.filter(|(at, _)| begun.is_some_and(|begun| *at >= begun)).map(|(_, said)| said);
+                news.chain([mark]).collect()
+            }
+            (Some(early), said) => {
+                early.extend(line.at.map(|at| (at, said)));
+                Vec::new()
+            }
+        }
+    }
+}
+
 /// The script for the guest's shell that follows the journal, and its arguments: from behind `cursor` on, or else from the
 /// guest's start.
 #[must_use]
@@ -58,10 +114,10 @@ pub fn follow(cursor: Option<&str>) -> (&'static str, Vec<String>) {
     (SCRIPT, how.into_iter().chain([from]).chain(ids).chain(or).collect())
 }
 
-/// What a line of the journal says, and its cursor.
+/// Reads a line of the journal.
 #[must_use]
-pub fn read(line: &str) -> (Option<Said>, Option<String>) {
-    let Ok(entry) = serde_json::from_str::<Value>(line) else { return (None, None) };
+pub fn read(line: &str) -> Line {
+    let Ok(entry) = serde_json::from_str::<Value>(line) else { return Line::default() };
     let field = |name: &str| entry.get(name).map(text).unwrap_or_default();
     let message = field("MESSAGE");
     let said = match field("MESSAGE_ID").as_str() {
@@ -75,7 +131,8 @@ pub fn read(line: &str) -> (Option<Said>, Option<String>) {
             .map(|trouble| Said::Trouble(trouble, message)),
         _ => None,
     };
-    (said, entry.get("__CURSOR").map(text))
+    let at = field("__MONOTONIC_TIMESTAMP").parse().ok().map(Duration::from_micros);
+    Line { said, cursor: entry.get("__CURSOR").map(text), at }
 }
 
 /// A field: text, or bytes where it is none.
@@ -127,7 +184,7 @@ mod tests {
     #[case(r#"{"_TRANSPORT":"kernel","MESSAGE":"Oops: 0002 [#1] SMP"}"#, None)]
     #[case(r#"{"MESSAGE_ID":"98e322203f7a4ed290d09fe03c09fe15","MESSAGE":"m","EXIT_CODE":"exited"}"#, None)]
     fn lines_mean_something(#[case] line: &str, #[case] expected: Option<Said>) {
-        assert_eq!(read(line).0, expected);
+        assert_eq!(read(line).said, expected);
     }
 
     /// Runs the script with this `journalctl`, for as long as somebody types.
@@ -160,13 +217,37 @@ mod tests {
         assert_eq!(run("echo line", ""), ("line\n".to_owned(), Some(0)));
         assert_eq!(run("exec /nowhere/journalctl", "").1, Some(ABSENT));
         let (said, _) = run("exec sleep 1000", "7\n");
-        assert_eq!(read(said.trim()).0, Some(Said::Mark(7)));
+        assert_eq!(read(said.trim()).said, Some(Said::Mark(7)));
     }
 
     #[test]
     fn it_goes_on_behind_the_cursor() {
-        let (_, cursor) = read(r#"{"__CURSOR":"s=1;i=2","MESSAGE":"m"}"#);
+        let Line { cursor, .. } = read(r#"{"__CURSOR":"s=1;i=2","MESSAGE":"m"}"#);
         assert!(follow(cursor.as_deref()).1.contains(&"--after-cursor=s=1;i=2".to_owned()));
         assert!(follow(None).1.contains(&"--boot".to_owned()));
+    }
+
+    #[test]
+    fn what_came_before_the_first_mark_is_news_if_we_watched_by_then() {
+        let failed = |at: u64, unit: &str| {
+            let id = UNIT_FAILED;
+            read(&format!(r#"{{"MESSAGE_ID":"{id}","MESSAGE":"{unit}","__MONOTONIC_TIMESTAMP":"{at}"}}"#))
+        };
+        let mark = |at: &str| read(&format!(r#"{{"SYSLOG_IDENTIFIER":"polder-health","MESSAGE":"1"{at}}}"#));
+        let heard = |mut news: News, mark: Line| {
+            let lines = [failed(1_000_000, "early"), failed(8_000_000, "late"), Line::default(), mark];
+            let lines = lines.into_iter().chain([failed(9_500_000, "then")]);
+            let said = lines.flat_map(|line| news.of(line)).map(|said| match said {
+                Said::Mark(mark) => mark.to_string(),
+                Said::Trouble(_, text) => text,
+            });
+            said.collect::<Vec<_>>().join(" ")
+        };
+        let stamped = || mark(r#","__MONOTONIC_TIMESTAMP":"9000000""#);
+        assert_eq!(heard(News::since(Duration::ZERO), stamped()), "1 then");
+        assert_eq!(heard(News::since(Duration::from_secs(2)), stamped()), "late 1 then");
+        assert_eq!(heard(News::since(Duration::from_secs(20)), stamped()), "early late 1 then");
+        assert_eq!(heard(News::since(Duration::from_secs(20)), mark("")), "1 then");
+        assert_eq!(heard(News::all(), stamped()), "early late 1 then");
     }
 }

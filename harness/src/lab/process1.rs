@@ -81,7 +81,9 @@ fn run(spec: &LabSpec, paths: &LabPaths, reports: &OwnedFd) -> Result<i32, StepE
         _ => None,
     };
     mounts::mount_all(spec, paths)?;
-    sys::set_hostname("polder").map_err(step("set the host name"))?;
+    // libvirt looks up a name without a dot whenever a domain goes on from a file, and keeps whoever looks at that domain
+    // waiting for as long as a name server that is out of reach takes to be given up.
+    sys::set_hostname("polder.internal").map_err(step("set the host name"))?;
     std::env::set_current_dir("/").map_err(step("enter the root folder"))?;
     match &spec.payload {
         Payload::Libvirtd { .. } => daemon(reports, &signals, out, err, way_out.as_ref()),

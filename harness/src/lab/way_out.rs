@@ -5,7 +5,7 @@
 use std::{
     fs, io,
     io::{Read, Write},
-    os::unix::process::CommandExt,
+    os::unix::{net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -36,21 +36,26 @@ impl WayOut {
         let program = pasta().ok_or_else(|| {
             StepError::new("lead out", "`pasta` is not installed").advise("install the package `passt`")
         })?;
-        let (mut go, mut tell) = io::pipe().map_err(step)?;
+        let (mut ours, mut theirs) = UnixStream::pair().map_err(step)?;
         let pid = match sys::fork().map_err(step)? {
             Fork::Parent(pid) => pid,
             Fork::Child => {
-                drop(tell);
+                drop(ours);
+                // What process 1 mounts from now on is not for us.
+                let apart = sys::unshare(libc::CLONE_NEWNS).and_then(|()| theirs.write_all(&[1]));
                 // Until process 1 has its network.
-                let told = go.read_exact(&mut [0]);
+                let told = apart.and_then(|()| theirs.read_exact(&mut [0]));
                 let error = told.and_then(|()| lead(&program, paths)).err();
                 let why = error.map(|e| e.to_string()).unwrap_or_default();
                 let _ = fs::write(paths.way_out_log(), why);
                 sys::exit_now(1)
             }
         };
+        drop(theirs);
+        // A child that ended instead is noticed by who waits for the way it makes, who knows what it said.
+        let _ = ours.read_exact(&mut [0]);
         sys::unshare(libc::CLONE_NEWNET).map_err(|e| StepError::new("make a network", e))?;
-        tell.write_all(&[1]).map_err(step)?;
+        let _ = ours.write_all(&[1]);
         Ok(Self { pid })
     }
 
@@ -77,7 +82,6 @@ impl WayOut {
 
 /// Becomes `pasta`; returns only when that fails.
 fn lead(program: &Path, paths: &LabPaths) -> io::Result<()> {
-    sys::unshare(libc::CLONE_NEWNS)?;
     // In the old one nobody of this process namespace is seen.
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount("proc", "/proc", "proc", flags, None)?;

@@ -13,7 +13,7 @@ use std::{
 use polder::{
     env::{Env, Host, Progress, Vm},
     initfile::{self, Options},
-    lab::{Hermetic, LabHost, LabSpec, LabState, Payload},
+    lab::{Hermetic, Lab, LabHost, LabSpec, LabState, Payload},
 };
 
 use crate::{
@@ -71,6 +71,7 @@ async fn on_a_host_of_its_own() {
     files(&env, &own.root, &b).await;
     env.down().await.unwrap();
     on_a_daemon(&own);
+    one_after_another(&own.root).await;
     kills(&own.root);
 }
 
@@ -244,6 +245,22 @@ fn get(url: &str, path: &str) -> String {
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
+/// Each lab has its way out, however its steps and those of who makes that fall together.
+async fn one_after_another(root: &Path) {
+    let root = root.join("one-after-another");
+    fs::create_dir(&root).unwrap();
+    let host = LabHost { root: root.clone(), cache: root, launcher: std::env::current_exe().unwrap() };
+    for _ in 0..15 {
+        let lab = Hermetic::start(&host, with_a_way_out(&host), Duration::from_secs(30)).await.unwrap();
+        lab.end(Duration::from_secs(30)).await.unwrap();
+    }
+}
+
+fn with_a_way_out(host: &LabHost) -> LabSpec {
+    let payload = Payload::Libvirtd { kvm: false, capability_cache: host.cache.clone(), way_out: true };
+    LabSpec { payload, env: None, binds: vec![] }
+}
+
 /// Whoever is killed, nothing of a lab with a way out remains.
 fn kills(root: &Path) {
     let vars = [("POLDER_TEST_ROOT", root.join("kills").display().to_string())];
@@ -261,9 +278,9 @@ fn kill_host() -> LabHost {
 #[ignore = "a process of `nets_lead_out_when_asked_and_files_are_served`"]
 async fn owner() {
     let host = kill_host();
-    let payload = Payload::Libvirtd { kvm: false, capability_cache: host.cache.clone(), way_out: true };
-    let spec = LabSpec { payload, env: None, binds: vec![] };
-    let Ok(lab) = Hermetic::start(&host, spec, Duration::from_secs(30)).await else { return };
+    let Ok(lab) = Hermetic::start(&host, with_a_way_out(&host), Duration::from_secs(30)).await else {
+        return;
+    };
     let mut state = lab.state();
     let _ = state.wait_for(|s| *s != LabState::Running).await;
 }

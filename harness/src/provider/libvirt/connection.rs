@@ -1,14 +1,14 @@
 //! The one door for libvirt's blocking calls: a connection owned by a thread of its own.
 //!
-//! libvirt has no way to abandon a call. One that misses its deadline poisons the connection: later calls fail at once,
-//! and the thread stays behind until whoever owns the daemon ends it.
+//! libvirt has no way to abandon a call. One that misses its deadline poisons the connection: calls that wait for their turn
+//! and later ones fail at once, and the thread stays behind until whoever owns the daemon ends it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use virt::connect::Connect;
 
 use super::auth;
@@ -31,7 +31,7 @@ pub struct Connection {
     uri: Arc<str>,
     credentials: Option<Credentials>,
     jobs: mpsc::Sender<Job>,
-    poisoned: Arc<Mutex<Option<String>>>,
+    poisoned: watch::Sender<Option<String>>,
 }
 
 impl Connection {
@@ -72,7 +72,9 @@ impl Connection {
             return Err(ProviderError::TimedOut { what: what(), limit: Duration::ZERO });
         }
         match tokio::time::timeout(limit, answer).await {
-            Ok(Ok(Ok(()))) => Ok(Self { uri: uri.into(), credentials, jobs, poisoned: Arc::default() }),
+            Ok(Ok(Ok(()))) => {
+                Ok(Self { uri: uri.into(), credentials, jobs, poisoned: watch::Sender::default() })
+            }
             Ok(Ok(Err(error))) => Err(error),
             Ok(Err(_)) | Err(_) => Err(ProviderError::TimedOut { what: what(), limit }),
         }
@@ -86,34 +88,48 @@ impl Connection {
         Self::open_as(&self.uri, self.credentials.as_ref(), limit).await
     }
 
-    /// Makes one call, `what` in words ("start domain web").
+    /// Makes one call, `what` in words ("start domain web"), which has `limit` from its turn on.
     pub(super) async fn call<T: Send + 'static>(
         &self,
         what: String,
         limit: Duration,
         job: impl FnOnce(&Connect) -> Result<T, virt::error::Error> + Send + 'static,
     ) -> Result<T, ProviderError> {
-        if let Some(earlier) = self.poison().clone() {
-            return Err(ProviderError::Poisoned { what, earlier });
-        }
+        let gone = |what| ProviderError::Poisoned { what, earlier: "its thread is gone".into() };
+        let (begin, begun) = oneshot::channel();
         let (done, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connect| drop(done.send(job(connect))));
+        let job: Job = Box::new(move |connect| {
+            let _ = begin.send(());
+            drop(done.send(job(connect)));
+        });
         if self.jobs.send(job).is_err() {
-            return Err(ProviderError::Poisoned { what, earlier: "its thread is gone".into() });
+            return Err(gone(what));
         }
-        match tokio::time::timeout(limit, answer).await {
-            Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(source))) => Err(ProviderError::Call { what, source }),
-            Ok(Err(_)) => Err(ProviderError::Poisoned { what, earlier: "its thread is gone".into() }),
-            Err(_) => {
-                self.poison().get_or_insert_with(|| what.clone());
-                Err(ProviderError::TimedOut { what, limit })
+        let (poisoned, called) = (self.poisoned.clone(), what.clone());
+        // On its own: the calls behind one that hangs learn of it also when nobody waits for that one any more.
+        let watched = tokio::spawn(async move {
+            let mut earlier = poisoned.subscribe();
+            let turn = tokio::select! {
+                biased;
+                Ok(hung) = earlier.wait_for(Option::is_some) => Err(hung.clone().unwrap_or_default()),
+                turn = begun => Ok(turn),
+            };
+            match turn {
+                Err(earlier) => return Err(ProviderError::Poisoned { what, earlier }),
+                Ok(Err(_)) => return Err(gone(what)),
+                Ok(Ok(())) => {}
             }
-        }
-    }
-
-    fn poison(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.poisoned.lock().unwrap_or_else(PoisonError::into_inner)
+            match tokio::time::timeout(limit, answer).await {
+                Ok(Ok(Ok(value))) => Ok(value),
+                Ok(Ok(Err(source))) => Err(ProviderError::Call { what, source }),
+                Ok(Err(_)) => Err(gone(what)),
+                Err(_) => {
+                    poisoned.send_replace(Some(what.clone()));
+                    Err(ProviderError::TimedOut { what, limit })
+                }
+            }
+        });
+        watched.await.unwrap_or_else(|_| Err(gone(called)))
     }
 }
 
@@ -152,6 +168,35 @@ mod tests {
         assert_eq!(error.to_string(), "cannot go on: libvirt did not come back from an earlier call (hang)");
         drop(free);
         assert!(connection.another(LIMIT).await.unwrap().call("x".into(), LIMIT, |_| Ok(1)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_call_has_its_time_from_its_turn_on() {
+        let connection = Connection::open("test:///default", LIMIT).await.unwrap();
+        let slow = |_: &Connect| {
+            std::thread::sleep(Duration::from_millis(300));
+            Ok(())
+        };
+        let (first, second) = tokio::join!(
+            connection.call("be slow".into(), LIMIT, slow),
+            connection.call("go on".into(), Duration::from_millis(100), |_| Ok(())),
+        );
+        assert!(first.is_ok() && second.is_ok(), "{first:?}, {second:?}");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_turn_behind_a_call_that_hangs_is_told_also_when_that_one_was_given_up() {
+        let connection = Connection::open("test:///default", LIMIT).await.unwrap();
+        let (free, hold) = mpsc::channel::<()>();
+        let stuck = move |_: &Connect| {
+            let _ = hold.recv();
+            Ok(())
+        };
+        let hang = connection.call("hang".into(), Duration::from_millis(50), stuck);
+        assert!(tokio::time::timeout(Duration::from_millis(1), hang).await.is_err());
+        let error = connection.call("go on".into(), LIMIT, |_| Ok(())).await.unwrap_err();
+        assert_eq!(error.to_string(), "cannot go on: libvirt did not come back from an earlier call (hang)");
+        drop(free);
     }
 
     #[tokio::test]

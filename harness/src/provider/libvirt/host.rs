@@ -20,6 +20,15 @@ pub struct Daemon {
 }
 
 impl Connection {
+    /// Asks the daemon for a word, for which it need not wait for any of its domains: one that starts or ends may keep
+    /// others from looking at it for as long as that takes.
+    ///
+    /// # Errors
+    /// What libvirt said, or that it did not come back within `limit`.
+    pub async fn answers(&self, limit: Duration) -> Result<(), ProviderError> {
+        self.call("answer".into(), limit, |c| c.lib_version().map(drop)).await
+    }
+
     /// Asks the daemon about itself.
     ///
     /// # Errors
