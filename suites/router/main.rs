@@ -15,7 +15,7 @@ const PLAIN: &str = "";
 /// What is removed only in words that FRR's own program knows.
 const ON_MATCH: &str = "route-map out permit 10\n on-match goto 30\n";
 
-const APPLY: &str = "/usr/lib/polder/device/apply /root/wanted";
+const APPLY: &str = "/usr/lib/polder/device/apply </root/wanted";
 const SHOW: &str = "/usr/lib/polder/device/show";
 
 /// FRR's own way, which takes long.
@@ -54,6 +54,49 @@ mod router {
         becomes(r1, PLAIN).await?;
         r1.succeed("pkill -9 -x vtysh").await?;
         becomes(r1, PEERS).await
+    }
+
+    /// What the one that is kept carries out is what another one would have done, said and ended with.
+    #[test(after(is_what_its_daemons_say))]
+    async fn has_a_quick_vtysh(r1: &Vm) -> Result {
+        becomes(r1, PEERS).await?;
+        for asked in [
+            "-c 'show bgp peer-group'",
+            "-c 'show ip prefix-list'",
+            "-c 'show ip route 203.0.113.9'",
+            "-c 'show bgp ipv4 unicast 203.0.113.9/32'",
+            "-c 'show version' -c 'show nothing at all' -c 'show daemons'",
+            "-c 'configure terminal' -c 'ip route 192.0.2.0/24 nowhere at all' -c 'ip route 192.0.2.0/24 blackhole'",
+            "-c 'configure terminal' -c 'ip route 203.0.113.0/24 blackhole' -c 'do show running-config staticd'",
+            "-c 'show running-config\nshow daemons'",
+            "-c",
+            "-c 'show daemons' -E",
+            "--help",
+        ] {
+            let (quick, other) = (
+                r1.execute(format!("vtysh {asked} 2>&1")).await?,
+                r1.execute(format!("/usr/bin/vtysh {asked} 2>&1")).await?,
+            );
+            let said = [&quick, &other].map(|output| {
+                // Times go on between the two.
+                let text = output.stdout.text().into_owned();
+                text.split(' ').filter(|word| !word.contains(':')).collect::<Vec<_>>().join(" ")
+            });
+            ensure!(quick.status == other.status && said[0] == said[1], "{asked}: it says {said:#?}");
+        }
+        // It is left as it was found, and nobody types on where another one has been.
+        r1.succeed("vtysh -c 'configure terminal' -c 'ip route 192.0.2.0/24 blackhole'").await?;
+        let runs = r1.succeed("vtysh -c 'show running-config'").await?;
+        ensure!(runs.contains("ip route 192.0.2.0/24 blackhole"), "{runs}");
+        r1.fails("vtysh -c 'ip route 198.51.100.0/24 blackhole'").await?;
+        r1.fails("vtysh -c 'configure terminal' -c 'no ip route 198.51.100.0/24 blackhole'").await?;
+        // Whoever has taken the sockets away has a vtysh all the same.
+        r1.succeed("systemctl stop polder-device.socket polder-device.service").await?;
+        r1.succeed("vtysh -c 'show version'").await?;
+        let silent = r1.fails(SHOW).await?.stderr;
+        ensure!(silent.text().contains("journalctl -u polder-device"), "{}", silent.text());
+        r1.succeed("systemctl start polder-device.socket").await?;
+        becomes(r1, PLAIN).await
     }
 
     /// At a terminal, these keys would mean something else.

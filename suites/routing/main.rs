@@ -37,7 +37,7 @@ mod routing {
             cvp.configlet("r3").content(include_str!("r3.conf")).on([r3]),
         ])
         .await?;
-        tokio::try_join!(has_sessions(r1), has_sessions(r2), has_sessions(r3))?;
+        tokio::try_join!(has_sessions(r1), has_sessions(r2))?;
         Ok(())
     }
 
@@ -54,8 +54,7 @@ mod routing {
 
     #[test(after(routes_propagate))]
     async fn traffic_flows(h1: &Vm, h3: &Vm, cvp: &Cvp, r1: &Vm) -> Result {
-        h1.until_ping(H3).within(secs(10)).await?;
-        h3.until_ping(H1).within(secs(10)).await?;
+        tokio::try_join!(h1.until_ping(H3).within(secs(10)), h3.until_ping(H1).within(secs(10)))?;
         ensure!(cvp.compliance(r1).await?.is_in_sync());
         Ok(())
     }
@@ -135,7 +134,7 @@ mod routing {
             .verify(&format!("ip route show type blackhole | grep {H3}"))
             .rollback(&format!("vtysh -c 'configure terminal' -c 'no ip route {H3}/32 blackhole'"));
         changes.apply(block).on(routers).await?;
-        ensure!(h1.ping(H3, 1).await?.received == 0);
+        h1.fails(format!("ping -c 1 -W 1 {H3}")).await?;
         Ok(())
     }
 }

@@ -22,7 +22,10 @@ use super::{
     host::limits,
 };
 use crate::{
-    base::follow::{Follow, length},
+    base::{
+        follow::{Follow, length},
+        wait::{Deadline, Pauses},
+    },
     event::Trouble,
     guest::{Command, Status},
     health::{
@@ -41,6 +44,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How long a journal may take until all is heard that had happened, when it is followed already and when that begins;
 /// both are stretched by the time factor.
 const HEARD: Duration = Duration::from_secs(2);
+/// Until a journal is nudged first and ever after, while it is waited for.
+const NUDGE: (Duration, Duration) = (Duration::from_millis(30), Duration::from_millis(250));
 const BEGUN: Duration = Duration::from_secs(10);
 
 impl Vm {
@@ -278,13 +283,29 @@ impl Eye {
                 asked.push((journal, journal.ask()));
             }
         }
-        let deadline = tokio::time::Instant::now() + limit.mul_f64(self.factor);
-        for (journal, mark) in asked {
-            let mut course = journal.course.subscribe();
-            let all = course.wait_for(|course| course.heard >= mark || !course.followed);
-            if tokio::time::timeout_at(deadline, all).await.is_err() {
-                journal.deaf.store(true, Ordering::Relaxed);
+        let deadline = Deadline::within(limit.mul_f64(self.factor));
+        let is_over = |mark: u64, course: &Course| course.heard >= mark || !course.followed;
+        let heard = async {
+            for (journal, mark) in &asked {
+                let mut course = journal.course.subscribe();
+                let all = course.wait_for(|course| is_over(*mark, course));
+                if tokio::time::timeout(deadline.left(), all).await.is_err() {
+                    journal.deaf.store(true, Ordering::Relaxed);
+                }
             }
+        };
+        let nudge = async {
+            let mut pauses = Pauses::between(NUDGE.0, NUDGE.1);
+            while !deadline.passed() {
+                pauses.pause(deadline).await;
+                let late = asked.iter().filter(|(journal, mark)| !is_over(*mark, &journal.course.borrow()));
+                late.for_each(|(journal, _)| journal.write("\n"));
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = heard => {}
+            () = nudge => {}
         }
     }
 
@@ -357,10 +378,14 @@ impl Journal {
     /// Has another mark written, and says which.
     fn ask(&self) -> u64 {
         let mark = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        self.write(&format!("{mark}\n"));
+        mark
+    }
+
+    fn write(&self, text: &str) {
         let line = self.line.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sent = line.map(|line| line.try_send(Ok(format!("{mark}\n").into_bytes())));
+        let sent = line.map(|line| line.try_send(Ok(text.as_bytes().to_vec())));
         // Nobody is there to write it: when somebody is, a later one is written.
         let _ = sent;
-        mark
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Lines of ours stand among those of the guest: whoever reads one knows that everything before it has come. They take the
 //! way of the kernel's log, which a shell can write to without starting anything.
+//!
+//! systemd-journald tells its readers of what it has written a quarter to half a second later. They look at once when any
+//! file is written to beside its own, which is what a nudge does.
 
 use std::time::Duration;
 
@@ -19,12 +22,16 @@ const CORE_DUMPED: &str = "fc2e22bc6ee647b6b90729ab34a250b1";
 const PROCESS_ENDED: &str = "98e322203f7a4ed290d09fe03c09fe15";
 const DUMPED: &str = "dumped";
 
-/// Every line of its input becomes one of ours. Where the kernel's log may not be written, it is said directly. It ends with
-/// its input, because there is nobody then who wants to know, and with what follows the journal.
+/// Every line of its input becomes one of ours, and an empty one a nudge. Where the kernel's log may not be written, it is
+/// said directly. It ends with its input, because there is nobody then who wants to know, and with what follows the journal.
 const SCRIPT: &str = r#"exec 3<&0
 journalctl "$@" 3<&- & follower=$!
 {
     while read -r mark; do
+        if [ -z "$mark" ]; then
+            { true >/run/log/journal/polder-health; } 2>/dev/null
+            continue
+        fi
         { echo "<14>polder-health: $mark" >/dev/kmsg; } 2>/dev/null ||
             echo "{\"SYSLOG_IDENTIFIER\":\"polder-health\",\"MESSAGE\":\"$mark\"}"
     done
@@ -216,7 +223,7 @@ mod tests {
     fn the_script_ends_with_its_input_and_with_the_follower() {
         assert_eq!(run("echo line", ""), ("line\n".to_owned(), Some(0)));
         assert_eq!(run("exec /nowhere/journalctl", "").1, Some(ABSENT));
-        let (said, _) = run("exec sleep 1000", "7\n");
+        let (said, _) = run("exec sleep 1000", "\n7\n");
         assert_eq!(read(said.trim()).said, Some(Said::Mark(7)));
     }
 

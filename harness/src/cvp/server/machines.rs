@@ -26,7 +26,7 @@ const OWN: &str = "/usr/lib/polder/device";
 /// How a system takes its configuration and tells it: a shell script for each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adapter {
-    /// Takes the one in the file `$d/new` and prints what runs then, or fails with what ran before.
+    /// Takes its input, all of it or nothing, and prints what runs then, or fails with what ran before.
     push: String,
     read: String,
 }
@@ -37,7 +37,9 @@ impl Adapter {
     pub fn new(apply: impl Into<String>, read: impl Into<String>) -> Self {
         let (apply, read) = (apply.into(), read.into());
         let push = format!(
-            "apply() {{ {apply}
+            "umask 077; d=$(mktemp -d) || exit 1; trap 'rm -rf \"$d\"' EXIT
+cat >\"$d/new\" || exit 1
+apply() {{ {apply}
 }}
 read_back() {{ {read}
 }}
@@ -72,11 +74,11 @@ fi
         Self::new(apply, "FastCli -p 15 -c 'show running-config'")
     }
 
-    /// A system that says itself how, by programs in its folder `/usr/lib/polder/device`: `apply FILE` has it run the configuration
-    /// in the file and prints what runs then, or fails, having said why, with what ran before; `show` prints what runs.
+    /// A system that says itself how, by programs in its folder `/usr/lib/polder/device`: `apply` has it run the configuration
+    /// that is its input and prints what runs then, or fails, having said why, with what ran before; `show` prints what runs.
     #[must_use]
     pub fn own() -> Self {
-        Self { push: format!("{OWN}/apply \"$d/new\""), read: format!("{OWN}/show") }
+        Self { push: format!("{OWN}/apply"), read: format!("{OWN}/show") }
     }
 
     /// The one for what runs in `guest`: its own where it has one, EOS where its shell is there, else a file,
@@ -106,11 +108,7 @@ fi
 
     /// Everything in one go: with a break in between, nobody would know which one runs.
     fn push(&self, config: &str) -> Command {
-        let script = format!(
-            "umask 077; d=$(mktemp -d) || exit 1; trap 'rm -rf \"$d\"' EXIT\ncat >\"$d/new\" || exit 1\n{}",
-            self.push
-        );
-        Command::script(script).stdin(config.as_bytes().to_vec()).timeout(PUSH)
+        Command::script(&self.push).stdin(config.as_bytes().to_vec()).timeout(PUSH)
     }
 }
 
