@@ -368,7 +368,7 @@ impl Store {
         self.delete(&to)
     }
 
-    /// Deletes what is no entry (any more); others may have the same files.
+    /// Deletes what is no entry (any more); others may have the same files, and who has begun a draft may give it up meanwhile.
     fn delete(&self, path: &Path) -> Result<()> {
         let mut notes = Notes::load(&self.folder);
         let deleted = notes.keeping(&self.folder, || match fs::symlink_metadata(path) {
@@ -380,7 +380,10 @@ impl Store {
         });
         notes.retain(|entry| fs::symlink_metadata(self.folder.join(entry)).is_ok());
         notes.save(&self.folder);
-        deleted.map_err(at("remove", path))
+        match deleted {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            deleted => deleted.map_err(at("remove", path)),
+        }
     }
 
     fn names(&self) -> Result<Vec<String>> {

@@ -43,7 +43,8 @@ fn child() {
 fn start(folder: &Path, work: &str) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "checkpoint::tests::processes::child", "--ignored", "--nocapture"]);
-    command.env(STORE, folder).env(WORK, work).stdout(Stdio::piped()).stderr(Stdio::null());
+    // What goes wrong there is in the output here.
+    command.env(STORE, folder).env(WORK, work).stdout(Stdio::piped());
     command.spawn().unwrap()
 }
 
