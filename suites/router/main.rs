@@ -61,7 +61,7 @@ mod router {
     async fn has_a_quick_vtysh(r1: &Vm) -> Result {
         becomes(r1, PEERS).await?;
         for asked in [
-            "-c 'show bgp peer-group'",
+            "-c 'show running-config bgpd'",
             "-c 'show ip prefix-list'",
             "-c 'show ip route 203.0.113.9'",
             "-c 'show bgp ipv4 unicast 203.0.113.9/32'",
@@ -69,6 +69,9 @@ mod router {
             "-c 'configure terminal' -c 'ip route 192.0.2.0/24 nowhere at all' -c 'ip route 192.0.2.0/24 blackhole'",
             "-c 'configure terminal' -c 'ip route 203.0.113.0/24 blackhole' -c 'do show running-config staticd'",
             "-c 'show running-config\nshow daemons'",
+            "-c 'show daemons' -c 'ping 127.0.0.1 count 1 oops'",
+            "-c 'configure terminal' -c 'do show daemons' -c 'exit' -c 'disable' -c 'show daemons'",
+            "-c 'configure terminal' -c 'router bgp 65001' -c 'exit-address-family' -c 'no bgp oops'",
             "-c",
             "-c 'show daemons' -E",
             "--help",

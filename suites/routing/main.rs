@@ -134,7 +134,8 @@ mod routing {
             .verify(&format!("ip route show type blackhole | grep {H3}"))
             .rollback(&format!("vtysh -c 'configure terminal' -c 'no ip route {H3}/32 blackhole'"));
         changes.apply(block).on(routers).await?;
-        h1.fails(format!("ping -c 1 -W 1 {H3}")).await?;
+        let ping = h1.fails(format!("ping -c 1 -W 1 {H3}")).await?.stdout;
+        ensure!(ping.text().contains("100% packet loss"), "{}", ping.text());
         Ok(())
     }
 }

@@ -136,6 +136,7 @@ pub(crate) const PACKAGES: &[Package] = &[
         ..needed("openssh-server", "the server our ssh client is tested against", Program(&["sshd"]))
     },
     wished("createrepo-c", "repositories of RPMs", Program(&["createrepo_c"])).of(Part::SomeUse),
+    needed("python3", "what an image has for its machines in Python", Program(&["python3"])),
     wished(
         "python3-venv",
         "clients in Python that our servers are tested with",

@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{
@@ -44,9 +44,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How long a journal may take until all is heard that had happened, when it is followed already and when that begins;
 /// both are stretched by the time factor.
 const HEARD: Duration = Duration::from_secs(2);
+const BEGUN: Duration = Duration::from_secs(10);
 /// Until a journal is nudged first and ever after, while it is waited for.
 const NUDGE: (Duration, Duration) = (Duration::from_millis(30), Duration::from_millis(250));
-const BEGUN: Duration = Duration::from_secs(10);
 
 impl Vm {
     /// Says that from now on until the running step of the suite ends, this trouble is what is wanted of the machine: no
@@ -195,7 +195,9 @@ struct Watched {
 struct Journal {
     /// The way to who follows it; replaced when that is lost.
     line: Mutex<Option<mpsc::Sender<std::io::Result<Vec<u8>>>>>,
-    /// The last mark that was asked for.
+    /// The first mark. Those below it are others': who has followed this journal before what the machine goes on from.
+    first: u64,
+    /// The next mark that is asked for.
     asked: AtomicU64,
     course: watch::Sender<Course>,
     /// Whether it did not answer in time: it is not waited for again before it is heard.
@@ -248,7 +250,11 @@ impl Eye {
                 died.insert(vm.name());
             }
         }
-        let ask = || running.connection.domains(self.env.scaled(limits::DOMAIN));
+        let ask = async || {
+            // One that hangs is found out before what may take as long as a domain needs to start.
+            running.connection.answers(limits::COMMAND).await?;
+            running.connection.domains(self.env.scaled(limits::DOMAIN)).await
+        };
         let mut states = ask().await.unwrap_or_default();
         let is_running = |one: &Watched| states.get(one.vm.domain()) == Some(&DomainState::Running);
         if self.watched.iter().any(|one| died.contains(one.vm.name()) && is_running(one)) {
@@ -335,7 +341,8 @@ impl Eye {
         let cursor = vm.heard().clone();
         let (script, args) = journal::follow(cursor.as_deref());
         let goes_on = cursor.is_some() && journal.course.borrow().heard > 0;
-        let mut news = if goes_on { News::all() } else { News::since(self.begun.elapsed()) };
+        let mut news =
+            if goes_on { News::all(journal.first) } else { News::since(self.begun.elapsed(), journal.first) };
         let command = Command::script(script).args(args);
         let read = async {
             let mut rest = Vec::new();
@@ -347,7 +354,8 @@ impl Eye {
                     journal.deaf.store(false, Ordering::Relaxed);
                     let place = line.cursor.clone();
                     news.of(line).into_iter().for_each(|said| self.hear_one(vm, journal, said));
-                    if place.is_some() {
+                    // What comes before the first mark is read once more where that does not come.
+                    if place.is_some() && journal.course.borrow().heard > 0 {
                         *vm.heard() = place;
                     }
                 }
@@ -370,14 +378,16 @@ impl Eye {
 impl Default for Journal {
     fn default() -> Self {
         let course = watch::Sender::new(Course { heard: 0, followed: true });
-        Self { line: Mutex::default(), asked: AtomicU64::new(0), course, deaf: AtomicBool::new(false) }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let first = u64::try_from(now.as_micros()).unwrap_or_default();
+        Self { line: Mutex::default(), first, asked: AtomicU64::new(first), course, deaf: AtomicBool::new(false) }
     }
 }
 
 impl Journal {
     /// Has another mark written, and says which.
     fn ask(&self) -> u64 {
-        let mark = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let mark = self.asked.fetch_add(1, Ordering::Relaxed);
         self.write(&format!("{mark}\n"));
         mark
     }

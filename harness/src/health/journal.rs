@@ -71,26 +71,30 @@ pub struct News {
     /// What came before the first mark, and when.
     early: Option<Vec<(Duration, Said)>>,
     watched: Duration,
+    /// Our first mark.
+    first: u64,
 }
 
 impl News {
-    /// Of one that goes on where it was lost: all of it.
+    /// Of one that goes on where it was lost: all of it. Marks from `first` on are ours.
     #[must_use]
-    pub fn all() -> Self {
-        Self { early: None, watched: Duration::ZERO }
+    pub fn all(first: u64) -> Self {
+        Self { early: None, watched: Duration::ZERO, first }
     }
 
     /// Of one that is told from the guest's start: what comes from our first mark on, and what came before it for as long as
-    /// we had `watched` when that was asked for.
+    /// we had `watched` when that was asked for. What happened at the very begin, for as long as it then took to be written,
+    /// is not among it: rather than to blame somebody for what was before.
     #[must_use]
-    pub fn since(watched: Duration) -> Self {
-        Self { early: Some(Vec::new()), watched }
+    pub fn since(watched: Duration, first: u64) -> Self {
+        Self { early: Some(Vec::new()), watched, first }
     }
 
     /// What is known with that line.
     pub fn of(&mut self, line: Line) -> Vec<Said> {
         let Some(said) = line.said else { return Vec::new() };
         match (&mut self.early, said) {
+            (_, Said::Mark(mark)) if mark < self.first => Vec::new(),
             (None, said) => vec![said],
             (Some(early), mark @ Said::Mark(_)) => {
                 let begun = line.at.map(|at| at.saturating_sub(self.watched));
@@ -240,9 +244,13 @@ mod tests {
             let id = UNIT_FAILED;
             read(&format!(r#"{{"MESSAGE_ID":"{id}","MESSAGE":"{unit}","__MONOTONIC_TIMESTAMP":"{at}"}}"#))
         };
-        let mark = |at: &str| read(&format!(r#"{{"SYSLOG_IDENTIFIER":"polder-health","MESSAGE":"1"{at}}}"#));
-        let heard = |mut news: News, mark: Line| {
-            let lines = [failed(1_000_000, "early"), failed(8_000_000, "late"), Line::default(), mark];
+        let mark = |number: u64, at: &str| {
+            read(&format!(r#"{{"SYSLOG_IDENTIFIER":"polder-health","MESSAGE":"{number}"{at}}}"#))
+        };
+        let heard = |mut news: News, ours: Line| {
+            // One of somebody else's comes first.
+            let others = mark(6, r#","__MONOTONIC_TIMESTAMP":"500000""#);
+            let lines = [others, failed(1_000_000, "early"), failed(8_000_000, "late"), Line::default(), ours];
             let lines = lines.into_iter().chain([failed(9_500_000, "then")]);
             let said = lines.flat_map(|line| news.of(line)).map(|said| match said {
                 Said::Mark(mark) => mark.to_string(),
@@ -250,11 +258,12 @@ mod tests {
             });
             said.collect::<Vec<_>>().join(" ")
         };
-        let stamped = || mark(r#","__MONOTONIC_TIMESTAMP":"9000000""#);
-        assert_eq!(heard(News::since(Duration::ZERO), stamped()), "1 then");
-        assert_eq!(heard(News::since(Duration::from_secs(2)), stamped()), "late 1 then");
-        assert_eq!(heard(News::since(Duration::from_secs(20)), stamped()), "early late 1 then");
-        assert_eq!(heard(News::since(Duration::from_secs(20)), mark("")), "1 then");
-        assert_eq!(heard(News::all(), stamped()), "early late 1 then");
+        let stamped = || mark(7, r#","__MONOTONIC_TIMESTAMP":"9000000""#);
+        let since = |seconds: u64| News::since(Duration::from_secs(seconds), 7);
+        assert_eq!(heard(since(0), stamped()), "7 then");
+        assert_eq!(heard(since(2), stamped()), "late 7 then");
+        assert_eq!(heard(since(20), stamped()), "early late 7 then");
+        assert_eq!(heard(since(20), mark(7, "")), "7 then");
+        assert_eq!(heard(News::all(7), stamped()), "early late 7 then");
     }
 }

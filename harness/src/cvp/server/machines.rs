@@ -26,7 +26,7 @@ const OWN: &str = "/usr/lib/polder/device";
 /// How a system takes its configuration and tells it: a shell script for each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adapter {
-    /// Takes its input, all of it or nothing, and prints what runs then, or fails with what ran before.
+    /// Takes its input and prints what runs then, or fails with what ran before.
     push: String,
     read: String,
 }

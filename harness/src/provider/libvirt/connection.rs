@@ -98,9 +98,13 @@ impl Connection {
         let gone = |what| ProviderError::Poisoned { what, earlier: "its thread is gone".into() };
         let (begin, begun) = oneshot::channel();
         let (done, answer) = oneshot::channel();
+        let poisoned = self.poisoned.clone();
         let job: Job = Box::new(move |connect| {
-            let _ = begin.send(());
-            drop(done.send(job(connect)));
+            // Whoever waited for its turn was told that it did not come.
+            if poisoned.borrow().is_none() {
+                let _ = begin.send(());
+                drop(done.send(job(connect)));
+            }
         });
         if self.jobs.send(job).is_err() {
             return Err(gone(what));
@@ -194,9 +198,20 @@ mod tests {
         };
         let hang = connection.call("hang".into(), Duration::from_millis(50), stuck);
         assert!(tokio::time::timeout(Duration::from_millis(1), hang).await.is_err());
-        let error = connection.call("go on".into(), LIMIT, |_| Ok(())).await.unwrap_err();
+        let went_on = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let go_on = |went_on: Arc<std::sync::atomic::AtomicBool>| {
+            move |_: &Connect| {
+                went_on.store(true, std::sync::atomic::Ordering::SeqCst);
+                Ok(())
+            }
+        };
+        let error = connection.call("go on".into(), LIMIT, go_on(Arc::clone(&went_on))).await.unwrap_err();
         assert_eq!(error.to_string(), "cannot go on: libvirt did not come back from an earlier call (hang)");
+        // Not later either, when that one is over.
         drop(free);
+        drop(connection);
+        wait_closed(LIMIT);
+        assert!(!went_on.load(std::sync::atomic::Ordering::SeqCst));
     }
 
     #[tokio::test]
