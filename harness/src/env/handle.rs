@@ -274,7 +274,9 @@ impl Env {
         {
             let answer = running.connection.answers(limits::COMMAND);
             // One that is only late, or hangs, is not gone.
-            let daemon = async { matches!(tokio::time::timeout(limits::EXAMINE, answer).await, Ok(Err(error)) if !error.hangs()) };
+            let daemon = async {
+                matches!(tokio::time::timeout(limits::EXAMINE, answer).await, Ok(Err(error)) if !error.hangs())
+            };
             let (boundary, is_gone) = tokio::join!(running.lab.usage(), daemon);
             if boundary.is_err() || is_gone {
                 let _ = tokio::time::timeout(limits::OBITUARY, running.lab.broken()).await;

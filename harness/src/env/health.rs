@@ -380,7 +380,13 @@ impl Default for Journal {
         let course = watch::Sender::new(Course { heard: 0, followed: true });
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let first = u64::try_from(now.as_micros()).unwrap_or_default();
-        Self { line: Mutex::default(), first, asked: AtomicU64::new(first), course, deaf: AtomicBool::new(false) }
+        Self {
+            line: Mutex::default(),
+            first,
+            asked: AtomicU64::new(first),
+            course,
+            deaf: AtomicBool::new(false),
+        }
     }
 }
 

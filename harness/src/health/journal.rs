@@ -250,7 +250,8 @@ mod tests {
         let heard = |mut news: News, ours: Line| {
             // One of somebody else's comes first.
             let others = mark(6, r#","__MONOTONIC_TIMESTAMP":"500000""#);
-            let lines = [others, failed(1_000_000, "early"), failed(8_000_000, "late"), Line::default(), ours];
+            let lines =
+                [others, failed(1_000_000, "early"), failed(8_000_000, "late"), Line::default(), ours];
             let lines = lines.into_iter().chain([failed(9_500_000, "then")]);
             let said = lines.flat_map(|line| news.of(line)).map(|said| match said {
                 Said::Mark(mark) => mark.to_string(),
