@@ -102,6 +102,24 @@ mod router {
         becomes(r1, PLAIN).await
     }
 
+    /// Where a connection is cut, the input ends early; nothing of it runs, and where nothing came, nothing is removed.
+    #[test(after(goes_from_anything_to_anything))]
+    async fn refuses_what_comes_in_part(r1: &Vm) -> Result {
+        becomes(r1, PEERS).await?;
+        r1.write_file("/root/wanted", OTHERS).await?;
+        let all = OTHERS.len();
+        for some in [0, 100, all - 1] {
+            let cut = format!("head -c {some} /root/wanted | /usr/lib/polder/device/apply {all}");
+            let said = r1.fails(cut).await?.stderr;
+            let told = format!("of {all} bytes of the configuration, {some} have come\n");
+            ensure!(said.text() == told, "{}", said.text());
+            ensure!(lines(&r1.succeed(SHOW).await?) == lines(&whole(PEERS)));
+        }
+        r1.succeed(format!("/usr/lib/polder/device/apply {all} </root/wanted")).await?;
+        ensure!(lines(&r1.succeed(SHOW).await?) == lines(&whole(OTHERS)));
+        becomes(r1, PLAIN).await
+    }
+
     /// At a terminal, these keys would mean something else.
     #[test(after(goes_from_anything_to_anything))]
     async fn takes_what_nobody_can_type(r1: &Vm) -> Result {

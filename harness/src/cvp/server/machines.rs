@@ -26,7 +26,7 @@ const OWN: &str = "/usr/lib/polder/device";
 /// How a system takes its configuration and tells it: a shell script for each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adapter {
-    /// Takes its input and prints what runs then, or fails with what ran before.
+    /// Takes its input, all `$1` bytes of it, and prints what runs then, or fails with what ran before.
     push: String,
     read: String,
 }
@@ -39,6 +39,8 @@ impl Adapter {
         let push = format!(
             "umask 077; d=$(mktemp -d) || exit 1; trap 'rm -rf \"$d\"' EXIT
 cat >\"$d/new\" || exit 1
+came=$(wc -c <\"$d/new\")
+if [ $((came)) -ne \"$1\" ]; then echo \"of $1 bytes of the configuration, $((came)) have come\" >&2; exit 1; fi
 apply() {{ {apply}
 }}
 read_back() {{ {read}
@@ -76,9 +78,10 @@ fi
 
     /// A system that says itself how, by programs in its folder `/usr/lib/polder/device`: `apply` has it run the configuration
     /// that is its input and prints what runs then, or fails, having said why, with what ran before; `show` prints what runs.
+    /// `apply` is told how many bytes its input has: where a connection is cut, it ends early.
     #[must_use]
     pub fn own() -> Self {
-        Self { push: format!("{OWN}/apply"), read: format!("{OWN}/show") }
+        Self { push: format!("{OWN}/apply \"$1\""), read: format!("{OWN}/show") }
     }
 
     /// The one for what runs in `guest`: its own where it has one, EOS where its shell is there, else a file,
@@ -108,7 +111,8 @@ fi
 
     /// Everything in one go: with a break in between, nobody would know which one runs.
     fn push(&self, config: &str) -> Command {
-        Command::script(&self.push).stdin(config.as_bytes().to_vec()).timeout(PUSH)
+        let length = config.len().to_string();
+        Command::script(&self.push).arg(length).stdin(config.as_bytes().to_vec()).timeout(PUSH)
     }
 }
 
@@ -196,5 +200,42 @@ async fn said(guest: &Guest, command: Command) -> Result<String, PushError> {
             Err(PushError::Unreachable(format!("lost in the middle: {}", chain(&source))))
         }
         Err(error) => Err(PushError::Unreachable(error.brief())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write as _, process::Stdio};
+
+    use super::*;
+
+    /// What is left of a configuration whose connection was cut, pushed by the shell of this host.
+    fn cut(push: &str, some: &str, all: &str) -> (bool, String) {
+        let mut sh = std::process::Command::new("sh")
+            .args(["-c", push, "sh", &all.len().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        sh.stdin.take().unwrap().write_all(some.as_bytes()).unwrap();
+        let ended = sh.wait_with_output().unwrap();
+        (ended.status.success(), String::from_utf8(ended.stderr).unwrap())
+    }
+
+    #[test]
+    fn a_configuration_that_comes_in_part_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        fs::write(&path, "hostname old\n").unwrap();
+        let adapter = Adapter::file(path.to_str().unwrap(), "");
+        let all = "hostname new\nntp server zażółć\n";
+        for some in ["", "hostname new\n"] {
+            let told = format!("of {} bytes of the configuration, {} have come\n", all.len(), some.len());
+            assert_eq!(cut(&adapter.push, some, all), (false, told));
+            assert_eq!(fs::read_to_string(&path).unwrap(), "hostname old\n");
+        }
+        assert_eq!(cut(&adapter.push, all, all), (true, String::new()));
+        assert_eq!(fs::read_to_string(&path).unwrap(), all);
     }
 }
