@@ -15,6 +15,7 @@ pub(crate) mod accounts;
 mod apt;
 mod host;
 pub(crate) mod packages;
+mod room;
 mod tools;
 
 /// The verb.
@@ -35,6 +36,9 @@ pub(crate) enum For {
 /// Brings this machine to where that can run; returns what could not be had.
 pub(crate) fn prepare(what: For) -> Result<Vec<Skip>> {
     println!("=== set-up");
+    for warning in room::lacking(what)? {
+        println!("warning: {warning}");
+    }
     let mut skips = apt::install(&packages::needed_for(what))?;
     if what == For::Tests {
         tools::components()?;
