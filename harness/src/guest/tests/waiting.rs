@@ -247,6 +247,14 @@ async fn a_wait_ends_with_the_process_it_depends_on() {
     guest.while_process(&std::process::id().to_string(), guest.wait_for_file("/", LONG)).await.unwrap();
 }
 
+/// Until somebody has looked for that file, in the guest that is this host.
+async fn is_looked_for(path: &str) {
+    while !runs(&format!("look.*{path}")) {
+        tokio::time::sleep(SECOND / 20).await;
+    }
+    tokio::time::sleep(SECOND).await;
+}
+
 /// The session breaks and its look with it: another one goes on.
 #[tokio::test]
 async fn a_held_look_outlives_its_session() {
@@ -254,7 +262,7 @@ async fn a_held_look_outlives_its_session() {
     let guest = rig.guest();
     let path = rig.dir.path().join("appears");
     let breaking = async {
-        tokio::time::sleep(SECOND).await;
+        is_looked_for(path.to_str().unwrap()).await;
         rig.server.kill();
         tokio::time::sleep(SECOND).await;
         fs::write(&path, "").unwrap();
@@ -264,7 +272,7 @@ async fn a_held_look_outlives_its_session() {
     assert_eq!(rig.server.dials.load(Ordering::SeqCst), 2);
 
     let breaking = async {
-        tokio::time::sleep(SECOND).await;
+        is_looked_for("/no/such/held").await;
         rig.server.refuses.store(true, Ordering::SeqCst);
         rig.server.kill();
     };
