@@ -137,19 +137,30 @@ mod router {
     #[test(after(goes_from_anything_to_anything))]
     async fn is_as_it_was_where_it_refuses(r1: &Vm) -> Result {
         becomes(r1, "ip route 198.51.100.0/24 blackhole\n").await?;
-        let kept = r1.succeed("cat /etc/frr/frr.conf").await?;
         for (wrong, why) in [
             ("ip route 192.0.2.0/24 nowhere at all\n", "Unknown command"),
             ("router bgp 65001\n neighbor 10.1.0.9 peer-group none\n", "Configure the peer-group first"),
         ] {
             write(r1, wrong).await?;
-            let refused = r1.fails(APPLY).await?.stderr;
-            ensure!(refused.text().contains(why), "{}", refused.text());
-            let runs = r1.succeed(SHOW).await?;
-            ensure!(runs.contains("ip route 198.51.100.0/24 blackhole") && !runs.contains("bgp"), "{runs}");
-            ensure!(r1.succeed("cat /etc/frr/frr.conf").await? == kept);
+            refuses(r1, why).await?;
         }
         Ok(())
+    }
+
+    /// Nobody removes what only FRR's own program can remove, and there is no room for the file that is kept.
+    #[test(after(takes_its_time_where_it_must))]
+    async fn is_as_it_was_where_it_cannot(r1: &Vm) -> Result {
+        becomes(r1, ON_MATCH).await?;
+        write(r1, "route-map out permit 10\n").await?;
+        r1.succeed(format!("mv {SLOW} {SLOW}.off")).await?;
+        refuses(r1, "frr-reload.py").await?;
+        r1.succeed(format!("mv {SLOW}.off {SLOW}")).await?;
+        becomes(r1, PLAIN).await?;
+        write(r1, OTHERS).await?;
+        let full = r1.fill_disk("/etc/frr", 0).await?;
+        refuses(r1, "No space left").await?;
+        full.heal().await?;
+        becomes(r1, OTHERS).await
     }
 
     /// Whenever what pushes a configuration is killed, what is kept is whole, and the next push is not hindered by what goes on still.
@@ -198,6 +209,18 @@ async fn becomes(router: &Vm, wanted: &str) -> Result {
     ensure!(said == runs, "it said\n{said}\nand runs\n{runs}");
     ensure!(lines(&runs) == lines(&whole(wanted)), "it was to be\n{wanted}\nand is\n{runs}");
     ensure!(lines(&kept) == lines(&runs), "it keeps\n{kept}");
+    Ok(())
+}
+
+/// It does not take what was written, and runs and keeps what it did.
+async fn refuses(router: &Vm, why: &str) -> Result {
+    let both = format!("{SHOW}; cat /etc/frr/frr.conf");
+    let before = router.succeed(&*both).await?;
+    let refused = router.fails(APPLY).await?.stderr;
+    let told = refused.text();
+    ensure!(told.contains(why) && !told.contains("cannot be had back"), "{told}");
+    let after = router.succeed(&*both).await?;
+    ensure!(after == before, "it was\n{before}\nand is\n{after}");
     Ok(())
 }
 
