@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Who runs them.
-const USER: &str = "polder-test";
+pub(crate) const USER: &str = "polder-test";
 
 /// Test targets that run cargo or the compiler, which this user does not have: (package, target).
 const NEED_TOOLCHAIN: &[(&str, &str)] =

@@ -9,16 +9,32 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{For, is_root};
-use crate::workspace;
+use crate::{rootless, workspace};
 
-/// A folder, and how far it grows where nothing has been built or kept.
+/// A folder, and how far it grows.
 struct Growth {
     folder: PathBuf,
     gib: u64,
 }
 
-/// What is said of disks with less room than what is to run takes from nothing. What is there already is not looked at: whoever
-/// has it is warned in vain.
+impl Growth {
+    /// Of a folder that has `gib` in it in the end.
+    fn to(gib: u64, folder: PathBuf) -> Self {
+        Self { gib: gib.saturating_sub(taken(&folder) >> 30), folder }
+    }
+}
+
+/// What the files below a folder take, in bytes; what cannot be looked at counts as nothing.
+fn taken(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.filter_map(|entry| {
+        let metadata = entry.metadata().ok()?;
+        Some(if metadata.is_dir() { taken(&entry.path()) } else { metadata.blocks() * 512 })
+    });
+    sizes.sum()
+}
+
+/// What is said of disks with less room than what is to run takes beside what it finds.
 pub(super) fn lacking(what: For) -> Result<Vec<String>> {
     let target = workspace::metadata()?.target_directory;
     let home = env::home_dir().context("there is no HOME")?;
@@ -28,10 +44,10 @@ pub(super) fn lacking(what: For) -> Result<Vec<String>> {
         For::Suites => (3, 3),
         For::Tests => (18, 4),
     };
-    let mut growths = vec![Growth { folder: target, gib: built }, Growth { folder: cache, gib: kept }];
+    let mut growths = vec![Growth::to(built, target), Growth::to(kept, cache.join("polder"))];
     if what == For::Tests && is_root() {
         // The cache of the ordinary user who has the tests once more.
-        growths.push(Growth { folder: "/home".into(), gib: 5 });
+        growths.push(Growth::to(5, Path::new("/home").join(rootless::USER).join(".cache/polder")));
     }
     Ok(told(&growths, disk))
 }
@@ -45,7 +61,7 @@ fn disk(folder: &Path) -> Option<(u64, u64)> {
 
 fn told(growths: &[Growth], disk: impl Fn(&Path) -> Option<(u64, u64)>) -> Vec<String> {
     let mut disks: Vec<(u64, u64, Vec<&Growth>)> = vec![];
-    for growth in growths {
+    for growth in growths.iter().filter(|growth| growth.gib > 0) {
         let Some((number, free)) = disk(&growth.folder) else { continue };
         match disks.iter_mut().find(|(other, ..)| *other == number) {
             Some((.., on_it)) => on_it.push(growth),
@@ -60,7 +76,7 @@ fn told(growths: &[Growth], disk: impl Fn(&Path) -> Option<(u64, u64)>) -> Vec<S
             let folders: Vec<_> =
                 on_it.iter().map(|Growth { folder, gib }| format!("{gib} in {}", folder.display())).collect();
             format!(
-                "{free} GiB are free on a disk of which this takes up to {} where nothing is built and kept yet ({}); \
+                "{free} GiB are free on a disk of which this takes up to {} more ({}); \
                  free some, or have that elsewhere by CARGO_TARGET_DIR and XDG_CACHE_HOME",
                 need(on_it),
                 folders.join(", ")
@@ -91,6 +107,18 @@ mod tests {
         assert!(both.contains(" (6 in /a/target, 3 in /b/cache); free some,"), "{both}");
         let [ref one] = with((1, 6), (2, 2))[..] else { panic!("the other has room") };
         assert!(one.contains("2 GiB are free") && one.contains("(3 in /b/cache);"), "{one}");
+    }
+
+    #[test]
+    fn what_is_there_already_takes_no_more_room() {
+        let dir = env::temp_dir().join(format!("polder-room-{}", std::process::id()));
+        fs::create_dir_all(dir.join("below")).unwrap();
+        fs::write(dir.join("below/file"), vec![1; 100_000]).unwrap();
+        let found = taken(&dir);
+        let of_none = Growth::to(7, dir.join("nowhere")).gib;
+        fs::remove_dir_all(&dir).unwrap();
+        assert!((100_000..300_000).contains(&found), "{found}");
+        assert_eq!(of_none, 7);
     }
 
     #[test]
