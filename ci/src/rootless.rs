@@ -228,7 +228,7 @@ fn mount(command: &mut Command) -> Result<()> {
 
 /// Copies root's guest images for the user, but for the one it shall build.
 fn share_images(account: &Account) -> Result<()> {
-    let Some(from) = cache_of_root().map(|cache| cache.join("images")).filter(|images| images.is_dir())
+    let Some(from) = workspace::cache().map(|cache| cache.join("images")).filter(|images| images.is_dir())
     else {
         return Ok(());
     };
@@ -267,13 +267,6 @@ fn share_images(account: &Account) -> Result<()> {
 fn owned_by_other(folder: &Path, uid: u32) -> bool {
     let other = |path: &Path| fs::symlink_metadata(path).is_ok_and(|m| m.uid() != uid);
     other(folder) || fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| other(&entry.path()))
-}
-
-/// Where the harness keeps images when root runs it.
-fn cache_of_root() -> Option<PathBuf> {
-    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let shared = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
-    folder("POLDER_CACHE_DIR").or_else(|| Some(shared?.join("polder")))
 }
 
 #[cfg(test)]

@@ -47,6 +47,13 @@ pub(crate) fn metadata() -> Result<Metadata> {
     serde_json::from_str(&text).context("could not read what `cargo metadata` says")
 }
 
+/// Where the harness keeps images and what else it has made, when whoever runs us runs it.
+pub(crate) fn cache() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let shared = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    folder("POLDER_CACHE_DIR").or_else(|| Some(shared?.join("polder")))
+}
+
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, fs};

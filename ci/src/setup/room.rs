@@ -1,12 +1,12 @@
 //! Room on disks. Where one is full in the middle, whatever comes next fails, in words of its own.
 
 use std::{
-    env, fs,
+    fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{For, is_root};
 use crate::{rootless, workspace};
@@ -37,14 +37,13 @@ fn taken(folder: &Path) -> u64 {
 /// What is said of disks with less room than what is to run takes beside what it finds.
 pub(super) fn lacking(what: For) -> Result<Vec<String>> {
     let target = workspace::metadata()?.target_directory;
-    let home = env::home_dir().context("there is no HOME")?;
-    let cache = env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from);
     // As measured, and a quarter more.
     let (built, kept) = match what {
         For::Suites => (3, 3),
         For::Tests => (18, 4),
     };
-    let mut growths = vec![Growth::to(built, target), Growth::to(kept, cache.join("polder"))];
+    let mut growths = vec![Growth::to(built, target)];
+    growths.extend(workspace::cache().map(|cache| Growth::to(kept, cache)));
     if what == For::Tests && is_root() {
         // The cache of the ordinary user who has the tests once more.
         growths.push(Growth::to(5, Path::new("/home").join(rootless::USER).join(".cache/polder")));
@@ -77,7 +76,7 @@ fn told(growths: &[Growth], disk: impl Fn(&Path) -> Option<(u64, u64)>) -> Vec<S
                 on_it.iter().map(|Growth { folder, gib }| format!("{gib} in {}", folder.display())).collect();
             format!(
                 "{free} GiB are free on a disk of which this takes up to {} more ({}); \
-                 free some, or have that elsewhere by CARGO_TARGET_DIR and XDG_CACHE_HOME",
+                 free some, or have that elsewhere by CARGO_TARGET_DIR and POLDER_CACHE_DIR",
                 need(on_it),
                 folders.join(", ")
             )
@@ -111,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_is_there_already_takes_no_more_room() {
-        let dir = env::temp_dir().join(format!("polder-room-{}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("polder-room-{}", std::process::id()));
         fs::create_dir_all(dir.join("below")).unwrap();
         fs::write(dir.join("below/file"), vec![1; 100_000]).unwrap();
         let found = taken(&dir);
@@ -123,7 +122,7 @@ mod tests {
 
     #[test]
     fn folders_that_are_not_there_yet_have_a_disk() {
-        let dir = env::temp_dir();
+        let dir = std::env::temp_dir();
         assert_eq!(
             disk(&dir.join("not/there")).map(|(number, _)| number),
             disk(&dir).map(|(number, _)| number)

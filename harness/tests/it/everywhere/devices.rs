@@ -115,7 +115,8 @@ async fn eos(p: &Place) -> Result<()> {
 
 /// What a machine brings is used instead of what is known of its system, and it alone knows what it refuses.
 async fn own(p: &Place) -> Result<()> {
-    let apply = "#!/bin/sh\ncat >/tmp/new\n[ $(($(wc -c </tmp/new))) = \"$1\" ] || exit 1\nif grep -q nonsense /tmp/new; then echo 'I do not know nonsense' >&2; exit 1; fi\n\
+    let apply = "#!/bin/sh\ncat >/tmp/new\n[ $(($(wc -c </tmp/new))) = \"$1\" ] || exit 1\n\
+        if grep -q nonsense /tmp/new; then echo 'I do not know nonsense' >&2; exit 1; fi\n\
         cp /tmp/new /tmp/own; cat /tmp/own\n";
     p.vm.succeed("mkdir -p /usr/lib/polder/device; echo 'hostname it' >/tmp/own").await?;
     p.vm.write_file("/usr/lib/polder/device/apply", apply).await?;
